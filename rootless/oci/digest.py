@@ -1,0 +1,40 @@
+"""Content digests, image-spec descriptor.md §digests."""
+
+from __future__ import annotations
+
+from rootless.errors import IntegrityError
+from rootless.record import Record
+
+_LENGTHS = {"sha256": 64, "sha512": 128}
+_HEX = frozenset("0123456789abcdef")
+
+
+class Digest(Record):
+    """An algorithm we can check and its lower-case hex value; safe as a file name."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: object) -> Digest:
+        """`sha256:<64 hex>` or `sha512:<128 hex>`; anything else is an IntegrityError."""
+        algorithm, colon, value = text.partition(":") if isinstance(text, str) else ("", "", "")
+        length = _LENGTHS.get(algorithm)
+        if not colon or length is None or len(value) != length or not _HEX.issuperset(value):
+            raise IntegrityError(f"{str(text)[:150]!r} is not a digest (sha256:<64 hex digits>)")
+        return cls(algorithm, value)
+
+    @classmethod
+    def of(cls, content: bytes) -> Digest:
+        """The sha256 digest of `content`."""
+        from hashlib import sha256
+
+        return cls("sha256", sha256(content).hexdigest())
+
+    @property
+    def short(self) -> str:
+        """The first 12 hex digits, as docker prints ids."""
+        return self.hex[:12]
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"

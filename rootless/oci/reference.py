@@ -1,0 +1,110 @@
+"""Image references: `[registry/]repository[:tag][@digest]` with Docker Hub's defaults.
+
+Grammar: distribution's reference package. A first component with a dot, a colon or the name
+`localhost` is a registry; `busybox` means docker.io/library/busybox:latest.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import IntegrityError, UsageError
+from rootless.oci.digest import Digest
+from rootless.record import Record
+
+DOCKER_HUB = "docker.io"
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_WORD = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+_HOST = _WORD | frozenset(".-:[]")
+_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
+
+class Reference(Record):
+    """A full name: `repository` has `library/` filled in, and there is a tag or a digest."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Parse what a person types; UsageError names what is wrong with it."""
+        rest, at, digest_text = text.partition("@")
+        digest = _digest(text, digest_text) if at else None
+        registry, path = _split_registry(rest)
+        repository, colon, tag = path.partition(":")
+        if colon and not _is_tag(tag):
+            raise _bad(text, f"{tag!r} is not a tag: at most 128 letters, digits, '_', '.' or '-'")
+        _check_repository(text, repository)
+        if not registry or not _HOST.issuperset(registry):
+            raise _bad(text, f"{registry!r} is not a registry's host name")
+        if registry == DOCKER_HUB and "/" not in repository:
+            repository = f"library/{repository}"
+        if len(repository) > 255:
+            raise _bad(text, "the name is longer than 255 characters")
+        return cls(registry, repository, tag or (None if digest else "latest"), digest)
+
+    @property
+    def familiar_name(self) -> str:
+        """The repository as docker prints it: without docker.io and library/."""
+        if self.registry != DOCKER_HUB:
+            return f"{self.registry}/{self.repository}"
+        return self.repository.removeprefix("library/")
+
+    @property
+    def familiar(self) -> str:
+        """As docker prints a whole reference."""
+        return self.familiar_name + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{tag}@{self.digest}" if self.digest else tag
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.repository}{self._suffix}"
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    """Registry and the rest; Hub's aliases become docker.io."""
+    first, slash, rest = name.partition("/")
+    is_registry = "." in first or ":" in first or first == "localhost" or first != first.lower()
+    if not slash or not is_registry:
+        return DOCKER_HUB, name
+    return (DOCKER_HUB if first in _HUB_NAMES else first), rest
+
+
+def _digest(text: str, digest_text: str) -> Digest:
+    try:
+        return Digest.parse(digest_text)
+    except IntegrityError as error:
+        raise _bad(text, error.message) from None
+
+
+def _is_tag(tag: str) -> bool:
+    return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.union(".-").issuperset(tag)
+
+
+def _check_repository(text: str, repository: str) -> None:
+    if not repository:
+        raise _bad(text, "there is no name")
+    for component in repository.split("/"):
+        if component != component.lower():
+            raise _bad(text, "the name must be in lower case")
+        if not _is_component(component):
+            raise _bad(text, f"{component!r} is not a name: a-z and 0-9, joined by '.', '_' or '-'")
+
+
+def _is_component(component: str) -> bool:
+    words = component.replace("-", " ").replace("__", ".").replace("_", ".")
+    if ".." in words or " ." in words or ". " in words:
+        return False
+    runs = words.replace(".", " ").split(" ")
+    ends = runs[0] and runs[-1]
+    return bool(ends) and all(_LOWER.issuperset(run) for run in runs)
+
+
+def _bad(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"{text[:200]!r} is not an image reference: {why}",
+        hint="write NAME[:TAG], REGISTRY/NAME[:TAG] or NAME@sha256:…",
+    )
