@@ -139,9 +139,7 @@ def _encode_run(config: ImageConfig) -> dict[str, Any]:
     }
     keep_empty = ("Entrypoint", "Cmd")
     return {
-        key: item
-        for key, item in every.items()
-        if item or (key in keep_empty and item is not None)
+        key: item for key, item in every.items() if item or (key in keep_empty and item is not None)
     }
 
 

@@ -44,8 +44,9 @@ class Platform(Record):
     def parse(cls, text: str) -> Platform:
         """`linux/arm64`, `arm64`, `linux/arm/v7`, `linux`."""
         parts = text.lower().split("/")
-        if len(parts) > 3 or not all(part.replace("-", "_").isidentifier() or part.isalnum()
-                                     for part in parts):
+        if len(parts) > 3 or not all(
+            part.replace("-", "_").isidentifier() or part.isalnum() for part in parts
+        ):
             raise UsageError(
                 f"{text!r} is not a platform", hint="write OS/ARCH[/VARIANT], as in linux/arm64"
             )

@@ -1,0 +1,246 @@
+"""Linux system calls that `os` lacks, each under its own name, typed, without policy.
+
+Calls go through ctypes and keep the GIL (PyDLL), which makes a raw `clone` safe in a process with
+one thread. A failure is a SyscallError that names the call and what it was given. Constants are
+spelled as in the kernel's headers. Usable in any process and namespace, also between clone and
+exec: nothing is imported after this module.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_NOATIME, MS_BIND, MS_MOVE, MS_REC = 32, 1024, 4096, 8192, 16384
+MS_PRIVATE, MS_SLAVE = 1 << 18, 1 << 19
+MNT_DETACH = 2
+
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x20000, 0x2000000, 0x4000000
+CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x8000000, 0x10000000, 0x20000000
+CLONE_NEWNET = 0x40000000
+
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2, 4, 8, 16
+O_PATH = os.O_PATH
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+OPEN_TREE_CLONE = 1
+FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
+MOVE_MOUNT_F_EMPTY_PATH = 4
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+SECCOMP_SET_MODE_FILTER = 1
+
+# Numbers from 424 on are the same on every architecture.
+_NR_OPEN_TREE, _NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 428, 429, 430, 431, 432
+_NR_CLOSE_RANGE, _NR_OPENAT2, _NR_PIDFD_GETFD, _NR_MOUNT_SETATTR = 436, 437, 438, 442
+_MACHINE = os.uname().machine
+_NR_CLONE = 56 if _MACHINE == "x86_64" else 220
+_NR_SECCOMP = 317 if _MACHINE == "x86_64" else 277
+_NR_PIVOT_ROOT = 155 if _MACHINE == "x86_64" else 41
+_NR_KEYCTL = 250 if _MACHINE == "x86_64" else 219
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+Path = str | bytes
+
+
+class SyscallError(OSError):
+    """A system call that failed: `syscall` is its name, `errno` the reason, `what` its objects."""
+
+    def __init__(self, number: int, syscall: str, what: str) -> None:
+        super().__init__(number, os.strerror(number))
+        self.syscall = syscall
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.syscall} {self.what}: {self.strerror}".replace(" :", ":")
+
+
+def mount(
+    source: Path | None, target: Path, fstype: str | None = None, flags: int = 0, data: Path = ""
+) -> None:
+    """mount(2)."""
+    options = os.fsencode(data) or None
+    kind = fstype.encode() if fstype else None
+    origin = None if source is None else os.fsencode(source)
+    if _libc.mount(origin, os.fsencode(target), kind, ctypes.c_ulong(flags), options) < 0:
+        _fail("mount", source or "", "on", target)
+
+
+def umount2(target: Path, flags: int = 0) -> None:
+    """umount2(2)."""
+    if _libc.umount2(os.fsencode(target), flags) < 0:
+        _fail("umount2", target)
+
+
+def pivot_root(new_root: Path, put_old: Path) -> None:
+    """pivot_root(2); with both ".", the old root is stacked on the new one."""
+    if _syscall(_NR_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old)) < 0:
+        _fail("pivot_root", new_root)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    if _libc.unshare(flags) < 0:
+        _fail("unshare", hex(flags))
+
+
+def setns(fd: int, flags: int = 0) -> None:
+    """setns(2); a namespace's or a process's descriptor."""
+    if _libc.setns(fd, flags) < 0:
+        _fail("setns", hex(flags))
+
+
+def clone(flags: int) -> int:
+    """clone(2) like fork, into new namespaces: 0 in the child, its pid in the parent.
+
+    Only for a process with a single thread: CPython's own fork hooks do not run.
+    """
+    sigchld = 17
+    pid: int = _syscall(_NR_CLONE, ctypes.c_ulong(flags | sigchld), 0, 0, 0, 0)
+    if pid < 0:
+        _fail("clone", hex(flags))
+    return pid
+
+
+def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2): a close-on-exec descriptor of `path`, resolved as RESOLVE_* say."""
+    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
+    name = os.fsencode(path)
+    fd: int = _syscall(_NR_OPENAT2, dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
+    if fd < 0:
+        _fail("openat2", path)
+    return fd
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)."""
+    encoded = name.encode()
+    if _libc.sethostname(encoded, ctypes.c_size_t(len(encoded))) < 0:
+        _fail("sethostname", name)
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """prctl(2); `prctl` the package lacks ambient capabilities and needs a compiler."""
+    padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
+    result: int = _libc.prctl(option, *padded)
+    if result < 0:
+        _fail("prctl", str(option))
+    return result
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2) of the calling thread; masks of 64 capabilities."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    low, high = 0xFFFFFFFF, 32
+    masks = (effective, permitted, inheritable)
+    words = [mask & low for mask in masks] + [mask >> high for mask in masks]
+    if _libc.capset(header, (ctypes.c_uint32 * 6)(*words)) < 0:
+        _fail("capset", hex(permitted))
+
+
+def seccomp(program: bytes) -> None:
+    """seccomp(2): install a filter of `struct sock_filter`s, 8 bytes each."""
+
+    class SockFprog(ctypes.Structure):
+        _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+    fprog = SockFprog(len(program) // 8, program)
+    if _syscall(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(fprog)) < 0:
+        _fail("seccomp", f"{len(program) // 8} instructions")
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """close_range(2), inclusive; /proc need not be mounted."""
+    if _syscall(_NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0) < 0:
+        os.closerange(first, min(last, 1 << 16))
+
+
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor."""
+    copied: int = _syscall(_NR_PIDFD_GETFD, pidfd, fd, 0)
+    if copied < 0:
+        _fail("pidfd_getfd", str(fd))
+    return copied
+
+
+def join_session_keyring() -> None:
+    """keyctl(KEYCTL_JOIN_SESSION_KEYRING): a fresh anonymous keyring, not the caller's."""
+    if _syscall(_NR_KEYCTL, 1, 0, 0, 0, 0) < 0:
+        _fail("keyctl", "join session keyring")
+
+
+def mount_setattr(target: Path, attr_set: int, *, recursive: bool = False) -> None:
+    """mount_setattr(2): add MOUNT_ATTR_* to a mount, or to all below it too (Linux 5.12)."""
+    attributes = (ctypes.c_uint64 * 4)(attr_set, 0, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    name = os.fsencode(target)
+    size = ctypes.c_size_t(32)
+    if _syscall(_NR_MOUNT_SETATTR, AT_FDCWD, name, flags, ctypes.byref(attributes), size) < 0:
+        _fail("mount_setattr", target)
+
+
+def open_tree(path: Path, *, recursive: bool = False) -> int:
+    """open_tree(2) with OPEN_TREE_CLONE: a detached copy of a mount, to be moved somewhere."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    fd: int = _syscall(_NR_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
+    if fd < 0:
+        _fail("open_tree", path)
+    return fd
+
+
+def move_mount(mount_fd: int, target_fd: int) -> None:
+    """move_mount(2): attach a detached mount on an O_PATH descriptor; no path is looked up."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | 0x40  # MOVE_MOUNT_T_EMPTY_PATH
+    if _syscall(_NR_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags) < 0:
+        _fail("move_mount", "a detached mount")
+
+
+def fsopen(fstype: str) -> int:
+    """fsopen(2): a file system context."""
+    fd: int = _syscall(_NR_FSOPEN, fstype.encode(), 1)
+    if fd < 0:
+        _fail("fsopen", fstype)
+    return fd
+
+
+def fsconfig(fd: int, command: int, key: str = "", value: Path = "") -> None:
+    """fsconfig(2); one string is at most 255 bytes."""
+    name = key.encode() or None
+    text = os.fsencode(value) if command == FSCONFIG_SET_STRING else None
+    if _syscall(_NR_FSCONFIG, fd, command, name, text, 0) < 0:
+        _fail("fsconfig", key, value)
+
+
+def fsmount(fd: int, attributes: int = 0) -> int:
+    """fsmount(2): a detached mount of a configured context."""
+    mount_fd: int = _syscall(_NR_FSMOUNT, fd, 1, attributes)
+    if mount_fd < 0:
+        _fail("fsmount", "")
+    return mount_fd
+
+
+def loopback_up() -> None:
+    """Bring `lo` up in the current network namespace: socket(2) and ioctl(SIOCSIFFLAGS)."""
+    fd = _libc.socket(2, 1 | 0o2000000, 0)
+    if fd < 0:
+        _fail("socket", "AF_INET")
+    request = ctypes.create_string_buffer(b"lo".ljust(16, b"\0") + b"\x41\0" + bytes(22), 40)
+    done = _libc.ioctl(fd, ctypes.c_ulong(0x8914), request)
+    os.close(fd)
+    if done < 0:
+        _fail("ioctl", "SIOCSIFFLAGS lo")
+
+
+def _fail(syscall: str, *objects: Path) -> NoReturn:
+    what = " ".join(os.fsdecode(one) for one in objects if one)
+    raise SyscallError(ctypes.get_errno(), syscall, what)
