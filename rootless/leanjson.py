@@ -1,7 +1,7 @@
 """JSON by CPython's C scanner and encoder, without importing `json`.
 
 `import json` costs 5 ms (it compiles regular expressions); the scanner and the encoder behind it
-are a C module that needs none of them. Where that module is missing, `json` serves.
+are a C module that needs none of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,6 @@ from rootless.errors import IntegrityError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-try:
-    from _json import encode_basestring_ascii, make_encoder, make_scanner
-except ImportError:  # pragma: no cover - another Python implementation
-    make_scanner = None
 
 MAX_BYTES = 4 << 20  # what registries and runtimes accept for a manifest
 
@@ -28,46 +23,44 @@ class _Strict:
     object_pairs_hook = None
     parse_float = float
     parse_int = int
-    memo: dict[str, str] = {}  # noqa: RUF012 - the scanner's own scratch, cleared by it
+    memo: dict[str, str] = {}
 
     @staticmethod
     def parse_constant(name: str) -> float:
         raise ValueError(f"{name} is not JSON")
 
 
-def loads(text: str | bytes, what: str = "JSON") -> Any:
-    """The value in `text`; IntegrityError naming `what` when it is not one JSON value."""
+def _scan(text: str) -> tuple[Any, int]:
+    from _json import make_scanner
+
+    context: Any = _Strict
+    scanned: tuple[Any, int] = make_scanner(context)(text, 0)
+    return scanned
+
+
+def loads(content: str | bytes, what: str = "JSON") -> Any:
+    """The value in `content`; IntegrityError naming `what` when it is not one JSON value."""
     try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         text = text.strip(" \t\r\n")
         value, end = _scan(text)
-    except (ValueError, StopIteration, RecursionError) as error:
-        raise IntegrityError(f"{what} is damaged: {error or 'it is empty or cut short'}") from None
+    except StopIteration:
+        raise IntegrityError(f"{what} is damaged: it is empty or cut short") from None
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{what} is damaged: {error}") from None
     if end != len(text):
         raise IntegrityError(f"{what} is damaged: text after its end at character {end}")
     return value
 
 
 def dumps(value: object) -> bytes:
-    """Compact UTF-8 JSON; dictionaries keep their order. For one line that only we read."""
-    if make_scanner is None:  # pragma: no cover
-        import json
+    """Compact UTF-8 JSON; dictionaries keep their order."""
+    from _json import encode_basestring_ascii, make_encoder
 
-        return json.dumps(value, separators=(",", ":")).encode()
     encode = make_encoder(
         None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, False
     )
     return "".join(encode(value, 0)).encode()
-
-
-def _scan(text: str) -> tuple[Any, int]:
-    if make_scanner is None:  # pragma: no cover
-        import json
-
-        return json.JSONDecoder().raw_decode(text)
-    scanned: tuple[Any, int] = make_scanner(_Strict)(text, 0)
-    return scanned
 
 
 def _refuse(value: object) -> object:

@@ -1,0 +1,255 @@
+"""What this machine allows, found by trying; and the one table from errno to sentence.
+
+`checks` runs each probe in a forked child (about 1 ms each) and is read by `rootless doctor` and
+by the tests' skips. The `explain_*` functions turn a failed call into the sentence and the cure a
+user gets; they run only after a failure. Nothing here changes the machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rootless import linux, userns
+from rootless.errors import RootlessError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+_DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+_MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+
+
+class Check(Record):
+    """One line of `rootless doctor`: `hint` is the exact fix when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str | None = None
+    required: bool = True
+
+
+def explain_userns(error: Exception) -> RootlessError:
+    """Why a user namespace could not be entered, and what to do."""
+    if _number(_APPARMOR) == 1:
+        return RootlessError(
+            "AppArmor forbids user namespaces to programs without a profile",
+            hint="sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+    if _number(_DEBIAN_CLONE) == 0:
+        return RootlessError(
+            "this kernel is set to forbid user namespaces to ordinary users",
+            hint="sudo sysctl -w kernel.unprivileged_userns_clone=1",
+        )
+    if _number(_MAX_NAMESPACES) == 0:
+        return RootlessError(
+            "this machine allows no user namespaces (user.max_user_namespaces is 0)",
+            hint="sudo sysctl -w user.max_user_namespaces=15000",
+        )
+    if not isinstance(error, OSError):
+        return _explain_maps(str(error))
+    if error.errno == errno.EPERM:
+        return RootlessError(
+            "user namespaces are forbidden here: probably by the seccomp profile of a container",
+            hint="start the outer container with --security-opt seccomp=unconfined, "
+            "or run outside of it",
+        )
+    return RootlessError(f"a user namespace could not be made: {error}")
+
+
+def _explain_maps(complaint: str) -> RootlessError:
+    """newuidmap or the kernel refused the id map."""
+    user = _user_name()
+    ask = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    program = userns.find_program("newuidmap")
+    if program and not os.stat(program).st_mode & 0o4000 and "EPERM" not in complaint:
+        ask = f"sudo chmod u+s {program} {userns.find_program('newgidmap')}"
+    return RootlessError(
+        f"the user ids of the namespace could not be mapped: {complaint}", hint=ask
+    )
+
+
+def explain_unmapped(what: str, uid: int, gid: int) -> RootlessError:
+    """`what` belongs to an id that the namespace does not have (chown gave EINVAL)."""
+    user = _user_name()
+    return RootlessError(
+        f"{what} belongs to {uid}:{gid}, an id that {user} does not have here",
+        hint=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+    )
+
+
+def explain_overlay(error: OSError, layers: int) -> RootlessError:
+    """Why layers could not be stacked."""
+    if error.errno == errno.EINVAL and layers > 500:
+        return RootlessError(f"the image has {layers} layers; the kernel stacks at most 500")
+    if error.errno in (errno.EPERM, errno.EINVAL, errno.ENODEV):
+        return RootlessError(
+            f"overlayfs is refused here ({error.strerror}): the store may lie on a file system "
+            "that cannot be an overlay's upper layer, or the kernel is older than 5.11",
+            hint="move the store to ext4, xfs, btrfs or tmpfs with --root DIR or ROOTLESS_ROOT",
+        )
+    return RootlessError(f"the layers could not be stacked: {error}")
+
+
+def explain_storage(error: OSError, path: str) -> RootlessError:
+    """A write under the store failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RootlessError(
+            f"no space left while writing {path}",
+            hint="free some with: rootless system prune; or move the store with --root DIR",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return RootlessError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="choose another place for images with --root DIR or ROOTLESS_ROOT",
+        )
+    return RootlessError(f"{path}: {error.strerror}")
+
+
+def checks() -> tuple[Check, ...]:
+    """Every probe, most basic first; each in a child, so nothing of this process changes."""
+    return (
+        _check_kernel(),
+        _check_userns(),
+        _check_ids(),
+        _check_overlay(),
+        _check_network(),
+        _check_devices(),
+        _check_cgroup(),
+    )
+
+
+def _check_kernel() -> Check:
+    release = os.uname().release
+    major, minor = (int(part) for part in release.split(".")[:2])
+    ok = (major, minor) >= (5, 11)
+    hint = None if ok else "overlayfs for ordinary users needs Linux 5.11 or later"
+    return Check("kernel", ok, f"Linux {release}", hint)
+
+
+def _check_userns() -> Check:
+    complaint = _in_child(_try_userns)
+    if complaint is None:
+        return Check("user namespace", True, "can be entered, and mounts can be made in it")
+    return Check("user namespace", False, complaint.message, complaint.hint)
+
+
+def _try_userns() -> None:
+    userns.enter()
+    linux.mount("tmpfs", "/tmp", "tmpfs")
+
+
+def _check_ids() -> Check:
+    ids = userns.available()
+    if ids.is_range:
+        return Check("ids", True, f"{ids.size} uids can be mapped")
+    missing = "no newuidmap" if not userns.find_program("newuidmap") else "no line in /etc/subuid"
+    hint = "sudo apt-get install uidmap (shadow-utils elsewhere)"
+    if userns.find_program("newuidmap"):
+        hint = (
+            "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name()
+        )
+    detail = f"{missing}: only images whose files all belong to root can be used"
+    return Check("ids", False, detail, hint)
+
+
+def _check_overlay() -> Check:
+    complaint = _in_child(_try_overlay)
+    if complaint is None:
+        return Check("overlayfs", True, "works in a user namespace")
+    return Check("overlayfs", False, complaint.message, complaint.hint)
+
+
+def _try_overlay() -> None:
+    userns.enter()
+    linux.mount("tmpfs", "/tmp", "tmpfs")
+    for name in ("lower", "upper", "work", "merged"):
+        os.mkdir(f"/tmp/{name}")
+    options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr"
+    try:
+        linux.mount("overlay", "/tmp/merged", "overlay", 0, options)
+    except OSError as error:
+        raise explain_overlay(error, 1) from None
+
+
+def _check_network() -> Check:
+    for name in ("pasta", "slirp4netns"):
+        if userns.find_program(name) and os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            return Check("network", True, f"containers get their own through {name}")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        hint = "sudo modprobe tun; sudo chmod 666 /dev/net/tun"
+        return Check("network", False, "/dev/net/tun cannot be opened", hint, required=False)
+    return Check(
+        "network",
+        False,
+        "neither pasta nor slirp4netns is installed: containers share the host's network",
+        "sudo apt-get install passt (or slirp4netns)",
+        required=False,
+    )
+
+
+def _check_devices() -> Check:
+    if os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return Check("fuse", True, "/dev/fuse can be opened", required=False)
+    return Check("fuse", False, "/dev/fuse cannot be opened", "sudo modprobe fuse", required=False)
+
+
+def _check_cgroup() -> Check:
+    try:
+        with open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as file:
+            controllers = file.read().split()
+    except OSError:
+        controllers = []
+    if "memory" in controllers and "pids" in controllers:
+        return Check("cgroup", True, "v2: " + " ".join(controllers), required=False)
+    return Check(
+        "cgroup",
+        False,
+        "no cgroup v2 controllers: limits on memory, processors and processes are not available",
+        "boot with systemd.unified_cgroup_hierarchy=1",
+        required=False,
+    )
+
+
+def _in_child(probe: Callable[[], None]) -> RootlessError | None:
+    """Run `probe` in a child; what it complained about, or None."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            probe()
+        except RootlessError as error:
+            os.write(write_fd, f"{error.message}\0{error.hint or ''}".encode())
+        except OSError as error:
+            os.write(write_fd, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as report:
+        message, _, hint = report.read().decode().partition("\0")
+    os.waitpid(pid, 0)
+    return RootlessError(message, hint=hint or None) if message else None
+
+
+def _user_name() -> str:
+    """The user outside, also when asked from within the namespace or from a chroot."""
+    import pwd
+
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            outside = int(file.readline().split()[1])
+        return pwd.getpwuid(os.getuid() or outside).pw_name
+    except (OSError, KeyError):
+        return "USER"
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None

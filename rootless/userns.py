@@ -1,0 +1,211 @@
+"""Entering a user namespace in place: an ordinary process becomes uid 0 of its own namespace.
+
+Runs in the CLI process before any thread exists, and in a short-lived helper forked from it. A
+process cannot map a range of ids for itself once it has left its old namespace, so the helper
+stays outside and writes the maps, through newuidmap and newgidmap where subordinate ids exist.
+Nothing is left behind: the user and mount namespaces end with the process, however it dies.
+
+Kernel: user_namespaces(7). newuidmap(1), subuid(5).
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux
+from rootless.errors import RootlessError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+IdRange = tuple[int, int, int]
+_HELPER_FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/run/wrappers/bin", "/usr/sbin")
+
+
+class IdMap(Record):
+    """Which host ids stand behind the ids of a user namespace: (inside, outside, count) each."""
+
+    uids: tuple[IdRange, ...]
+    gids: tuple[IdRange, ...]
+
+    @property
+    def is_range(self) -> bool:
+        """Whether more than the user's own id is mapped."""
+        return sum(count for _, _, count in self.uids) > 1
+
+    @property
+    def size(self) -> int:
+        """How many uids exist inside, counted from 0."""
+        return sum(count for _, _, count in self.uids)
+
+
+def enter() -> IdMap:
+    """Make this process uid 0 of a new user and mount namespace, and return the id map.
+
+    RootlessError, with the machine's own reason and cure, when that is not allowed here.
+    """
+    ids = available()
+    ready_read, ready_write = os.pipe()
+    report_read, report_write = os.pipe()
+    target = os.getpid()
+    helper = os.fork()
+    if helper == 0:
+        os.close(ready_write)
+        _helper(target, ids, ready_read, report_write)
+    os.close(ready_read)
+    os.close(report_write)
+    try:
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+        os.write(ready_write, b"x")
+    except linux.SyscallError as error:
+        raise _refused(error) from None
+    finally:
+        os.close(ready_write)
+        complaint = _read_all(report_read)
+        os.waitpid(helper, 0)
+    if complaint:
+        raise _refused(RuntimeError(complaint))
+    _become_root()
+    return ids
+
+
+def available() -> IdMap:
+    """The widest map this user may have: their own id, and their subordinate ids if any.
+
+    Real root maps every id it has to itself.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    if uid == 0:
+        return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
+    own = IdMap(((0, uid, 1),), ((0, gid, 1),))
+    if not (find_program("newuidmap") and find_program("newgidmap")):
+        return own
+    names = _names(uid)
+    uids = _stack(_subordinate("/etc/subuid", names))
+    gids = _stack(_subordinate("/etc/subgid", names))
+    return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
+
+
+def subordinate_ids(uid: int) -> tuple[tuple[IdRange, ...], tuple[IdRange, ...]]:
+    """What /etc/subuid and /etc/subgid grant a user, as ranges from 1 on inside."""
+    names = _names(uid)
+    return _stack(_subordinate("/etc/subuid", names)), _stack(_subordinate("/etc/subgid", names))
+
+
+def find_program(name: str) -> str | None:
+    """Where a system program is; the user's PATH does not count for setuid helpers."""
+    for folder in _HELPER_FOLDERS:
+        path = f"{folder}/{name}"
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _helper(target: int, ids: IdMap, ready_fd: int, report_fd: int) -> None:
+    """The process that stays outside: waits until `target` has left, writes its maps, exits."""
+    try:
+        if os.read(ready_fd, 1):
+            _write_maps(target, ids, report_fd)
+    except OSError as error:
+        os.write(report_fd, str(error).encode())
+    finally:
+        os._exit(0)
+
+
+def _write_maps(target: int, ids: IdMap, report_fd: int) -> None:
+    if ids.is_range and os.getuid() != 0:
+        _run_newidmap(target, ids, report_fd)
+        return
+    if os.getuid() != 0:  # a single gid may only be mapped when setgroups is given up
+        _write(f"/proc/{target}/setgroups", b"deny")
+    for kind, ranges in (("uid_map", ids.uids), ("gid_map", ids.gids)):
+        lines = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges)
+        _write(f"/proc/{target}/{kind}", lines.encode())
+
+
+def _run_newidmap(target: int, ids: IdMap, report_fd: int) -> None:
+    """newuidmap and newgidmap side by side: each spends a millisecond starting."""
+    to_report = [(os.POSIX_SPAWN_DUP2, report_fd, 2)]
+    started = []
+    for name, ranges in (("newuidmap", ids.uids), ("newgidmap", ids.gids)):
+        path = find_program(name) or name
+        argv = [path, str(target), *(str(number) for one in ranges for number in one)]
+        started.append(os.posix_spawn(path, argv, {}, file_actions=to_report))
+    for name, pid in zip(("newuidmap", "newgidmap"), started, strict=True):
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code:
+            os.write(report_fd, f" ({name} ended with status {code})".encode())
+
+
+def _become_root() -> None:
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
+
+
+def _refused(error: Exception) -> RootlessError:
+    from rootless import probe
+
+    return probe.explain_userns(error)
+
+
+def _identity(path: str) -> tuple[IdRange, ...]:
+    """The ids that exist here, mapped to themselves."""
+    ranges = [tuple(map(int, line.split())) for line in _lines(path)]
+    return tuple((inside, inside, count) for inside, _, count in ranges)
+
+
+def _names(uid: int) -> tuple[str, ...]:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name, str(uid)
+    except KeyError:
+        return (str(uid),)
+
+
+def _subordinate(path: str, names: tuple[str, ...]) -> Iterable[tuple[int, int]]:
+    """(first id, count) of each line of subuid(5) that belongs to one of `names`."""
+    for line in _lines(path):
+        owner, _, rest = line.strip().partition(":")
+        first, _, count = rest.partition(":")
+        if owner in names and first.isdigit() and count.isdigit() and int(count) > 0:
+            yield int(first), int(count)
+
+
+def _stack(granted: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:
+    """Subordinate ranges one after another, from inside id 1 on."""
+    ranges = []
+    inside = 1
+    for first, count in granted:
+        ranges.append((inside, first, count))
+        inside += count
+    return tuple(ranges)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except OSError:
+        return []
+
+
+def _write(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int) -> str:
+    content = b""
+    while chunk := os.read(fd, 4096):
+        content += chunk
+    os.close(fd)
+    return content.decode(errors="replace").strip()
