@@ -1,0 +1,93 @@
+"""What a caller asks of a build, and what a build tells it while it works.
+
+Values only, no behaviour: the command line makes a Request and draws the events. A build happens
+in one process that is uid 0 of its own user and mount namespace; `report` is called there.
+"""
+
+from __future__ import annotations
+
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
+    from rootless.store.images import Image
+
+
+class Request(Record):
+    """One build.
+
+    `dockerfile` and `ignore` are file contents; `name` is how errors call the Dockerfile.
+    `context_dir` is None when there is no context. `build_args` maps names to values; the caller
+    has looked up those given without one. `fetch` finds a base image, pulling it where needed.
+    `epoch` (seconds) replaces the clock in everything the image records.
+    """
+
+    dockerfile: bytes
+    context_dir: str | None
+    fetch: Callable[[Reference, Platform], Image]
+    platform: Platform
+    name: str = "Dockerfile"
+    ignore: bytes = b""
+    tags: tuple[Reference, ...] = ()
+    target: str = ""
+    build_args: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    no_cache: bool = False
+    network: str = "default"
+    epoch: int | None = None
+
+
+class Step(Record):
+    """Which step an event is about: `number` of `total` in the whole build, as in `#3 of 7`."""
+
+    number: int
+    total: int
+    stage: str
+    text: str
+
+
+class Started(Record):
+    """A step has begun; it was not cached."""
+
+    step: Step
+
+
+class Output(Record):
+    """Bytes that the step's command wrote to standard output or error."""
+
+    step: Step
+    content: bytes
+
+
+class Cached(Record):
+    """The step's layer was made by an earlier build."""
+
+    step: Step
+
+
+class Done(Record):
+    """The step ended well."""
+
+    step: Step
+    seconds: float
+
+
+class Warned(Record):
+    """Something looks wrong but does not stop the build."""
+
+    message: str
+
+
+class Exported(Record):
+    """The image is in the store."""
+
+    image: Image
+
+
+if TYPE_CHECKING:
+    Event = Started | Output | Cached | Done | Warned | Exported
+    Report = Callable[[Event], None]
