@@ -126,16 +126,25 @@ def checks() -> tuple[Check, ...]:
 def _check_kernel() -> Check:
     release = os.uname().release
     major, minor = (int(part) for part in release.split(".")[:2])
-    ok = (major, minor) >= (5, 11)
-    hint = None if ok else "overlayfs for ordinary users needs Linux 5.11 or later"
-    return Check("kernel", ok, f"Linux {release}", hint)
+    ok = (major, minor) >= (5, 12)
+    if ok:
+        return _passed("kernel", f"Linux {release}")
+    return _failed("kernel", f"Linux {release}", "a kernel from 5.12 on is needed")
 
 
 def _check_userns() -> Check:
     complaint = _in_child(_try_userns)
     if complaint is None:
-        return Check("user namespace", True, "can be entered, and mounts can be made in it")
-    return Check("user namespace", False, complaint.message, complaint.hint)
+        return _passed("user namespace", "can be entered, and mounts can be made in it")
+    return _failed("user namespace", complaint.message, complaint.hint)
+
+
+def _passed(name: str, detail: str) -> Check:
+    return Check(name, ok=True, detail=detail)
+
+
+def _failed(name: str, detail: str, hint: str | None, *, required: bool = True) -> Check:
+    return Check(name, ok=False, detail=detail, hint=hint, required=required)
 
 
 def _try_userns() -> None:
@@ -146,7 +155,7 @@ def _try_userns() -> None:
 def _check_ids() -> Check:
     ids = userns.available()
     if ids.is_range:
-        return Check("ids", True, f"{ids.size} uids can be mapped")
+        return _passed("ids", f"{ids.size} uids can be mapped")
     missing = "no newuidmap" if not userns.find_program("newuidmap") else "no line in /etc/subuid"
     hint = "sudo apt-get install uidmap (shadow-utils elsewhere)"
     if userns.find_program("newuidmap"):
@@ -154,14 +163,14 @@ def _check_ids() -> Check:
             "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name()
         )
     detail = f"{missing}: only images whose files all belong to root can be used"
-    return Check("ids", False, detail, hint)
+    return _failed("ids", detail, hint)
 
 
 def _check_overlay() -> Check:
     complaint = _in_child(_try_overlay)
     if complaint is None:
-        return Check("overlayfs", True, "works in a user namespace")
-    return Check("overlayfs", False, complaint.message, complaint.hint)
+        return _passed("overlayfs", "works in a user namespace")
+    return _failed("overlayfs", complaint.message, complaint.hint)
 
 
 def _try_overlay() -> None:
@@ -179,13 +188,12 @@ def _try_overlay() -> None:
 def _check_network() -> Check:
     for name in ("pasta", "slirp4netns"):
         if userns.find_program(name) and os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            return Check("network", True, f"containers get their own through {name}")
+            return _passed("network", f"containers get their own through {name}")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         hint = "sudo modprobe tun; sudo chmod 666 /dev/net/tun"
-        return Check("network", False, "/dev/net/tun cannot be opened", hint, required=False)
-    return Check(
+        return _failed("network", "/dev/net/tun cannot be opened", hint, required=False)
+    return _failed(
         "network",
-        False,
         "neither pasta nor slirp4netns is installed: containers share the host's network",
         "sudo apt-get install passt (or slirp4netns)",
         required=False,
@@ -194,8 +202,8 @@ def _check_network() -> Check:
 
 def _check_devices() -> Check:
     if os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return Check("fuse", True, "/dev/fuse can be opened", required=False)
-    return Check("fuse", False, "/dev/fuse cannot be opened", "sudo modprobe fuse", required=False)
+        return _passed("fuse", "/dev/fuse can be opened")
+    return _failed("fuse", "/dev/fuse cannot be opened", "sudo modprobe fuse", required=False)
 
 
 def _check_cgroup() -> Check:
@@ -205,10 +213,9 @@ def _check_cgroup() -> Check:
     except OSError:
         controllers = []
     if "memory" in controllers and "pids" in controllers:
-        return Check("cgroup", True, "v2: " + " ".join(controllers), required=False)
-    return Check(
+        return _passed("cgroup", "v2: " + " ".join(controllers), required=False)
+    return _failed(
         "cgroup",
-        False,
         "no cgroup v2 controllers: limits on memory, processors and processes are not available",
         "boot with systemd.unified_cgroup_hierarchy=1",
         required=False,
