@@ -1,0 +1,115 @@
+"""From argv to an exit code: find the verb, parse, call its handler; the one handler of errors.
+
+Exit codes are docker's: 125 for a wrong command line and for `run` itself, 1 for other errors,
+126 and 127 for a command that cannot be executed or is not there, 128+n for signals, else the
+container's own. Anything that is not a RootlessError is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless import __version__
+from rootless.cli import parser, settings, table
+from rootless.errors import RootlessError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Handler = Callable[[settings.Settings, parser.Arguments], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    words = sys.argv[1:] if argv is None else argv
+    if "_ROOTLESS_COMPLETE" in os.environ:
+        return _complete()
+    try:
+        code = _carry_out(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
+        return 141
+    return code
+
+
+def _carry_out(words: Sequence[str]) -> int:
+    debug, failure = False, 125
+    try:
+        top = parser.parse(table.TOP, words)
+        debug = top.debug
+        if top.version:
+            print(f"rootless version {__version__}")
+            return 0
+        name, rest = table.find(top.words)
+        if not name:
+            return _without_verb(top.words)
+        verb = table.load(name)
+        failure = verb.failure
+        return _run(verb, settings.read(os.environ, root=top.root, debug=debug), rest)
+    except parser.HelpRequest:
+        return _help(())
+    except RootlessError as error:
+        if debug:
+            sys.excepthook(*sys.exc_info())
+        _report(error)
+        own_code = isinstance(error, UsageError) or error.exit_code != RootlessError.exit_code
+        return error.exit_code if own_code else failure
+
+
+def _run(verb: table.Verb, given: settings.Settings, words: Sequence[str]) -> int:
+    try:
+        arguments = parser.parse(verb, words)
+    except parser.HelpRequest:
+        return _help(verb.name.split(" "))
+    return _handler(verb.handler)(given, arguments)
+
+
+def _handler(name: str) -> Handler:
+    module, _, function = name.partition(":")
+    handler: Handler = getattr(__import__(module, fromlist=[function]), function)
+    return handler
+
+
+def _help(words: Sequence[str]) -> int:
+    from rootless.cli import click_app
+
+    return click_app.show_help(words)
+
+
+def _without_verb(words: Sequence[str]) -> int:
+    """Nothing at all or a bare group: its help. Anything else is a mistake."""
+    if words and words not in {("container",), ("image",), ("system",)}:
+        from rootless.cli import unsupported
+
+        raise unsupported.verb(words)
+    return _help(words)
+
+
+def _complete() -> int:
+    from rootless.cli import click_app
+
+    return click_app.complete(os.environ["_ROOTLESS_COMPLETE"])
+
+
+def _report(error: RootlessError) -> None:
+    """`error: …`, and after an empty line `hint: …`, on standard error."""
+    from rootless.cli import words
+
+    colour = words.colours(sys.stderr, os.environ)
+    sys.stdout.flush()
+    print(
+        f"{words.paint('error:', '1;31', colour)} {words.escape(error.message, lines=True)}",
+        file=sys.stderr,
+    )
+    if error.hint:
+        print(
+            f"\n{words.paint('hint:', '1;36', colour)} {words.escape(error.hint, lines=True)}",
+            file=sys.stderr,
+        )

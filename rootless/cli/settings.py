@@ -1,0 +1,72 @@
+"""What the environment and the global flags say; the only place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import UsageError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Settings(Record):
+    """`root` holds the store, `runtime_dir` what runs now; both absolute.
+
+    `environment` is the user's own, for the flags that copy from it (`-e NAME`).
+    """
+
+    root: str
+    runtime_dir: str
+    environment: Mapping[str, str]
+    debug: bool = False
+
+    @property
+    def auth_files(self) -> tuple[str, ...]:
+        """Where registry credentials may be, first match first: containers-auth.json(5)."""
+        home = self._home
+        runtime = self.environment.get("XDG_RUNTIME_DIR")
+        config = self.environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
+        docker = self.environment.get("DOCKER_CONFIG") or (home and f"{home}/.docker")
+        explicit = self.environment.get("REGISTRY_AUTH_FILE")
+        if explicit:
+            return (explicit,)
+        places = (
+            runtime and f"{runtime}/containers/auth.json",
+            config and f"{config}/containers/auth.json",
+            docker and f"{docker}/config.json",
+        )
+        return tuple(place for place in places if place)
+
+    @property
+    def proxies(self) -> dict[str, str]:
+        """http_proxy, https_proxy, all_proxy and no_proxy, in lower case; the lower case wins."""
+        found = {}
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            value = self.environment.get(name) or self.environment.get(name.upper())
+            if value:
+                found[name] = value
+        return found
+
+    @property
+    def _home(self) -> str:
+        return self.environment.get("HOME", "")
+
+
+def read(
+    environment: Mapping[str, str], *, root: str | None = None, debug: bool = False
+) -> Settings:
+    """The settings under `environment`; `root` is the global flag and wins."""
+    home = environment.get("HOME", "")
+    share = environment.get("XDG_DATA_HOME") or (home and f"{home}/.local/share")
+    root = root or environment.get("ROOTLESS_ROOT") or (share and f"{share}/rootless")
+    if not root:
+        raise UsageError(
+            "there is no place for images: HOME is not set",
+            hint="set HOME, or choose a directory with --root or ROOTLESS_ROOT",
+        )
+    root = os.path.abspath(root)
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    return Settings(root, f"{runtime}/rootless" if runtime else f"{root}/tmp", environment, debug)

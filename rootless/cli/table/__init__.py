@@ -1,0 +1,193 @@
+"""Every verb, flag and argument of the command line, declared once, as data.
+
+`find` imports only the noun that holds the verb: declaring all of them costs half a millisecond.
+A verb of a docker group is spelled with its group (`system prune`); `ALIASES` holds docker's
+second spellings (`image ls` is `images`). Pure values: no handler is imported from here.
+"""
+
+from __future__ import annotations
+
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Option(Record):
+    """A flag. `kind`: flag (true or false), text (given once) or list (may be repeated).
+
+    `default` is what a flag or a text is when it is not given; a list is then empty.
+    """
+
+    names: tuple[str, ...]
+    field: str
+    kind: str
+    help: str
+    metavar: str = ""
+    default: bool | str | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def initial(self) -> object:
+        """The value when the flag is not given."""
+        if self.kind == "list":
+            return ()
+        return bool(self.default) if self.kind == "flag" else self.default
+
+
+class Argument(Record):
+    """A word that is not a flag. `arity`: one, optional (or None), some (1+), any (0+), or rest:
+    everything that is left, flags too, as the command of `run` is."""
+
+    field: str
+    metavar: str
+    arity: str = "one"
+
+    @property
+    def usage(self) -> str:
+        """As the usage line shows it."""
+        name = self.metavar
+        return {
+            "optional": f"[{name}]",
+            "some": f"{name} [{name}...]",
+            "any": f"[{name}...]",
+            "rest": f"[{name}] [ARG...]",
+        }.get(self.arity, name)
+
+
+class Verb(Record):
+    """A command. `handler` is `module:function`, called with (Settings, Arguments) -> exit code.
+
+    `failure` is the exit code of an error while carrying it out; a wrong command line is 125.
+    """
+
+    name: str
+    summary: str
+    handler: str
+    options: tuple[Option, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    examples: tuple[str, ...] = ()
+    failure: int = 1
+
+    @property
+    def usage(self) -> str:
+        """The usage line."""
+        words = ["rootless", self.name, "[OPTIONS]" if self.options else ""]
+        words += [argument.usage for argument in self.arguments]
+        return " ".join(word for word in words if word)
+
+    @property
+    def flags_end_at_argument(self) -> bool:
+        """Whether everything from the first argument on is taken as it is."""
+        return any(argument.arity == "rest" for argument in self.arguments)
+
+
+def flag(*names: str, help: str, field: str = "", default: bool = False) -> Option:  # noqa: A002
+    """An option that is true or false."""
+    return Option(names, field or _field(names), "flag", help, default=default)
+
+
+def text(
+    *names: str,
+    metavar: str,
+    help: str,  # noqa: A002
+    field: str = "",
+    default: str | None = None,
+    choices: tuple[str, ...] = (),
+) -> Option:
+    """An option with a value."""
+    return Option(names, field or _field(names), "text", help, metavar, default, choices)
+
+
+def many(*names: str, metavar: str, help: str, field: str = "") -> Option:  # noqa: A002
+    """An option with a value that may be given several times."""
+    return Option(names, field or _field(names), "list", help, metavar)
+
+
+def _field(names: tuple[str, ...]) -> str:
+    return names[-1].lstrip("-").replace("-", "_")
+
+
+TLS_VERIFY = flag(
+    "--tls-verify", default=True, help="=false allows plain http and unchecked certificates"
+)
+PLATFORM = text("--platform", metavar="OS/ARCH", help="choose this platform of the image")
+
+TOP = Verb(
+    "",
+    "Build, run and look into container images as an ordinary user",
+    "",
+    (
+        text("--root", metavar="DIR", help="where images are kept [env: ROOTLESS_ROOT]"),
+        flag("-D", "--debug", help="show the traceback of an error"),
+        flag("-v", "--version", help="print the version and quit"),
+    ),
+    (Argument("words", "COMMAND", "rest"),),
+)
+
+MODULES = {
+    "build": "build",
+    "completion": "system",
+    "doctor": "system",
+    "help": "system",
+    "history": "images",
+    "image inspect": "images",
+    "image prune": "images",
+    "images": "images",
+    "import": "images",
+    "info": "system",
+    "inspect": "images",
+    "load": "images",
+    "pull": "images",
+    "rmi": "images",
+    "run": "run",
+    "save": "images",
+    "system prune": "system",
+    "tag": "images",
+    "version": "system",
+}
+"""Verb → the module here that declares it."""
+
+ALIASES = {
+    "builder build": "build",
+    "buildx build": "build",
+    "container run": "run",
+    "image build": "build",
+    "image history": "history",
+    "image import": "import",
+    "image list": "images",
+    "image load": "load",
+    "image ls": "images",
+    "image pull": "pull",
+    "image remove": "rmi",
+    "image rm": "rmi",
+    "image save": "save",
+    "image tag": "tag",
+    "system info": "info",
+}
+
+
+def find(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The verb that `words` begin with, and the words after it; ("", words) for none."""
+    for count in (2, 1):
+        name = " ".join(words[:count])
+        name = ALIASES.get(name, name)
+        if len(words) >= count and name in MODULES:
+            return name, words[count:]
+    return "", words
+
+
+def load(name: str) -> Verb:
+    """The declaration of a verb that `MODULES` names."""
+    module = f"{__name__}.{MODULES[name]}"
+    for verb in __import__(module, fromlist=["VERBS"]).VERBS:
+        if verb.name == name:
+            found: Verb = verb
+            return found
+    raise KeyError(name)
+
+
+def every() -> Iterator[Verb]:
+    """All verbs, by name."""
+    return map(load, MODULES)

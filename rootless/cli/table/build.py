@@ -1,0 +1,45 @@
+"""`build`, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+
+BUILD = Verb(
+    "build",
+    "Build an image from a Dockerfile",
+    "rootless.cli.build:build",
+    options=(
+        many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        flag("--dry-run", help="print the plan of the build, and stop"),
+        flag("--explain", help="print what each step does, and why, before it happens"),
+        text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
+        text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
+        text(
+            "--network",
+            metavar="MODE",
+            help="network of RUN: none, host, pasta or slirp4netns [default: the best there is]",
+        ),
+        flag("--no-cache", help="run every step anew"),
+        PLATFORM,
+        text(
+            "--progress",
+            metavar="HOW",
+            choices=("auto", "plain", "tty"),
+            default="auto",
+            help="how progress is shown: auto, plain or tty [default: auto]",
+        ),
+        flag("--pull", help="ask the registry for newer base images"),
+        flag("-q", "--quiet", help="print only the image's id"),
+        many("-t", "--tag", metavar="NAME[:TAG]", help="name the image"),
+        text("--target", metavar="STAGE", help="stop at this stage"),
+        TLS_VERIFY,
+    ),
+    arguments=(Argument("context", "CONTEXT"),),
+    examples=(
+        "rootless build -t hello examples/hello",
+        "rootless build -t app --build-arg VERSION=1.2 --target test .",
+        "rootless build -f - . < Dockerfile",
+    ),
+)
+
+VERBS = (BUILD,)

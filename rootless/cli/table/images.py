@@ -1,0 +1,134 @@
+"""Verbs about images, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+
+_FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
+_NO_TRUNC = flag("--no-trunc", help="do not shorten the output")
+_FORCE = flag("-f", "--force", help="do not ask")
+
+VERBS = (
+    Verb(
+        "images",
+        "List images",
+        "rootless.cli.images:images",
+        options=(
+            flag("-a", "--all", help="show all images (docker's default hides intermediate ones)"),
+            flag("--digests", help="show digests"),
+            many(
+                "-f", "--filter", metavar="KEY=VALUE", help="dangling=, label=, reference=, before="
+            ),
+            text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
+            _NO_TRUNC,
+            flag("-q", "--quiet", help="show only ids"),
+        ),
+        arguments=(Argument("name", "REPOSITORY[:TAG]", "optional"),),
+        examples=("rootless images -q busybox", "rootless images --filter dangling=true"),
+    ),
+    Verb(
+        "inspect",
+        "Show what an image is, as JSON",
+        "rootless.cli.inspect:inspect",
+        options=(
+            _FORMAT,
+            flag("-s", "--size", help="does nothing: an image's size is always shown"),
+            text("--type", metavar="TYPE", choices=("image",), help="only things of this type"),
+        ),
+        arguments=(Argument("names", "NAME", "some"),),
+        examples=("rootless inspect -f '{{json .Config.Env}}' busybox",),
+    ),
+    Verb(
+        "image inspect",
+        "Show what an image is, as JSON",
+        "rootless.cli.inspect:inspect",
+        options=(_FORMAT,),
+        arguments=(Argument("names", "IMAGE", "some"),),
+    ),
+    Verb(
+        "history",
+        "Show the instructions and layers that made an image",
+        "rootless.cli.inspect:history",
+        options=(
+            text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
+            flag("-H", "--human", default=True, help="sizes and dates in words [default: true]"),
+            _NO_TRUNC,
+            flag("-q", "--quiet", help="show only ids"),
+        ),
+        arguments=(Argument("image", "IMAGE"),),
+        examples=("rootless history --no-trunc busybox",),
+    ),
+    Verb(
+        "tag",
+        "Give an image one more name",
+        "rootless.cli.images:tag",
+        arguments=(
+            Argument("source", "SOURCE_IMAGE[:TAG]"),
+            Argument("target", "TARGET_IMAGE[:TAG]"),
+        ),
+        examples=("rootless tag busybox localhost:5000/busybox:1",),
+    ),
+    Verb(
+        "rmi",
+        "Remove images",
+        "rootless.cli.images:rmi",
+        options=(flag("-f", "--force", help="remove an id with all its names; ignore unknown"),),
+        arguments=(Argument("names", "IMAGE", "some"),),
+    ),
+    Verb(
+        "image prune",
+        "Remove images without a name",
+        "rootless.cli.system:prune",
+        options=(flag("-a", "--all", help="remove every image, not only unnamed ones"), _FORCE),
+    ),
+    Verb(
+        "pull",
+        "Download an image from a registry",
+        "rootless.cli.images:pull",
+        options=(PLATFORM, flag("-q", "--quiet", help="print only the name"), TLS_VERIFY),
+        arguments=(Argument("name", "NAME[:TAG|@DIGEST]"),),
+        examples=("rootless pull debian:bookworm", "rootless pull --platform arm64 busybox"),
+    ),
+    Verb(
+        "save",
+        "Write images to a tar archive",
+        "rootless.cli.archives:save",
+        options=(
+            text("-o", "--output", metavar="FILE", help="write to FILE, not standard output"),
+            text(
+                "--format",
+                metavar="FORMAT",
+                choices=("docker-archive", "oci-archive"),
+                default="docker-archive",
+                help="docker-archive or oci-archive [default: docker-archive]",
+            ),
+        ),
+        arguments=(Argument("names", "IMAGE", "some"),),
+        examples=("rootless save busybox | ssh host docker load",),
+    ),
+    Verb(
+        "load",
+        "Read images from a tar archive",
+        "rootless.cli.archives:load",
+        options=(
+            text("-i", "--input", metavar="FILE", help="read from FILE, not standard input"),
+            flag("-q", "--quiet", help="do not show progress"),
+        ),
+        examples=("rootless load -i busybox.tar",),
+    ),
+    Verb(
+        "import",
+        "Make an image of a tarball of files",
+        "rootless.cli.archives:import_",
+        options=(
+            many("-c", "--change", metavar="INSTRUCTION", help="apply a Dockerfile instruction"),
+            text("-m", "--message", metavar="TEXT", help="comment in the image's history"),
+            PLATFORM,
+        ),
+        arguments=(
+            Argument("file", "FILE|-"),
+            Argument("name", "REPOSITORY[:TAG]", "optional"),
+        ),
+        examples=("tar -C rootfs -c . | rootless import -c 'CMD [\"sh\"]' - base",),
+    ),
+)

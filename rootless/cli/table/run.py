@@ -1,0 +1,61 @@
+"""`run`, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+
+RUN = Verb(
+    "run",
+    "Run a command in a new container",
+    "rootless.cli.run:run",
+    options=(
+        many("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts"),
+        many("--cap-add", metavar="CAP", help="add a capability"),
+        many("--cap-drop", metavar="CAP", help="drop a capability"),
+        text("--cidfile", metavar="FILE", help="write the container's id to FILE"),
+        many("--dns", metavar="IP", help="set a DNS server"),
+        flag("--dry-run", help="print each step of the start, and stop"),
+        text("--entrypoint", metavar="CMD", help="replace the image's entrypoint"),
+        many("-e", "--env", metavar="NAME[=VALUE]", help="set an environment variable"),
+        many("--env-file", metavar="FILE", help="read environment variables from FILE"),
+        flag("--explain", help="print each step of the start before it happens, and why"),
+        text("-h", "--hostname", metavar="NAME", help="the container's host name"),
+        flag("--init", help="run an init that forwards signals and reaps processes"),
+        flag("-i", "--interactive", help="keep standard input open"),
+        text("--name", metavar="NAME", help="give the container a name"),
+        text(
+            "--net",
+            "--network",
+            metavar="MODE",
+            help="none, host, pasta or slirp4netns [default: the best there is]",
+        ),
+        PLATFORM,
+        many("-p", "--publish", metavar="[IP:][PORT:]PORT", help="publish a port on this machine"),
+        text(
+            "--pull",
+            metavar="WHEN",
+            choices=("always", "missing", "never"),
+            default="missing",
+            help="pull the image before running: always, missing or never [default: missing]",
+        ),
+        flag("-q", "--quiet", help="do not show the progress of a pull"),
+        flag("--read-only", help="make the container's root file system read-only"),
+        flag("--rm", help="remove the container when it exits"),
+        many("--security-opt", metavar="OPT", help="no-new-privileges or seccomp=unconfined|FILE"),
+        TLS_VERIFY,
+        many("--tmpfs", metavar="PATH[:OPTIONS]", help="mount a tmpfs"),
+        flag("-t", "--tty", help="give the command a terminal"),
+        text("-u", "--user", metavar="USER[:GROUP]", help="run as this user (name or id)"),
+        many("-v", "--volume", metavar="SRC:DST[:ro]", help="mount a directory or file"),
+        text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
+    ),
+    arguments=(Argument("image", "IMAGE"), Argument("command", "COMMAND", "rest")),
+    examples=(
+        "rootless run --rm -it debian bash",
+        "rootless run --rm -p 8080:80 -v ./site:/usr/share/nginx/html:ro nginx",
+        "rootless run --rm --dry-run busybox true",
+    ),
+    failure=125,
+)
+
+VERBS = (RUN,)

@@ -1,0 +1,39 @@
+"""Verbs about this program and this machine, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import Argument, Verb, flag, text
+
+_FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
+
+VERBS = (
+    Verb(
+        "doctor",
+        "Show what this machine allows, what is missing and how to get it",
+        "rootless.cli.system:doctor",
+    ),
+    Verb("info", "Show where things are kept and how", "rootless.cli.system:info", (_FORMAT,)),
+    Verb("version", "Show the version", "rootless.cli.system:version", (_FORMAT,)),
+    Verb(
+        "system prune",
+        "Remove what nothing needs",
+        "rootless.cli.system:prune",
+        options=(
+            flag("-a", "--all", help="remove every image, not only unnamed ones"),
+            flag("-f", "--force", help="do not ask"),
+        ),
+    ),
+    Verb(
+        "completion",
+        "Print the completion script of a shell",
+        "rootless.cli.click_app:completion",
+        arguments=(Argument("shell", "bash|zsh|fish"),),
+        examples=('eval "$(rootless completion bash)"',),
+    ),
+    Verb(
+        "help",
+        "Show help about a command",
+        "rootless.cli.click_app:help_",
+        arguments=(Argument("words", "COMMAND", "any"),),
+    ),
+)

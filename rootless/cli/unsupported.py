@@ -1,0 +1,67 @@
+"""What docker has and this program does not yet: named, so that nobody has to guess."""
+
+from __future__ import annotations
+
+from rootless.cli import table
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.cli.table import Verb
+
+_VERBS = """attach commit compose container context cp create df diff events exec export kill login
+    logout logs ls manifest network pause plugin port ps push rename restart rm search stack start
+    stats stop swarm system top trust unpause update volume wait"""
+
+FLAGS = {
+    "run": """-a --annotation --attach --blkio-weight -c --cgroup-parent --cgroupns --cpu-shares
+        --cpus --cpuset-cpus -d --detach --detach-keys --device --disable-content-trust
+        --dns-option --dns-search --domainname --expose --gpus --group-add --health-cmd
+        --health-interval --health-retries --health-start-period --health-timeout --ip --ip6 --ipc
+        --isolation -l --label --label-file --link --log-driver --log-opt -m --mac-address --memory
+        --memory-swap --mount --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj
+        -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
+        --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --userns --uts
+        --volume-driver --volumes-from""",
+    "build": """--add-host --allow --annotation --attest --build-context --builder --cache-from
+        --cache-to --call --cgroup-parent --check --compress --force-rm --isolation --label --load
+        -m --memory --metadata-file --no-cache-filter -o --output --provenance --push --rm --sbom
+        --secret --security-opt --shm-size --squash --ssh --ulimit""",
+    "pull": "-a --all-tags --disable-content-trust",
+    "system prune": "--filter --volumes",
+    "image prune": "--filter",
+    "load": "--platform",
+    "save": "--platform",
+    "history": "--platform",
+    "images": "--tree",
+    "rmi": "--no-prune --platform",
+}
+
+
+def flag(verb: Verb, name: str) -> UsageError | None:
+    """The error for a flag that only docker has; None where docker has none either."""
+    if name not in FLAGS.get(verb.name, "").split():
+        return None
+    return UsageError(
+        f"'rootless {verb.name}' does not support docker's {name} yet",
+        hint=f"'rootless {verb.name} --help' lists what it does support",
+    )
+
+
+def verb(words: Sequence[str]) -> UsageError:
+    """The error for words that begin with no verb of ours."""
+    from difflib import get_close_matches
+
+    ours = [*table.MODULES, *table.ALIASES]
+    typed = (
+        words[:2] if words[0] in {name.split(" ")[0] for name in ours if " " in name} else words[:1]
+    )
+    name = " ".join(typed)
+    see = "'rootless --help' lists the commands"
+    if typed[-1] in _VERBS.split():
+        return UsageError(f"'rootless {name}' is not implemented yet", hint=see)
+    near = get_close_matches(name, ours)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else see
+    return UsageError(f"unknown command: {name!r}", hint=hint)

@@ -1,0 +1,99 @@
+"""The command line as a program: exit codes, errors on standard error, what start-up imports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "re", "json", "enum", "typing", "dataclasses", "pathlib", "subprocess", "logging", "tempfile",
+    "shutil", "contextlib", "hashlib", "socket", "threading", "click", "rich", "urllib3",
+}  # fmt: skip
+
+
+def rootless(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "rootless", *words],
+        env={"PATH": os.defpath, "HOME": "/nonexistent", "PYTHONPATH": ":".join(sys.path),
+             "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_version():
+    done = rootless("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("rootless version ")
+
+
+def test_a_mistake_is_two_lines_and_125():
+    done = rootless("run", "--foo", "x")
+    assert done.returncode == 125
+    assert done.stdout == ""
+    error, empty, hint = done.stderr.splitlines()
+    assert (error, empty) == ("error: unknown flag: --foo", "")
+    assert hint == (
+        "hint: usage: rootless run [OPTIONS] IMAGE [COMMAND] [ARG...]; see 'rootless run --help'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["rnu"], "unknown command: 'rnu'", "did you mean 'run'"),
+        (["compose", "up"], "'rootless compose' is not implemented yet", "--help"),
+        (["image", "scp"], "unknown command: 'image scp'", "did you mean 'image"),
+        (["help", "nothing"], "unknown command: 'nothing'", ""),
+        (["completion", "tcsh"], "no completion for 'tcsh'", "bash, zsh or fish"),
+    ],
+)
+def test_unknown_commands(words, error, hint):
+    done = rootless(*words)
+    assert done.returncode == 125
+    assert error in done.stderr
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["image"], ["--help"], ["run", "--help"], ["help", "run"]])
+def test_help_is_on_standard_output(words):
+    done = rootless(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: rootless")
+
+
+def test_debug_adds_the_traceback():
+    assert "Traceback" in rootless("--debug", "run").stderr
+    assert "Traceback" not in rootless("run").stderr
+
+
+def test_a_reader_that_leaves_is_no_error():
+    script = f"{sys.executable} -m rootless --help | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script], env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell):
+    assert "_ROOTLESS_COMPLETE" in rootless("completion", shell).stdout
+
+
+def test_completion_knows_verbs():
+    done = rootless(_ROOTLESS_COMPLETE="bash_complete", COMP_WORDS="rootless im", COMP_CWORD="1")
+    assert done.stdout.split() == ["plain,image", "plain,images", "plain,import"]
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"]])
+def test_start_up_imports_nothing_heavy(words):
+    script = (
+        "import sys; before = set(sys.modules); from rootless.cli.main import main; "
+        f"main({words!r}); print(*(set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-ISc", f"import sys; sys.path[:0] = {sys.path!r}; {script}"],
+        capture_output=True, text=True, check=True, env={"HOME": "/nonexistent"},
+    )  # fmt: skip
+    assert not HEAVY & set(done.stderr.split())

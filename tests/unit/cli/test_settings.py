@@ -1,0 +1,36 @@
+"""Where things are, by the environment."""
+
+import pytest
+
+from rootless.cli import settings
+from rootless.errors import UsageError
+
+
+def test_the_flag_wins_over_the_variables():
+    environment = {"HOME": "/home/u", "XDG_DATA_HOME": "/data", "ROOTLESS_ROOT": "/root-var"}
+    assert settings.read(environment, root="/flag").root == "/flag"
+    assert settings.read(environment).root == "/root-var"
+    del environment["ROOTLESS_ROOT"]
+    assert settings.read(environment).root == "/data/rootless"
+    del environment["XDG_DATA_HOME"]
+    assert settings.read(environment).root == "/home/u/.local/share/rootless"
+
+
+def test_no_home_is_a_clear_error():
+    with pytest.raises(UsageError, match="HOME is not set"):
+        settings.read({})
+
+
+def test_credentials_in_the_order_of_containers_auth_json():
+    given = settings.read({"HOME": "/h", "XDG_RUNTIME_DIR": "/run/u"})
+    assert given.auth_files == (
+        "/run/u/containers/auth.json",
+        "/h/.config/containers/auth.json",
+        "/h/.docker/config.json",
+    )
+    assert settings.read({"HOME": "/h", "REGISTRY_AUTH_FILE": "/a"}).auth_files == ("/a",)
+
+
+def test_proxies_lower_case_wins():
+    given = settings.read({"HOME": "/h", "HTTP_PROXY": "A", "http_proxy": "b", "NO_PROXY": "c"})
+    assert given.proxies == {"http_proxy": "b", "no_proxy": "c"}
