@@ -1,0 +1,157 @@
+"""The store: images, layers and everything unfinished, in one folder owned by the user.
+
+    oci-layout  index.json      a valid OCI image layout (image-spec image-layout.md); entries are
+    blobs/sha256/<hex>          images by full name; one without a name is dangling. A layer listed
+                                uncompressed may lack its blob: it is made again from diff/
+    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, created
+    cache/steps/<key>.json      build results; every digest in one keeps what it names alive
+    containers/                 the container room's
+    tmp/                        unfinished work: directories and downloads flocked by their owner
+    lock                        OFD locks: byte 0 shared to use, exclusive to collect garbage;
+                                byte 1 exclusive while index.json is replaced (order: 0, then 1)
+
+Everything is published by rename from tmp/, synced before an index names it; a crash leaves
+rubbish only in tmp/, which the next writer sweeps. Files inside layers belong to mapped ids, so
+whoever writes or deletes layers has entered the user namespace; the rest is the user's own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import leanjson
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0","rootlessStore":1}'
+_EMPTY_INDEX = (
+    b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+)
+_FOLDERS = ("blobs/sha256", "layers", "cache/steps", "containers", "tmp")
+
+
+class Store:
+    """One store folder. Opening it is one small read; folders appear with the first write."""
+
+    def __init__(self, root: str) -> None:
+        """RootlessError when a newer program wrote the folder or it cannot be read."""
+        self.root = os.path.abspath(root)
+        self.lock_fd: int | None = None
+        self.swept = False
+        self._created = self._has_layout()
+
+    def path(self, *parts: str) -> str:
+        """An absolute path inside the store."""
+        return os.path.join(self.root, *parts)
+
+    def create(self) -> None:
+        """Make the folders, the layout file and an empty index where they are missing."""
+        from rootless.store import lock
+
+        if not self._created:
+            with self.writing():
+                os.makedirs(self.root, mode=0o700, exist_ok=True)
+                for folder in _FOLDERS:
+                    os.makedirs(self.path(folder), mode=0o700, exist_ok=True)
+                with lock.index(self):
+                    self._write_once("index.json", _EMPTY_INDEX)
+                    self._write_once("oci-layout", _LAYOUT)
+            self._created = True
+        lock.use(self)
+
+    def writing(self) -> _Writing:
+        """`with store.writing():` turns a full or read-only disk into a sentence."""
+        return _Writing(self.root)
+
+    def _write_once(self, name: str, content: bytes) -> None:
+        if not os.path.exists(self.path(name)):
+            replace_file(self, self.path(name), content)
+
+    def _has_layout(self) -> bool:
+        try:
+            with open(self.path("oci-layout"), "rb") as file:
+                layout = leanjson.loads(file.read(4096), f"{self.root}/oci-layout")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except PermissionError:
+            raise RootlessError(
+                f"the store {self.root} belongs to somebody else and cannot be read",
+                hint="choose another folder with --root or ROOTLESS_ROOT",
+            ) from None
+        version = layout.get("rootlessStore") if isinstance(layout, dict) else None
+        if version != 1:
+            raise RootlessError(
+                f"the store {self.root} was not written by this version of rootless",
+                hint="upgrade rootless, or choose another folder with --root",
+            )
+        return True
+
+
+def replace_file(store: Store, path: str, content: bytes) -> None:
+    """Put `content` at `path` inside the store: wholly, durably, or not at all."""
+    unfinished = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+        os.rename(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class _Writing:
+    """Rewords the OSErrors that a person can do something about; lets all others pass."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError) and (failure := self._reworded(error)):
+            raise failure from error
+
+    def _reworded(self, error: OSError) -> RootlessError | None:
+        from errno import EACCES, EDQUOT, EIO, ENOSPC, ENOTDIR, EPERM, EROFS
+
+        where = error.filename or self._root
+        if isinstance(where, bytes):
+            where = os.fsdecode(where)
+        if error.errno in {ENOSPC, EDQUOT}:
+            return RootlessError(
+                f"the disk is full: {where} could not be written",
+                hint="free space with: rootless system prune, or move the store with --root",
+            )
+        if error.errno in {EROFS, EACCES, EPERM, ENOTDIR}:
+            return RootlessError(
+                f"the store cannot be written: {where}: {error.strerror}",
+                hint="choose a folder of your own with --root or ROOTLESS_ROOT",
+            )
+        if error.errno == EIO:
+            return RootlessError(
+                f"the disk failed to read or write {where}",
+                hint="see the kernel's messages with: dmesg",
+            )
+        return None

@@ -1,0 +1,193 @@
+"""Blobs: bytes under their digest, blobs/<algorithm>/<hex> (image-spec image-layout.md §blobs).
+
+A blob that has its name is whole: it was hashed as it was written, synced, then renamed. Reading
+does not hash again; `gc.check` does. Runs in any process of the user's, inside or outside the
+namespace. A crash leaves a file in tmp/; a named download found there is resumed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import IntegrityError, NotFoundError
+from rootless.leanjson import MAX_BYTES
+from rootless.oci.digest import Digest
+from rootless.store import replace_file, staging, sync_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from hashlib import _Hash
+    from io import FileIO
+    from typing import Self
+
+    from rootless.oci.descriptor import Descriptor
+    from rootless.store import Store
+
+_CHUNK = 1 << 20
+_UNFINISHED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def path(store: Store, digest: Digest) -> str:
+    """Where the blob is or would be. The only place that turns a digest into a path."""
+    return store.path("blobs", digest.algorithm, digest.hex)
+
+
+def has(store: Store, digest: Digest) -> bool:
+    """Whether the blob is on disk."""
+    return os.path.exists(path(store, digest))
+
+
+def open_file(store: Store, digest: Digest) -> FileIO:
+    """The blob opened for reading; the caller closes it. NotFoundError when it is not on disk."""
+    try:
+        return open(path(store, digest), "rb", buffering=0)
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"the blob {digest} is missing from the store {store.root}",
+            hint="pull or build the image again",
+        ) from None
+
+
+def read(store: Store, digest: Digest, limit: int = MAX_BYTES) -> bytes:
+    """A small blob's bytes; NotFoundError, or IntegrityError when it is over `limit` bytes."""
+    with open_file(store, digest) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise IntegrityError(f"the blob {digest} is larger than {limit} bytes")
+    return content
+
+
+def put(store: Store, content: bytes) -> Digest:
+    """Store bytes of our own making; nothing is written when they are there already."""
+    digest = Digest.of(content)
+    store.create()
+    if not has(store, digest):
+        with store.writing():
+            replace_file(store, path(store, digest), content)
+    return digest
+
+
+def copy(store: Store, digest: Digest, put: Callable[[bytes], object]) -> None:
+    """Call `put` with a blob's bytes, chunk by chunk."""
+    with open_file(store, digest) as file:
+        while chunk := file.read(_CHUNK):
+            put(chunk)
+
+
+class Writer:
+    """A blob being written: `write` its chunks in order, then `publish`; else it is discarded.
+
+    With an `expected` descriptor the unfinished file is named after its digest. A second writer
+    of the same blob waits for the first and then finds `present` true; one that finds the bytes
+    of an interrupted writer goes on after them: `size` is how many there are. Such a file is kept
+    when writing fails. Others may read `path` while it grows.
+    """
+
+    def __init__(self, store: Store, expected: Descriptor | None = None) -> None:
+        store.create()
+        self._store = store
+        self._expected = expected
+        self._hash = _new_hash(expected)
+        self.size = 0
+        with store.writing():
+            self.path, self._fd = _open_resumable(store, expected) if expected else _open_new(store)
+        self.present = expected is not None and has(store, expected.digest)
+        self._resume()
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append; IntegrityError once there is more than expected."""
+        if self._expected and self.size + len(chunk) > self._expected.size:
+            self.restart()
+            raise self._damaged(f"is larger than the {self._expected.size} bytes announced")
+        with self._store.writing():
+            _write_all(self._fd, chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget the bytes so far, for a sender that cannot resume."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hash = _new_hash(self._expected)
+        self.size = 0
+
+    def publish(self) -> Digest:
+        """Sync and name the blob; IntegrityError, and no blob, when it is not what was expected."""
+        digest = Digest(self._hash.name, self._hash.hexdigest())
+        self._verify(digest)
+        final = path(self._store, digest)
+        with self._store.writing():
+            os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
+            os.fsync(self._fd)
+            os.rename(self.path, final)
+            sync_directory(os.path.dirname(final))
+        self._close()
+        return digest
+
+    def discard(self) -> None:
+        """Close; delete the unfinished file unless a later writer can resume it."""
+        if self._fd >= 0:
+            if self.present or self._expected is None or self.size == 0:
+                os.unlink(self.path)
+            self._close()
+
+    def _resume(self) -> None:
+        while not self.present and (chunk := os.read(self._fd, _CHUNK)):
+            self._hash.update(chunk)
+            self.size += len(chunk)
+        if self._expected and self.size > self._expected.size:
+            self.restart()
+
+    def _verify(self, digest: Digest) -> None:
+        wanted = self._expected
+        if wanted is None or (digest, self.size) == (wanted.digest, wanted.size):
+            return
+        size = self.size
+        if size < wanted.size:
+            raise self._damaged(f"ends after {size} of {wanted.size} bytes")
+        self.restart()
+        raise self._damaged(f"has other contents: they hash to {digest}")
+
+    def _damaged(self, how: str) -> IntegrityError:
+        assert self._expected is not None
+        return IntegrityError(f"the blob {self._expected.digest} {how}")
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def _new_hash(expected: Descriptor | None) -> _Hash:
+    import hashlib
+
+    return hashlib.new(expected.digest.algorithm if expected else "sha256")
+
+
+def _open_new(store: Store) -> tuple[str, int]:
+    name = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+    fd = os.open(name, _UNFINISHED | os.O_EXCL, 0o644)
+    staging.owns(fd, name)  # new, so nobody else can have it; the sweeper spares young files
+    return name, fd
+
+
+def _open_resumable(store: Store, expected: Descriptor) -> tuple[str, int]:
+    """The unfinished file of this digest, ours alone: waits while another process has it."""
+    name = store.path("tmp", f"{expected.digest.algorithm}-{expected.digest.hex}")
+    while True:
+        fd = os.open(name, _UNFINISHED, 0o644)
+        if staging.owns(fd, name, wait=True):
+            return name, fd
+        os.close(fd)  # the one before us published or deleted it while we waited
+
+
+def _write_all(fd: int, chunk: bytes | memoryview) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

@@ -1,0 +1,107 @@
+"""index.json: which images the store has and what they are called (image-spec image-index.md).
+
+One entry a name; the annotations `org.opencontainers.image.ref.name` (what skopeo and umoci look
+for) and `io.containerd.image.name` (what docker load looks for) hold the full reference. An image
+without a name keeps one entry without these. Replaced whole, under the index lock. Runs in any
+process; a crash leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+from rootless import leanjson
+from rootless.errors import IntegrityError
+from rootless.oci import media_types
+from rootless.oci.descriptor import REF_NAME, Descriptor
+from rootless.oci.digest import Digest
+from rootless.store import lock, replace_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.store import Store
+
+CONTAINERD_NAME = "io.containerd.image.name"
+SOURCE_DIGEST = "rootless.source.digest"
+"""Entry annotation: the digest a registry answered for the name, where it is an index's."""
+
+_NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
+_MAX_BYTES = 64 << 20
+
+
+def read(store: Store) -> tuple[Descriptor, ...]:
+    """All entries, oldest first; none when the store does not exist yet."""
+    lock.use(store)
+    try:
+        with open(store.path("index.json"), "rb", buffering=0) as file:
+            content = file.read(_MAX_BYTES)
+    except FileNotFoundError:
+        return ()
+    value = leanjson.loads(content, f"{store.root}/index.json")
+    entries = value.get("manifests") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise IntegrityError(f"{store.root}/index.json is damaged: it lists no manifests")
+    return tuple(Descriptor.decode(entry) for entry in entries)
+
+
+def update(
+    store: Store, change: Callable[[tuple[Descriptor, ...]], tuple[Descriptor, ...]]
+) -> tuple[Descriptor, ...]:
+    """Replace the entries by `change(entries)`; the entries as they were before."""
+    store.create()
+    with store.writing(), lock.index(store):
+        before = read(store)
+        after = change(before)
+        if after != before:
+            value = {
+                "schemaVersion": 2,
+                "mediaType": media_types.OCI_INDEX,
+                "manifests": [entry.encode() for entry in after],
+            }
+            replace_file(store, store.path("index.json"), leanjson.dumps(value))
+    return before
+
+
+def name_of(entry: Descriptor) -> str | None:
+    """The full reference an entry gives its image; None for a dangling image's."""
+    return entry.annotations.get(REF_NAME)
+
+
+def source_of(entry: Descriptor) -> Digest:
+    """What a registry calls this image: its own digest or that of the index it came from."""
+    source = entry.annotations.get(SOURCE_DIGEST)
+    return Digest.parse(source) if source else entry.digest
+
+
+def name(
+    entries: tuple[Descriptor, ...], new: str, descriptor: Descriptor
+) -> tuple[Descriptor, ...]:
+    """The entries once `new` names `descriptor`; its former image may be left dangling."""
+    annotations = {**descriptor.annotations, REF_NAME: new, CONTAINERD_NAME: new}
+    entry = descriptor.replace(annotations=annotations)
+    if entry in entries:
+        return entries
+    rest = unname(entries, new)
+    return (*(one for one in rest if name_of(one) or one.digest != entry.digest), entry)
+
+
+def unname(entries: tuple[Descriptor, ...], old: str) -> tuple[Descriptor, ...]:
+    """The entries without the name `old`; an image stays, dangling, when that was its last."""
+    losers = [entry for entry in entries if name_of(entry) == old]
+    kept = tuple(entry for entry in entries if name_of(entry) != old)
+    for loser in losers:
+        kept = keep(kept, loser)
+    return kept
+
+
+def keep(entries: tuple[Descriptor, ...], descriptor: Descriptor) -> tuple[Descriptor, ...]:
+    """The entries with an unnamed one for `descriptor`, if nothing else holds that image."""
+    if any(entry.digest == descriptor.digest for entry in entries):
+        return entries
+    annotations = {key: text for key, text in descriptor.annotations.items() if key not in _NAMES}
+    return (*entries, descriptor.replace(annotations=annotations))
+
+
+def forget(entries: tuple[Descriptor, ...], digest: Digest) -> tuple[Descriptor, ...]:
+    """The entries without the image `digest` and all its names."""
+    return tuple(entry for entry in entries if entry.digest != digest)

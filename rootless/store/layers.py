@@ -1,0 +1,150 @@
+"""Layers: unpacked directories in overlayfs form, known by the digest of their tar (diff_id).
+
+layers/<first 12 hex of diff_id>/ holds diff/ and layer.json, which has the whole diff_id. A layer
+directory is never changed once it has its name. Finding layers works anywhere; publishing,
+unpacking and reading them as a tar runs as (mapped) root, unpacking in a forked worker which
+chroots. A crash leaves a swept directory in tmp/.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import leanjson
+from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.digest import Digest
+from rootless.record import Record
+from rootless.store import blobs, staging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rootless.store import Store
+    from rootless.store.staging import Staging
+
+    Read = Callable[[int], bytes]
+    Put = Callable[[bytes], object]
+
+
+class Layer(Record):
+    """`path` is the overlay lower directory; `size` counts the bytes of its tar."""
+
+    diff_id: Digest
+    path: str
+    size: int
+
+    @property
+    def id(self) -> str:
+        """The short name of its folder."""
+        return self.diff_id.short
+
+
+def find(store: Store, diff_id: Digest) -> Layer | None:
+    """The layer with this diff_id, if the store has it unpacked."""
+    try:
+        layer = open_folder(store, diff_id.short)
+    except FileNotFoundError:
+        return None
+    return layer if layer.diff_id == diff_id else None
+
+
+def open_folder(store: Store, name: str) -> Layer:
+    """The layer in layers/`name`; IntegrityError when its record is damaged."""
+    folder = store.path("layers", name)
+    with open(os.path.join(folder, "layer.json"), "rb", buffering=0) as file:
+        record = leanjson.loads(file.read(4096), f"{folder}/layer.json")
+    if not isinstance(record, dict) or not isinstance(record.get("size"), int):
+        raise IntegrityError(f"{folder}/layer.json is damaged: it has no size")
+    diff_id = Digest.parse(record.get("diff_id"))
+    return Layer(diff_id, os.path.join(folder, "diff"), record["size"])
+
+
+def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
+    """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes.
+
+    The caller has verified both. When the store has that layer already, `staged` is discarded and
+    the old one returned.
+    """
+    for name in os.listdir(staged.path):
+        if name != "diff":
+            staging.remove_tree(os.path.join(staged.path, name))
+    with store.writing():
+        _write_record(staged.path, {"diff_id": str(diff_id), "size": size, "created": _now()})
+        try:
+            staged.publish(store.path("layers", diff_id.short))
+        except OSError as error:
+            from errno import EEXIST, ENOTEMPTY
+
+            if error.errno not in {EEXIST, ENOTEMPTY}:
+                raise
+            staged.discard()
+    layer = find(store, diff_id)
+    if layer is None:
+        raise RootlessError(
+            f"the layer {diff_id} has the same short id as another layer of the store",
+            hint="keep images that contain it in a store of their own: --root",
+        )
+    return layer
+
+
+def unpack(store: Store, read: Read, expected: Digest | None = None) -> Layer:
+    """Make a layer of a tar, compressed in whatever way; its diff_id must be `expected` if given.
+
+    `read` is called in the forked worker, so it must not share a Python buffer with the caller.
+    """
+    from rootless.store import worker
+
+    with staging.Staging(store, ("diff",)) as staged:
+        diff = os.path.join(staged.path, "diff")
+        algorithm = expected.algorithm if expected else "sha256"
+        found = worker.run(lambda: worker.unpack_layer(read, diff, algorithm))
+        diff_id = Digest.parse(found["diff_id"])
+        if expected is not None and diff_id != expected:
+            raise IntegrityError(f"the layer {expected} has other contents: they hash to {diff_id}")
+        return publish(store, staged, diff_id, found["size"])
+
+
+def write_tar(store: Store, layer: Layer, put: Put) -> None:
+    """Call `put` with the layer's uncompressed tar, chunk by chunk.
+
+    IntegrityError at its end when the bytes are not those of the diff_id any more: what was put
+    must then be thrown away.
+    """
+    import hashlib
+
+    from rootless.archive import diff
+
+    if blobs.has(store, layer.diff_id):
+        return blobs.copy(store, layer.diff_id, put)
+    digest = hashlib.new(layer.diff_id.algorithm)
+
+    def hash_and_put(chunk: bytes) -> None:
+        digest.update(chunk)
+        put(chunk)
+
+    diff.write(layer.path, hash_and_put)
+    if digest.hexdigest() != layer.diff_id.hex:
+        raise IntegrityError(
+            f"the files of layer {layer.id} in the store have changed since it was made",
+            hint="remove the images that use it with: rootless rmi, then pull or build them again",
+        )
+    return None
+
+
+def remove(store: Store, name: str) -> None:
+    """Delete the layer folder `name`; only the collector knows when that is right."""
+    staging.bury(store, store.path("layers", name))
+
+
+def _write_record(folder: str, record: Mapping[str, object]) -> None:
+    with open(os.path.join(folder, "layer.json"), "wb") as file:
+        file.write(leanjson.dumps(record) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _now() -> str:
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())

@@ -1,0 +1,193 @@
+"""Unfinished work in tmp/: owned directories, their sweeping, and deleting whole trees.
+
+A `Staging` is a directory that this process (and its forks) holds by flock(2) on a descriptor of
+the directory itself; the kernel frees it when the last holder is gone, and the next process that
+stages anything deletes it. Runs as (mapped) root wherever a tree holds other ids' files. A crash
+leaves an unowned directory, nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+from rootless.store import sync_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rootless.store import Store
+
+_FILE_SECONDS = 86_400  # how long an interrupted download waits to be resumed
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Staging:
+    """A directory in tmp/ that is ours until it is published or discarded."""
+
+    def __init__(self, store: Store, folders: tuple[str, ...] = ()) -> None:
+        store.create()
+        if not store.swept:
+            store.swept = True
+            sweep(store)
+        with store.writing():
+            self.path, self._fd = _make_owned(store)
+            for folder in folders:
+                os.mkdir(os.path.join(self.path, folder))
+                os.chmod(os.path.join(self.path, folder), 0o755)  # whatever the umask
+
+    def publish(self, path: str) -> None:
+        """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken."""
+        os.rename(self.path, path)
+        sync_directory(os.path.dirname(path))
+        self._release()
+
+    def discard(self) -> None:
+        """Delete the directory and all in it; nothing happens when it was published."""
+        if self._fd >= 0:
+            remove_tree(self.path)
+            self._release()
+
+    def _release(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def sweep(store: Store, *, file_seconds: int = _FILE_SECONDS) -> None:
+    """Delete what dead processes left in tmp/; plain files only when older than `file_seconds`.
+
+    What we may not delete is left to a later process that may.
+    """
+    for name in os.listdir(store.path("tmp")):
+        path = store.path("tmp", name)
+        try:
+            _sweep_entry(path, file_seconds)
+        except (PermissionError, FileNotFoundError):
+            continue
+
+
+def bury(store: Store, path: str) -> None:
+    """Delete the published directory `path`: out of sight by one rename, then piece by piece."""
+    fd = os.open(path, _DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        grave = store.path("tmp", f"deleted-{os.urandom(8).hex()}")
+        os.rename(path, grave)
+        remove_tree(grave)
+    finally:
+        os.close(fd)
+
+
+def remove_tree(top: str) -> None:
+    """Delete the directory `top`, made by us, and whatever images put inside it.
+
+    Every subdirectory is first moved up into `top`, so no depth needs more than two descriptors
+    and no path is ever followed.
+    """
+    top_fd = os.open(top, _DIRECTORY)
+    try:
+        pending = [(top_fd, "")]
+        while pending:
+            directory_fd, name = pending.pop()
+            if name:
+                directory_fd = _open_forced(name, top_fd)
+            pending += [(-1, moved) for moved in _empty(directory_fd, top_fd, is_top=not name)]
+            if name:
+                os.close(directory_fd)
+                os.rmdir(name, dir_fd=top_fd)
+    finally:
+        os.close(top_fd)
+    os.rmdir(top)
+
+
+def _empty(directory_fd: int, top_fd: int, *, is_top: bool) -> list[str]:
+    """Unlink the files of a directory; its subdirectories' new names in `top`."""
+    moved = []
+    with os.scandir(directory_fd) as entries:
+        listing = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in listing:
+        if not is_directory:
+            os.unlink(name, dir_fd=directory_fd)
+        elif is_top:
+            moved.append(name)
+        elif not _try_rmdir(name, directory_fd):
+            moved.append(os.urandom(8).hex())
+            _rename_up(name, directory_fd, moved[-1], top_fd)
+    return moved
+
+
+def _try_rmdir(name: str, directory_fd: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=directory_fd)
+    except OSError as error:
+        from errno import EEXIST, ENOTEMPTY
+
+        if error.errno not in {ENOTEMPTY, EEXIST}:
+            raise
+        return False
+    return True
+
+
+def _rename_up(name: str, directory_fd: int, moved: str, top_fd: int) -> None:
+    try:
+        os.rename(name, moved, src_dir_fd=directory_fd, dst_dir_fd=top_fd)
+    except PermissionError:  # moving a directory writes its `..`: without capabilities it needs w
+        os.chmod(name, 0o700, dir_fd=directory_fd)
+        os.rename(name, moved, src_dir_fd=directory_fd, dst_dir_fd=top_fd)
+
+
+def _open_forced(name: str, top_fd: int) -> int:
+    """Open a subdirectory, giving ourselves its permissions where mode bits are in the way."""
+    status = os.stat(name, dir_fd=top_fd, follow_symlinks=False)
+    if stat.S_IMODE(status.st_mode) & 0o700 != 0o700:
+        os.chmod(name, 0o700, dir_fd=top_fd)
+    return os.open(name, _DIRECTORY, dir_fd=top_fd)
+
+
+def _make_owned(store: Store) -> tuple[str, int]:
+    while True:
+        path = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+        os.mkdir(path, 0o700)
+        try:
+            fd = os.open(path, _DIRECTORY)
+        except FileNotFoundError:  # a sweeper was between our two calls
+            continue
+        if owns(fd, path):
+            return path, fd
+        os.close(fd)
+
+
+def owns(fd: int, path: str, *, wait: bool = False) -> bool:
+    """Take the flock of the open file `fd`; False when others have it or `path` is another now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _sweep_entry(path: str, file_seconds: int) -> None:
+    from time import time
+
+    status = os.lstat(path)
+    is_directory = stat.S_ISDIR(status.st_mode)
+    if not is_directory and status.st_mtime > time() - file_seconds:
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not owns(fd, path):
+            return
+        if is_directory:
+            remove_tree(path)
+        else:
+            os.unlink(path)
+    finally:
+        os.close(fd)
