@@ -1,0 +1,14 @@
+"""Talking to registries: OCI distribution-spec v1.1 over HTTP, and the logins it needs.
+
+client      manifests and blobs of one registry, retried, resumed and checked
+http        one exchange: pools, proxies, redirects; exceptions become sentences
+trust       which host may send us where, and who may see a password
+tokens      Bearer and Basic authorization (distribution's token specification)
+challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
+auth        logins kept by docker and podman, and their credential helpers
+errors      RegistryError
+
+Knows nothing of the store: bytes and descriptors only. Reads no environment: the caller passes
+proxies and the paths of login files. Code here runs in the calling process, before or after it
+entered its namespaces, and `Client` may be used by several threads.
+"""

@@ -1,0 +1,257 @@
+"""One registry, OCI distribution-spec v1.1 §pull: manifests and blobs.
+
+A manifest's digest is checked here. A blob's size is checked here as it arrives, and whoever
+writes it down computes its digest (store.blobs.Writer): once, where the bytes come to rest.
+Threads may share a client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.util import Url
+
+from rootless.errors import IntegrityError
+from rootless.leanjson import MAX_BYTES
+from rootless.oci import media_types
+from rootless.oci.descriptor import Descriptor
+from rootless.oci.digest import Digest
+from rootless.oci.reference import DOCKER_HUB
+from rootless.registry import trust
+from rootless.registry.auth import Credentials
+from rootless.registry.errors import RegistryError, refused
+from rootless.registry.http import (
+    MAX_ERROR_BODY,
+    Patience,
+    Transport,
+    failure,
+    pause,
+    persist,
+)
+from rootless.registry.tokens import Tokens
+
+CHUNK = 256 << 10
+PROGRESS = 1 << 20  # a broken transfer that brought this much starts counting its tries anew
+_ACCEPT = ", ".join(
+    (
+        media_types.OCI_MANIFEST,
+        media_types.OCI_INDEX,
+        media_types.DOCKER_MANIFEST,
+        media_types.DOCKER_INDEX,
+    )
+)
+_SCHEMA1 = (media_types.DOCKER_SCHEMA1, media_types.DOCKER_SCHEMA1_SIGNED)
+
+
+class Client:
+    """Pulls from `registry` (a host and perhaps a port, as in Reference.registry)."""
+
+    def __init__(
+        self,
+        registry: str,
+        *,
+        credentials: Credentials | None = None,
+        tls_verify: bool = True,
+        proxies: Mapping[str, str] = {},
+        user_agent: str = "rootless",
+        patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.registry = registry
+        self._tls_verify = tls_verify
+        self._patience = patience
+        self._login = credentials is not None
+        self._transport = Transport(
+            tls_verify=tls_verify, proxies=proxies, user_agent=user_agent, patience=patience
+        )
+        self._tokens = Tokens(self._transport, registry, credentials, patience)
+        self._base: Url | None = None
+
+    def manifest(self, repository: str, reference: str | Digest) -> tuple[bytes, str, Digest]:
+        """A manifest or index by tag or digest: its bytes, the sender's media type, its digest."""
+        separator = "@" if isinstance(reference, Digest) else ":"
+        what = f"{repository}{separator}{reference}"
+        path = f"{repository}/manifests/{reference}"
+        content, headers = persist(self._patience, lambda: self._whole(repository, path, what))
+        media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        announced = headers.get("Docker-Content-Digest")
+        expected = [reference] if isinstance(reference, Digest) else []
+        if announced and media_type not in _SCHEMA1:  # whose digest leaves its signature out
+            expected.append(Digest.parse(announced))
+        digest = Digest.of(content)
+        for one in expected:
+            digest = Digest(one.algorithm, hashlib.new(one.algorithm, content).hexdigest())
+            if digest != one:
+                raise IntegrityError(
+                    f"the manifest {what} from {self.registry} has the digest {digest}, "
+                    f"not {one} as announced"
+                )
+        return content, media_type, digest
+
+    def blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of a blob from `offset` on, resumed where a connection breaks.
+
+        Exactly `descriptor.size - offset` bytes in all, or a RegistryError or IntegrityError.
+        The digest is the receiver's to check.
+        """
+        tried, counted_from = 0, offset
+        while offset < descriptor.size:
+            try:
+                for chunk in self._part(repository, descriptor, offset):
+                    offset += len(chunk)
+                    yield chunk
+            except RegistryError as error:
+                tried = 1 if offset - counted_from >= PROGRESS else tried + 1
+                counted_from = offset
+                pause(self._patience, tried, error)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
+        response = self._ask(repository, path, {"Accept": _ACCEPT}, what)
+        try:
+            content = response.read(MAX_BYTES + 1)
+        except (HTTPError, OSError) as error:
+            raise self._broken(error) from error
+        finally:
+            response.close()
+        if len(content) > MAX_BYTES:
+            raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
+        return content, response.headers
+
+    def _part(self, repository: str, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
+        """What one connection brings of a blob, from `offset` on."""
+        what = f"{repository}@{descriptor.digest}"
+        response, start = self._open(repository, descriptor, offset)
+        try:
+            skip, left = offset - start, descriptor.size - start
+            _check_length(response, left, what)
+            while left:
+                chunk = response.read(min(CHUNK, left))
+                if not chunk:
+                    raise IntegrityError(f"{what} is shorter than its manifest says")
+                left -= len(chunk)
+                if skip < len(chunk):
+                    yield chunk[skip:] if skip else chunk
+                skip = max(0, skip - len(chunk))
+            if response.read(1):
+                raise IntegrityError(f"{what} is longer than its manifest says")
+        except (HTTPError, OSError) as error:
+            raise self._broken(error) from error
+        finally:
+            response.close()  # goes back to the pool when it was read to its end
+
+    def _open(
+        self, repository: str, descriptor: Descriptor, offset: int
+    ) -> tuple[BaseHTTPResponse, int]:
+        """A blob's body, and where it begins: at `offset`, or where the server will not, at 0."""
+        what = f"{repository}@{descriptor.digest}"
+        path = f"{repository}/blobs/{descriptor.digest}"
+        if offset:
+            response = self._ask(repository, path, {"Range": f"bytes={offset}-"}, what)
+            if response.status == 200:
+                return response, 0
+            if response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                return response, offset
+            response.close()
+        response = self._ask(repository, path, {}, what)
+        if response.status != 200:
+            response.close()
+            raise RegistryError(f"{self.registry} sent a part when asked for the whole of {what}")
+        return response, 0
+
+    def _ask(
+        self, repository: str, path: str, headers: Mapping[str, str], what: str
+    ) -> BaseHTTPResponse:
+        """The successful answer to a GET below /v2/, authorized as the registry asks for."""
+        base = self._base or self._find()
+        url = trust.parse(f"{base.url}{path}")
+        scope = f"repository:{repository}:pull"
+        authorization = self._tokens.header(scope)
+        response = self._get(base, url, headers, authorization)
+        if response.status == 401:
+            response.close()
+            challenge = response.headers.get("WWW-Authenticate", "")
+            authorization = self._tokens.answer(base, challenge, scope, authorization)
+            if authorization:
+                response = self._get(base, url, headers, authorization)
+        if response.status in (200, 206):
+            return response
+        raise self._refused(response, what)
+
+    def _get(
+        self, base: Url, url: Url, headers: Mapping[str, str], authorization: str | None
+    ) -> BaseHTTPResponse:
+        if authorization:
+            headers = {**headers, "Authorization": authorization}
+        return self._transport.get(base, url, headers)
+
+    def _refused(self, response: BaseHTTPResponse, what: str) -> RegistryError:
+        try:
+            body = response.read(MAX_ERROR_BODY)
+        except (HTTPError, OSError, ValueError):
+            body = b""
+        response.close()
+        after = response.headers.get("Retry-After", "")
+        return refused(
+            what,
+            self.registry,
+            response.status,
+            body,
+            login=self._login,
+            retry_after=float(after) if after.isdecimal() and len(after) < 8 else 0.0,
+        )
+
+    def _broken(self, error: Exception) -> RegistryError:
+        assert self._base is not None
+        return failure(self._base, error, self._patience)
+
+    def _find(self) -> Url:
+        """Whether the registry is there, and by which scheme: GET /v2/, distribution-spec §3.
+
+        https, but plain http first on loopback, and second where certificates do not matter.
+        """
+        host = "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
+        https, http = (trust.parse(f"{scheme}://{host}/v2/") for scheme in ("https", "http"))
+        if trust.is_loopback(http.host or ""):
+            choices = [http, https]
+        else:
+            choices = [https] if self._tls_verify else [https, http]
+        failures = {}
+        for base in choices:
+            try:
+                if self._pings(base):
+                    self._base = base
+                    return base
+            except RegistryError as error:
+                failures[base.scheme] = error
+        raise _unreachable(self.registry, failures)
+
+    def _pings(self, base: Url) -> bool:
+        """Whether something that speaks `base.scheme` answers; a TLS server answers http by 400."""
+        response = self._transport.send("GET", base, {})
+        response.close()
+        return not (base.scheme == "http" and response.status == 400)
+
+
+def _unreachable(registry: str, failures: Mapping[str | None, RegistryError]) -> RegistryError:
+    """The failure to show: https's where both were tried. Only a broken connection is worth trying again."""
+    error = failures.get("https") or failures.get("http")
+    if error is None:
+        return RegistryError(f"{registry} does not answer as a registry does")
+    error.temporary = isinstance(error.__cause__, ProtocolError)
+    return error
+
+
+def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:
+    """Refuse a body that announces another length, before reading any of it."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length[:20]) != left:
+        raise IntegrityError(
+            f"{what} does not have the size its manifest says: "
+            f"{left} bytes were expected, {length[:20]} are offered"
+        )

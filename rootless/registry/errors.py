@@ -1,0 +1,89 @@
+"""What can go wrong between us and a registry, in sentences. No secret ever gets in here."""
+
+from __future__ import annotations
+
+from rootless import leanjson
+from rootless.errors import IntegrityError, RootlessError
+
+LOGIN_HINT = (
+    "if it is private, put a login for {registry} into ~/.docker/config.json "
+    "(docker login or podman login --compat-auth-file write it)"
+)
+
+
+class RegistryError(RootlessError):
+    """A registry's answer, or its absence.
+
+    `status` is the HTTP status (0 when nothing was answered), `code` the registry's own error
+    code, `url` where it happened, without query and user. `temporary` means that trying again
+    may help, at the earliest after `retry_after` seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int = 0,
+        code: str = "",
+        url: str = "",
+        temporary: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.url = url
+        self.temporary = temporary
+        self.retry_after = retry_after
+
+
+def refused(
+    what: str, registry: str, status: int, body: bytes, *, login: bool, retry_after: float = 0.0
+) -> RegistryError:
+    """The error for an answer `status` with `body` to asking `registry` for `what`."""
+    code, said = _diagnosis(body)
+    message, hint = _sentence(what, registry, status, code, login=login)
+    if said:
+        message = f"{message} ({said})"
+    return RegistryError(
+        message,
+        hint=hint,
+        status=status,
+        code=code,
+        temporary=status in (408, 429) or status >= 500,
+        retry_after=retry_after,
+    )
+
+
+def _sentence(
+    what: str, registry: str, status: int, code: str, *, login: bool
+) -> tuple[str, str | None]:
+    if status in (401, 403) and login:
+        return f"{registry} does not let this login have {what}", f"log in to {registry} again"
+    if status in (401, 403) or (status == 404 and code == "NAME_UNKNOWN"):
+        hint = f"check the name; {LOGIN_HINT.format(registry=registry)}"
+        return f"{what} was not found on {registry}, or is private", hint
+    if status == 404:
+        return f"{registry} has no {what}", "check the name and the tag"
+    if status == 429:
+        hint = "wait a while, or log in: a login is usually allowed more"
+        return f"{registry} limits how often images may be pulled, and {what} was too much", hint
+    if status >= 500:
+        return f"{registry} failed with status {status} when asked for {what}", "try again later"
+    return f"{registry} answered with status {status} when asked for {what}", None
+
+
+def _diagnosis(body: bytes) -> tuple[str, str]:
+    """The registry's own error code and words, distribution-spec §error-codes, made printable."""
+    try:
+        first = leanjson.loads(body)["errors"][0]
+        code, said = str(first.get("code", "")), str(first.get("message", ""))
+    except (IntegrityError, LookupError, TypeError, AttributeError):
+        return "", ""
+    return printable(code, 60), printable(said, 200)
+
+
+def printable(text: str, limit: int) -> str:
+    """Somebody else's words, safe to show on a terminal."""
+    return "".join(one if one.isprintable() else "?" for one in text[:limit])

@@ -1,0 +1,227 @@
+"""HTTP exchanges: pools, proxies, redirects we follow ourselves, and failures in sentences.
+
+One `Transport` serves one client and all its threads. urllib3 does the protocol; its retries and
+redirects are off, because both would decide about credentials without us. Bodies are handed out
+unread. Every failure to get an answer leaves here as a RegistryError.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+import urllib3
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InsecureRequestWarning,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Timeout, Url, make_headers, parse_url
+
+from rootless.record import Record
+from rootless.registry import trust
+from rootless.registry.errors import RegistryError, printable
+
+MAX_REDIRECTS = 10
+MAX_ERROR_BODY = 64 << 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_Result = TypeVar("_Result")
+
+
+class Patience(Record):
+    """How long to wait, in seconds, and how often to try; `backoff` doubles with each try."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    attempts: int = 5
+    backoff: float = 0.5
+    longest_wait: float = 60.0
+
+
+def persist(patience: Patience, attempt: Callable[[], _Result]) -> _Result:
+    """The result of `attempt`, tried again while it fails with a temporary RegistryError."""
+    tried = 0
+    while True:
+        try:
+            return attempt()
+        except RegistryError as error:
+            tried += 1
+            pause(patience, tried, error)
+
+
+def pause(patience: Patience, tried: int, error: RegistryError) -> None:
+    """Wait before try number `tried` + 1, or raise `error` where waiting is no use."""
+    if not error.temporary or tried >= patience.attempts:
+        raise error
+    if error.retry_after > patience.longest_wait:
+        raise error
+    delay = patience.backoff * 2 ** (tried - 1) * random.uniform(0.5, 1.5)
+    time.sleep(max(error.retry_after, min(delay, patience.longest_wait)))
+
+
+class Transport:
+    """Connections of one client.
+
+    `proxies` maps http_proxy, https_proxy, all_proxy and no_proxy to what those variables say.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls_verify: bool = True,
+        proxies: Mapping[str, str] = {},
+        user_agent: str = "rootless",
+        patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._tls_verify = tls_verify
+        self._proxies = proxies
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._patience = patience
+        self._pools: dict[str, PoolManager] = {}
+        if not tls_verify:
+            urllib3.disable_warnings(InsecureRequestWarning)
+
+    def get(self, registry: Url, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The first answer that is no redirect. Authorization goes to the first origin only."""
+        sent = dict(headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self.send("GET", url, sent)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            target = trust.parse(location, url.url)
+            trust.check_hop(registry, url, target)
+            if trust.origin(target) != trust.origin(url):
+                sent.pop("Authorization", None)
+            url = target
+        raise RegistryError(f"{registry.host} redirects more than {MAX_REDIRECTS} times")
+
+    def send(
+        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """One exchange; the body is not read yet."""
+        try:
+            return self._pool(url).request(
+                method,
+                url.url,
+                body=body,
+                headers={**self._headers, **headers},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+        except (HTTPError, LocationValueError, ValueError, OSError) as error:
+            raise failure(url, error, self._patience) from error
+
+    def close(self) -> None:
+        """Close idle connections."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def _pool(self, url: Url) -> PoolManager:
+        proxy = proxy_for(url, self._proxies)
+        pool = self._pools.get(proxy)
+        if pool is None:
+            pool = self._pools[proxy] = self._make_pool(proxy)
+        return pool
+
+    def _make_pool(self, proxy: str) -> PoolManager:
+        timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
+        checks = "CERT_REQUIRED" if self._tls_verify else "CERT_NONE"
+        if not proxy:
+            return PoolManager(maxsize=8, timeout=timeout, cert_reqs=checks)
+        parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        if parts.scheme not in ("http", "https") or not parts.host:
+            raise RegistryError(
+                f"the proxy {trust.redacted(parts)} is not an http or https URL",
+                hint="correct http_proxy, https_proxy or no_proxy in the environment",
+            )
+        login = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
+        address = trust.redacted(parts)
+        return ProxyManager(
+            address, proxy_headers=login, maxsize=8, timeout=timeout, cert_reqs=checks
+        )
+
+
+def proxy_for(url: Url, proxies: Mapping[str, str]) -> str:
+    """The proxy for a URL, "" for none. Loopback never goes through a proxy."""
+    host = (url.host or "").strip("[]").lower()
+    if trust.is_loopback(host):
+        return ""
+    exceptions = [entry.strip().lower() for entry in proxies.get("no_proxy", "").split(",")]
+    port = trust.origin(url)[2]
+    if any(_excepts(entry, host, port) for entry in exceptions if entry):
+        return ""
+    return proxies.get(f"{url.scheme}_proxy") or proxies.get("all_proxy", "")
+
+
+def _excepts(entry: str, host: str, port: int | None) -> bool:
+    """Whether one entry of no_proxy means `host`: a name, a domain, an address, a network, `*`."""
+    name, colon, wanted = entry.rpartition(":")
+    if colon and wanted.isdigit() and ":" not in name:
+        if int(wanted) != port:
+            return False
+        entry = name
+    try:
+        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        domain = entry.removeprefix("*").lstrip(".")
+        return entry == "*" or host == domain or host.endswith(f".{domain}")
+
+
+def failure(url: Url, error: Exception, patience: Patience) -> RegistryError:
+    """The sentence for an exchange that broke, by what broke it."""
+    host = url.host if url.port is None else f"{url.host}:{url.port}"
+    message, hint, temporary = _explain(str(host), error, patience)
+    return RegistryError(message, hint=hint, url=trust.redacted(url), temporary=temporary)
+
+
+def _explain(host: str, error: Exception, patience: Patience) -> tuple[str, str | None, bool]:
+    if isinstance(error, ProxyError):
+        return f"cannot reach {host} through the proxy", "check http_proxy and https_proxy", True
+    if isinstance(error, NameResolutionError):
+        return f"the name {host} cannot be resolved", "check the name and the network", True
+    if isinstance(error, (ReadTimeoutError, socket.timeout)):
+        return f"{host} said nothing for {patience.read:g} s", "try again later", True
+    if isinstance(error, NewConnectionError):
+        return f"cannot connect to {host}: {_reason(error)}", "check the name and the port", True
+    if isinstance(error, ConnectTimeoutError):
+        wait = f"{patience.connect:g} s"
+        return f"{host} could not be reached within {wait}", "check the network and proxies", True
+    if isinstance(error, (SSLError, ssl.SSLError)):
+        return _explain_tls(host, error)
+    return f"the connection to {host} broke: {_reason(error)}", "try again later", True
+
+
+def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
+    text = str(error).lower()
+    if "wrong_version" in text or "wrong version" in text or "record layer" in text:
+        return f"{host} does not speak https", "--tls-verify=false allows plain http", False
+    if "certificate" in text or "hostname" in text:
+        hint = "name its authority's file in SSL_CERT_FILE, or do without with --tls-verify=false"
+        return f"the certificate of {host} cannot be trusted: {_reason(error)}", hint, False
+    return f"no secure connection to {host}: {_reason(error)}", None, True
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in the system's own words."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return printable(str(error), 200)

@@ -1,0 +1,92 @@
+"""Which host may send us where, and who may see a password.
+
+A registry chooses the addresses of its blobs and of its token server. It must not use us to reach
+what only this machine can reach (cloud metadata, services on loopback), nor to collect a login.
+Names are resolved as the connection itself would resolve them, so that no spelling of an address
+gets past.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urljoin
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
+
+from rootless.registry.errors import RegistryError
+
+_PORTS = {"http": 80, "https": 443}
+_METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
+
+
+def parse(text: str, base: str = "") -> Url:
+    """An absolute http or https URL, `text` being relative to `base`; RegistryError if not."""
+    try:
+        url = parse_url(urljoin(base, text))
+    except (LocationParseError, ValueError):
+        raise RegistryError(f"{text[:200]!r}, given by the registry, is not a URL") from None
+    if url.scheme not in _PORTS or not url.host:
+        raise RegistryError(f"the registry sends us to {text[:200]!r}, which is not http or https")
+    if url.auth:
+        raise RegistryError("the registry sends us to a URL with a user name in it")
+    return url
+
+
+def origin(url: Url) -> tuple[str | None, str | None, int | None]:
+    """What must be equal for credentials to go along."""
+    return url.scheme, url.host, url.port or _PORTS.get(url.scheme or "")
+
+
+def redacted(url: Url) -> str:
+    """A URL to show: query strings carry signatures and tokens."""
+    return Url(url.scheme, None, url.host, url.port, url.path).url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name itself says that it is this machine."""
+    host = host.strip("[]").lower()
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_hop(registry: Url, previous: Url, target: Url) -> None:
+    """Refuse a redirect or token server that `registry` has no business sending us to."""
+    if previous.scheme == "https" and target.scheme == "http":
+        raise RegistryError(
+            f"{registry.host} leads from https to plain http at {redacted(target)}; refused"
+        )
+    if target.host == registry.host:
+        return
+    inside = is_loopback(registry.host or "")
+    for address in _addresses(target.host or ""):
+        local = address.is_loopback or address.is_unspecified
+        if address.is_link_local or str(address) in _METADATA or (local and not inside):
+            raise RegistryError(
+                f"{registry.host} leads to {address}, an address of this machine's own; refused"
+            )
+
+
+def check_password(registry: Url, realm: Url) -> None:
+    """Refuse to show a login to a token server that is neither the registry nor behind TLS."""
+    if realm.scheme != "https" and realm.host != registry.host:
+        raise RegistryError(
+            f"{registry.host} wants the password sent to {redacted(realm)}, another host, "
+            "without encryption; refused",
+            hint="pull without a login, or ask the registry's operator for an https token server",
+        )
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """All addresses of a name; none when it does not resolve here, as behind a proxy."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
