@@ -159,10 +159,10 @@ def seccomp(program: bytes) -> None:
         _fail("seccomp", f"{len(program) // 8} instructions")
 
 
-def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2), inclusive; /proc need not be mounted."""
-    if _syscall(_NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0) < 0:
-        os.closerange(first, min(last, 1 << 16))
+    if _syscall(_NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), flags) < 0:
+        _fail("close_range", str(first))
 
 
 def pidfd_getfd(pidfd: int, fd: int) -> int:

@@ -142,6 +142,8 @@ def _run_newidmap(target: int, ids: IdMap, report_fd: int) -> None:
 def _become_root() -> None:
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    # Changing ids made the process undumpable: /proc/self/ns could not be opened for pasta.
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
 
 

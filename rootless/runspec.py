@@ -1,0 +1,203 @@
+"""From an image's config, its layers and what the user overrides to a `sandbox.Spec`.
+
+Pure: nothing is mounted, made or looked up here. Runs in the CLI process or in a builder. What a
+container is made of, in which order, is decided in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+from rootless.record import Record
+from rootless.sandbox import caps
+from rootless.sandbox.operations import (
+    Await,
+    Bind,
+    Cgroup,
+    Devices,
+    Hostname,
+    Loopback,
+    Mask,
+    Overlay,
+    PivotRoot,
+    Proc,
+    Protect,
+    Sysfs,
+    Tmpfs,
+)
+from rootless.sandbox.privileges import (
+    Become,
+    Bound,
+    Execute,
+    NoNewPrivileges,
+    Seccomp,
+    Terminal,
+    WorkingDirectory,
+)
+from rootless.sandbox.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.sandbox.spec import Operation
+    from rootless.userns import IdMap
+
+# What Docker hides and protects: the host's kernel seen through /proc and /sys.
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+class Rootfs(Record):
+    """Where the file tree comes from: `lowers` topmost first, relative to `base`."""
+
+    base: str
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+    volatile: bool = True
+
+    def overlay(self) -> Overlay:
+        """The operation that mounts it."""
+        return Overlay(
+            self.base, self.lowers, self.upper, self.work, self.target, volatile=self.volatile
+        )
+
+
+class Process(Record):
+    """What runs, and as whom. `seccomp` is a BPF program, b"" for none."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    working_dir: str = "/"
+    user: str = ""
+    capabilities: frozenset[str] = caps.DEFAULT
+    no_new_privileges: bool = False
+    seccomp: bytes = b""
+
+
+class Network(Record):
+    """`own` is a network namespace of the container's; `await_fd` tells when it is connected."""
+
+    own: bool
+    await_fd: int = -1
+    provider: str = ""
+
+
+class Isolation(Record):
+    """What a container has besides files and a process."""
+
+    hostname: str
+    network: Network
+    mounts: tuple[Operation, ...] = ()
+    terminal_fd: int = -1
+    read_only: bool = False
+    own_cgroup: bool = False
+    init: bool = False
+
+
+def container(ids: IdMap, rootfs: Rootfs, process: Process, isolation: Isolation) -> Spec:
+    """The sandbox of `rootless run`."""
+    namespaces = ["mount", "pid", "uts", "ipc", "cgroup"]
+    if isolation.network.own:
+        namespaces.append("net")
+    operations = (
+        rootfs.overlay(),
+        *_kernel_views(isolation),
+        *isolation.mounts,
+        *_terminal(isolation),
+        Mask(MASKED),
+        Protect(READ_ONLY),
+        *([Protect(("/",))] if isolation.read_only else ()),
+        *_network(isolation.network),
+        PivotRoot(),
+        Hostname(isolation.hostname),
+        *_privileges(process),
+    )
+    return Spec(ids, tuple(namespaces), operations, init=isolation.init)
+
+
+def build_step(
+    ids: IdMap,
+    rootfs: Rootfs,
+    process: Process,
+    mounts: tuple[Operation, ...] = (),
+    *,
+    own_network: bool = False,
+) -> Spec:
+    """The sandbox of one RUN: the host's network unless `own_network`, which has only lo."""
+    isolation = Isolation("buildkitsandbox", Network(own=own_network), mounts)
+    namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
+    operations = (
+        rootfs.overlay(),
+        *_kernel_views(isolation),
+        *mounts,
+        Mask(MASKED),
+        Protect(READ_ONLY),
+        *_network(isolation.network),
+        PivotRoot(),
+        Hostname(isolation.hostname),
+        *_privileges(process),
+    )
+    return Spec(ids, namespaces, operations)
+
+
+def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
+    own_network = isolation.network.own
+    cgroup = (Cgroup(),) if isolation.own_cgroup and own_network else ()
+    return (Proc(), Devices(), Sysfs(own_network=own_network), *cgroup)
+
+
+def _terminal(isolation: Isolation) -> tuple[Operation, ...]:
+    return (Terminal(isolation.terminal_fd),) if isolation.terminal_fd >= 0 else ()
+
+
+def _network(network: Network) -> tuple[Operation, ...]:
+    if not network.own:
+        return ()
+    waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
+    return (Loopback(), *waits)
+
+
+def _privileges(process: Process) -> tuple[Operation, ...]:
+    """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional."""
+    keep = tuple(sorted(process.capabilities))
+    return (
+        WorkingDirectory(process.working_dir),
+        *((NoNewPrivileges(),) if process.no_new_privileges else ()),
+        Bound(keep),
+        *((Seccomp(process.seccomp),) if process.seccomp else ()),
+        Become(process.user, keep),
+        Execute(
+            process.argv,
+            process.env,
+            process.working_dir,
+            process.user,
+            keep,
+            no_new_privileges=process.no_new_privileges,
+        ),
+    )
+
+
+__all__ = [
+    "Bind",
+    "Isolation",
+    "Network",
+    "Process",
+    "Rootfs",
+    "Tmpfs",
+    "build_step",
+    "container",
+]

@@ -1,0 +1,43 @@
+"""The root file system a sandbox is being given, while the old root is still there.
+
+Runs in the child, after clone and before pivot_root. Mount targets are found inside the new root
+by the kernel (openat2 RESOLVE_IN_ROOT) and handed to mount(2) as /proc/self/fd/N, so an image
+whose /dev is a symbolic link cannot direct a mount elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import inroot
+
+
+class Newroot:
+    """Holds the new root's descriptor, and what later operations learn from earlier ones.
+
+    Descriptors that targets were mounted through stay open; exec closes them all.
+    """
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self.terminal_fd = -1
+        self.home = "/"
+
+    def open(self, path: str) -> None:
+        """Take the mounted tree at `path` as the new root."""
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY)
+
+    def directory(self, path: str) -> str:
+        """A path that means this directory of the new root; it is made if missing."""
+        return f"/proc/self/fd/{inroot.make_directory(self.fd, path)}"
+
+    def file(self, path: str) -> str:
+        """A path that means this file of the new root; it is made if missing."""
+        return f"/proc/self/fd/{inroot.make_file(self.fd, path)}"
+
+    def existing(self, path: str) -> str | None:
+        """A path that means what is there now, or None where nothing is."""
+        try:
+            return f"/proc/self/fd/{inroot.open_path(self.fd, path)}"
+        except OSError:
+            return None

@@ -1,0 +1,388 @@
+"""Operations that build a container's file tree: mounts, binds, devices, masks, the pivot.
+
+Each runs in the child, in the container's own mount namespace, as uid 0 of the user namespace;
+what they mount ends with that namespace. `shell` lines are for a shell standing in the new root.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux
+from rootless.record import Record
+from rootless.sandbox.quoting import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.sandbox.newroot import Newroot
+
+_PAGE = 4096
+_HARDENED = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+
+
+class Overlay(Record):
+    """Stack `lowers` (topmost first) under a writable `upper` and mount the result on `target`.
+
+    All are host paths; `lowers` may be relative to `base`, which keeps the option line short.
+    With `volatile` nothing is synchronised: for trees that are thrown away after a crash.
+    """
+
+    base: str
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+    volatile: bool = False
+
+    call = "mount(2) overlay"
+
+    def describe(self) -> str:
+        return (
+            f"stack {len(self.lowers)} read-only layer(s) under a writable one: the upper "
+            "directory catches every change, the layers stay as they are"
+        )
+
+    def shell(self) -> tuple[str, ...]:
+        mount = f"mount -t overlay overlay -o {quote(self.options)} {quote(self.target)}"
+        return (f"cd {quote(self.base)}", mount, f"cd {quote(self.target)}")
+
+    @property
+    def options(self) -> str:
+        """The option line of mount(2)."""
+        volatile = ",volatile" if self.volatile else ""
+        lowers = ":".join(_escape(lower) for lower in self.lowers)
+        upper, work = _escape(self.upper), _escape(self.work)
+        return f"lowerdir={lowers},upperdir={upper},workdir={work},userxattr{volatile}"
+
+    def apply(self, newroot: Newroot) -> None:
+        self.mount()
+        newroot.open(self.target)
+
+    def mount(self) -> None:
+        """Mount it; RootlessError says why overlayfs is refused."""
+        try:
+            os.chdir(self.base)
+            if len(os.fsencode(self.options)) < _PAGE:
+                linux.mount("overlay", self.target, "overlay", 0, self.options)
+            else:
+                self._mount_long()
+        except OSError as error:
+            from rootless import probe
+
+            raise probe.explain_overlay(error, len(self.lowers)) from None
+
+    def _mount_long(self) -> None:
+        """mount(2) takes one page of options; fsconfig(2) takes layers one by one (Linux 6.5)."""
+        context = linux.fsopen("overlay")
+        for lower in self.lowers:
+            linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "lowerdir+", lower)
+        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "upperdir", self.upper)
+        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "workdir", self.work)
+        for flag in ("userxattr", "volatile")[: 2 if self.volatile else 1]:
+            linux.fsconfig(context, linux.FSCONFIG_SET_FLAG, flag)
+        linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
+        mounted = linux.fsmount(context)
+        target = os.open(self.target, os.O_PATH | os.O_DIRECTORY)
+        linux.move_mount(mounted, target)
+        for fd in (context, mounted, target):
+            os.close(fd)
+
+
+class Proc(Record):
+    """A /proc that shows the container's processes only."""
+
+    call = "mount(2) proc"
+
+    def describe(self) -> str:
+        return "mount a fresh /proc: it shows this pid namespace, so the command sees itself as 1"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("mkdir -p proc", "mount -t proc -o nosuid,nodev,noexec proc proc")
+
+    def apply(self, newroot: Newroot) -> None:
+        linux.mount("proc", newroot.directory("proc"), "proc", _HARDENED)
+
+
+class Tmpfs(Record):
+    """An empty file system in memory at `path` of the container."""
+
+    path: str
+    options: str = ""
+    flags: int = linux.MS_NOSUID | linux.MS_NODEV
+
+    call = "mount(2) tmpfs"
+
+    def describe(self) -> str:
+        return f"mount an empty tmpfs on {self.path}: memory that is gone with the container"
+
+    def shell(self) -> tuple[str, ...]:
+        path = quote(self.path.lstrip("/"))
+        words = [word for flag, word in _FLAG_WORDS.items() if self.flags & flag]
+        options = ",".join([*words, self.options] if self.options else words)
+        option = f"-o {quote(options)} " if options else ""
+        return (f"mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
+
+    def apply(self, newroot: Newroot) -> None:
+        linux.mount("tmpfs", newroot.directory(self.path), "tmpfs", self.flags, self.options)
+
+
+class Devices(Record):
+    """A minimal /dev: six harmless devices from the host, an own set of terminals, shm."""
+
+    shm_size: int = 64 << 20
+
+    call = "mount(2) tmpfs, bind, devpts, mqueue"
+
+    def describe(self) -> str:
+        return (
+            "make a small /dev: an ordinary user cannot create devices, so null, zero, full, "
+            "random, urandom and tty are bound from the host; terminals and shm are its own"
+        )
+
+    def shell(self) -> tuple[str, ...]:
+        links = "".join(f"; ln -s {target} dev/{name}" for name, target in _DEVICE_LINKS)
+        return (
+            "mkdir -p dev",
+            "mount -t tmpfs -o nosuid,mode=755,size=65536k tmpfs dev",
+            f"for d in {' '.join(_DEVICES)}; do touch dev/$d; mount --bind /dev/$d dev/$d; done",
+            "mkdir dev/pts dev/shm dev/mqueue" + links,
+            f"mount -t devpts -o nosuid,noexec,{_DEVPTS} devpts dev/pts",
+            f"mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size={self.shm_size} shm dev/shm",
+            "mount -t mqueue -o nosuid,nodev,noexec mqueue dev/mqueue",
+        )
+
+    def apply(self, newroot: Newroot) -> None:
+        options = "mode=755,size=65536k"
+        linux.mount("tmpfs", newroot.directory("dev"), "tmpfs", linux.MS_NOSUID, options)
+        dev = newroot.directory("dev")
+        for name in _DEVICES:
+            os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
+            linux.mount(f"/dev/{name}", f"{dev}/{name}", None, linux.MS_BIND)
+        for name, target in _DEVICE_LINKS:
+            os.symlink(target, f"{dev}/{name}")
+        for name in ("pts", "shm", "mqueue"):
+            os.mkdir(f"{dev}/{name}", 0o755)
+        no_exec = linux.MS_NOSUID | linux.MS_NOEXEC
+        linux.mount("devpts", f"{dev}/pts", "devpts", no_exec, _DEVPTS)
+        linux.mount("shm", f"{dev}/shm", "tmpfs", _HARDENED, f"mode=1777,size={self.shm_size}")
+        linux.mount("mqueue", f"{dev}/mqueue", "mqueue", _HARDENED)
+
+
+class Sysfs(Record):
+    """/sys, read-only: a fresh one when the container has its own network, else the host's."""
+
+    own_network: bool
+
+    call = "mount(2) sysfs or bind"
+
+    def describe(self) -> str:
+        source = "a fresh /sys of the own network" if self.own_network else "the host's /sys"
+        return f"show {source}, read-only"
+
+    def shell(self) -> tuple[str, ...]:
+        if self.own_network:
+            return ("mkdir -p sys", "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys")
+        return ("mkdir -p sys", "mount --rbind /sys sys")
+
+    def apply(self, newroot: Newroot) -> None:
+        target = newroot.directory("sys")
+        if self.own_network:
+            linux.mount("sysfs", target, "sysfs", _HARDENED | linux.MS_RDONLY)
+            return
+        linux.mount("/sys", target, None, linux.MS_BIND | linux.MS_REC)
+        linux.mount_setattr(newroot.directory("sys"), linux.MOUNT_ATTR_RDONLY, recursive=True)
+
+
+class Cgroup(Record):
+    """The container's own part of the cgroup v2 tree, read-only, where the host has v2."""
+
+    call = "mount(2) cgroup2"
+
+    def describe(self) -> str:
+        return "show the own cgroup at /sys/fs/cgroup, read-only"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup2 sys/fs/cgroup",)
+
+    def apply(self, newroot: Newroot) -> None:
+        target = newroot.existing("sys/fs/cgroup")
+        if target:
+            linux.mount("cgroup2", target, "cgroup2", _HARDENED | linux.MS_RDONLY)
+
+
+class Bind(Record):
+    """Show a file or directory of the host at `path` of the container."""
+
+    source: str
+    path: str
+    read_only: bool = False
+    why: str = "a volume"
+
+    call = "mount(2) bind"
+
+    def describe(self) -> str:
+        access = "read-only" if self.read_only else "readable and writable"
+        return f"show {self.source} of the host at {self.path}, {access}: {self.why}"
+
+    def shell(self) -> tuple[str, ...]:
+        path, source = quote(self.path.lstrip("/")), quote(self.source)
+        make = f"[ -d {source} ] && mkdir -p {path} || touch {path}"
+        protect = f"mount -o remount,bind,ro {path}"
+        return (make, f"mount --rbind {source} {path}", *((protect,) if self.read_only else ()))
+
+    def apply(self, newroot: Newroot) -> None:
+        make = newroot.directory if os.path.isdir(self.source) else newroot.file
+        linux.mount(self.source, make(self.path), None, linux.MS_BIND | linux.MS_REC)
+        if self.read_only:
+            linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
+
+
+class Mask(Record):
+    """Hide files and directories of the kernel that tell about the host or let one change it."""
+
+    paths: tuple[str, ...]
+
+    call = "mount(2) bind of /dev/null, or an empty tmpfs"
+
+    def describe(self) -> str:
+        return "hide what would tell about the host or its kernel: " + " ".join(self.paths)
+
+    def shell(self) -> tuple[str, ...]:
+        names = " ".join(quote(path.lstrip("/")) for path in self.paths)
+        hide = "mount -t tmpfs -o ro,size=0k tmpfs $p"
+        return (
+            f"for p in {names}; do if [ -d $p ]; then {hide}; "
+            "elif [ -e $p ]; then mount --bind /dev/null $p; fi; done",
+        )
+
+    def apply(self, newroot: Newroot) -> None:
+        for path in self.paths:
+            target = newroot.existing(path)
+            if target is None:
+                continue
+            if os.path.isdir(target):
+                linux.mount("tmpfs", target, "tmpfs", _HARDENED | linux.MS_RDONLY, "size=0k")
+            else:
+                linux.mount("/dev/null", target, None, linux.MS_BIND)
+
+
+class Protect(Record):
+    """Make parts of the tree read-only; "/" is the container's whole root."""
+
+    paths: tuple[str, ...]
+
+    call = "mount(2) bind, mount_setattr(2)"
+
+    def describe(self) -> str:
+        return "make read-only: " + " ".join(self.paths)
+
+    def shell(self) -> tuple[str, ...]:
+        names = " ".join(quote(path.lstrip("/") or ".") for path in self.paths)
+        return (
+            f"for p in {names}; do [ -e $p ] && "
+            "{ [ $p = . ] || mount --rbind $p $p; mount -o remount,bind,ro $p; }; done",
+        )
+
+    def apply(self, newroot: Newroot) -> None:
+        for path in self.paths:
+            target = newroot.existing(path)
+            if target is None:
+                continue
+            if path != "/":
+                linux.mount(target, target, None, linux.MS_BIND | linux.MS_REC)
+            linux.mount_setattr(newroot.existing(path) or target, linux.MOUNT_ATTR_RDONLY)
+
+
+class PivotRoot(Record):
+    """Make the new tree the root, and let go of the old one."""
+
+    call = "pivot_root(2), umount2(2)"
+
+    def describe(self) -> str:
+        return "make this tree the root and detach the host's: from here on the host is gone"
+
+    def shell(self) -> tuple[str, ...]:
+        return (
+            "# pivot_root . . && umount -l . : a shell cannot go on after it, for its tools stay",
+            "# behind on the old root; --root of the last line (chroot) stands in for it",
+        )
+
+    def apply(self, newroot: Newroot) -> None:
+        os.fchdir(newroot.fd)
+        linux.pivot_root(".", ".")
+        linux.umount2(".", linux.MNT_DETACH)
+        os.chdir("/")
+
+
+class Hostname(Record):
+    """Name the container."""
+
+    name: str
+
+    call = "sethostname(2)"
+
+    def describe(self) -> str:
+        return f"call this container {self.name}: its own uts namespace, the host keeps its name"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"hostname {quote(self.name)}",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.sethostname(self.name)
+
+
+class Loopback(Record):
+    """Bring up `lo`, which a new network namespace has down."""
+
+    call = "ioctl(2) SIOCSIFFLAGS"
+
+    def describe(self) -> str:
+        return "bring up lo: a new network namespace has nothing but a loopback that is down"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("ip link set lo up",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.loopback_up()
+
+
+class Await(Record):
+    """Wait until the parent says that the network is there; end if it says it is not."""
+
+    fd: int
+    what: str
+
+    call = "read(2)"
+
+    def describe(self) -> str:
+        return f"wait for {self.what}, which the parent started beside this"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"# {self.what} is attached from outside, by the pid of this shell",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        if not os.read(self.fd, 1):
+            os._exit(125)
+        os.close(self.fd)
+
+
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+_DEVPTS = "newinstance,ptmxmode=0666,mode=0620"
+_FLAG_WORDS = {
+    linux.MS_RDONLY: "ro",
+    linux.MS_NOSUID: "nosuid",
+    linux.MS_NODEV: "nodev",
+    linux.MS_NOEXEC: "noexec",
+}
+
+
+def _escape(path: str) -> str:
+    """overlayfs splits its options at commas and its layers at colons."""
+    return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")

@@ -1,0 +1,242 @@
+"""Operations on the process itself: terminal, directory, capabilities, filter, account, exec.
+
+They run in the child after pivot_root, in the order of the list, the last thing before the
+container's command. Nothing is imported here any more: a module found now would be the image's.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from rootless import inroot, linux
+from rootless.record import Record
+from rootless.sandbox import accounts, caps
+from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.quoting import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.sandbox.newroot import Newroot
+
+_TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
+_SCM_RIGHTS = 1
+_SIGKILL = 9
+
+
+class Terminal(Record):
+    """A terminal of the container's own; its other end goes to the parent over a socket."""
+
+    socket_fd: int
+
+    call = "open(2) ptmx, ioctl(2) TIOCGPTPEER TIOCSCTTY"
+
+    def describe(self) -> str:
+        return "open a terminal of the container's own, so that nothing inside can type into yours"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# script -q /dev/null gives a shell a terminal of its own",)
+
+    def apply(self, newroot: Newroot) -> None:
+        master = inroot.open_path(newroot.fd, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(master, _TIOCSPTLCK, bytes(4))
+        number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
+        slave: int = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+        pts = newroot.file(f"dev/pts/{number}")
+        linux.mount(pts, newroot.file("dev/console"), None, linux.MS_BIND)
+        self._send(master)
+        fcntl.ioctl(slave, _TIOCSCTTY, 0)
+        for fd in (0, 1, 2):
+            os.dup2(slave, fd)
+        os.close(master)
+        newroot.terminal_fd = slave
+
+    def _send(self, master: int) -> None:
+        from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
+
+        channel = socket(AF_UNIX, SOCK_STREAM, fileno=self.socket_fd)
+        channel.sendmsg([b"t"], [(SOL_SOCKET, _SCM_RIGHTS, master.to_bytes(4, "little"))])
+        channel.close()
+
+
+class WorkingDirectory(Record):
+    """Go to `path`, which is made if missing."""
+
+    path: str
+
+    call = "chdir(2)"
+
+    def describe(self) -> str:
+        return f"work in {self.path}"
+
+    def shell(self) -> tuple[str, ...]:
+        if self.path == "/":
+            return ()
+        return (f"mkdir -p {quote(self.path.lstrip('/'))}",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+        os.fchdir(inroot.make_directory(root_fd, self.path))
+
+
+class Bound(Record):
+    """Give up for good every capability that is not in `keep`; take a new session keyring."""
+
+    keep: tuple[str, ...]
+
+    call = "prctl(2) PR_CAPBSET_DROP, keyctl(2)"
+
+    def describe(self) -> str:
+        return (
+            f"give up all of root's powers but {len(self.keep)}: nothing started from here on "
+            "can get the others back"
+        )
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# done by setpriv --bounding-set in the last line",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.join_session_keyring()
+        caps.bound(frozenset(self.keep))
+
+
+class NoNewPrivileges(Record):
+    """setuid programs and file capabilities give nothing any more."""
+
+    call = "prctl(2) PR_SET_NO_NEW_PRIVS"
+
+    def describe(self) -> str:
+        return "let no program gain powers by exec: setuid bits and file capabilities are ignored"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# done by setpriv --no-new-privs in the last line",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+
+
+class Seccomp(Record):
+    """Filter system calls by a BPF program of `struct sock_filter`s."""
+
+    program: bytes
+
+    call = "seccomp(2) SECCOMP_SET_MODE_FILTER"
+
+    def describe(self) -> str:
+        return (
+            f"filter system calls ({len(self.program) // 8} BPF instructions): those that reach "
+            "deep into the kernel and that containers do not need fail with EPERM"
+        )
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# no shell tool installs a seccomp filter; without it more system calls work",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.seccomp(self.program)
+
+
+class Become(Record):
+    """Become the `user[:group]` of the image, with `keep` as capabilities if that is root."""
+
+    user: str
+    keep: tuple[str, ...]
+
+    call = "setgroups(2), setresgid(2), setresuid(2), capset(2)"
+
+    def describe(self) -> str:
+        return f"become {self.user or 'root'} of the container, as its own /etc/passwd says"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# done by --setuid and --setgid in the last line",)
+
+    def apply(self, newroot: Newroot) -> None:
+        root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
+        account = accounts.resolve(self.user, root_fd)
+        newroot.home = account.home
+        if newroot.terminal_fd >= 0:
+            os.fchown(newroot.terminal_fd, account.uid, -1)
+        _set_groups(account.groups)
+        try:
+            os.setresgid(account.gid, account.gid, account.gid)
+            os.setresuid(account.uid, account.uid, account.uid)
+        except OSError as error:
+            raise SandboxError(
+                f"user {self.user} ({account.uid}:{account.gid}) cannot be used here: the id is "
+                f"not mapped ({error.strerror})",
+                hint="rootless doctor says how many ids you have and how to get more",
+            ) from None
+        caps.limit(frozenset(self.keep if account.uid == 0 else ()))
+
+
+class Execute(Record):
+    """Become the command: `argv` found on the PATH of `env`, as the last thing ever done here."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    working_dir: str = "/"
+    user: str = ""
+    keep: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+
+    call = "execve(2)"
+
+    def describe(self) -> str:
+        return "become the command: " + " ".join(quote(word) for word in self.argv)
+
+    def shell(self) -> tuple[str, ...]:
+        env = " ".join(quote(f"{name}={value}") for name, value in self.env.items())
+        bounding = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in self.keep)
+        privileges = f"--inh-caps=-all --bounding-set=-all{',' if bounding else ''}{bounding}"
+        if self.no_new_privileges:
+            privileges += " --no-new-privs"
+        user, _, group = (self.user or "0").partition(":")
+        ids = f"--setgid={group or 0} --setuid={user}" if user.isdecimal() else ""
+        enter = f"unshare --root=. --wd={quote(self.working_dir)} {ids}"
+        command = " ".join(quote(word) for word in self.argv)
+        path = quote(f"PATH={os.defpath}:/usr/sbin:/sbin")
+        return (f"exec env {path} setpriv {privileges} {enter} env -i {env} {command}",)
+
+    def apply(self, newroot: Newroot) -> None:
+        env = dict(self.env)
+        env.setdefault("HOME", newroot.home)
+        os.umask(0o022)
+        name = self.argv[0]
+        if "/" in name:
+            self._try(name, env)
+        missing = True
+        for folder in env.get("PATH", "").split(":"):
+            try:
+                os.execve(f"{folder or '.'}/{name}", self.argv, env)
+            except OSError as error:
+                missing = missing and error.errno in (errno.ENOENT, errno.ENOTDIR)
+        if missing:
+            raise SandboxError(
+                f"exec: {name!r}: executable file not found in $PATH",
+                hint=f"PATH is {env.get('PATH', 'not set')}",
+                exit_code=127,
+            )
+        raise SandboxError(f"exec: {name!r}: permission denied", exit_code=126)
+
+    def _try(self, path: str, env: Mapping[str, str]) -> None:
+        try:
+            os.execve(path, self.argv, env)
+        except OSError as error:
+            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+            hint = "the file or the interpreter it names is not in the image" if missing else None
+            if error.errno == errno.ENOEXEC:
+                hint = "is it built for this machine's architecture, and does it begin with #!?"
+            raise SandboxError(
+                f"exec: {path!r}: {error.strerror}", hint=hint, exit_code=127 if missing else 126
+            ) from None
+
+
+def _set_groups(groups: tuple[int, ...]) -> None:
+    """Where only one id is mapped, setgroups is denied and only no groups can be had."""
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if groups:
+            raise

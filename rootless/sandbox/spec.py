@@ -1,0 +1,64 @@
+"""`Spec`: everything there is to know about a sandbox before it exists.
+
+Pure. Each operation applies itself in the child, says in words what it does and why, names the
+kernel call, and prints the shell lines that would do the same by hand. `--explain` and
+`--dry-run` print the list that `init` walks: there is no second description.
+"""
+
+from __future__ import annotations
+
+from rootless import linux
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from rootless.sandbox.newroot import Newroot
+    from rootless.userns import IdMap
+
+    class Operation(Protocol):
+        """One thing done to the new container, in the child, in order."""
+
+        @property
+        def call(self) -> str:
+            """The kernel's calls behind it, with their man page's section."""
+
+        def describe(self) -> str:
+            """What happens and why, as one line for a person."""
+
+        def shell(self) -> tuple[str, ...]:
+            """The lines that do the same in a root shell of the namespace; # where none can."""
+
+        def apply(self, newroot: Newroot) -> None:
+            """Do it; OSError or RootlessError when it fails."""
+
+
+CLONE_FLAGS = {
+    "mount": linux.CLONE_NEWNS,
+    "pid": linux.CLONE_NEWPID,
+    "uts": linux.CLONE_NEWUTS,
+    "ipc": linux.CLONE_NEWIPC,
+    "cgroup": linux.CLONE_NEWCGROUP,
+    "net": linux.CLONE_NEWNET,
+}
+
+
+class Spec(Record):
+    """A sandbox: its new `namespaces` (names as unshare(1) spells them) and its operations.
+
+    The process that spawns it is already uid 0 of the user namespace that `ids` describes.
+    """
+
+    ids: IdMap
+    namespaces: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    init: bool = False
+
+    @property
+    def clone_flags(self) -> int:
+        """The flags for clone(2)."""
+        flags = 0
+        for name in self.namespaces:
+            flags |= CLONE_FLAGS[name]
+        return flags
