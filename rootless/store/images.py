@@ -223,11 +223,12 @@ def _find(store: Store, entries: tuple[Descriptor, ...], text: str) -> Descripto
 def _find_ids(
     store: Store, entries: tuple[Descriptor, ...], beginning: str
 ) -> dict[Digest, Descriptor]:
-    """Images whose id (or manifest digest) begins so, by manifest digest."""
+    """Images whose id (or manifest's digest) begins so; one image may have several manifests."""
+    ids = ((id_of(store, entry), entry) for entry in entries)
     return {
-        entry.digest: entry
-        for entry in entries
-        if entry.digest.hex.startswith(beginning) or id_of(store, entry).hex.startswith(beginning)
+        image_id: entry
+        for image_id, entry in ids
+        if image_id.hex.startswith(beginning) or entry.digest.hex.startswith(beginning)
     }
 
 

@@ -105,6 +105,24 @@ def unpack(store: Store, read: Read, expected: Digest | None = None) -> Layer:
         return publish(store, staged, diff_id, found["size"])
 
 
+def measure(directory: str) -> tuple[Digest, int]:
+    """The diff_id and the tar's size of a directory in overlayfs form."""
+    from hashlib import sha256
+
+    from rootless.archive import diff
+
+    digest = sha256()
+    size = 0
+
+    def put(chunk: bytes) -> None:
+        nonlocal size
+        digest.update(chunk)
+        size += len(chunk)
+
+    diff.write(directory, put)
+    return Digest("sha256", digest.hexdigest()), size
+
+
 def write_tar(store: Store, layer: Layer, put: Put) -> None:
     """Call `put` with the layer's uncompressed tar, chunk by chunk.
 

@@ -1,6 +1,6 @@
 """Work that needs a process of its own: unpacking chroots, and must not block a build.
 
-`run` forks; the child computes one JSON value or fails with a RootlessError, and tells so in one
+`start` forks (`run` also waits); the child computes one JSON value or fails with a RootlessError, and tells so in one
 message on a pipe. The child imports what it needs before it chroots. A crash of the child is an
 error in the parent; the death of the parent is the child's death (PR_SET_PDEATHSIG).
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from _thread import allocate_lock
 
 from rootless import errors, leanjson
 from rootless.errors import RootlessError
@@ -21,25 +22,56 @@ if TYPE_CHECKING:
     Read = Callable[[int], bytes]
 
 
-def run(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The value of `task()`, computed in a forked child; its RootlessError is raised here."""
+class Worker:
+    """A forked child and the pipe for its answer. Threads may share one."""
+
+    def __init__(self, child: int, answer_fd: int) -> None:
+        self._child = child
+        self._answer_fd = answer_fd
+        self._lock = allocate_lock()
+        self._status: int | None = None
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the task's value; its RootlessError is raised here."""
+        with open(self._answer_fd, "rb") as pipe:
+            message = pipe.read()
+        with self._lock:
+            status = self._reap()
+        if not message:
+            raise RootlessError(f"a worker process died ({_ending(status)})")
+        return _value(message)
+
+    def kill(self) -> None:
+        """End the child, if it has not ended, and wait until it has."""
+        with self._lock:
+            if self._status is None:
+                os.kill(self._child, signal.SIGKILL)
+                self._reap()
+
+    def _reap(self) -> int:
+        if self._status is None:
+            _, self._status = os.waitpid(self._child, 0)
+        return self._status
+
+
+def start(task: Callable[[], dict[str, Any]]) -> Worker:
+    """Begin `task()` in a forked child; no thread may be running yet."""
     read_fd, write_fd = os.pipe()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         _answer(task, write_fd, parent)
     os.close(write_fd)
+    return Worker(child, read_fd)
+
+
+def run(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The value of `task()`, computed in a forked child; its RootlessError is raised here."""
+    worker = start(task)
     try:
-        with open(read_fd, "rb") as pipe:
-            message = pipe.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
+        return worker.result()
     finally:
-        _, status = os.waitpid(child, 0)
-    if not message:
-        raise RootlessError(f"a worker process died ({_ending(status)})")
-    return _value(message)
+        worker.kill()
 
 
 def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
@@ -59,9 +91,7 @@ def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
         size += len(chunk)
         return chunk
 
-    apply.unpack(hash_and_read, directory)
-    while hash_and_read(1 << 18):  # the diff_id covers what follows the end of the archive
-        pass
+    apply.unpack(hash_and_read, directory)  # to the very end, which the diff_id covers too
     return {"diff_id": f"{algorithm}:{digest.hexdigest()}", "size": size}
 
 

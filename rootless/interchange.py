@@ -1,0 +1,383 @@
+"""Images as single tar files: `save`, `load`, and `import` of a bare root filesystem.
+
+What we save is an OCI image layout in a tar (image-spec image-layout.md) with docker's
+manifest.json beside it, as docker itself writes since version 25, so readers of either form take
+it. What we load is either form, compressed in whatever way: every member becomes a blob under the
+digest it really has, and nothing is ever written under a name from the archive. Runs as (mapped)
+root. A crash leaves blobs without a name, which the collector takes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import leanjson
+from rootless.archive import codecs, tar
+from rootless.errors import IntegrityError, UsageError
+from rootless.oci import manifest as manifests
+from rootless.oci import media_types
+from rootless.oci.config import History, ImageConfig
+from rootless.oci.descriptor import REF_NAME, Descriptor, text_list
+from rootless.oci.digest import Digest
+from rootless.oci.manifest import Index, Manifest
+from rootless.oci.platform import Platform
+from rootless.oci.reference import Reference
+from rootless.record import Record
+from rootless.store import blobs, gc, images, index, layers, staging, worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from rootless.archive import Put, Read
+    from rootless.store import Store
+    from rootless.store.images import Image
+
+DOCKER_ARCHIVE, OCI_ARCHIVE = "docker-archive", "oci-archive"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_CHUNK = 1 << 18
+_DEEPEST_INDEX = 4
+_MOST_LINKS = 8
+_KEPT_FILE = 0o644
+_OLD_FORM = {"json", "VERSION"}  # beside each layer, for docker before 1.10
+_MAGIC = {
+    b"\x1f\x8b": media_types.OCI_LAYER_GZIP,
+    b"\x28\xb5\x2f\xfd": media_types.OCI_LAYER_ZSTD,
+}
+
+
+def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIVE) -> None:
+    """Call `put` with the archive of the images called `names`, chunk by chunk.
+
+    An image named by an id is saved without a name. The archive is unfinished, and worthless, when
+    an error is raised.
+    """
+    chosen = [_choose(store, name) for name in names]
+    writer = tar.Writer(put)
+    _add_file(writer, "oci-layout", _LAYOUT)
+    _add_file(writer, "index.json", _saved_index(chosen))
+    if form == DOCKER_ARCHIVE:
+        _add_file(writer, "manifest.json", _docker_manifest(chosen))
+    for digest, blob in _saved_blobs(chosen).items():
+        _add_blob(store, writer, digest, blob)
+    writer.close()
+
+
+def load(store: Store, read: Read) -> tuple[Image, ...]:
+    """Take in all images of an archive, and their names; which may be none at all.
+
+    IntegrityError when anything in it is not what it says; then no name has changed.
+    """
+    members = _take_in(store, codecs.decompress(read))
+    found = list(_oci_images(store, members)) or list(_docker_images(store, members))
+    if not found:
+        raise IntegrityError(
+            "the archive holds no image",
+            hint="for a plain root filesystem, use: rootless import",
+        )
+    for one in found:
+        _unpack_layers(store, one.manifest)
+    loaded = tuple(images.add(store, one.manifest, one.media_type, one.references) for one in found)
+    gc.collect_if_idle(store)
+    return loaded
+
+
+def import_tar(
+    store: Store,
+    read: Read,
+    reference: Reference | None,
+    *,
+    created: str,
+    message: str = "",
+    change: Callable[[ImageConfig], ImageConfig] = lambda config: config,
+) -> Image:
+    """Make an image of one layer from a root filesystem's tar, compressed in whatever way.
+
+    `created` is RFC 3339; `change` completes the config. `read` is called in a forked worker.
+    """
+    with staging.Staging(store, ("diff",)) as staged:
+        directory = os.path.join(staged.path, "diff")
+        worker.run(lambda: worker.unpack_layer(read, directory, "sha256"))
+        layer = layers.publish(store, staged, *layers.measure(directory))
+    config = ImageConfig(
+        Platform.host(),
+        created=created,
+        diff_ids=(layer.diff_id,),
+        history=(History(created=created, comment=message),),
+    )
+    names = [reference] if reference else []
+    return images.commit(store, change(config), [images.layer_descriptor(layer)], names)
+
+
+class _Chosen(Record):
+    """An image to save, under the one name it was asked for by."""
+
+    image: images.Image
+    reference: Reference | None
+
+
+def _choose(store: Store, name: str) -> _Chosen:
+    image = images.resolve(store, name)
+    try:
+        reference = Reference.parse(name)
+    except UsageError:
+        return _Chosen(image, None)
+    return _Chosen(image, reference if reference in image.references else None)
+
+
+def _saved_index(chosen: Sequence[_Chosen]) -> bytes:
+    entries = []
+    for one in chosen:
+        descriptor = one.image.descriptor
+        if one.reference:
+            (descriptor,) = index.name((), str(one.reference), descriptor)
+        entries.append(descriptor)
+    return Index(media_types.OCI_INDEX, tuple(entries)).encode()
+
+
+def _docker_manifest(chosen: Sequence[_Chosen]) -> bytes:
+    """Docker's list of images: paths of config and layers in the archive, base first."""
+    tags: dict[Digest, list[str]] = {}
+    for one in chosen:
+        names = tags.setdefault(one.image.descriptor.digest, [])
+        names += [one.reference.familiar] if one.reference else []
+    by_digest = {one.image.descriptor.digest: one.image.manifest for one in chosen}
+    return leanjson.dumps(
+        [
+            {
+                "Config": _blob_name(manifest.config.digest),
+                "RepoTags": tags[digest] or None,
+                "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
+            }
+            for digest, manifest in by_digest.items()
+        ]
+    )
+
+
+class _Saved(Record):
+    """A blob to save: its size, and the layer it is the tar of where it is one."""
+
+    size: int
+    diff_id: Digest | None = None
+
+
+def _saved_blobs(chosen: Sequence[_Chosen]) -> dict[Digest, _Saved]:
+    """Every blob of the archive once, in a fixed order."""
+    found: dict[Digest, _Saved] = {}
+    for one in chosen:
+        descriptor, manifest = one.image.descriptor, one.image.manifest
+        found[descriptor.digest] = _Saved(descriptor.size)
+        found[manifest.config.digest] = _Saved(manifest.config.size)
+        pairs = zip(manifest.layers, one.image.config.diff_ids, strict=True)
+        found.update({layer.digest: _Saved(layer.size, diff_id) for layer, diff_id in pairs})
+    return found
+
+
+def _add_blob(store: Store, writer: tar.Writer, digest: Digest, blob: _Saved) -> None:
+    _add_header(writer, _blob_name(digest), blob.size)
+    written = 0
+
+    def put(chunk: bytes) -> None:
+        nonlocal written
+        written += len(chunk)
+        writer.content(chunk)
+
+    layer = layers.find(store, blob.diff_id) if digest == blob.diff_id else None
+    if layer:
+        layers.write_tar(store, layer, put)
+    else:
+        blobs.copy(store, digest, put)
+    if written != blob.size:
+        raise IntegrityError(f"{digest} has {written} bytes in the store instead of {blob.size}")
+    writer.pad(written)
+
+
+def _add_file(writer: tar.Writer, name: str, content: bytes) -> None:
+    _add_header(writer, name, len(content))
+    writer.content(content)
+    writer.pad(len(content))
+
+
+def _add_header(writer: tar.Writer, name: str, size: int) -> None:
+    writer.add(tar.Entry(name.encode(), tar.FILE, _KEPT_FILE, size=size))
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+class _Members:
+    """The files of an archive, each a blob by now; links are followed in words only."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Digest] = {}
+        self.links: dict[str, str] = {}
+
+    def find(self, name: str) -> Digest | None:
+        for _ in range(_MOST_LINKS):
+            name = os.path.normpath(name)
+            if name not in self.links:
+                return self.files.get(name)
+            name = self.links[name]
+        raise IntegrityError(f"{name!r} in the archive is a link to a link without end")
+
+    def get(self, name: str) -> Digest:
+        digest = self.find(name)
+        if digest is None:
+            raise IntegrityError(f"the archive refers to {name[:200]!r}, but does not contain it")
+        return digest
+
+
+class _Found(Record):
+    """An image of an archive, its blobs in the store, nothing unpacked or named yet."""
+
+    manifest: bytes
+    media_type: str
+    references: tuple[Reference, ...]
+
+
+def _take_in(store: Store, read: Read) -> _Members:
+    """Store every file of the archive as a blob."""
+    members = _Members()
+    reader = tar.Reader(read)
+    for entry in reader:
+        name = os.fsdecode(entry.name)
+        if entry.kind == tar.FILE and os.path.basename(name) not in _OLD_FORM:
+            members.links.pop(name, None)
+            members.files[name] = _take_in_file(store, reader, name, entry.size)
+        elif entry.kind == tar.SYMLINK:
+            members.links[name] = os.path.join(os.path.dirname(name), os.fsdecode(entry.link))
+        elif entry.kind == tar.LINK:
+            members.links[name] = os.fsdecode(entry.link)
+    return members
+
+
+def _take_in_file(store: Store, reader: tar.Reader, name: str, size: int) -> Digest:
+    folder, _, value = name.rpartition("/")
+    expected = None
+    if folder in {"blobs/sha256", "blobs/sha512"}:
+        digest = Digest.parse(f"{folder.removeprefix('blobs/')}:{value}")
+        if blobs.has(store, digest):
+            return digest
+        expected = Descriptor("", digest, size)
+    with blobs.Writer(store, expected) as writer:
+        writer.restart()  # what an interrupted download left is of no use to a stream
+        while chunk := reader.chunk():
+            writer.write(chunk)
+        return writer.publish()
+
+
+def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
+    """Images that the archive's index.json lists."""
+    if (digest := members.find("index.json")) is None:
+        return
+    value = leanjson.loads(blobs.read(store, digest), "index.json")
+    entries = value.get("manifests") if isinstance(value, dict) else None
+    for entry in entries or ():
+        descriptor = Descriptor.decode(entry)
+        manifest, chosen = _follow(store, members, descriptor)
+        _check_blobs(store, members, manifest)
+        content = blobs.read(store, chosen.digest)
+        yield _Found(content, manifest.media_type, _references(descriptor))
+
+
+def _follow(store: Store, members: _Members, descriptor: Descriptor) -> tuple[Manifest, Descriptor]:
+    """The manifest behind an entry: this platform's, where the entry is an index."""
+    for _ in range(_DEEPEST_INDEX):
+        _check_blob(store, members, descriptor)
+        content = blobs.read(store, descriptor.digest)
+        value = manifests.decode(content, descriptor.media_type)
+        if isinstance(value, Manifest):
+            return value, descriptor
+        descriptor = value.choose(Platform.host())
+    raise IntegrityError("the archive's index is nested too deep")
+
+
+def _check_blobs(store: Store, members: _Members, manifest: Manifest) -> None:
+    for descriptor in (manifest.config, *manifest.layers):
+        _check_blob(store, members, descriptor)
+
+
+def _check_blob(store: Store, members: _Members, descriptor: Descriptor) -> None:
+    """The archive must bring each blob itself: a store's secrets cannot be claimed by digest."""
+    digest = members.get(_blob_name(descriptor.digest))
+    size = os.path.getsize(blobs.path(store, digest))
+    if (digest, size) != (descriptor.digest, descriptor.size):
+        raise IntegrityError(
+            f"the archive's {descriptor.digest} has {size} bytes instead of {descriptor.size}"
+        )
+
+
+def _references(descriptor: Descriptor) -> tuple[Reference, ...]:
+    """The name of an OCI archive's image; none where it is a bare word like `latest`."""
+    name = descriptor.annotations.get(index.CONTAINERD_NAME) or descriptor.annotations.get(REF_NAME)
+    if not name or not set(name) & set(":/"):
+        return ()
+    return (Reference.parse(name),)
+
+
+def _docker_images(store: Store, members: _Members) -> Iterator[_Found]:
+    """Images that docker's manifest.json lists, with a manifest of our own making."""
+    if (digest := members.find("manifest.json")) is None:
+        return
+    entries = leanjson.loads(blobs.read(store, digest), "manifest.json")
+    if not isinstance(entries, list):
+        raise IntegrityError("the archive's manifest.json is not a list of images")
+    for entry in entries:
+        yield _docker_image(store, members, entry)
+
+
+def _docker_image(store: Store, members: _Members, entry: Any) -> _Found:
+    if not isinstance(entry, dict) or not isinstance(entry.get("Config"), str):
+        raise IntegrityError("the archive's manifest.json names an image without a config")
+    config = members.get(entry["Config"])
+    names = text_list(entry.get("Layers"), "Layers")
+    manifest = Manifest(
+        media_types.OCI_MANIFEST,
+        _descriptor(store, config, media_types.OCI_CONFIG),
+        tuple(_layer_descriptor(store, members.get(name)) for name in names),
+    )
+    tags = text_list(entry.get("RepoTags"), "RepoTags")
+    return _Found(manifest.encode(), manifest.media_type, tuple(map(Reference.parse, tags)))
+
+
+def _layer_descriptor(store: Store, digest: Digest) -> Descriptor:
+    with blobs.open_file(store, digest) as file:
+        start = file.read(4)
+    kinds = [kind for magic, kind in _MAGIC.items() if start.startswith(magic)]
+    return _descriptor(store, digest, kinds[0] if kinds else media_types.OCI_LAYER)
+
+
+def _descriptor(store: Store, digest: Digest, media_type: str) -> Descriptor:
+    return Descriptor(media_type, digest, os.path.getsize(blobs.path(store, digest)))
+
+
+def _unpack_layers(store: Store, content: bytes) -> None:
+    """Unpack what is not unpacked yet; every layer must be what the config says it is."""
+    manifest = manifests.decode(content)
+    assert isinstance(manifest, Manifest)
+    config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
+    if len(config.diff_ids) != len(manifest.layers):
+        raise IntegrityError(
+            f"the archive's image has {len(manifest.layers)} layers, "
+            f"but its config lists {len(config.diff_ids)}"
+        )
+    for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        with blobs.open_file(store, descriptor.digest) as file:
+            if layers.find(store, diff_id):
+                _check_contents(file.read, diff_id)
+            else:
+                layers.unpack(store, file.read, diff_id)
+
+
+def _check_contents(read: Read, diff_id: Digest) -> None:
+    """The blob of a layer that is unpacked already must be that layer's nevertheless."""
+    import hashlib
+
+    digest = hashlib.new(diff_id.algorithm)
+    decompressed = codecs.decompress(read)
+    while chunk := decompressed(_CHUNK):
+        digest.update(chunk)
+    if digest.hexdigest() != diff_id.hex:
+        raise IntegrityError(f"the archive's layer {diff_id} has other contents")
