@@ -1,0 +1,45 @@
+"""The init of `run --init`: process 1 that forwards signals and reaps whoever is orphaned.
+
+Runs in the container's pid namespace after pivot_root, where nothing can be imported any more;
+it uses only what is loaded, and `_signal`, the C half of `signal`, which is a third of the price.
+Must not know what the child is. When it returns, its caller exits and the kernel kills the rest.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal  # typeshed knows only the full module
+else:
+    import _signal
+
+# Faults of this process itself, signals nobody can catch, and the ones that tell about children
+# or the terminal: forwarding those would lie to the child.
+_OWN = frozenset(
+    (
+        _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT, _signal.SIGBUS, _signal.SIGFPE,
+        _signal.SIGKILL, _signal.SIGSEGV, _signal.SIGCHLD, _signal.SIGSTOP, _signal.SIGTTIN,
+        _signal.SIGTTOU, _signal.SIGSYS,
+    )
+)  # fmt: skip
+
+
+def reap(child_pid: int) -> int:
+    """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal."""
+
+    def forward(number: int, _frame: object) -> None:
+        try:
+            os.kill(child_pid, number)
+        except ProcessLookupError:
+            return  # it has just ended; the wait below tells how
+
+    for number in _signal.valid_signals():
+        if number not in _OWN:
+            _signal.signal(number, forward)
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child_pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code

@@ -1,0 +1,65 @@
+"""`reap` in a forked process that adopts orphans, as process 1 of a container would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from rootless import linux
+from rootless.sandbox.reaper import reap
+from tests.support.child import in_child
+
+
+def init(script: str, *, then=lambda child, ready: None) -> int:
+    """reap() of `sh -c script` in a subreaper; `then` runs beside it once the script wrote."""
+
+    def body() -> int:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        read_fd, write_fd = os.pipe()
+        parent = os.getpid()
+        if (child := os.fork()) == 0:
+            os.dup2(write_fd, 1)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.execv("/bin/sh", ["sh", "-c", script])
+        if os.fork() == 0:
+            then(parent, read_fd)
+            os._exit(0)
+        return reap(child)
+
+    return in_child(body, enter=False)
+
+
+def send(number: int):
+    def then(parent: int, ready: int) -> None:
+        os.read(ready, 1)
+        os.kill(parent, number)
+
+    return then
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("true", 0), ("kill -9 $$", 137)])
+def test_the_childs_status_is_ours(script, status):
+    assert init(script) == status
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "INT", "USR1", "WINCH"])
+def test_signals_reach_the_child(name):
+    script = f"trap 'exit 42' {name}; echo; while :; do sleep 0.01; done"
+    assert init(script, then=send(getattr(signal, f"SIG{name}"))) == 42
+
+
+def test_an_uncaught_signal_ends_the_child_as_it_would_alone():
+    assert init("echo; exec sleep 60", then=send(signal.SIGTERM)) == 143
+
+
+def test_orphans_are_reaped_while_the_child_lives():
+    zombies = (
+        f"(sh -c 'sleep 0.05 & exit' &); sleep 0.4; exec {sys.executable} -c 'import os;"
+        'me = str(os.getppid()); stats = [open(f"/proc/{p}/stat").read().rpartition(")")[2].split()'
+        ' for p in os.listdir("/proc") if p.isdigit()];'
+        'raise SystemExit(sum(s[0] == "Z" and s[1] == me for s in stats))\''
+    )
+    assert init(zombies) == 0
