@@ -1,0 +1,96 @@
+"""Metadata instructions as pure functions from one image config to the next.
+
+Operands come with their variables replaced. `steps` calls these and writes the history.
+"""
+
+from __future__ import annotations
+
+from rootless.dockerfile.instructions import ShellForm
+from rootless.errors import RootlessError
+from rootless.oci.config import Healthcheck
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.dockerfile.instructions import Command
+    from rootless.dockerfile.instructions import Healthcheck as HealthcheckInstruction
+    from rootless.oci.config import ImageConfig
+
+DEFAULT_SHELL = ("/bin/sh", "-c")
+_MAX_PORT = 65535
+_MAX_SIGNAL = 64
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def argv(config: ImageConfig, command: Command) -> tuple[str, ...]:
+    """A command as the kernel wants it: shell forms go through the config's SHELL."""
+    return command.argv(config.shell or DEFAULT_SHELL)
+
+
+def with_labels(config: ImageConfig, labels: Mapping[str, str]) -> ImageConfig:
+    """LABEL, and --label."""
+    return config.replace(labels={**config.labels, **labels})
+
+
+def with_ports(config: ImageConfig, words: tuple[str, ...]) -> ImageConfig:
+    """EXPOSE; RootlessError for what is not a port."""
+    ports = [port for word in words for port in _ports(word)]
+    return config.replace(exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))))
+
+
+def with_volumes(config: ImageConfig, paths: tuple[str, ...]) -> ImageConfig:
+    """VOLUME."""
+    if "" in paths:
+        raise RootlessError("VOLUME has an empty path")
+    return config.replace(volumes=tuple(dict.fromkeys((*config.volumes, *paths))))
+
+
+def with_entrypoint(
+    config: ImageConfig, command: Command, *, cmd_is_inherited: bool
+) -> ImageConfig:
+    """ENTRYPOINT; it resets a CMD that comes from the base image."""
+    changed = config.replace(entrypoint=argv(config, command))
+    return changed.replace(cmd=None) if cmd_is_inherited else changed
+
+
+def with_healthcheck(config: ImageConfig, check: HealthcheckInstruction) -> ImageConfig:
+    """HEALTHCHECK; NONE also silences one that the base image has."""
+    if check.command is None:
+        return config.replace(healthcheck=Healthcheck(("NONE",)))
+    shell = config.shell or DEFAULT_SHELL
+    words = argv(config, check.command)
+    is_shell = isinstance(check.command, ShellForm)
+    test = ("CMD-SHELL", *words[len(shell) :]) if is_shell else ("CMD", *words)
+    times = (check.interval, check.timeout, check.start_period, check.start_interval)
+    return config.replace(healthcheck=Healthcheck(test, *times, check.retries))
+
+
+def with_stop_signal(config: ImageConfig, signal: str) -> ImageConfig:
+    """STOPSIGNAL, by name or number."""
+    from signal import Signals
+
+    name = signal.upper().removeprefix("SIG")
+    is_number = signal.isdecimal() and 0 < int(signal) <= _MAX_SIGNAL
+    is_real_time = name.startswith(("RTMIN", "RTMAX"))
+    if not is_number and not is_real_time and f"SIG{name}" not in Signals.__members__:
+        raise RootlessError(f"{signal!r} is not a signal", hint="write a name such as SIGTERM")
+    return config.replace(stop_signal=signal)
+
+
+def _ports(word: str) -> list[str]:
+    """`80`, `80/udp` or `8000-8010/tcp`, also behind `ip:host:`, as config entries."""
+    numbers, _, protocol = word.rpartition(":")[2].partition("/")
+    first, dash, last = numbers.partition("-")
+    protocol = protocol.lower() or "tcp"
+    valid = (
+        first.isdecimal()
+        and (not dash or last.isdecimal())
+        and protocol in _PROTOCOLS
+        and int(first) <= int(last or first) <= _MAX_PORT
+    )
+    if not valid:
+        raise RootlessError(
+            f"{word!r} is not a port", hint="write it as in 80, 53/udp or 8000-8010/tcp"
+        )
+    return [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]

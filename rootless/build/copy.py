@@ -1,0 +1,276 @@
+"""COPY and ADD: put sources into a root file system, as BuildKit's users expect.
+
+The root is a mounted overlay (or, for --link, an empty directory) whose content is hostile: every
+directory is looked up from its descriptor with RESOLVE_IN_ROOT, every name below it is used with
+O_NOFOLLOW. Runs in the builder, uid 0 of its user namespace with umask 0. A crash leaves a
+half-filled upper directory under `tmp/`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import ENOENT, ENOTDIR
+
+from rootless.build.tree import open_folder
+from rootless.errors import RootlessError
+from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.mode import Mode
+    from rootless.build.tree import Folder, Source
+
+_CHUNK = 1 << 17
+_MAX_LINKS = 40  # symbolic links the kernel follows in one path
+
+
+class Placement(Record):
+    """How sources arrive: `owner` (uid, gid) or None to keep theirs, `mode` from --chmod.
+
+    `keep_xattrs` is for sources that come from an image; a context's belong to the host.
+    """
+
+    owner: tuple[int, int] | None = None
+    mode: Mode | None = None
+    keep_xattrs: bool = False
+
+    def permissions(self, mode: int) -> int:
+        """The permission bits for something whose source has `st_mode` `mode`."""
+        return self.mode.apply(mode) if self.mode else stat.S_IMODE(mode)
+
+
+class Target:
+    """A root being filled; hard links among all that is placed in it stay hard links."""
+
+    def __init__(self, root_fd: int, how: Placement) -> None:
+        self.root_fd = root_fd
+        self.how = how
+        self._linked: dict[tuple[int, int], str] = {}
+
+    def place(self, sources: tuple[Source, ...], source_fd: int, destination: str) -> None:
+        """Copy `sources`, found below `source_fd`, to the absolute path `destination`."""
+        into = destination.endswith("/") or len(sources) > 1
+        for source in sources:
+            if not source.folders:
+                path = self._file_path(destination, source.name, into=into)
+                self._place_file(source, source_fd, path)
+            elif "/" in source.name:  # --parents
+                self._place_tree(source, source_fd, f"{destination}/{source.name}")
+            else:
+                self._place_tree(source, source_fd, destination)
+
+    def place_content(self, content: bytes, destination: str, name: str) -> None:
+        """Write a file of our own making (a heredoc) with mode 0644."""
+        path = self._file_path(destination, name, into=destination.endswith("/"))
+        folder_fd = self.make_folders(os.path.dirname(path))
+        try:
+            fd = _create(folder_fd, os.path.basename(path))
+            with open(fd, "wb") as file:
+                file.write(content)
+                self._own(fd, None, 0o100644)
+        finally:
+            os.close(folder_fd)
+
+    def make_folders(self, path: str) -> int:
+        """A descriptor of the directory `path`; missing ones are made with mode 0755."""
+        fd = openat2(self.root_fd, ".", O_PATH | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+        seen = ""
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            seen = f"{seen}/{name}"
+            try:
+                inner = self._open_or_make(fd, seen, name)
+            finally:
+                os.close(fd)
+            fd = inner
+        return fd
+
+    def _open_or_make(self, parent_fd: int, path: str, name: str) -> int:
+        try:
+            return openat2(self.root_fd, path, O_PATH | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+        except SyscallError as error:
+            if error.errno == ENOTDIR:
+                raise RootlessError(f"{path} is in the way: it is not a directory") from None
+            if error.errno != ENOENT:
+                raise
+        try:
+            os.mkdir(name, 0o755, dir_fd=parent_fd)
+        except FileExistsError:
+            raise RootlessError(f"{path} is a symbolic link that leads nowhere") from None
+        fd = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
+        self._own(fd, None, 0o040755)
+        return fd
+
+    def _file_path(self, destination: str, name: str, *, into: bool) -> str:
+        """The path that a file is written to, a link at its end already followed."""
+        path = destination
+        for _ in range(_MAX_LINKS):
+            mode, link = self._look(path)
+            into = into or stat.S_ISDIR(mode)
+            if into or not link:
+                break
+            path = os.path.join(os.path.dirname(path), link)
+        return os.path.join(path, name) if into else path
+
+    def _look(self, path: str) -> tuple[int, str]:
+        """The mode of `path` (0 when there is nothing), and where it points if it is a link."""
+        try:
+            fd = openat2(self.root_fd, path, O_PATH | os.O_NOFOLLOW, RESOLVE_IN_ROOT)
+        except SyscallError as error:
+            if error.errno in (ENOENT, ENOTDIR):
+                return 0, ""
+            raise
+        try:
+            mode = os.fstat(fd).st_mode
+            return mode, os.readlink("", dir_fd=fd) if stat.S_ISLNK(mode) else ""
+        finally:
+            os.close(fd)
+
+    def _place_file(self, source: Source, source_fd: int, path: str) -> None:
+        if not stat.S_ISREG(source.stat.st_mode):
+            raise RootlessError(f"{source.path} is neither a file nor a directory")
+        folder_fd = self.make_folders(os.path.dirname(path))
+        try:
+            flags = os.O_RDONLY | os.O_NONBLOCK
+            fd = openat2(source_fd, source.path, flags, RESOLVE_IN_ROOT)
+            self._copy_file(fd, source.stat, folder_fd, os.path.basename(path), path)
+        finally:
+            os.close(folder_fd)
+
+    def _place_tree(self, source: Source, source_fd: int, destination: str) -> None:
+        """The contents of a directory into `destination`, merged with what is there."""
+        keeps_top = stat.S_ISDIR(self._look(f"{destination}/.")[0])
+        for folder in source.folders:
+            path = os.path.join(destination, folder.path)
+            fd = self.make_folders(path)
+            try:
+                origin_fd = open_folder(source_fd, os.path.join(source.path, folder.path))
+                try:
+                    self._fill(folder, origin_fd, fd, path)
+                finally:
+                    os.close(origin_fd)
+            finally:
+                os.close(fd)
+        for folder in reversed(source.folders):  # times last: filling a directory changes them
+            if folder.path or not keeps_top:
+                self._finish(folder, os.path.join(destination, folder.path))
+
+    def _fill(self, folder: Folder, origin_fd: int, folder_fd: int, path: str) -> None:
+        for name, found in folder.files:
+            kind = stat.S_IFMT(found.st_mode)
+            if kind == stat.S_IFREG:
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=origin_fd)
+                self._copy_file(fd, found, folder_fd, name, os.path.join(path, name))
+            elif kind == stat.S_IFLNK:
+                _clear(folder_fd, name)
+                os.symlink(os.readlink(name, dir_fd=origin_fd), name, dir_fd=folder_fd)
+                self._own_name(folder_fd, name, found)
+            elif kind == stat.S_IFIFO:
+                _clear(folder_fd, name)
+                os.mkfifo(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
+                self._own_name(folder_fd, name, found)
+
+    def _copy_file(
+        self, fd: int, found: os.stat_result, folder_fd: int, name: str, path: str
+    ) -> None:
+        """Copy the open regular file `fd`, and close it."""
+        try:
+            if found.st_nlink > 1 and self._link(found, folder_fd, name, path):
+                return
+            target_fd = _create(folder_fd, name)
+            try:
+                _pour(fd, target_fd)
+                self._own(target_fd, found, found.st_mode)
+                if self.how.keep_xattrs:
+                    _copy_xattrs(fd, target_fd)
+                os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
+            finally:
+                os.close(target_fd)
+        finally:
+            os.close(fd)
+
+    def _link(self, found: os.stat_result, folder_fd: int, name: str, path: str) -> bool:
+        """Make `path` a hard link if another name of its file has been placed here already."""
+        key = (found.st_dev, found.st_ino)
+        first = self._linked.setdefault(key, path)
+        if first == path:
+            return False
+        _clear(folder_fd, name)
+        folder, first_name = os.path.split(first)
+        first_fd = self.make_folders(folder)
+        try:
+            os.link(first_name, name, src_dir_fd=first_fd, dst_dir_fd=folder_fd)
+        finally:
+            os.close(first_fd)
+        return True
+
+    def _finish(self, folder: Folder, path: str) -> None:
+        """Give a directory its source's owner, mode and time."""
+        fd = open_folder(self.root_fd, path)
+        try:
+            self._own(fd, folder.stat if folder.path else None, folder.stat.st_mode)
+            os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
+        finally:
+            os.close(fd)
+
+    def _own(self, fd: int, found: os.stat_result | None, mode: int) -> None:
+        """Owner and permissions; the source's owner is kept only when --chown does not say."""
+        uid, gid = self._owner(found)
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, self.how.permissions(mode))
+
+    def _own_name(self, folder_fd: int, name: str, found: os.stat_result) -> None:
+        uid, gid = self._owner(found)
+        os.chown(name, uid, gid, dir_fd=folder_fd, follow_symlinks=False)
+        times = (found.st_mtime_ns, found.st_mtime_ns)
+        os.utime(name, ns=times, dir_fd=folder_fd, follow_symlinks=False)
+
+    def _owner(self, found: os.stat_result | None) -> tuple[int, int]:
+        if self.how.owner is not None:
+            return self.how.owner
+        return (found.st_uid, found.st_gid) if found else (0, 0)
+
+
+def _create(folder_fd: int, name: str) -> int:
+    """A new file, in the place of whatever is there but a directory."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        return os.open(name, flags, 0o600, dir_fd=folder_fd)
+    except FileExistsError:
+        _clear(folder_fd, name)
+        return os.open(name, flags, 0o600, dir_fd=folder_fd)
+
+
+def _clear(folder_fd: int, name: str) -> None:
+    """Make room for `name`; RootlessError when a directory is in the way."""
+    try:
+        os.unlink(name, dir_fd=folder_fd)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        raise RootlessError(
+            f'cannot copy to "{name}": a directory is in the way',
+            hint="remove the directory in an earlier step, or choose another destination",
+        ) from None
+
+
+def _pour(fd: int, target_fd: int) -> None:
+    """All bytes of one regular file into another; a short read is the end of it."""
+    content = os.read(fd, _CHUNK)
+    while content:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(target_fd, rest) :]
+        content = os.read(fd, _CHUNK) if len(content) == _CHUNK else b""
+
+
+def _copy_xattrs(fd: int, target_fd: int) -> None:
+    """Attributes of a file in an image; those the kernel refuses are dropped, as peers do."""
+    for name in os.listxattr(fd):
+        try:
+            os.setxattr(target_fd, name, os.getxattr(fd, name))
+        except OSError:
+            continue

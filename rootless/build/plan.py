@@ -1,0 +1,179 @@
+"""From parsed instructions to stages: what each is built on, and which of them are needed.
+
+Pure: no files, and nothing is known yet of base images, so instructions keep their variables
+(`steps` replaces them). The rules of ARG before FROM and of stage names are BuildKit's.
+"""
+
+from __future__ import annotations
+
+from rootless.dockerfile import expand
+from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.instructions import Arg, From
+from rootless.errors import RootlessError
+from rootless.oci.platform import Platform
+from rootless.oci.reference import Reference
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.dockerfile import Dockerfile, Instruction
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+PREDECLARED = frozenset(_PROXIES) | frozenset(name.lower() for name in _PROXIES)
+_CONTROLS = ("SOURCE_DATE_EPOCH", "BUILDKIT_")
+
+
+class Stage(Record):
+    """One FROM and what follows it. `base` is an image, another stage's number, or None: scratch.
+
+    `name` is empty without AS.
+    """
+
+    number: int
+    name: str
+    base: Reference | int | None
+    platform: Platform
+    origin: From
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def title(self) -> str:
+        """What people call the stage."""
+        return self.name or f"stage-{self.number}"
+
+
+class Plan(Record):
+    """The stages of a Dockerfile, the one that is wanted, and the ARGs before the first FROM."""
+
+    dockerfile: Dockerfile
+    stages: tuple[Stage, ...]
+    target: Stage
+    arguments: Mapping[str, str]
+    platform: Platform
+    build_args: Mapping[str, str]
+
+    def find(self, name: str, before: int) -> Stage | None:
+        """The stage before number `before` that a name or number means."""
+        return _find(self.stages[:before], name)
+
+    def unused_arguments(self) -> tuple[str, ...]:
+        """Build arguments that no ARG asks for."""
+        instructions = self.dockerfile.instructions
+        declared = {name for one in instructions if isinstance(one, Arg) for name, _ in one.pairs}
+        return tuple(
+            name
+            for name in self.build_args
+            if name not in declared | PREDECLARED and not name.startswith(_CONTROLS)
+        )
+
+
+def plan(
+    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str = ""
+) -> Plan:
+    """The stages; DockerfileError shows the lines of what is wrong."""
+    arguments: dict[str, str] = {}
+    automatic = platform_arguments(platform, target or "default")
+    stages: list[Stage] = []
+    heads: list[int] = []
+    for at, one in enumerate(dockerfile.instructions):
+        if isinstance(one, From):
+            heads.append(at)
+        elif isinstance(one, Arg) and not heads:
+            arguments.update(_declared(dockerfile, one, build_args, {**automatic, **arguments}))
+    variables = {**automatic, **arguments}
+    for head, end in zip(heads, [*heads[1:], len(dockerfile.instructions)], strict=True):
+        origin = dockerfile.instructions[head]
+        assert isinstance(origin, From)
+        body = dockerfile.instructions[head + 1 : end]
+        stages.append(_stage(dockerfile, origin, body, stages, variables, platform))
+    wanted = _target(tuple(stages), target)
+    return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args)
+
+
+def platform_arguments(target: Platform, stage: str) -> dict[str, str]:
+    """The ARGs that every build knows: TARGETPLATFORM, BUILDOS and so on."""
+    values = {"TARGETSTAGE": stage}
+    for prefix, platform in (("TARGET", target), ("BUILD", Platform.host())):
+        values[f"{prefix}PLATFORM"] = str(platform)
+        values[f"{prefix}OS"] = platform.os
+        values[f"{prefix}ARCH"] = platform.architecture
+        values[f"{prefix}VARIANT"] = platform.variant
+        values[f"{prefix}OSVERSION"] = ""
+    return values
+
+
+def _declared(
+    dockerfile: Dockerfile, arg: Arg, build_args: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, str]:
+    """What one global ARG makes known."""
+    values: dict[str, str] = {}
+    for name, default in arg.pairs:
+        if name in build_args:
+            values[name] = build_args[name]
+        elif default is not None:
+            values[name] = _expanded(dockerfile, arg, default, {**variables, **values})
+    return values
+
+
+def _stage(
+    dockerfile: Dockerfile,
+    origin: From,
+    body: tuple[Instruction, ...],
+    earlier: list[Stage],
+    variables: Mapping[str, str],
+    target: Platform,
+) -> Stage:
+    platform = target
+    image = _expanded(dockerfile, origin, origin.image, variables)
+    wanted = _expanded(dockerfile, origin, origin.platform, variables)
+    parent = _find(tuple(earlier), image) if not image.isdecimal() else None
+    base: Reference | int | None = parent.number if parent else None
+    try:
+        if wanted:
+            platform = Platform.parse(wanted)
+        elif parent:
+            platform = parent.platform
+        if base is None and image != "scratch":
+            base = _reference(image)
+    except RootlessError as error:
+        raise dockerfile.error(error.message, origin.location, error.hint) from None
+    return Stage(len(earlier), origin.name, base, platform, origin, body)
+
+
+def _reference(image: str) -> Reference:
+    if not image:
+        raise RootlessError(
+            "FROM has no image name: its variables are empty",
+            hint="give the ARG before FROM a default, or pass it with --build-arg",
+        )
+    return Reference.parse(image)
+
+
+def _find(stages: tuple[Stage, ...], name: str) -> Stage | None:
+    for stage in reversed(stages):
+        if stage.name == name.lower() and stage.name:
+            return stage
+    if name.isdecimal() and int(name) < len(stages):
+        return stages[int(name)]
+    return None
+
+
+def _target(stages: tuple[Stage, ...], name: str) -> Stage:
+    if not name:
+        return stages[-1]
+    stage = _find(stages, name)
+    if stage is None:
+        names = ", ".join(stage.name or str(stage.number) for stage in stages)
+        raise RootlessError(f"target stage {name!r} could not be found", hint=f"stages: {names}")
+    return stage
+
+
+def _expanded(
+    dockerfile: Dockerfile, one: Arg | From, text: str, variables: Mapping[str, str]
+) -> str:
+    try:
+        return expand.expand(text, variables, dockerfile.escape)
+    except DockerfileError as error:
+        raise dockerfile.locate(error, one.location) from None

@@ -1,0 +1,386 @@
+"""From a stage and its base's config to steps: every variable replaced, nothing carried out.
+
+Pure. Instructions that only change the config are applied here; those that change files become
+steps with an action. So all of a Dockerfile is understood, and refused where it must be, before
+its first command runs. History is written as BuildKit writes it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.build import config as configs
+from rootless.build.mode import Mode
+from rootless.build.plan import PREDECLARED, platform_arguments
+from rootless.dockerfile import expand, instructions, parse_trigger
+from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.instructions import ScriptForm
+from rootless.errors import RootlessError
+from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
+from rootless.oci.reference import Reference
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from rootless.build.plan import Plan, Stage
+    from rootless.dockerfile import Instruction
+    from rootless.dockerfile.lexer import Heredoc
+
+_COMMENT = "buildkit.dockerfile.v0"
+
+
+class RunCommand(Record):
+    """Run `argv` in a sandbox. `hidden` is environment that is neither kept nor in cache keys.
+
+    `script` is the text of a `#!` heredoc that `argv[0]` names.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    user: str
+    network: str
+    hidden: Mapping[str, str] = {}
+    script: str | None = None
+
+
+class CopyFiles(Record):
+    """Put files at `destination` (absolute; a directory when it ends with `/`).
+
+    `origin` is None for the context, else a stage's number or an image. `contents` are heredocs.
+    `unpacks` says that archives are extracted.
+    """
+
+    sources: tuple[str, ...]
+    destination: str
+    origin: int | Reference | None = None
+    contents: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+    mode: Mode | None = None
+    link: bool = False
+    parents: bool = False
+    unpacks: bool = False
+
+
+class MakeFolder(Record):
+    """Create `path` and its missing parents for `user`."""
+
+    path: str
+    user: str
+
+
+if TYPE_CHECKING:
+    Action = RunCommand | CopyFiles | MakeFolder
+
+
+class Step(Record):
+    """One instruction that makes a layer. `origin` is its place for error messages."""
+
+    action: Action
+    text: str
+    instruction: Instruction
+
+
+class Recipe(Record):
+    """A stage understood: its steps, and the config it ends with, but for their diff_ids."""
+
+    stage: Stage
+    base: ImageConfig
+    steps: tuple[Step, ...]
+    config: ImageConfig
+
+
+def resolve(plan: Plan, stage: Stage, base: ImageConfig, created: str) -> Recipe:
+    """The steps of `stage` on `base`; DockerfileError for whatever cannot be done.
+
+    `created` (RFC 3339) goes into the history.
+    """
+    resolver = _Resolver(plan, stage, base, created)
+    for trigger in base.onbuild:
+        resolver.trigger(trigger)
+    for one in stage.instructions:
+        resolver.apply(one, stage_line=None)
+    return Recipe(stage, base, tuple(resolver.steps), resolver.config)
+
+
+class _Resolver:
+    """The state that instructions change, one after the other.
+
+    `environment` is what a command would see: ENV and ARG, the last one of a name wins.
+    `arguments` are the ARGs declared in this stage.
+    """
+
+    def __init__(self, plan: Plan, stage: Stage, base: ImageConfig, created: str) -> None:
+        self.plan = plan
+        self.stage = stage
+        self.created = created
+        self.config = base.replace(onbuild=(), created=created)
+        if "PATH" not in base.environment:
+            self.config = self.config.with_env("PATH", DEFAULT_PATH)
+        self.environment = self.config.environment
+        self.arguments: dict[str, str] = {}
+        self.steps: list[Step] = []
+        self.has_own_cmd = False
+
+    def trigger(self, text: str) -> None:
+        """An ONBUILD instruction of the base; its place is our FROM."""
+        origin = self.stage.origin
+        try:
+            one = parse_trigger(text)
+        except DockerfileError as error:
+            problem = f"ONBUILD {text} of the base image: {error.problem}"
+            raise self.plan.dockerfile.error(problem, origin.location, error.hint) from None
+        self.apply(one, stage_line=origin)
+
+    def apply(self, one: Instruction, *, stage_line: Instruction | None) -> None:
+        """Change the state; errors are given their place."""
+        dockerfile = self.plan.dockerfile
+        location = (stage_line or one).location
+        try:
+            _RULES[type(one)](self, one)
+        except DockerfileError as error:
+            raise dockerfile.locate(error, location) from None
+        except RootlessError as error:
+            raise dockerfile.error(error.message, location, error.hint) from None
+
+    def _expand(self, text: str) -> str:
+        return expand.expand(text, self.environment, self.plan.dockerfile.escape)
+
+    def _note(self, created_by: str) -> None:
+        """One line of history for an instruction that made no layer."""
+        entry = History(self.created, created_by, _COMMENT, empty_layer=True)
+        self.config = self.config.replace(history=(*self.config.history, entry))
+
+    def _add(self, one: Instruction, action: Action, created_by: str) -> None:
+        entry = History(self.created, created_by, _COMMENT)
+        self.config = self.config.replace(history=(*self.config.history, entry))
+        self.steps.append(Step(action, one.original.partition("\n")[0], one))
+
+    def run(self, one: instructions.Run) -> None:
+        _refuse({"--mount": one.mounts, "--device": one.devices}, "RUN")
+        if one.security != "sandbox":
+            raise _unsupported(f"RUN --security={one.security}")
+        script = one.command.text if isinstance(one.command, ScriptForm) else None
+        if isinstance(one.command, ScriptForm):
+            argv: tuple[str, ...] = (f"/dev/pipes/{one.heredocs[0].name}",)
+        else:
+            argv = configs.argv(self.config, one.command)
+        if not argv:
+            raise RootlessError("RUN has no command")
+        proxies = {
+            name: value for name, value in self.plan.build_args.items() if name in PREDECLARED
+        }
+        action = RunCommand(
+            argv,
+            dict(self.environment),
+            self.config.working_dir or "/",
+            self.config.user,
+            one.network,
+            {name: value for name, value in proxies.items() if name not in self.environment},
+            script,
+        )
+        shown = " ".join(argv if script is None else (script,))
+        self._add(one, action, f"RUN {self._shown_arguments()}{shown} # buildkit")
+
+    def _shown_arguments(self) -> str:
+        """ARGs in front of a command, as BuildKit's history has them."""
+        pairs = [f"{name}={value}" for name, value in self.arguments.items()]
+        return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
+
+    def copy(self, one: instructions.Copy) -> None:
+        _refuse({"--exclude": one.exclude}, "COPY")
+        origin = self._origin(one.from_) if one.from_ else None
+        self._copy(one, "COPY", origin=origin, parents=one.parents)
+
+    def add(self, one: instructions.Add) -> None:
+        flags = {
+            "--checksum": one.checksum,
+            "--exclude": one.exclude,
+            "--keep-git-dir": one.keep_git_dir,
+        }
+        _refuse(flags, "ADD")
+        for source in one.sources:
+            if "://" in source or source.startswith("git@") or source.endswith(".git"):
+                raise _unsupported(f"ADD of a remote source ({source})")
+        self._copy(one, "ADD", unpacks=one.unpack is not False)
+
+    def _copy(
+        self,
+        one: instructions.Copy | instructions.Add,
+        keyword: str,
+        *,
+        origin: int | Reference | None = None,
+        parents: bool = False,
+        unpacks: bool = False,
+    ) -> None:
+        sources = tuple(self._expand(source) for source in one.sources)
+        destination = self._expand(one.destination)
+        chown, chmod = self._expand(one.chown), self._expand(one.chmod)
+        names = {heredoc.name for heredoc in one.heredocs}
+        action = CopyFiles(
+            tuple(source for source in sources if source not in names),
+            self._destination(destination),
+            origin,
+            tuple((heredoc.name, self._body(heredoc)) for heredoc in one.heredocs),
+            chown,
+            Mode.parse(chmod) if chmod else None,
+            one.link,
+            parents,
+            unpacks,
+        )
+        flags = {"--chown": chown, "--chmod": chmod}
+        shown = "".join(f" {name}={value}" for name, value in flags.items() if value)
+        words = " ".join((*sources, destination))
+        self._add(one, action, f"{keyword}{shown} {words} # buildkit")
+
+    def _body(self, heredoc: Heredoc) -> str:
+        if not heredoc.expands:
+            return heredoc.content
+        return expand.expand_body(heredoc.content, self.environment)
+
+    def _destination(self, text: str) -> str:
+        """Absolute from the working directory, its final `/` kept."""
+        path = os.path.normpath(os.path.join("/", self.config.working_dir, text))
+        is_folder = text.endswith("/") or os.path.basename(text) in (".", "..")
+        path = "/" + path.lstrip("/")
+        return path.rstrip("/") + "/" if is_folder else path
+
+    def _origin(self, name: str) -> int | Reference:
+        """What --from names: an earlier stage, or an image."""
+        stage = self.plan.find(name, self.stage.number)
+        if stage:
+            return stage.number
+        later = self.plan.find(name, len(self.plan.stages))
+        if later or name.isdecimal():
+            raise RootlessError(f"--from={name} is not an earlier stage")
+        return Reference.parse(name)
+
+    def workdir(self, one: instructions.Workdir) -> None:
+        text = self._expand(one.path)
+        if not text:
+            raise RootlessError("WORKDIR has no path: its variables are empty")
+        path = "/" + os.path.normpath(os.path.join("/", self.config.working_dir, text)).lstrip("/")
+        self.config = self.config.replace(working_dir=path)
+        if path == "/":
+            self._note(f"WORKDIR {path}")
+        else:
+            self._add(one, MakeFolder(path, self.config.user), f"WORKDIR {path}")
+
+    def env(self, one: instructions.Env) -> None:
+        pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]
+        for name, value in pairs:
+            self.environment[name] = value
+            self.config = self.config.with_env(name, value)
+        self._note("ENV " + " ".join(f"{name}={value}" for name, value in pairs))
+
+    def arg(self, one: instructions.Arg) -> None:
+        shown = []
+        for name, default in one.pairs:
+            value = self._argument(name, default)
+            if value is not None:
+                self.environment[name] = self.arguments[name] = value
+            shown.append(name if value is None else f"{name}={value}")
+        self._note("ARG " + " ".join(shown))
+
+    def _argument(self, name: str, default: str | None) -> str | None:
+        """From the command line, else the default written here, else what is known globally."""
+        if name in self.plan.build_args:
+            return self.plan.build_args[name]
+        if default is not None:
+            return self._expand(default)
+        if name in self.plan.arguments:
+            return self.plan.arguments[name]
+        return platform_arguments(self.stage.platform, self.stage.title).get(name)
+
+    def label(self, one: instructions.Label) -> None:
+        labels = {self._expand(name): self._expand(value) for name, value in one.pairs}
+        self.config = configs.with_labels(self.config, labels)
+        self._note("LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()))
+
+    def user(self, one: instructions.User) -> None:
+        self.config = self.config.replace(user=self._expand(one.user))
+        self._note(f"USER {self.config.user}")
+
+    def expose(self, one: instructions.Expose) -> None:
+        escape = self.plan.dockerfile.escape
+        words = [
+            word for port in one.ports for word in expand.words(port, self.environment, escape)
+        ]
+        self.config = configs.with_ports(self.config, tuple(words))
+        self._note(f"EXPOSE [{' '.join(words)}]")
+
+    def volume(self, one: instructions.Volume) -> None:
+        paths = tuple(map(self._expand, one.paths))
+        self.config = configs.with_volumes(self.config, paths)
+        self._note(f"VOLUME [{' '.join(paths)}]")
+
+    def cmd(self, one: instructions.Cmd) -> None:
+        argv = configs.argv(self.config, one.command)
+        self.config = self.config.replace(cmd=argv)
+        self.has_own_cmd = True
+        self._note(f"CMD {_quoted(argv)}")
+
+    def entrypoint(self, one: instructions.Entrypoint) -> None:
+        self.config = configs.with_entrypoint(
+            self.config, one.command, cmd_is_inherited=not self.has_own_cmd
+        )
+        self._note(f"ENTRYPOINT {_quoted(self.config.entrypoint or ())}")
+
+    def healthcheck(self, one: instructions.Healthcheck) -> None:
+        self.config = configs.with_healthcheck(self.config, one)
+        self._note(one.original)
+
+    def shell(self, one: instructions.Shell) -> None:
+        self.config = self.config.replace(shell=one.args)
+        self._note(f"SHELL [{' '.join(one.args)}]")
+
+    def stopsignal(self, one: instructions.Stopsignal) -> None:
+        self.config = configs.with_stop_signal(self.config, self._expand(one.signal))
+        self._note(f"STOPSIGNAL {self.config.stop_signal}")
+
+    def onbuild(self, one: instructions.Onbuild) -> None:
+        self.config = self.config.replace(onbuild=(*self.config.onbuild, one.trigger))
+        self._note(f"ONBUILD {one.trigger}")
+
+    def maintainer(self, one: instructions.Maintainer) -> None:
+        self.config = self.config.replace(author=one.name)
+        self._note(f"MAINTAINER {one.name}")
+
+
+_RULES: Mapping[type, Callable[[_Resolver, Any], None]] = {
+    instructions.Run: _Resolver.run,
+    instructions.Copy: _Resolver.copy,
+    instructions.Add: _Resolver.add,
+    instructions.Workdir: _Resolver.workdir,
+    instructions.Env: _Resolver.env,
+    instructions.Arg: _Resolver.arg,
+    instructions.Label: _Resolver.label,
+    instructions.User: _Resolver.user,
+    instructions.Expose: _Resolver.expose,
+    instructions.Volume: _Resolver.volume,
+    instructions.Cmd: _Resolver.cmd,
+    instructions.Entrypoint: _Resolver.entrypoint,
+    instructions.Healthcheck: _Resolver.healthcheck,
+    instructions.Shell: _Resolver.shell,
+    instructions.Stopsignal: _Resolver.stopsignal,
+    instructions.Onbuild: _Resolver.onbuild,
+    instructions.Maintainer: _Resolver.maintainer,
+}
+
+
+def _quoted(argv: tuple[str, ...]) -> str:
+    return "[" + " ".join('"' + word.replace('"', '\\"') + '"' for word in argv) + "]"
+
+
+def _refuse(flags: Mapping[str, object], keyword: str) -> None:
+    """RootlessError for the first flag that was given: none of them is carried out yet."""
+    for name, value in flags.items():
+        if value:
+            raise _unsupported(f"{keyword} {name}")
+
+
+def _unsupported(what: str) -> RootlessError:
+    return RootlessError(f"{what} is not supported yet")

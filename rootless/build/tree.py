@@ -1,0 +1,204 @@
+"""Which files a COPY or ADD names: sources found in a context directory or another root.
+
+A source is looked up with RESOLVE_IN_ROOT, so links and `..` in it end inside its root; links
+found below it stay links. The rules are Go's filepath.Match for wildcards, and .dockerignore.
+Runs in the builder, uid 0 of its user namespace, and only reads: one lstat a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless.errors import NotFoundError
+from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rootless.dockerfile.ignore import Ignore
+
+_WILD = frozenset("*?[\\")
+
+
+class Folder(Record):
+    """One directory of a source: `path` is relative to the source, `files` all but directories."""
+
+    path: str
+    stat: os.stat_result
+    files: tuple[tuple[str, os.stat_result], ...]
+
+
+class Source(Record):
+    """One matched file, or a directory with all `folders` below it, parents first.
+
+    `path` finds it in its root, `name` is what it is called at the destination. Names that are
+    not UTF-8 carry surrogate escapes. A file has no folders.
+    """
+
+    path: str
+    name: str
+    stat: os.stat_result
+    folders: tuple[Folder, ...] = ()
+
+
+def select(
+    root_fd: int, pattern: str, ignore: Ignore | None = None, *, parents: bool = False
+) -> tuple[Source, ...]:
+    """What `pattern` names below `root_fd`; a wildcard may match nothing.
+
+    With `parents` names keep the path from the pattern's `/./`, or all of it. NotFoundError when
+    a plain path does not exist or `ignore` excludes it.
+    """
+    pivot = pattern.rpartition("/./")[0] if parents else ""
+    wanted = _components(pattern)
+    skipped = len(_components(pivot))
+    found = []
+    for path in _matches(root_fd, wanted):
+        source = _source(root_fd, path, ignore)
+        if source is None:
+            if not _WILD.isdisjoint(pattern):
+                continue
+            raise _missing(pattern, excluded=_excludes(ignore, path))
+        name = "/".join(path.split("/")[skipped:]) if parents else os.path.basename(path)
+        found.append(source.replace(name=name))
+    return tuple(found)
+
+
+def open_folder(root_fd: int, path: str) -> int:
+    """A descriptor of the directory `path` below `root_fd`, to read from."""
+    return openat2(root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+
+
+def _components(pattern: str) -> list[str]:
+    """`pattern` without leading `/`, and with `..` held at the root."""
+    return os.path.normpath("/" + pattern).strip("/").split("/") if pattern.strip("/.") else []
+
+
+def _matches(root_fd: int, wanted: list[str]) -> list[str]:
+    """The paths that `wanted`, one pattern a component, stands for; sorted."""
+    found = [""]
+    for component in wanted:
+        if _WILD.isdisjoint(component):
+            found = [f"{path}/{component}".lstrip("/") for path in found]
+        else:
+            matches = _matcher(component)
+            found = [
+                f"{path}/{name}".lstrip("/")
+                for path in found
+                for name in _names(root_fd, path)
+                if matches(name)
+            ]
+    return found
+
+
+def _names(root_fd: int, path: str) -> list[str]:
+    try:
+        fd = open_folder(root_fd, path)
+    except SyscallError:
+        return []
+    try:
+        return sorted(os.listdir(fd))
+    finally:
+        os.close(fd)
+
+
+def _matcher(component: str) -> Callable[[str], object]:
+    """A test of one name against Go's filepath.Match."""
+    import re
+
+    expression = "".join(_expressions(component))
+    try:
+        return re.compile(expression, re.DOTALL).fullmatch
+    except re.error:
+        raise NotFoundError(f"{component!r} is not a valid wildcard pattern") from None
+
+
+def _expressions(component: str) -> Iterator[str]:
+    import re
+
+    at = 0
+    while at < len(component):
+        char = component[at]
+        close = component.find("]", at + 2)
+        if char == "[" and close > 0:
+            yield component[at : close + 1].replace("[!", "[\\!")
+            at = close
+        elif char == "\\" and at + 1 < len(component):
+            at += 1
+            yield re.escape(component[at])
+        else:
+            yield {"*": ".*", "?": "."}.get(char) or re.escape(char)
+        at += 1
+
+
+def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
+    """The source at `path`, links followed; None when it is missing or excluded."""
+    try:
+        fd = openat2(root_fd, path or ".", O_PATH, RESOLVE_IN_ROOT)
+    except SyscallError:
+        return None
+    try:
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    name = os.path.basename(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return None if _excludes(ignore, path) else Source(path, name, found)
+    fd = open_folder(root_fd, path)
+    try:
+        folders = _walk(fd, "", path, ignore, found)
+    finally:
+        os.close(fd)
+    if _excludes(ignore, path) and len(folders) == 1 and not folders[0].files:
+        return None
+    return Source(path, name, found, tuple(folders))
+
+
+def _walk(
+    fd: int, path: str, shown: str, ignore: Ignore | None, found: os.stat_result
+) -> list[Folder]:
+    """The directory `fd` and all below; `shown` is its path as .dockerignore knows it."""
+    files = []
+    below: list[Folder] = []
+    with os.scandir(fd) as entries:
+        ordered = sorted(entries, key=_name)
+    for entry in ordered:
+        name = entry.name
+        inner = f"{shown}/{name}" if shown else name
+        excluded = ignore is not None and ignore.excludes(inner)
+        if not entry.is_dir(follow_symlinks=False):
+            if not excluded:
+                files.append((name, entry.stat(follow_symlinks=False)))
+        elif not excluded or (ignore is not None and ignore.may_reinclude(inner)):
+            folders = _descend(fd, name, f"{path}/{name}" if path else name, inner, ignore)
+            if not excluded or len(folders) > 1 or folders[0].files:
+                below += folders
+    return [Folder(path, found, tuple(files)), *below]
+
+
+def _descend(fd: int, name: str, path: str, shown: str, ignore: Ignore | None) -> list[Folder]:
+    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+    try:
+        return _walk(inner, path, shown, ignore, os.fstat(inner))
+    finally:
+        os.close(inner)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _excludes(ignore: Ignore | None, path: str) -> bool:
+    return ignore is not None and path != "" and ignore.excludes(path)
+
+
+def _missing(pattern: str, *, excluded: bool) -> NotFoundError:
+    if excluded:
+        return NotFoundError(
+            f'"{pattern}" is excluded by .dockerignore',
+            hint=f"add a line !{pattern.lstrip('/')} to .dockerignore to let it in",
+        )
+    return NotFoundError(f'"{pattern}" not found')
