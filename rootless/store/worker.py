@@ -1,14 +1,16 @@
 """Work that needs a process of its own: unpacking chroots, and must not block a build.
 
-`start` forks (`run` also waits); the child computes one JSON value or fails with a RootlessError, and tells so in one
-message on a pipe. The child imports what it needs before it chroots. A crash of the child is an
-error in the parent; the death of the parent is the child's death (PR_SET_PDEATHSIG).
+`start` forks, `run` also waits; the child computes one JSON value or fails with a RootlessError,
+and tells so in one message on a pipe. The child imports what it needs before it chroots. A crash
+of the child is an error in the parent; the death of the parent is the child's death
+(PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from _thread import allocate_lock
 
 from rootless import errors, leanjson
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A forked child and the pipe for its answer. Threads may share one."""
+    """A forked child and the pipe for its answer; `result` is called at most once."""
 
     def __init__(self, child: int, answer_fd: int) -> None:
         self._child = child
@@ -33,7 +35,9 @@ class Worker:
 
     def result(self) -> dict[str, Any]:
         """Wait for the task's value; its RootlessError is raised here."""
-        with open(self._answer_fd, "rb") as pipe:
+        with self._lock:
+            answer_fd, self._answer_fd = self._answer_fd, -1
+        with open(answer_fd, "rb") as pipe:
             message = pipe.read()
         with self._lock:
             status = self._reap()
@@ -47,6 +51,9 @@ class Worker:
             if self._status is None:
                 os.kill(self._child, signal.SIGKILL)
                 self._reap()
+            if self._answer_fd >= 0:
+                os.close(self._answer_fd)
+                self._answer_fd = -1
 
     def _reap(self) -> int:
         if self._status is None:
@@ -108,9 +115,7 @@ def _answer(task: Callable[[], dict[str, Any]], write_fd: int, parent: int) -> N
             pipe.write(leanjson.dumps(message))
         os._exit(0)
     except BaseException:  # noqa: BLE001 - a bug: the traceback is for whoever mends it
-        import traceback
-
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # the interpreter's own: nothing can be imported any more
     finally:
         os._exit(1)
 
