@@ -34,7 +34,12 @@ def _scan(text: str) -> tuple[Any, int]:
     from _json import make_scanner
 
     context: Any = _Strict
-    scanned: tuple[Any, int] = make_scanner(context)(text, 0)
+    try:
+        scanned: tuple[Any, int] = make_scanner(context)(text, 0)
+    except SystemError:  # the scanner's own error class is in json.decoder, which it expects loaded
+        import json.decoder  # noqa: F401
+
+        scanned = make_scanner(context)(text, 0)
     return scanned
 
 
