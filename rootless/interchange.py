@@ -59,6 +59,8 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
     _add_file(writer, "index.json", _saved_index(chosen))
     if form == DOCKER_ARCHIVE:
         _add_file(writer, "manifest.json", _docker_manifest(chosen))
+    for folder in ("blobs", "blobs/sha256"):  # other readers give implied folders to real root
+        writer.add(tar.Entry(folder.encode(), tar.DIRECTORY, 0o755))
     for digest, blob in _saved_blobs(chosen).items():
         _add_blob(store, writer, digest, blob)
     writer.close()

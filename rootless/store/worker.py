@@ -106,6 +106,7 @@ def _answer(task: Callable[[], dict[str, Any]], write_fd: int, parent: int) -> N
     """The child's whole life."""
     try:
         _die_with(parent)
+        leanjson.dumps(None)  # loads what it needs, before a chroot hides that
         try:
             message = {"value": task()}
         except RootlessError as error:

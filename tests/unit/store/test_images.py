@@ -1,0 +1,175 @@
+"""Names, ids, tags and removal, in docker's ways and words."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
+from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
+from rootless.store import blobs, gc, images, index, layers
+
+
+def names(image):
+    return [reference.familiar for reference in image.references]
+
+
+def test_committed_image_resolves_by_name_and_id(store, make_image):
+    image = make_image("busybox", "other:1")
+    for text in (
+        "busybox",
+        "docker.io/library/busybox:latest",
+        "other:1",
+        str(image.id),
+        image.id.hex,
+        image.id.short,
+        f"sha256:{image.id.hex[:5]}",
+        f"busybox@{image.descriptor.digest}",
+    ):
+        assert images.resolve(store, text) == image
+    assert names(image) == ["busybox:latest", "other:1"]
+
+
+def test_index_entries_carry_the_names_other_tools_look_for(store, make_image):
+    make_image("busybox")
+    (entry,) = json.loads(Path(store.path("index.json")).read_bytes())["manifests"]
+    assert entry["annotations"] == {
+        "org.opencontainers.image.ref.name": "docker.io/library/busybox:latest",
+        "io.containerd.image.name": "docker.io/library/busybox:latest",
+    }
+
+
+@pytest.mark.parametrize("text", ["nothing", "busybox:2", "0123456789ab", "docker.io/busybo"])
+def test_unknown_image_is_named_with_a_hint(store, make_image, text):
+    make_image("busybox")
+    with pytest.raises(NotFoundError, match=f"no such image: {text}") as caught:
+        images.resolve(store, text)
+    assert caught.value.hint
+
+
+def test_text_that_cannot_be_a_name(store):
+    with pytest.raises(UsageError):
+        images.resolve(store, "NO!")
+
+
+def test_ambiguous_id(store, make_image):
+    first = make_image("first", cmd=("0",))
+    number = 0
+    while (second := make_image(cmd=(str(number := number + 1),))).id.hex[0] != first.id.hex[0]:
+        pass
+    assert second.id != first.id
+    with pytest.raises(RootlessError, match="beginning of"):
+        images.resolve(store, first.id.hex[0])
+
+
+def test_name_goes_before_an_id(store, make_image):
+    image = make_image("first")
+    named = make_image(image.id.hex[:6], layer="other")
+    assert images.resolve(store, image.id.hex[:6]) == named
+
+
+def test_moved_tag_leaves_a_dangling_image(store, make_image):
+    old = make_image("app", layer="old")
+    new = make_image("app", layer="new")
+    assert images.resolve(store, "app") == new
+    dangling = images.resolve(store, old.id.short)
+    assert dangling.references == ()
+    assert [image.id for image in images.listing(store)] == [new.id, old.id]
+
+
+def test_naming_a_dangling_image_takes_its_unnamed_entry_away(store, make_image):
+    image = make_image()
+    images.tag(store, Reference.parse("app"), image.descriptor)
+    assert len(index.read(store)) == 1
+    assert names(images.resolve(store, "app")) == ["app:latest"]
+
+
+def test_same_image_again_changes_nothing_on_disk(store, make_image):
+    make_image("app")
+    before = os.stat(store.path("index.json"))
+    make_image("app")
+    assert os.stat(store.path("index.json")) == before
+
+
+def test_repo_digest_is_what_the_registry_answered(store, make_image):
+    image = make_image()
+    source = Digest.of(b"an index")
+    descriptor = image.descriptor.replace(annotations={index.SOURCE_DIGEST: str(source)})
+    images.tag(store, Reference.parse("app"), descriptor)
+    found = images.resolve(store, f"app@{source}")
+    assert [one.familiar for one in found.repo_digests] == [f"app@{source}"]
+
+
+def test_removing_one_of_two_names_only_untags(store, make_image):
+    make_image("app", "app:1")
+    assert images.remove(store, "app:1") == images.Removal(untagged=("app:1",))
+    assert names(images.resolve(store, "app")) == ["app:latest"]
+
+
+def test_removing_the_last_name_deletes_everything(store, make_image):
+    image = make_image("app")
+    layer_id = image.config.diff_ids[0]
+    removal = images.remove(store, "app")
+    assert removal == images.Removal(("app:latest",), (image.id, layer_id))
+    assert layers.find(store, layer_id) is None
+    assert os.listdir(store.path("blobs/sha256")) == os.listdir(store.path("layers")) == []
+    assert os.listdir(store.path("tmp")) == []
+
+
+def test_removing_by_id_wants_force_when_there_are_more_names(store, make_image):
+    image = make_image("app", "app:1")
+    with pytest.raises(RootlessError, match="referenced in multiple repositories"):
+        images.remove(store, image.id.short)
+    removal = images.remove(store, image.id.short, force=True)
+    assert removal.untagged == ("app:latest", "app:1")
+    assert images.listing(store) == ()
+
+
+def test_removing_an_image_that_a_container_uses(store, make_image):
+    image = make_image("app")
+    users = {image.id: "c0ffee" * 4}
+    with pytest.raises(RootlessError, match="container c0ffeec0ffee is using"):
+        images.remove(store, "app", users=users)
+    assert images.remove(store, "app", users=users, force=True).deleted == ()
+    assert images.layers_of(store, images.resolve(store, image.id.short))
+
+
+def test_shared_layers_stay(store, make_image):
+    make_image("one", layer="same", cmd=("1",))
+    two = make_image("two", layer="same", cmd=("2",))
+    assert len(images.remove(store, "one").deleted) == 1
+    assert images.layers_of(store, images.resolve(store, "two")) == images.layers_of(store, two)
+    assert gc.check(store) == ()
+
+
+def test_image_without_its_manifest_can_be_removed_and_does_not_hide_others(store, make_image):
+    broken = make_image("broken", layer="b")
+    make_image("whole", layer="w")
+    os.unlink(blobs.path(store, broken.descriptor.digest))
+    with pytest.raises(NotFoundError, match="missing from the store"):
+        images.resolve(store, "broken")
+    assert names(images.resolve(store, "whole")) == ["whole:latest"]
+    images.remove(store, "broken")
+    assert [names(image) for image in images.listing(store)] == [["whole:latest"]]
+
+
+def test_config_and_manifest_must_agree_on_the_number_of_layers(store, make_image):
+    image = make_image("app")
+    with pytest.raises(IntegrityError, match="has 0 layers, but its config lists 1"):
+        images.commit(store, image.config, [])
+
+
+def test_size_is_that_of_the_layers(store, make_image):
+    assert images.size(store, make_image("app")) == 10_240
+
+
+def test_missing_layer_says_how_to_get_it_back(store, make_image):
+    image = make_image("app")
+    layers.remove(store, image.config.diff_ids[0].short)
+    with pytest.raises(NotFoundError) as caught:
+        images.layers_of(store, image)
+    assert "pull or build" in caught.value.hint

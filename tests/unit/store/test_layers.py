@@ -1,0 +1,115 @@
+"""Layers by diff_id, snapshots, and trees that are hard to delete."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.digest import Digest
+from rootless.store import layers, snapshots, staging
+
+DIFF_ID = Digest.of(b"layer")
+
+
+def publish(store, text="text", diff_id=DIFF_ID):
+    snapshot = snapshots.create(store)
+    with open(f"{snapshot.diff}/file", "w") as file:
+        file.write(text)
+    return layers.publish(store, snapshot, diff_id, 1024)
+
+
+def test_snapshot_becomes_a_layer_by_rename(store):
+    snapshot = snapshots.create(store)
+    os.mkdir(f"{snapshot.work}/work", 0o000)
+    inode = os.stat(snapshot.diff).st_ino
+    layer = layers.publish(store, snapshot, DIFF_ID, 1024)
+    assert os.stat(layer.path).st_ino == inode
+    assert sorted(os.listdir(os.path.dirname(layer.path))) == ["diff", "layer.json"]
+    assert layers.find(store, DIFF_ID) == layer
+    assert (layer.id, layer.size) == (DIFF_ID.hex[:12], 1024)
+    assert os.listdir(store.path("tmp")) == []
+
+
+def test_publishing_again_keeps_the_first(store):
+    first = publish(store, "first")
+    assert publish(store, "second") == first
+    assert Path(first.path, "file").read_text() == "first"
+    assert os.listdir(store.path("tmp")) == []
+
+
+def test_short_id_of_another_layer_is_not_mistaken(store):
+    publish(store)
+    twin = Digest("sha256", DIFF_ID.hex[:12] + "0" * 52)
+    assert layers.find(store, twin) is None
+    with pytest.raises(RootlessError, match="same short id"):
+        publish(store, diff_id=twin)
+
+
+def test_damaged_record_names_its_file(store):
+    layer = publish(store)
+    with open(f"{os.path.dirname(layer.path)}/layer.json", "w") as file:
+        file.write("{")
+    with pytest.raises(IntegrityError, match=r"layer\.json is damaged"):
+        layers.find(store, DIFF_ID)
+
+
+def test_snapshot_modes_do_not_depend_on_the_umask(store):
+    before = os.umask(0o077)
+    try:
+        with snapshots.create(store) as snapshot:
+            assert stat.S_IMODE(os.stat(snapshot.diff).st_mode) == 0o755
+    finally:
+        os.umask(before)
+
+
+def test_discarded_snapshot_leaves_nothing(store):
+    with snapshots.create(store) as snapshot:
+        os.makedirs(f"{snapshot.diff}/a/b/c")
+    assert os.listdir(store.path("tmp")) == []
+
+
+def test_unowned_staging_is_swept_and_owned_is_not(store):
+    with snapshots.create(store) as alive:
+        os.makedirs(store.path("tmp/dead/a/b"))
+        os.mkdir(store.path("tmp/dead/closed"), 0o000)
+        staging.sweep(store)
+        assert os.listdir(store.path("tmp")) == [os.path.basename(alive.path)]
+
+
+def test_sweeping_spares_young_files_and_takes_old_ones(store):
+    store.create()
+    for name, age in (("young", 0), ("old", 10**6)):
+        with open(store.path("tmp", name), "w"):
+            stamp = os.stat(store.path("tmp", name)).st_mtime - age
+        os.utime(store.path("tmp", name), (stamp, stamp))
+    staging.sweep(store)
+    assert os.listdir(store.path("tmp")) == ["young"]
+    staging.sweep(store, file_seconds=-10)
+    assert os.listdir(store.path("tmp")) == []
+
+
+def test_remove_tree_of_any_depth_through_no_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("stays")
+    top = tmp_path / "top"
+    top.mkdir()
+    deepest = os.open(top, os.O_RDONLY)
+    for level in range(3000):
+        name = f"level-{level}-of-a-path-longer-than-any-system-call-takes"
+        os.mkdir(name, dir_fd=deepest)
+        os.symlink(victim, "link", dir_fd=deepest)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=deepest))
+        below = os.open(name, os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = below
+    os.close(deepest)
+    (top / "closed").mkdir(mode=0o000)
+    (top / "sticky").mkdir(mode=0o500)
+    staging.remove_tree(str(top))
+    assert not top.exists()
+    assert (victim / "file").read_text() == "stays"
