@@ -1,0 +1,318 @@
+"""Unpack a tar stream: a layer into its own directory in overlayfs form, or an archive over a tree.
+
+Runs as root of a user namespace (or real root) in a forked worker that ends afterwards: `unpack`
+changes the process's root directory for good, so that no name, link or `..` in a hostile archive
+leads out, and takes away `sys.path`, so that no code is ever imported from the archive. The stream
+and its decompressor must be opened, and their modules loaded, before.
+
+Keeps image-spec layer.md. The last of several entries of one name wins, an entry wins over a
+whiteout of its name, and a directory that replaces something else starts empty. Devices become
+placeholders (see `xattrs`). Directories nobody described are root's, 0755, from 1970.
+
+A crash leaves a half-filled directory: unpack where only a rename makes the result visible.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+
+from rootless.archive import tar, whiteout, xattrs
+from rootless.errors import IntegrityError, RootlessError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from rootless.archive import Read
+
+    T = TypeVar("T")
+
+_NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SPECIAL_BITS = 0o7000
+_ARCHIVE_FAULTS = frozenset(
+    (
+        errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+        errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EINVAL, errno.ENOTEMPTY, errno.E2BIG,
+        errno.ERANGE,
+    )
+)  # fmt: skip
+"""What the kernel says when an entry asks for the impossible; the rest is the machine's trouble."""
+
+
+class Unpacked(Record):
+    """How many entries the archive had, and how many bytes its files hold."""
+
+    entries: int
+    size: int
+
+
+def unpack(read: Read, directory: str, *, whiteouts: bool = True, into: bytes = b"") -> Unpacked:
+    """Unpack into `directory`, which becomes this process's root; reads `read` to its very end.
+
+    With `whiteouts`, `directory` is an empty one and becomes a layer. Without, it is a whole tree:
+    the archive goes over what is there, below the folder `into`, as `tar -x` does it, and entries
+    named like whiteouts are plain files.
+
+    IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
+    """
+    reader = tar.Reader(read)
+    os.chroot(directory)
+    os.chdir("/")
+    os.umask(0)
+    sys.path.clear()
+    tree = _Tree(reader, whiteouts=whiteouts)
+    if into:
+        tree.enter(into)
+    entries = size = 0
+    for entry in reader:
+        entries += 1
+        size += entry.size
+        try:
+            tree.place(entry)
+        except OSError as error:
+            raise _explained(entry, error) from error
+    tree.finish()
+    reader.drain()
+    return Unpacked(entries, size)
+
+
+class _Tree:
+    """The directory being filled; every path is relative to the working directory."""
+
+    def __init__(self, reader: tar.Reader, *, whiteouts: bool) -> None:
+        self._reader = reader
+        self._whiteouts = whiteouts
+        self._directories: dict[bytes, tar.Entry] = {}
+        self._make = {
+            tar.FILE: self._file,
+            tar.LINK: self._link,
+            tar.SYMLINK: self._symlink,
+            tar.CHARACTER: self._device,
+            tar.BLOCK_DEVICE: self._device,
+            tar.DIRECTORY: self._directory,
+            tar.FIFO: self._fifo,
+        }
+        if whiteouts:
+            self._directories[b"."] = _undescribed(b".")
+
+    def enter(self, into: bytes) -> None:
+        """Make the folder `into`, following links inside the tree, and go there."""
+        path = tar.clean(into)
+        try:
+            if path != b".":
+                self._make_parents(path + b"/")
+                self.finish()
+            os.chdir(path)
+        except OSError as error:
+            raise RootlessError(
+                f"cannot unpack into {tar.shown(into)!r}: {error.strerror}"
+            ) from error
+
+    def place(self, entry: tar.Entry) -> None:
+        if self._whiteouts and (hides := whiteout.decode(entry.name)):
+            self._hide(hides)
+        elif entry.name != b".":
+            self._make[entry.kind](entry)
+        elif entry.kind != tar.DIRECTORY:
+            raise IntegrityError("the archive makes its own root something other than a directory")
+        elif self._whiteouts:
+            self._directories[b"."] = entry
+
+    def finish(self) -> None:
+        """Give directories what later entries in them would have changed or been changed by."""
+        for path, entry in self._directories.items():
+            try:
+                fd = os.open(path, _OPEN_DIRECTORY)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                    continue  # a later entry replaced it or what it was in
+                raise _explained(entry, error) from error
+            self._close_with(fd, entry)
+        self._directories.clear()
+
+    def _file(self, entry: tar.Entry) -> None:
+        name, mode = entry.name, entry.mode
+        fd = self._new(name, lambda: os.open(name, _NEW_FILE, mode))
+        try:
+            while piece := self._reader.chunk():
+                written = os.write(fd, piece)
+                while written < len(piece):
+                    written += os.write(fd, piece[written:])
+        except BaseException:
+            os.close(fd)
+            raise
+        self._close_with(fd, entry)
+
+    def _close_with(self, fd: int, entry: tar.Entry) -> None:
+        """Metadata by descriptor. Order matters: chown clears set-id bits and capabilities."""
+        try:
+            if entry.uid or entry.gid or not self._whiteouts:
+                _chown(fd, entry)
+            if entry.mode & _SPECIAL_BITS or entry.kind == tar.DIRECTORY:
+                os.fchmod(fd, entry.mode)
+            if entry.xattrs:
+                xattrs.write(fd, entry.xattrs)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        except OSError as error:
+            raise _explained(entry, error) from error
+        finally:
+            os.close(fd)
+
+    def _stamp_path(self, entry: tar.Entry) -> None:
+        if entry.uid or entry.gid or not self._whiteouts:
+            _chown(entry.name, entry)
+        if entry.mode & _SPECIAL_BITS and entry.kind == tar.FIFO:
+            os.chmod(entry.name, entry.mode)
+        os.utime(entry.name, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+
+    def _directory(self, entry: tar.Entry) -> None:
+        """Only root may use it before `finish` gives it its owner and mode."""
+        name = entry.name
+        try:
+            os.mkdir(name, 0o700)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(name).st_mode):
+                self._start_afresh(name)
+        except (FileNotFoundError, NotADirectoryError):
+            self._make_parents(name)
+            os.mkdir(name, 0o700)
+        self._directories[name] = entry
+
+    def _symlink(self, entry: tar.Entry) -> None:
+        name, target = entry.name, entry.link
+        self._new(name, lambda: os.symlink(target, name))
+        self._stamp_path(entry)
+
+    def _link(self, entry: tar.Entry) -> None:
+        name, target = entry.name, entry.link
+        if name == target:
+            raise IntegrityError(f"{tar.shown(name)!r} is a hard link to itself")
+        self._new(name, lambda: os.link(target, name, follow_symlinks=False))
+
+    def _fifo(self, entry: tar.Entry) -> None:
+        name, mode = entry.name, entry.mode
+        self._new(name, lambda: os.mkfifo(name, mode))
+        self._stamp_path(entry)
+
+    def _device(self, entry: tar.Entry) -> None:
+        name, mode = entry.name, entry.mode
+        fd = self._new(name, lambda: os.open(name, _NEW_FILE, mode))
+        try:
+            xattrs.mark_device(fd, entry.kind, entry.device)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._close_with(fd, entry)
+
+    def _hide(self, hides: whiteout.Whiteout) -> None:
+        hidden, opaque = hides.hidden, hides.opaque
+        if opaque is not None:
+            self._make_parents(opaque + b"/")
+            whiteout.make_opaque(opaque)
+        elif hidden is not None:
+            try:
+                whiteout.make(hidden)
+            except FileExistsError:  # this layer's own entry stays, over nothing from below
+                if stat.S_ISDIR(os.lstat(hidden).st_mode):
+                    whiteout.make_opaque(hidden)
+            except (FileNotFoundError, NotADirectoryError):
+                self._make_parents(hidden)
+                whiteout.make(hidden)
+
+    def _new(self, name: bytes, make: Callable[[], T]) -> T:
+        """Make something that must not be there, clearing the way when that fails."""
+        try:
+            return make()
+        except FileExistsError:
+            self._remove(name)
+        except (FileNotFoundError, NotADirectoryError):
+            self._make_parents(name)
+        return make()
+
+    def _make_parents(self, name: bytes) -> None:
+        end = name.find(b"/")
+        while end > 0:
+            parent = name[:end]
+            try:
+                os.mkdir(parent, 0o700)
+                self._directories[parent] = _undescribed(parent)
+            except FileExistsError:
+                if self._whiteouts and whiteout.is_device(os.lstat(parent)):
+                    self._start_afresh(parent)
+                    self._directories[parent] = _undescribed(parent)
+            end = name.find(b"/", end + 1)
+
+    def _start_afresh(self, name: bytes) -> None:
+        """A directory in the place of something else shows nothing of the layers below."""
+        os.unlink(name)
+        os.mkdir(name, 0o700)
+        if self._whiteouts:
+            whiteout.make_opaque(name)
+
+    def _remove(self, name: bytes) -> None:
+        if not stat.S_ISDIR(os.lstat(name).st_mode):
+            os.unlink(name)
+            return
+        self._directories.pop(name, None)
+        _remove_tree(name)
+
+
+def _remove_tree(directory: bytes) -> None:
+    """Without recursion: an archive may nest deeper than Python's stack."""
+    stack = [directory]
+    while stack:
+        inner = []
+        with os.scandir(stack[-1]) as found:
+            for item in found:
+                if item.is_dir(follow_symlinks=False):
+                    inner.append(item.path)
+                else:
+                    os.unlink(item.path)
+        if inner:
+            stack += inner
+        else:
+            os.rmdir(stack.pop())
+
+
+def _undescribed(path: bytes) -> tar.Entry:
+    return tar.Entry(path, tar.DIRECTORY, 0o755)
+
+
+def _chown(target: int | bytes, entry: tar.Entry) -> None:
+    try:
+        os.chown(target, entry.uid, entry.gid, follow_symlinks=isinstance(target, int))
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
+            raise
+        owner = f"{entry.uid}:{entry.gid}"
+        raise RootlessError(
+            f"{tar.shown(entry.name)!r} belongs to {owner}, which is outside the range of ids"
+            " this user has",
+            hint="give the user a longer range in /etc/subuid and /etc/subgid"
+            " (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)",
+        ) from error
+
+
+def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
+    name, reason = repr(tar.shown(entry.name)), error.strerror or str(error)
+    if error.errno not in _ARCHIVE_FAULTS:
+        return RootlessError(f"cannot unpack {name}: {reason}", hint=_hint(error.errno))
+    if entry.kind == tar.LINK:
+        return IntegrityError(
+            f"{name} cannot be a hard link to {tar.shown(entry.link)!r}: {reason}"
+        )
+    return IntegrityError(f"the entry {name} is impossible: {reason}")
+
+
+def _hint(number: int | None) -> str | None:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full, or the attributes of this file are too big for its file system"
+    if number == errno.ENOTSUP:
+        return "the file system of the store keeps no extended attributes: move it with --root"
+    return None

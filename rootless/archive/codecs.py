@@ -1,0 +1,248 @@
+"""Compressed streams, undone in this process and in bounded pieces.
+
+gzip (several members, checksums verified; isal where installed, else zlib), zstd, xz and bzip2.
+No external program is ever looked up: not on PATH, and never in an image. `decompress` loads every
+module it needs before it returns, so that its result can be read inside a chroot. A stream that
+ends early, holds damage or goes on with garbage raises IntegrityError.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import IntegrityError, RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Protocol
+
+    from rootless.archive import Read
+
+    class _Decompressor(Protocol):
+        """What bz2 and lzma offer: one compressed stream, output bounded by max_length."""
+
+        @property
+        def eof(self) -> bool: ...
+        @property
+        def needs_input(self) -> bool: ...
+        @property
+        def unused_data(self) -> bytes: ...
+        def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+CHUNK = 1 << 17
+MAX_WINDOW = 1 << 27
+"""The most memory a zstd or xz stream may ask for: zstd's own limit, and more than xz -9 needs."""
+
+_MAGIC = {
+    "gzip": b"\x1f\x8b",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "xz": b"\xfd7zXZ\0",
+    "bzip2": b"BZh",
+}
+
+
+def decompress(read: Read, compression: str | None = None) -> Read:
+    """The plain stream. `compression` is gzip, zstd, xz, bzip2 or none; None looks at the start."""
+    if compression is None:
+        read, compression = _sniff(read)
+    if compression == "none":
+        return read
+    if compression not in _MAGIC:
+        raise RootlessError(f"{compression} is not a compression this program knows")
+    if compression == "zstd":
+        return _zstd(read)
+    make, failure = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2}[compression]()
+    return _Streams(read, compression, make, failure).read
+
+
+def _sniff(read: Read) -> tuple[Read, str]:
+    start = b""
+    while len(start) < 6 and (piece := read(CHUNK)):
+        start += piece
+    found = (kind for kind, magic in _MAGIC.items() if start.startswith(magic))
+    return _prepend(start, read), next(found, "none")
+
+
+def _prepend(start: bytes, read: Read) -> Read:
+    def joined(size: int) -> bytes:
+        nonlocal start
+        if not start:
+            return read(size)
+        piece, start = start[:size], start[size:]
+        return piece
+
+    return joined
+
+
+def _gzip() -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
+    try:
+        from isal import igzip_lib, isal_zlib
+    except ImportError:
+        import zlib
+
+        return _Zlib, (zlib.error,)
+    failure: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # wrong in its stubs
+    return lambda: igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP), (failure,)
+
+
+def _xz() -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
+    import lzma
+
+    return lambda: lzma.LZMADecompressor(memlimit=MAX_WINDOW), (lzma.LZMAError,)
+
+
+def _bzip2() -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
+    import bz2
+
+    return bz2.BZ2Decompressor, (OSError,)
+
+
+class _Zlib:
+    """zlib's gzip decompressor with the face that isal's, lzma's and bz2's have."""
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._inner = zlib.decompressobj(31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        piece = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self.needs_input = not self._inner.unconsumed_tail and len(piece) < max_length
+        return piece
+
+
+class _Streams:
+    """One compressed stream after another, with nothing but padding zeros at the end."""
+
+    def __init__(
+        self,
+        read: Read,
+        kind: str,
+        make: Callable[[], _Decompressor],
+        failure: tuple[type[Exception], ...],
+    ) -> None:
+        self._read = read
+        self._kind = kind
+        self._make = make
+        self._failure: tuple[type[Exception], ...] = (*failure, EOFError)
+        self._current = make()
+        self._begun = False
+
+    def read(self, size: int) -> bytes:
+        try:
+            while True:
+                if self._current.eof and not self._next():
+                    return b""
+                data = b""
+                if self._current.needs_input:
+                    data = self._input()
+                if piece := self._current.decompress(data, size):
+                    return piece
+        except self._failure as error:
+            raise IntegrityError(f"the {self._kind} stream is damaged: {error}") from error
+
+    def _input(self) -> bytes:
+        data = self._read(CHUNK)
+        if not data:
+            what = "ends too early" if self._begun else "is empty"
+            raise IntegrityError(f"the {self._kind} stream {what}")
+        self._begun = True
+        return data
+
+    def _next(self) -> bool:
+        """Start on the stream that follows, if one does."""
+        rest = self._current.unused_data.lstrip(b"\0")
+        while not rest and (data := self._read(CHUNK)):
+            rest = data.lstrip(b"\0")
+        if not rest:
+            return False
+        self._current = self._make()
+        self._read = _prepend(rest, self._read)
+        return True
+
+
+def _zstd(read: Read) -> Read:
+    from zstandard import ZstdDecompressor, ZstdError
+
+    source = _ZstdSource(read)
+    decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
+    reader = decompressor.stream_reader(
+        source,  # type: ignore[arg-type]  # nothing but its `read` is called
+        read_size=CHUNK,
+        read_across_frames=True,
+    )
+
+    def plain(size: int) -> bytes:
+        try:
+            piece = reader.read(size)
+        except ZstdError as error:
+            raise IntegrityError(f"the zstd stream is damaged: {error}") from error
+        if not piece and not source.is_between_frames():
+            raise IntegrityError("the zstd stream ends too early")
+        return piece
+
+    return plain
+
+
+class _ZstdSource:
+    """Follows frame and block headers (RFC 8878, 3.1) of what zstandard reads from it.
+
+    zstandard's reader takes the end of its input for the end of the stream, wherever it comes.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._walk = _walk_frames()
+        self._wanted = next(self._walk)
+        self._held = b""
+
+    def read(self, size: int) -> bytes:
+        piece = self._read(size)
+        self._follow(piece)
+        return piece
+
+    def is_between_frames(self) -> bool:
+        return not self._held and self._wanted == len(_MAGIC["zstd"])
+
+    def _follow(self, piece: bytes) -> None:
+        at = 0
+        while at < len(piece):
+            if self._wanted < 0:
+                step = min(-self._wanted, len(piece) - at)
+                self._wanted += step
+            else:
+                step = min(self._wanted - len(self._held), len(piece) - at)
+                self._held += piece[at : at + step]
+            at += step
+            while self._wanted in (0, len(self._held)):
+                held, self._held = self._held, b""
+                self._wanted = self._walk.send(held)
+
+
+def _walk_frames() -> Generator[int, bytes, None]:
+    """Yields how many bytes to hand in (positive) or to pass over (negative, or 0)."""
+    while True:
+        magic = yield 4
+        if magic[1:] == b"\x2a\x4d\x18":  # a skippable frame
+            yield -int.from_bytes((yield 4), "little")
+            continue
+        descriptor = (yield 1)[0]
+        single = descriptor & 0x20
+        content_size = (1 if single else 0, 2, 4, 8)[descriptor >> 6]
+        yield -((not single) + (0, 1, 2, 4)[descriptor & 3] + content_size)
+        last = 0
+        while not last:
+            header = int.from_bytes((yield 3), "little")
+            last = header & 1
+            yield -(1 if header >> 1 & 3 == 1 else header >> 3)
+        if descriptor & 4:
+            yield -4

@@ -1,0 +1,187 @@
+"""Write a layer's tar from its directory in overlayfs form: the same directory, the same bytes.
+
+Runs as root of the user namespace whose ids the layer is to carry; follows no link and writes
+nothing. Entries come in the order of their names' bytes, a directory before what is in it, its
+whiteouts first. The first path of a hard-linked file is the file, the others are links to it.
+Sockets are left out, as every archiver does. The root has an entry only when it is not plain
+(root's, 0755). Times are whole seconds, owners numbers, so neither the machine nor the moment show;
+attributes are those of `xattrs.portable`.
+
+The directory must not change meanwhile: RootlessError when it does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless.archive import tar, whiteout, xattrs
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.archive import Put
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFREG: tar.FILE,
+    stat.S_IFDIR: tar.DIRECTORY,
+    stat.S_IFLNK: tar.SYMLINK,
+    stat.S_IFIFO: tar.FIFO,
+    stat.S_IFCHR: tar.CHARACTER,
+    stat.S_IFBLK: tar.BLOCK_DEVICE,
+}
+
+
+def write(directory: str, put: Put) -> int:
+    """Send the layer's tar to `put` in pieces of about a megabyte; how many entries it has."""
+    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _Diff(root, tar.Writer(put)).write()
+    except OSError as error:
+        raise RootlessError(
+            f"cannot read the layer in {directory}: {error.strerror}: {error.filename}"
+        ) from error
+    finally:
+        os.close(root)
+
+
+class _Diff:
+    """One walk. Paths are relative to the root, which is all that stays open: trees can be deep."""
+
+    def __init__(self, root: int, writer: tar.Writer) -> None:
+        self._root = root
+        self._writer = writer
+        self._entries = 0
+        self._pending: list[bytes] = [b"."]
+        self._links: dict[tuple[int, int], bytes] = {}
+
+    def write(self) -> int:
+        while self._pending:
+            path = self._pending.pop()
+            self._visit(path, os.lstat(path, dir_fd=self._root))
+        self._writer.close()
+        return self._entries
+
+    def _visit(self, path: bytes, status: os.stat_result) -> None:
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind == tar.FILE:
+            self._file(path, status)
+        elif kind == tar.DIRECTORY:
+            self._directory(path, status)
+        elif kind == tar.SYMLINK:
+            target = os.readlink(path, dir_fd=self._root)
+            self._add(_entry(path, kind, status, link=target))
+        elif kind is not None:
+            numbers = (os.major(status.st_rdev), os.minor(status.st_rdev))
+            self._add(_entry(path, kind, status, device=numbers))
+
+    def _add(self, entry: tar.Entry) -> None:
+        self._entries += 1
+        self._writer.add(entry)
+
+    def _mark(self, name: bytes) -> None:
+        self._add(tar.Entry(name, tar.FILE, 0o600))
+
+    def _directory(self, path: bytes, status: os.stat_result) -> None:
+        fd = os.open(path, _OPEN | os.O_DIRECTORY, dir_fd=self._root)
+        try:
+            found = xattrs.read(fd)
+            entry = _entry(path, tar.DIRECTORY, status, attributes=found)
+            if path != b"." or _is_notable(entry):
+                self._add(entry)
+            if whiteout.is_opaque(found):
+                self._mark(whiteout.encode_opaque(path))
+            self._children(fd, b"" if path == b"." else path + b"/")
+        finally:
+            os.close(fd)
+
+    def _children(self, fd: int, prefix: bytes) -> None:
+        """Write the whiteouts of a directory, queue the rest."""
+        names: list[bytes] = []
+        devices: list[bytes] = []
+        with os.scandir(fd) as found:
+            for item in found:
+                plain = item.is_file(follow_symlinks=False) or item.is_dir(follow_symlinks=False)
+                (names if plain or item.is_symlink() else devices).append(os.fsencode(item.name))
+        for name in sorted(devices):
+            if whiteout.is_device(os.lstat(name, dir_fd=fd)):
+                self._mark(whiteout.encode(prefix + name))
+            else:
+                names.append(name)
+        names.sort(reverse=True)
+        for name in names:
+            if whiteout.is_spelled(name):
+                raise RootlessError(
+                    f"a layer cannot hold a file named {tar.shown(prefix + name)!r}",
+                    hint="names starting with .wh. mean deleted files: remove or rename it",
+                )
+            self._pending.append(prefix + name)
+
+    def _file(self, path: bytes, status: os.stat_result) -> None:
+        if status.st_nlink > 1:
+            first = self._links.setdefault((status.st_dev, status.st_ino), path)
+            if first is not path:
+                self._add(_entry(path, tar.LINK, status, link=first))
+                return
+        fd = os.open(path, _OPEN, dir_fd=self._root)
+        try:
+            found = xattrs.read(fd)
+            if not status.st_size and found and self._stands_for_another(path, status, found):
+                return
+            size = status.st_size
+            self._add(_entry(path, tar.FILE, status, size=size, attributes=found))
+            self._content(fd, path, size)
+        finally:
+            os.close(fd)
+
+    def _stands_for_another(
+        self, path: bytes, status: os.stat_result, found: dict[bytes, bytes]
+    ) -> bool:
+        """Write what an empty file means when its attributes say that it is a stand-in."""
+        if whiteout.is_empty_file_form(found):
+            self._mark(whiteout.encode(path))
+            return True
+        if node := xattrs.device(found):
+            kind, numbers = node
+            self._add(_entry(path, kind, status, device=numbers))
+            return True
+        return False
+
+    def _content(self, fd: int, path: bytes, size: int) -> None:
+        left = size
+        while left:
+            piece = os.read(fd, min(left, tar.CHUNK))
+            if not piece:
+                raise RootlessError(f"{tar.shown(path)!r} shrank while its layer was written")
+            self._writer.content(piece)
+            left -= len(piece)
+        self._writer.pad(size)
+
+
+def _entry(
+    path: bytes,
+    kind: int,
+    status: os.stat_result,
+    *,
+    size: int = 0,
+    link: bytes = b"",
+    device: tuple[int, int] = (0, 0),
+    attributes: dict[bytes, bytes] | None = None,
+) -> tar.Entry:
+    return tar.Entry(
+        path,
+        kind,
+        status.st_mode & 0o7777,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=size,
+        mtime=status.st_mtime_ns,
+        link=link,
+        device=device,
+        xattrs=xattrs.portable(attributes) if attributes else None,
+    )
+
+
+def _is_notable(root: tar.Entry) -> bool:
+    return bool(root.mode != 0o755 or root.uid or root.gid or root.xattrs)

@@ -1,0 +1,80 @@
+"""Extended attributes across the border: which ones a layer keeps, and what stands for a device.
+
+Kept: user.*, security.capability, system.posix_acl_*. Dropped on the way in and out: *.overlay.*
+(forged ones would hide or redirect files of other layers), user.rootless.* (ours), trusted.* and
+the rest of security.* and system.* (they belong to the machine, not the image).
+
+security.capability (capabilities(7), "File capability extended attribute versioning"): a kernel
+writes revision 3, with the namespace's root id, when a user namespace sets revision 2. A layer
+always holds revision 2.
+
+A device node cannot be made in a user namespace. An empty file with the attribute
+user.rootless.node = "c MAJOR MINOR" or "b …" stands for it, and becomes the node again in a tar.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import ENOTSUP
+
+from rootless.archive import tar
+
+CAPABILITY = b"security.capability"
+_NODE = b"user.rootless.node"
+_OURS = (b"user.overlay.", b"user.rootless.")
+_ACL = b"system.posix_acl_"
+_REVISION_2, _REVISION_3 = 2, 3
+
+
+def portable(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those that a layer keeps, as a layer spells them."""
+    return {
+        name: _revision_2(value) if name == CAPABILITY else value
+        for name, value in xattrs.items()
+        if name == CAPABILITY
+        or name.startswith(_ACL)
+        or (name.startswith(b"user.") and not name.startswith(_OURS))
+    }
+
+
+def _revision_2(capability: bytes) -> bytes:
+    """The magic's last byte (it is little-endian) is the revision, revision 3 appends a root id."""
+    if len(capability) != 24 or capability[3] != _REVISION_3:
+        return capability
+    return capability[:3] + bytes((_REVISION_2,)) + capability[4:20]
+
+
+def read(path: bytes | int) -> dict[bytes, bytes]:
+    """All attributes of a file, not following a link; none where the file system has none."""
+    follow = isinstance(path, int)
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == ENOTSUP:
+            return {}
+        raise
+    return {os.fsencode(n): os.getxattr(path, n, follow_symlinks=follow) for n in names}
+
+
+def write(fd: int, xattrs: dict[bytes, bytes]) -> None:
+    """Set those that a layer may carry; access lists only where the file system keeps them."""
+    for name, value in portable(xattrs).items():
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            if error.errno != ENOTSUP or not name.startswith(_ACL):
+                raise
+
+
+def mark_device(fd: int, kind: int, device: tuple[int, int]) -> None:
+    letter = b"c" if kind == tar.CHARACTER else b"b"
+    os.setxattr(fd, _NODE, b"%b %d %d" % (letter, *device))
+
+
+def device(xattrs: dict[bytes, bytes]) -> tuple[int, tuple[int, int]] | None:
+    """The kind and numbers of the device that an empty file stands for; None for a plain file."""
+    letter, *numbers = xattrs.get(_NODE, b"").split(b" ")
+    if letter not in (b"c", b"b") or len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+        return None
+    major, minor = (int(number) for number in numbers)
+    return (tar.CHARACTER if letter == b"c" else tar.BLOCK_DEVICE), (major, minor)
