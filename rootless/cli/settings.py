@@ -42,13 +42,15 @@ class Settings(Record):
 
     @property
     def proxies(self) -> dict[str, str]:
-        """http_proxy, https_proxy, all_proxy and no_proxy, in lower case; the lower case wins."""
-        found = {}
-        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-            value = self.environment.get(name) or self.environment.get(name.upper())
-            if value:
-                found[name] = value
-        return found
+        """The proxies for `http` and `https`, and the hosts that need none (`no`)."""
+        found = {name: self._variable(f"{name}_proxy") for name in ("http", "https", "no")}
+        for name in ("http", "https"):
+            found[name] = found[name] or self._variable("all_proxy")
+        return {name: value for name, value in found.items() if value}
+
+    def _variable(self, name: str) -> str:
+        """A variable that is written in lower case, which wins, or in upper case."""
+        return self.environment.get(name) or self.environment.get(name.upper()) or ""
 
     @property
     def _home(self) -> str:

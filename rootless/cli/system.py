@@ -1,18 +1,174 @@
-"""`version`, …: this program and this machine."""
+"""`version`, `info`, `doctor` and `prune`: this program, this machine and its store."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rootless import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.probe import Check
+    from rootless.store.gc import Reclaimed
 
 
-def version(_given: Settings, _arguments: Arguments) -> int:
+def version(_given: Settings, arguments: Arguments) -> int:
     """Print the version."""
-    print(f"rootless version {__version__}, Python {sys.version.split()[0]}")
+    from rootless.oci.platform import Platform
+
+    facts = {
+        "Version": __version__,
+        "Python": sys.version.split()[0],
+        "Os": "linux",
+        "Arch": Platform.host().architecture,
+        "KernelVersion": os.uname().release,
+    }
+    if arguments.format:
+        _print_formatted(arguments.format, {"Client": facts, **facts})
+    else:
+        print("Client: rootless")
+        for name, fact in facts.items():
+            print(f" {name + ':':15} {fact}")
     return 0
+
+
+def info(given: Settings, arguments: Arguments) -> int:
+    """Print where things are and what this machine is."""
+    facts = _facts(given)
+    if arguments.format:
+        _print_formatted(arguments.format, facts)
+        return 0
+    from rootless.cli import words
+
+    for name, fact in facts.items():
+        said = ", ".join(fact) if isinstance(fact, list) else str(fact)
+        if name == "MemTotal":
+            said = words.size(fact)
+        print(f"{name + ':':16} {words.escape(said)}")
+    return 0
+
+
+def _facts(given: Settings) -> dict[str, Any]:
+    from rootless import userns
+    from rootless.oci.platform import Platform
+    from rootless.store import Store, images
+
+    store = Store(given.root)
+    network = [name for name in ("pasta", "slirp4netns") if userns.find_program(name)]
+    return {
+        "ServerVersion": __version__,
+        "DockerRootDir": given.root,
+        "RuntimeDir": given.runtime_dir,
+        "Images": len(images.listing(store)),
+        "Driver": "overlay",
+        "Networks": [*network, "host", "none"],
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+        "MappedIds": userns.available().size,
+        "KernelVersion": os.uname().release,
+        "OperatingSystem": _operating_system(),
+        "OSType": "linux",
+        "Architecture": Platform.host().architecture,
+        "NCPU": len(os.sched_getaffinity(0)),
+        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "Name": os.uname().nodename,
+    }
+
+
+def _operating_system() -> str:
+    """PRETTY_NAME of os-release(5)."""
+    try:
+        with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
+            lines = dict(line.rstrip("\n").partition("=")[::2] for line in file)
+    except OSError:
+        return "Linux"
+    return lines.get("PRETTY_NAME", "Linux").strip("\"'")
+
+
+def _print_formatted(form: str, facts: Mapping[str, Any]) -> None:
+    from rootless.cli import template, words
+
+    made = template.compact(facts) if form == "json" else template.render(form, facts)
+    print(words.escape(made, lines=True))
+
+
+def doctor(given: Settings, _arguments: Arguments) -> int:
+    """Print what this machine allows, and the fix for what it does not; 1 if that is too little."""
+    from rootless import probe
+    from rootless.cli import words
+
+    colour = words.colours(sys.stdout, given.environment)
+    checks = probe.checks()
+    for check in checks:
+        print(_line(check, colour=colour))
+        if not check.ok and check.hint:
+            print(f"    {words.paint('fix:', '1;36', colour)} {words.escape(check.hint)}")
+    missing = [check.name for check in checks if check.required and not check.ok]
+    print()
+    if missing:
+        print(f"rootless cannot do all its work here: see {', '.join(missing)}")
+        return 1
+    print("rootless can build and run containers here")
+    return 0
+
+
+def _line(check: Check, *, colour: bool) -> str:
+    from rootless.cli import words
+
+    if check.ok:
+        mark = words.paint("✓", "32", colour)
+    else:
+        mark = words.paint("✗", "31", colour) if check.required else words.paint("-", "33", colour)
+    return f"{mark} {check.name + ':':16} {words.escape(check.detail)}"
+
+
+def prune(given: Settings, arguments: Arguments) -> int:
+    """Remove what nothing needs: dangling images (or all) and the build cache."""
+    return _prune(given, arguments, steps=True)
+
+
+def prune_images(given: Settings, arguments: Arguments) -> int:
+    """Remove dangling images, or all."""
+    return _prune(given, arguments, steps=False)
+
+
+def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
+    from rootless import userns
+    from rootless.store import Store, gc
+
+    what = ["all images" if arguments.all else "all dangling images"]
+    if steps:
+        what += ["the build cache"]
+    if not arguments.force and not _agreed(what):
+        return 0
+    store = Store(given.root)
+    userns.enter()
+    _print_reclaimed(gc.prune(store, everything=arguments.all, steps=steps))
+    return 0
+
+
+def _agreed(what: list[str]) -> bool:
+    """Ask as docker does; no answer is a no."""
+    print("WARNING! This will remove:")
+    for thing in what:
+        print(f"  - {thing}")
+    print("\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _print_reclaimed(reclaimed: Reclaimed) -> None:
+    from rootless.cli import words
+
+    if reclaimed.images or reclaimed.layers:
+        print("Deleted Images:")
+        for digest in (*reclaimed.images, *reclaimed.layers):
+            print(f"deleted: {digest}")
+        print()
+    if reclaimed.steps:
+        print(f"Deleted build cache: {reclaimed.steps} steps\n")
+    print(f"Total reclaimed space: {words.size(reclaimed.size)}")

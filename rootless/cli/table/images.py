@@ -78,7 +78,7 @@ VERBS = (
     Verb(
         "image prune",
         "Remove images without a name",
-        "rootless.cli.system:prune",
+        "rootless.cli.system:prune_images",
         options=(flag("-a", "--all", help="remove every image, not only unnamed ones"), _FORCE),
     ),
     Verb(

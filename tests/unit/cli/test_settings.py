@@ -33,4 +33,6 @@ def test_credentials_in_the_order_of_containers_auth_json():
 
 def test_proxies_lower_case_wins():
     given = settings.read({"HOME": "/h", "HTTP_PROXY": "A", "http_proxy": "b", "NO_PROXY": "c"})
-    assert given.proxies == {"http_proxy": "b", "no_proxy": "c"}
+    assert given.proxies == {"http": "b", "no": "c"}
+    given = settings.read({"HOME": "/h", "all_proxy": "a", "https_proxy": "b"})
+    assert given.proxies == {"http": "a", "https": "b"}

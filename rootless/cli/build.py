@@ -1,0 +1,196 @@
+"""`build`: from flags to a build.request.Request, and what the build says to the terminal.
+
+Everything that needs the user's own ids (files named on the command line, logins) is read before
+the user namespace is entered. A cached build is a hot path: nothing heavy is imported for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.build.request import Request
+from rootless.cli import fetch, files, progress
+from rootless.errors import NotFoundError, UsageError
+from rootless.oci.reference import Reference
+from rootless.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.cli.parser import Arguments
+    from rootless.cli.progress import BuildDisplay
+    from rootless.cli.settings import Settings
+    from rootless.oci.platform import Platform
+    from rootless.registry.client import Client
+    from rootless.store.images import Image
+
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+
+
+def build(given: Settings, arguments: Arguments) -> int:
+    """Build an image; prints its id with -q."""
+    from rootless import userns
+    from rootless.build import execute
+
+    store = Store(given.root)
+    display = progress.building(given, arguments.progress, quiet=arguments.quiet)
+    bases = _Bases(given, store, arguments, display)
+    request = _request(given, arguments, bases)
+    bases.prepare(request)
+    userns.enter()
+    with display:
+        image = execute.build(store, request, display)
+    if arguments.iidfile:
+        with files.replacing(arguments.iidfile) as fd:
+            files.write_all(fd, str(image.id).encode(), arguments.iidfile)
+    if arguments.quiet:
+        print(image.id)
+    return 0
+
+
+def _request(given: Settings, arguments: Arguments, bases: _Bases) -> Request:
+    context = _context(arguments.context)
+    name, content = _dockerfile(context, arguments.file)
+    build_args = _build_args(given.environment, arguments.build_arg)
+    return Request(
+        dockerfile=content,
+        context_dir=context,
+        fetch=bases.fetch,
+        platform=fetch.platform(arguments.platform),
+        name=name,
+        ignore=_ignore(context, arguments.file),
+        tags=tuple(map(_tag, arguments.tag)),
+        target=arguments.target or "",
+        build_args=build_args,
+        no_cache=arguments.no_cache,
+        network=arguments.network or "default",
+        epoch=_epoch({**given.environment, **build_args}),
+    )
+
+
+def _context(text: str) -> str | None:
+    """The context's directory; None for `-`, which is a Dockerfile without one."""
+    if text == "-":
+        return None
+    if "://" in text or text.startswith("git@"):
+        raise UsageError(
+            f"{text!r}: a build context from a URL is not implemented yet",
+            hint="fetch it first and name the directory",
+        )
+    if not os.path.isdir(text):
+        raise NotFoundError(
+            f"the build context {text!r} is not a directory",
+            hint="name the directory that holds the Dockerfile and its files, such as .",
+        )
+    return os.path.abspath(text)
+
+
+def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
+    """Name and content of the Dockerfile."""
+    if context is None and file not in (None, "-"):
+        raise UsageError("-f cannot be used when the context is standard input")
+    if context is None or file == "-":
+        content = sys.stdin.buffer.read()
+        if context is None and (content.startswith(_ARCHIVES) or content[257:262] == b"ustar"):
+            raise UsageError(
+                "a build context from an archive on standard input is not implemented yet",
+                hint="unpack it and name the directory",
+            )
+        return "Dockerfile", content
+    path = file or os.path.join(context, "Dockerfile")
+    try:
+        return os.path.relpath(path), files.read(path)
+    except NotFoundError as error:
+        hint = "name it with -f, or put a file called Dockerfile into the context"
+        raise NotFoundError(error.message, hint=hint) from None
+
+
+def _ignore(context: str | None, file: str | None) -> bytes:
+    """What the Dockerfile's own .dockerignore says, else the context's."""
+    if context is None:
+        return b""
+    own = None if file == "-" else f"{file or os.path.join(context, 'Dockerfile')}.dockerignore"
+    for path in (own, os.path.join(context, ".dockerignore")):
+        try:
+            if path:
+                return files.read(path)
+        except NotFoundError:
+            continue
+    return b""
+
+
+def _tag(text: str) -> Reference:
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise UsageError(f"{text!r}: an image cannot be named by a digest", hint="write NAME[:TAG]")
+    return reference
+
+
+def _build_args(environment: Mapping[str, str], words: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=value`, or `NAME` for the value it has in the environment, if any."""
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise UsageError(f"--build-arg {word!r} has no name", hint="write NAME=VALUE or NAME")
+        if equals or name in environment:
+            values[name] = value if equals else environment[name]
+    return values
+
+
+def _epoch(variables: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH: reproducible-builds.org/specs/source-date-epoch."""
+    text = variables.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    return int(text)
+
+
+class _Bases:
+    """Finds base images, in the store or in a registry."""
+
+    def __init__(
+        self, given: Settings, store: Store, arguments: Arguments, display: BuildDisplay
+    ) -> None:
+        self._given = given
+        self._store = store
+        self._arguments = arguments
+        self._display = display
+        self._clients: dict[Reference, Client] = {}
+
+    def prepare(self, request: Request) -> None:
+        """Read the logins for those bases that must be pulled, outside the namespace."""
+        from rootless import dockerfile
+        from rootless.build import plan
+
+        parsed = dockerfile.parse(request.dockerfile, request.name)
+        planned = plan.plan(parsed, request.build_args, request.platform, request.target)
+        for stage in planned.stages:
+            if isinstance(stage.base, Reference) and not self._local(stage.base, stage.platform):
+                self._client(stage.base)
+
+    def fetch(self, reference: Reference, platform: Platform) -> Image:
+        """The image for `platform`, pulled when it is not in the store or --pull asks for it."""
+        image = self._local(reference, platform)
+        if image is None:
+            self._display.rest()
+            client = self._client(reference)
+            quiet = self._arguments.quiet
+            image = fetch.pull(self._given, self._store, client, reference, platform, quiet=quiet)
+        return image
+
+    def _local(self, reference: Reference, platform: Platform) -> Image | None:
+        if self._arguments.pull:
+            return None
+        return fetch.local(self._store, str(reference), platform)
+
+    def _client(self, reference: Reference) -> Client:
+        if reference not in self._clients:
+            self._clients[reference] = fetch.client(
+                self._given, reference, tls_verify=self._arguments.tls_verify
+            )
+        return self._clients[reference]

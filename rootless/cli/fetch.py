@@ -1,0 +1,66 @@
+"""Getting an image from a registry: shared by `pull`, `run` and `build`.
+
+`client` reads logins and may start a credential helper, which needs the user's own ids: call it
+before userns.enter(). `pull` writes layers: call it after.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import NotFoundError
+from rootless.oci.platform import Platform
+from rootless.store import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cli.settings import Settings
+    from rootless.oci.reference import Reference
+    from rootless.registry.client import Client
+    from rootless.store import Store
+    from rootless.store.images import Image
+
+
+def platform(text: str | None) -> Platform:
+    """The platform that --platform names, else this machine's."""
+    return Platform.parse(text) if text else Platform.host()
+
+
+def local(store: Store, text: str, wanted: Platform | None = None) -> Image | None:
+    """The image called `text` if the store has it, and for the platform `wanted` if given."""
+    try:
+        image = images.resolve(store, text)
+    except NotFoundError:
+        return None
+    return image if wanted in (None, image.config.platform) else None
+
+
+def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:
+    """A client of the reference's registry, with the user's login for that repository."""
+    from rootless import __version__
+    from rootless.registry import auth
+    from rootless.registry.client import Client
+
+    login = auth.find(given.auth_files, reference.registry, reference.repository)
+    return Client(
+        reference.registry,
+        credentials=login,
+        tls_verify=tls_verify,
+        proxies=given.proxies,
+        user_agent=f"rootless/{__version__}",
+    )
+
+
+def pull(
+    given: Settings,
+    store: Store,
+    client: Client,
+    reference: Reference,
+    platform: Platform,
+    *,
+    quiet: bool,
+) -> Image:
+    """Download the image, showing progress on standard error."""
+    from rootless import transfer
+    from rootless.cli import progress
+
+    with progress.pulling(given, quiet=quiet) as report:
+        return transfer.pull(store, reference, platform=platform, client=client, report=report)

@@ -1,0 +1,203 @@
+"""`images`, `tag`, `rmi` and `pull`."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless.cli import listing, words
+from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.oci.reference import Reference
+from rootless.store import Store
+from rootless.store import images as store_images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+    from rootless.store.images import Image
+
+_HEADERS = {
+    "ID": "IMAGE ID",
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+}
+_NONE = "<none>"
+
+
+def images(given: Settings, arguments: Arguments) -> int:
+    """List images, newest first, a line for each name."""
+    store = Store(given.root)
+    found = sorted(
+        store_images.listing(store), key=lambda image: words.timestamp(image.created), reverse=True
+    )
+    kept = [image for image in found if _passes(store, image, arguments.filter)]
+    if arguments.quiet and not arguments.format:
+        shown = [image for image in kept if any(_names(image, arguments.name))]
+        for image in shown:
+            print(_id(image, full=arguments.no_trunc))
+        return 0
+    rows = [
+        {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
+        for image in kept
+        for facts in [_facts(store, image, full=arguments.no_trunc)]
+        for repository, tag, digest in _names(image, arguments.name)
+    ]
+    columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
+    if arguments.digests:
+        columns.insert(2, "Digest")
+    listing.show(rows, _HEADERS, columns, arguments.format or "")
+    return 0
+
+
+def tag(given: Settings, arguments: Arguments) -> int:
+    """Give an image one more name."""
+    store = Store(given.root)
+    target = Reference.parse(arguments.target)
+    if target.digest:
+        raise UsageError("an image cannot be named by a digest", hint="write NAME[:TAG]")
+    store_images.tag(store, target, store_images.resolve(store, arguments.source).descriptor)
+    return 0
+
+
+def rmi(given: Settings, arguments: Arguments) -> int:
+    """Remove images by name or id; goes on after an error, which is raised at the end."""
+    from rootless import userns
+
+    store = Store(given.root)
+    for name in arguments.names:
+        _known(store, name, force=arguments.force)
+    userns.enter()
+    errors: list[RootlessError] = []
+    for name in arguments.names:
+        try:
+            removal = store_images.remove(store, name, force=arguments.force)
+        except NotFoundError as error:
+            if arguments.force:
+                print(words.escape(error.message), file=sys.stderr)
+            else:
+                errors.append(error)
+        except RootlessError as error:
+            errors.append(error)
+        else:
+            for untagged in removal.untagged:
+                print(f"Untagged: {untagged}")
+            for deleted in removal.deleted:
+                print(f"Deleted: {deleted}")
+    if errors:
+        raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
+    return 0
+
+
+def pull(given: Settings, arguments: Arguments) -> int:
+    """Download an image, or what of it is new."""
+    from rootless import userns
+    from rootless.cli import fetch
+
+    reference = Reference.parse(arguments.name)
+    store = Store(given.root)
+    before = fetch.local(store, str(reference))
+    client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
+    platform = fetch.platform(arguments.platform)
+    userns.enter()
+    if not arguments.quiet:
+        if reference.tag == "latest" and not arguments.name.endswith(":latest"):
+            print("Using default tag: latest")
+        print(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
+    image = fetch.pull(given, store, client, reference, platform, quiet=arguments.quiet)
+    if not arguments.quiet:
+        _summary(image, reference, is_new=before is None or before.id != image.id)
+    print(reference)
+    return 0
+
+
+def _summary(image: Image, reference: Reference, *, is_new: bool) -> None:
+    served = [one.digest for one in image.repo_digests if one.repository == reference.repository]
+    print(f"Digest: {served[0] if served else image.descriptor.digest}")
+    news = "Downloaded newer image" if is_new else "Image is up to date"
+    print(f"Status: {news} for {reference.familiar}")
+
+
+def _known(store: Store, name: str, *, force: bool) -> None:
+    """Complain about a bad name before anything is removed."""
+    try:
+        store_images.resolve(store, name)
+    except NotFoundError:
+        if not force:
+            raise
+
+
+def _id(image: Image, *, full: bool) -> str:
+    return str(image.id) if full else image.id.short
+
+
+def _facts(store: Store, image: Image, *, full: bool) -> dict[str, str]:
+    return {
+        "ID": _id(image, full=full),
+        "CreatedSince": words.since(image.created),
+        "CreatedAt": image.created or "N/A",
+        "Size": words.size(store_images.size(store, image)),
+    }
+
+
+def _names(image: Image, wanted: str | None) -> Iterator[tuple[str, str, str]]:
+    """Repository, tag and digest for each of the image's names that `wanted` allows."""
+    digests = {one.familiar_name: str(one.digest) for one in image.repo_digests}
+    names = [
+        (one.familiar_name, one.tag or _NONE, digests.get(one.familiar_name, _NONE))
+        for one in image.references
+        if wanted is None or _matches(one, wanted)
+    ]
+    tagged = {one.familiar_name for one in image.references}
+    names += [
+        (one.familiar_name, _NONE, str(one.digest))
+        for one in image.repo_digests
+        if one.familiar_name not in tagged and (wanted is None or _matches(one, wanted))
+    ]
+    if not names and wanted is None:
+        names = [(_NONE, _NONE, _NONE)]
+    return iter(names)
+
+
+def _matches(reference: Reference, pattern: str) -> bool:
+    """docker's reference pattern: a name with or without its tag; * stays within a component."""
+    full_name = f"{reference.registry}/{reference.repository}"
+    names = {reference.familiar, reference.familiar_name, str(reference), full_name}
+    if not set(pattern) & set("*?["):
+        return pattern in names
+    from fnmatch import fnmatchcase
+
+    parts = pattern.split("/")
+    return any(
+        name.count("/") == pattern.count("/") and all(map(fnmatchcase, name.split("/"), parts))
+        for name in names
+    )
+
+
+def _passes(store: Store, image: Image, filters: tuple[str, ...]) -> bool:
+    return all(_passes_one(store, image, *one.partition("=")[::2]) for one in filters)
+
+
+def _passes_one(store: Store, image: Image, key: str, value: str) -> bool:
+    if key == "dangling" and value.lower() in ("true", "1", "false", "0"):
+        return bool(image.references) != (value.lower() in ("true", "1"))
+    if key == "reference":
+        return any(_matches(one, value) for one in image.references)
+    if key == "label":
+        name, equals, expected = value.partition("=")
+        label = image.config.labels.get(name)
+        return label is not None and (not equals or label == expected)
+    if key in ("before", "since"):
+        other = words.timestamp(store_images.resolve(store, value).created)
+        own = words.timestamp(image.created)
+        return own < other if key == "before" else own > other
+    raise UsageError(
+        f"invalid filter '{key}={value}'",
+        hint="filters are dangling=true|false, label=NAME[=VALUE], reference=PATTERN, "
+        "before=IMAGE and since=IMAGE",
+    )
