@@ -1,0 +1,26 @@
+"""One face for the network programs: whichever `choice` chose, started in the same way."""
+
+from __future__ import annotations
+
+from rootless.network import attachment, choice, pasta, ports, slirp4netns
+
+# What a container may ask instead of a resolver on the host's loopback.
+FORWARDERS = {"pasta": pasta.FORWARDER, "slirp4netns": slirp4netns.FORWARDER}
+
+
+def start(
+    chosen: choice.Choice,
+    pid: int,
+    mappings: tuple[ports.PortMapping, ...],
+    *,
+    forward_dns: bool,
+    run_dir: str,
+) -> attachment.Attachment:
+    """Begin to connect the network namespace of process `pid`, which our user namespace owns.
+
+    Await it with `wait_ready`. `mappings` as `ports.claim` gives them; `forward_dns` is
+    `dns.needs_forwarder` of the host's resolv.conf; `run_dir` a short private directory.
+    """
+    if chosen.mode == "pasta":
+        return pasta.start(chosen.program, pid, mappings, forward_dns=forward_dns)
+    return slirp4netns.start(chosen.program, pid, mappings, run_dir=run_dir)

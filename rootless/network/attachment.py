@@ -1,0 +1,102 @@
+"""A user-mode network program at work for one network namespace: started, awaited, stopped.
+
+The program is a child of this process: in our user namespace, in the host's network, and dead with
+us whatever kills us (PR_SET_PDEATHSIG). It gets what it needs as descriptors, so no file is left
+behind and no path has to be allowed: the network namespace as 0, and a pipe on which it says that
+it is ready. What it complains about goes to an anonymous file.
+
+We open the namespace, because the program may give up the capabilities that /proc/PID/ns of a
+process with more of them asks for (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_SIGPIPE, _SIGKILL = 13, 9
+_READY_WITHIN = 10.0  # seconds; 10 to 40 ms are usual
+
+NETNS_PATH = "/proc/self/fd/0"
+READY_PATH = "/proc/self/fd/1"
+READY_FD = 3
+
+
+class Attachment:
+    """A running network program: `wait_ready` before the command starts, `stop` after it ended."""
+
+    def __init__(self, argv: tuple[str, ...], pid: int) -> None:
+        """Start `argv` for the network namespace of process `pid`; does not wait for it.
+
+        The program says that it is ready by writing to READY_PATH; if it is told to use READY_FD,
+        the same pipe is there.
+        """
+        self.name = os.path.basename(argv[0])
+        self._log_fd = os.memfd_create(self.name)
+        netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        self._ready_fd, ready_fd = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _become(argv, (netns_fd, ready_fd, self._log_fd), parent)
+        os.close(ready_fd)
+        os.close(netns_fd)
+
+    def wait_ready(self) -> None:
+        """Return when the network is up. Raises RootlessError with the program's own words."""
+        import select
+
+        readable, _, _ = select.select([self._ready_fd], [], [], _READY_WITHIN)
+        if not readable:
+            self._fail(f"it was not ready after {_READY_WITHIN:.0f} seconds")
+        if not os.read(self._ready_fd, 64):
+            self._fail("it ended without a word")
+
+    def stop(self) -> None:
+        """End the program; doing so twice does no harm."""
+        if not self._pid:
+            return
+        os.kill(self._pid, _SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._pid = 0
+        os.close(self._ready_fd)
+        os.close(self._log_fd)
+
+    def _fail(self, otherwise: str) -> NoReturn:
+        """Stop, and raise with the last thing the program said."""
+        complaints = [
+            line
+            for line in os.pread(self._log_fd, 1 << 16, 0).decode(errors="replace").splitlines()
+            if line and "to syslog" not in line
+        ]
+        self.stop()
+        raise RootlessError(
+            f"{self.name} could not connect the container: {(complaints or [otherwise])[-1]}",
+            hint="use another network: --network host, or none",
+        )
+
+
+def _become(argv: tuple[str, ...], fds: tuple[int, int, int], parent: int) -> NoReturn:
+    """In the child: give up the terminal and all other descriptors, and execute the program."""
+    import _signal
+
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, _SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        os.setsid()  # Ctrl-C in the terminal is for the container
+        _signal.signal(_SIGPIPE, _signal.SIG_DFL)  # passt up to 2023 refuses to start otherwise
+        for target, fd in enumerate(fds):
+            os.dup2(fd, target)
+        os.dup2(1, READY_FD)
+        linux.close_range(READY_FD + 1)
+        os.execve(argv[0], argv, {})
+    except OSError as error:
+        os.write(2, f"{error}\n".encode())
+    os._exit(1)

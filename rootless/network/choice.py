@@ -1,0 +1,71 @@
+"""Which way a container reaches the network, from what was asked and what this machine has.
+
+Pure but for looking along a search path the caller passes; runs in the parent.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import RootlessError, UsageError
+from rootless.record import Record
+
+PACKAGES = {"pasta": "passt", "slirp4netns": "slirp4netns"}  # program → distribution package
+MODES = ("none", "host", *PACKAGES)
+_DEFAULTS = ("", "default", "bridge", "private")
+
+
+class Choice(Record):
+    """`mode` is one of MODES; `program` the path to run, or ""; `note` is for the user, or ""."""
+
+    mode: str
+    program: str = ""
+    note: str = ""
+
+
+def choose(requested: str, search_path: str, *, tun: bool) -> Choice:
+    """The network for `--network requested`, "" standing for the default.
+
+    The default is pasta, else slirp4netns, else the host's network with a note. `search_path` is
+    $PATH; `tun` says whether /dev/net/tun can be opened. Raises for a mode that is unknown, or
+    asked for by name and not possible here.
+    """
+    if requested in _DEFAULTS:
+        return _default(search_path, tun=tun)
+    if requested not in MODES:
+        raise UsageError(
+            f"there is no network called {requested!r}", hint=f"--network takes {', '.join(MODES)}"
+        )
+    if requested not in PACKAGES:
+        return Choice(requested)
+    program = _find(requested, search_path)
+    if not program:
+        raise RootlessError(
+            f"--network {requested} needs the program {requested}, which is not installed",
+            hint=f"install the package {PACKAGES[requested]}, or use --network host",
+        )
+    if not tun:
+        raise RootlessError(
+            f"--network {requested} needs /dev/net/tun, which cannot be opened here",
+            hint="load the kernel module tun, or use --network host",
+        )
+    return Choice(requested, program)
+
+
+def _default(search_path: str, *, tun: bool) -> Choice:
+    for mode in PACKAGES:
+        if tun and (program := _find(mode, search_path)):
+            return Choice(mode, program)
+    if tun:
+        reason = "neither pasta (package passt) nor slirp4netns is installed"
+    else:
+        reason = "/dev/net/tun cannot be opened"
+    return Choice("host", note=f"{reason}: the container shares the host's network")
+
+
+def _find(name: str, search_path: str) -> str:
+    for directory in search_path.split(os.pathsep):
+        candidate = os.path.join(directory or ".", name)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return ""

@@ -1,0 +1,45 @@
+"""pasta (package passt): the host's own addresses and routes, copied into the namespace.
+
+Works with passt of 2023 (Debian 12) and later. The container does not reach the host's loopback:
+neither through the gateway's address (--no-map-gw) nor by ports (-T, -U none). Runs as
+`Attachment` describes.
+"""
+
+from __future__ import annotations
+
+from rootless.network import attachment, ports
+
+FORWARDER = "169.254.1.1"
+
+
+def start(
+    program: str, pid: int, mappings: tuple[ports.PortMapping, ...], *, forward_dns: bool
+) -> attachment.Attachment:
+    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them.
+
+    With `forward_dns`, the container asks FORWARDER, and pasta the host's resolver, which may be on
+    the host's loopback. Otherwise the host's resolvers must be asked directly: forwarding would
+    change the sender of their answers too.
+    """
+    # The lifetime is ours to end, so the path of the namespace need not be watched.
+    argv = (program, "--foreground", "--quiet", "--config-net", "--no-netns-quit", "--no-map-gw")
+    dns = ("--dns-forward", FORWARDER) if forward_dns else ()
+    return attachment.Attachment(
+        (
+            *(*argv, *dns, *_forward("tcp", "--tcp-ports", mappings)),
+            *_forward("udp", "--udp-ports", mappings),
+            *("--tcp-ns", "none", "--udp-ns", "none"),
+            *("--pid", attachment.READY_PATH, "--netns", attachment.NETNS_PATH),
+        ),
+        pid,
+    )
+
+
+def _forward(protocol: str, option: str, mappings: tuple[ports.PortMapping, ...]) -> list[str]:
+    specs = [
+        f"{mapping.host_ip}{'/' if mapping.host_ip else ''}"
+        f"{mapping.host_port}:{mapping.container_port}"
+        for mapping in mappings
+        if mapping.protocol == protocol
+    ]
+    return [word for spec in specs or ["none"] for word in (option, spec)]

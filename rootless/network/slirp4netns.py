@@ -1,0 +1,83 @@
+"""slirp4netns: a network of its own, 10.0.2.0/24, translated to the host's sockets. IPv4 only.
+
+Ports are published over its API socket (slirp4netns(1), "API SOCKET": one JSON object a
+connection) once it is ready. The container does not reach the host's loopback. Runs as `Attachment`
+describes; a crash leaves at most the socket's name in the directory the caller gave.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import leanjson
+from rootless.errors import RootlessError
+from rootless.network import attachment, ports
+
+FORWARDER = "10.0.2.3"
+ADDRESS = "10.0.2.100"
+
+
+def start(
+    program: str, pid: int, mappings: tuple[ports.PortMapping, ...], *, run_dir: str
+) -> attachment.Attachment:
+    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them.
+
+    `run_dir` is a short private directory for the API socket, used only if there are mappings.
+    """
+    return _Slirp4netns(program, pid, mappings, os.path.join(run_dir, f"slirp-{pid}.sock"))
+
+
+class _Slirp4netns(attachment.Attachment):
+    def __init__(
+        self, program: str, pid: int, mappings: tuple[ports.PortMapping, ...], api_socket: str
+    ) -> None:
+        for mapping in mappings:
+            if ":" in mapping.host_ip:
+                raise RootlessError(
+                    f"slirp4netns cannot publish a port on {mapping.host_ip}: it has only IPv4",
+                    hint="use --network pasta (package passt)",
+                )
+        self._mappings = mappings
+        self._api_socket = api_socket
+        argv = (program, "--configure", "--mtu=65520", "--disable-host-loopback")
+        api = (f"--api-socket={api_socket}",) if mappings else ()
+        ready = f"--ready-fd={attachment.READY_FD}"
+        path = ("--netns-type=path", attachment.NETNS_PATH, "tap0")
+        super().__init__((*argv, "--enable-sandbox", ready, *api, *path), pid)
+
+    def wait_ready(self) -> None:
+        super().wait_ready()
+        for mapping in self._mappings:
+            self._publish(mapping)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._mappings and os.path.lexists(self._api_socket):
+            os.unlink(self._api_socket)
+
+    def _publish(self, mapping: ports.PortMapping) -> None:
+        arguments = {
+            "proto": mapping.protocol,
+            "host_addr": mapping.host_ip or "0.0.0.0",
+            "host_port": mapping.host_port,
+            "guest_addr": ADDRESS,
+            "guest_port": mapping.container_port,
+        }
+        answer = self._ask({"execute": "add_hostfwd", "arguments": arguments})
+        if "error" in answer:
+            self.stop()
+            raise RootlessError(f"slirp4netns cannot publish {mapping}: {answer['error']}")
+
+    def _ask(self, request: dict[str, object]) -> dict[str, object]:
+        import _socket
+
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            sock.settimeout(5)
+            sock.connect(self._api_socket)
+            sock.sendall(leanjson.dumps(request))
+            sock.shutdown(_socket.SHUT_WR)
+            answer: dict[str, object] = leanjson.loads(sock.recv(4096), "slirp4netns's answer")
+        finally:
+            sock.close()
+        return answer
