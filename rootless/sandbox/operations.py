@@ -43,8 +43,9 @@ class Overlay(Record):
         )
 
     def shell(self) -> tuple[str, ...]:
+        folders = " ".join(map(quote, (self.upper, self.work, self.target)))
         mount = f"mount -t overlay overlay -o {quote(self.options)} {quote(self.target)}"
-        return (f"cd {quote(self.base)}", mount, f"cd {quote(self.target)}")
+        return (f"mkdir -p {folders}", f"cd {quote(self.base)}", mount, f"cd {quote(self.target)}")
 
     @property
     def options(self) -> str:
@@ -235,6 +236,35 @@ class Bind(Record):
         linux.mount(self.source, make(self.path), None, linux.MS_BIND | linux.MS_REC)
         if self.read_only:
             linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
+
+
+class Place(Record):
+    """Write `content` to a file of ours outside, and show that file at `path` of the container."""
+
+    path: str
+    content: str
+    source: str
+
+    call = "write(2), mount(2) bind"
+
+    def describe(self) -> str:
+        return f"give it a {self.path} of its own, without touching the image's"
+
+    def shell(self) -> tuple[str, ...]:
+        source, path = quote(self.source), quote(self.path.lstrip("/"))
+        return (
+            f"mkdir -p {quote(os.path.dirname(self.source))}",
+            f"printf %s {quote(self.content)} > {source}",
+            f"mkdir -p {quote(os.path.dirname(self.path.lstrip('/')))}; touch {path}",
+            f"mount --bind {source} {path}",
+        )
+
+    def apply(self, newroot: Newroot) -> None:
+        fd = os.open(self.source, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        os.write(fd, self.content.encode())
+        os.fchmod(fd, 0o644)
+        os.close(fd)
+        linux.mount(self.source, newroot.file(self.path), None, linux.MS_BIND)
 
 
 class Mask(Record):

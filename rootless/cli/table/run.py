@@ -41,7 +41,7 @@ RUN = Verb(
         flag("-q", "--quiet", help="do not show the progress of a pull"),
         flag("--read-only", help="make the container's root file system read-only"),
         flag("--rm", help="remove the container when it exits"),
-        many("--security-opt", metavar="OPT", help="no-new-privileges or seccomp=unconfined|FILE"),
+        many("--security-opt", metavar="OPT", help="no-new-privileges or seccomp=unconfined"),
         TLS_VERIFY,
         many("--tmpfs", metavar="PATH[:OPTIONS]", help="mount a tmpfs"),
         flag("-t", "--tty", help="give the command a terminal"),

@@ -1,0 +1,26 @@
+"""Names for containers whose user gave none: an adjective and a maker of computing."""
+
+from __future__ import annotations
+
+import os
+
+_ADJECTIVES = """
+agile amber brave bright calm candid clever cosy daring eager early fleet fond frank gentle glad
+golden handy happy honest humble jolly keen kind lively lucid merry mild modest neat nimble noble
+patient plain polite proud quick quiet ready serene sharp silent sincere smart steady sunny tidy
+upbeat vivid warm wise witty
+"""
+_MAKERS = """
+aiken babbage backus boole booth church codd conway dahl diffie dijkstra engelbart feinler floyd
+goldberg hamilton hamming hellman hoare holberton hopper jennings johnson kay kernighan knuth
+lamport lederberg liskov lovelace mccarthy mcilroy merkle milner minsky naur nygaard perlman
+pouzin ritchie rivest sammet shamir shannon stallman sutherland thompson torvalds turing vaughan
+wilkes wirth zuse
+"""
+
+
+def random_name() -> str:
+    """Two words joined by an underscore, as docker makes them; not necessarily a free name."""
+    adjectives, makers = _ADJECTIVES.split(), _MAKERS.split()
+    first, second = os.urandom(2)
+    return f"{adjectives[first % len(adjectives)]}_{makers[second % len(makers)]}"

@@ -1,0 +1,264 @@
+"""From a request to a container that runs in the foreground, and to nothing when it is done.
+
+Runs in the CLI process, which is uid 0 of its user namespace, has one thread, and is the parent
+of the container's process 1. Whatever kills this process kills the container; its directory is
+then swept by the next command.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless import runspec
+from rootless.container import foreground, records
+from rootless.errors import RootlessError
+from rootless.network import choice, dns
+from rootless.oci.config import DEFAULT_PATH
+from rootless.record import Record
+from rootless.sandbox import spawn
+from rootless.store import lock, skeleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.container.request import Request
+    from rootless.container.terminal import Channel
+    from rootless.network.attachment import Attachment
+    from rootless.oci.config import ImageConfig
+    from rootless.sandbox.spawn import Child
+    from rootless.sandbox.spec import Spec
+    from rootless.store import Store
+    from rootless.store.images import Image
+    from rootless.store.layers import Layer
+    from rootless.userns import IdMap
+
+_OWN_NETWORK = frozenset({"none", *choice.PACKAGES})
+_FORWARDER = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}
+
+
+class Source(Record):
+    """Where a container comes from: an image of the store with all its layers, base first."""
+
+    store: Store
+    image: Image
+    layers: tuple[Layer, ...]
+
+    @property
+    def lowers(self) -> tuple[str, ...]:
+        """The overlay's read-only directories, topmost first, as seen from layers/."""
+        return (*(f"{layer.id}/diff" for layer in reversed(self.layers)), "../skeleton")
+
+
+def run(
+    source: Source, ids: IdMap, request: Request, show: Callable[[Spec], None] | None = None
+) -> int:
+    """Run the container to its end; its exit status. `show` is told the plan before it happens.
+
+    RootlessError, with docker's exit code, when it cannot be started; then nothing is left.
+    """
+    container = _record(source, request)
+    skeleton.path(source.store)
+    home = records.create(source.store, container)
+    status = None
+    try:
+        if request.cidfile:
+            _write_cidfile(request.cidfile, container.id)
+        status = _run(source, ids, request, home, container, show)
+    finally:
+        if status is None:
+            home.discard()
+        else:
+            home.finish(container, status, time.time())
+    return status
+
+
+def plan(
+    source: Source,
+    ids: IdMap,
+    request: Request,
+    home: str,
+    hostname: str,
+    await_fd: int = -1,
+    terminal_fd: int = -1,
+) -> Spec:
+    """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
+    config = source.image.config
+    mode = request.network.mode
+    process = runspec.Process(
+        argv=_argv(request, config),
+        env=_environment(request, config, hostname),
+        working_dir=_working_dir(request, config),
+        user=config.user if request.user is None else request.user,
+        capabilities=request.capabilities,
+        no_new_privileges=request.no_new_privileges,
+        seccomp=request.seccomp,
+    )
+    network = runspec.Network(own=mode in _OWN_NETWORK, await_fd=await_fd, provider=mode)
+    isolation = runspec.Isolation(
+        hostname=hostname,
+        network=network,
+        mounts=(*_etc(request, f"{home}/etc", hostname), *request.mounts),
+        terminal_fd=terminal_fd,
+        read_only=request.read_only,
+        own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
+        init=request.init,
+    )
+    base = source.store.path("layers")
+    folders = (f"{home}/diff", f"{home}/work", f"{home}/target")
+    rootfs = runspec.Rootfs(base, source.lowers, *folders, volatile=request.remove)
+    return runspec.container(ids, rootfs, process, isolation)
+
+
+def _record(source: Source, request: Request) -> records.Container:
+    from rootless.container.names import random_name
+
+    container_id = records.new_id()
+    return records.Container(
+        id=container_id,
+        name=request.name or (random_name() if not request.remove else ""),
+        image=request.image,
+        image_id=source.image.id,
+        command=_argv(request, source.image.config),
+        created=time.time(),
+        ports=tuple(str(port) for port in request.ports),
+        remove=request.remove,
+    )
+
+
+def _run(
+    source: Source,
+    ids: IdMap,
+    request: Request,
+    home: records.Home,
+    container: records.Container,
+    show: Callable[[Spec], None] | None,
+) -> int:
+    connected = request.network.mode in choice.PACKAGES
+    await_read, await_write = os.pipe() if connected else (-1, -1)
+    channel = _channel() if request.terminal else None
+    hostname = request.hostname or container.short
+    terminal_fd = channel.child_fd if channel else -1
+    spec = plan(source, ids, request, home.path, hostname, await_read, terminal_fd)
+    if show:
+        show(spec)
+    stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    child = spawn.spawn(spec, stdin)
+    attachment = None
+    try:
+        if connected:
+            os.close(await_read)
+            attachment = _connect(request, child)
+            attachment.wait_ready()
+            os.write(await_write, b"x")
+            os.close(await_write)
+        return _follow(source.store, child, request, channel)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        if attachment:
+            attachment.stop()
+
+
+def _write_cidfile(path: str, container_id: str) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise RootlessError(
+            f"the container's id cannot be written to {path}: {error.strerror}",
+            hint="choose a file that does not exist yet",
+        ) from None
+    os.write(fd, container_id.encode())
+    os.close(fd)
+
+
+def _follow(store: Store, child: Child, request: Request, channel: Channel | None) -> int:
+    """From the start of the command to its exit status."""
+    if channel is None:
+        foreground.forward_signals(child)
+        child.await_exec()
+        lock.release(store)
+        return child.wait()
+    from rootless.container import terminal
+
+    master = channel.receive()
+    child.await_exec()
+    lock.release(store)
+    foreground.forward_signals(child)
+    return terminal.converse(child, master, interactive=request.interactive)
+
+
+def _connect(request: Request, child: Child) -> Attachment:
+    from rootless.network import pasta, slirp4netns
+
+    program, ports = request.network.program, request.ports
+    if request.network.mode == "pasta":
+        forward = dns.needs_forwarder(_read("/etc/resolv.conf"))
+        return pasta.start(program, child.pid, ports, forward_dns=forward)
+    return slirp4netns.start(program, child.pid, ports, run_dir=request.runtime_dir)
+
+
+def _channel() -> Channel:
+    from rootless.container.terminal import Channel
+
+    return Channel()
+
+
+def _argv(request: Request, config: ImageConfig) -> tuple[str, ...]:
+    """Docker's rule: an entrypoint of the user's own drops the image's CMD."""
+    if request.entrypoint is not None:
+        argv = (*request.entrypoint, *request.command)
+    else:
+        argv = (*(config.entrypoint or ()), *(request.command or config.cmd or ()))
+    if not argv or not argv[0]:
+        raise RootlessError(
+            "no command is given, and the image has none",
+            hint=f"write one: rootless run {request.image} COMMAND",
+        )
+    return argv
+
+
+def _environment(request: Request, config: ImageConfig, hostname: str) -> dict[str, str]:
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if request.terminal:
+        env["TERM"] = "xterm"
+    return {**env, **config.environment, **request.env}
+
+
+def _working_dir(request: Request, config: ImageConfig) -> str:
+    path = request.working_dir or config.working_dir or "/"
+    if not path.startswith("/"):
+        raise RootlessError(
+            f"the working directory {path!r} is not an absolute path",
+            hint="begin it with / : it is a path inside the container",
+        )
+    return path
+
+
+def _etc(request: Request, folder: str, hostname: str) -> tuple[runspec.Place, ...]:
+    """hostname, hosts and resolv.conf of the container's own, in /etc."""
+    mode = request.network.mode
+    resolv = _read("/etc/resolv.conf")
+    if mode in _FORWARDER:
+        resolv = dns.resolv_conf(resolv, _FORWARDER[mode])
+    if request.dns:
+        resolv = "".join(f"nameserver {server}\n" for server in request.dns)
+    contents = {
+        "hostname": f"{hostname}\n",
+        "hosts": dns.hosts(hostname, extra=request.hosts),
+        "resolv.conf": resolv if mode != "none" else "",
+    }
+    return tuple(
+        runspec.Place(f"/etc/{name}", content, f"{folder}/{name}")
+        for name, content in contents.items()
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(1 << 16).decode(errors="replace")
+    except OSError:
+        return ""
