@@ -10,6 +10,7 @@ from rootless.errors import RootlessError
 from rootless.record import Record
 
 CONTEXT_LINES = 2
+MAX_SHOWN = 200  # characters of a line
 
 
 class Location(Record):
@@ -93,4 +94,5 @@ class Source(Record):
 
 def _printable(line: str) -> str:
     """A Dockerfile from elsewhere must not steer the terminal that shows it."""
-    return "".join(one if one.isprintable() or one == "\t" else "\ufffd" for one in line)
+    shown = line if len(line) <= MAX_SHOWN else line[:MAX_SHOWN] + "…"
+    return "".join(one if one.isprintable() or one == "\t" else "\ufffd" for one in shown)

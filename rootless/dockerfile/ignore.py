@@ -157,13 +157,16 @@ def _class(pattern: str, position: int) -> tuple[str, int]:
     """The character class after a `[`; `]` and `-` are members only behind a backslash."""
     negated = pattern[position : position + 1] == "^"
     position += negated
-    members = ""
-    while pattern[position : position + 1] != "]" or not members:
+    ranges: list[tuple[str, str]] = []
+    while pattern[position : position + 1] != "]" or not ranges:
         low, position = _member(pattern, position)
         high = low
         if pattern[position : position + 1] == "-":
             high, position = _member(pattern, position + 1)
-        members += f"{_quoted(low)}-{_quoted(high)}" if low <= high else ""
+        ranges.append((low, high))
+    members = "".join(f"{_quoted(low)}-{_quoted(high)}" for low, high in ranges if low <= high)
+    if not members:  # only ranges that run backwards
+        return ("." if negated else "(?!)"), position + 1
     return f"[{'^' * negated}{members}]", position + 1
 
 

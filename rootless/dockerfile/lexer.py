@@ -48,7 +48,7 @@ class LogicalLine(Record):
     """One instruction, split into keyword, flags and operands.
 
     `original` is the line without comments and continuations, then its heredoc bodies with their
-    terminators; lexing it again gives the same line.
+    terminators; `lex_original` makes the same line of it.
     """
 
     keyword: str
@@ -75,9 +75,13 @@ def lex(content: bytes) -> Lexed:
     return Lexed(tuple(_logical_lines(lines, escape)), directives, escape)
 
 
-def lex_with(content: bytes, escape: str) -> tuple[LogicalLine, ...]:
-    """The logical lines of a text without directives."""
-    return tuple(_logical_lines(_PhysicalLines(content), escape))
+def lex_original(text: str) -> LogicalLine:
+    """The logical line whose `original` is `text`: an ONBUILD trigger is stored so."""
+    lines = _PhysicalLines(text.encode("utf-8", "surrogateescape"))
+    line = _logical_line((lines.take() or "").rstrip("\r\n"), 1, lines)
+    if lines.peek() is not None:
+        raise DockerfileError(f"the text has more than one instruction: {text!r}")
+    return line
 
 
 class _PhysicalLines:

@@ -41,7 +41,7 @@ from rootless.dockerfile.lexer import (
     heredoc_of,
     json_array,
     lex,
-    lex_with,
+    lex_original,
     split_blanks,
     split_keyword,
     split_quoted,
@@ -70,12 +70,10 @@ def parse(content: bytes, name: str = "Dockerfile") -> Dockerfile:
 
 def parse_trigger(text: str, escape: str = "\\") -> Instruction:
     """The instruction that an ONBUILD trigger holds, in the form `Onbuild.trigger` has."""
-    lines = lex_with(text.encode("utf-8", "surrogateescape"), escape)
-    if len(lines) != 1:
-        raise DockerfileError(f"the ONBUILD trigger {text!r} is not one instruction")
-    if lines[0].keyword in NOT_TRIGGERS:
-        raise DockerfileError(f"{lines[0].keyword} cannot be an ONBUILD trigger")
-    return _located(lines[0], escape)
+    line = lex_original(text)
+    if line.keyword in NOT_TRIGGERS:
+        raise DockerfileError(f"{line.keyword} cannot be an ONBUILD trigger")
+    return _instruction(line, escape)
 
 
 def _located(line: LogicalLine, escape: str) -> Instruction:
@@ -91,7 +89,7 @@ def _instruction(line: LogicalLine, escape: str) -> Instruction:
     read = _READERS.get(line.keyword)
     if read:
         return read(line, escape)
-    written = split_blanks(line.original)[0]
+    written = line.original[: len(line.keyword)]
     raise DockerfileError(
         f"there is no instruction {written!r}",
         near=written,
@@ -187,7 +185,7 @@ def _old_pair(keyword: str, text: str) -> tuple[str, str]:
 
 def _from(line: LogicalLine, _escape: str) -> From:
     flags = Flags.of(line, "platform")
-    image, *rest = split_blanks(_one(line, "an image")) or ("",)
+    image, *rest = split_blanks(_one(line, "an image"))
     if not rest:
         return From(line.location, line.original, image, flags.text("platform"))
     if len(rest) != 2 or rest[0].upper() != "AS":

@@ -7,7 +7,7 @@ from rootless.dockerfile.lexer import (
     LogicalLine,
     json_array,
     lex,
-    lex_with,
+    lex_original,
     split_blanks,
     split_keyword,
     split_quoted,
@@ -30,8 +30,7 @@ def operands(line: LogicalLine, escape: str) -> list[str]:
     """The nodes after an instruction in BuildKit's tree."""
     text = line.operands
     if line.keyword == "ONBUILD":
-        (inner,) = lex_with(text.encode(), escape)
-        return [printed(inner, escape)]
+        return [printed(lex_original(text), escape)]
     if line.keyword in ("ENV", "LABEL"):
         pairs = split_quoted(text, escape)
         if "=" not in pairs[0]:
