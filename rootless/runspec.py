@@ -71,9 +71,14 @@ class Rootfs(Record):
     volatile: bool = True
 
     def overlay(self) -> Overlay:
-        """The operation that mounts it."""
+        """The operation that mounts it.
+
+        overlayfs refuses a layer twice (ELOOP), and an image may have one twice, an empty one for
+        example. What is below hides behind its equal, so the topmost is enough.
+        """
+        lowers = tuple(dict.fromkeys(self.lowers))
         return Overlay(
-            self.base, self.lowers, self.upper, self.work, self.target, volatile=self.volatile
+            self.base, lowers, self.upper, self.work, self.target, volatile=self.volatile
         )
 
 
