@@ -57,7 +57,7 @@ class Source(Record):
 
     @classmethod
     def of(cls, content: bytes, name: str) -> Source:
-        text = content.decode("utf-8-sig", "replace")
+        text = content.decode("utf-8-sig", "replace").removesuffix("\n")
         return cls(name, tuple(line.rstrip("\r") for line in text.split("\n")))
 
     def excerpt(self, location: Location) -> str:

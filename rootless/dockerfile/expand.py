@@ -28,6 +28,8 @@ def expand(
     The names looked up are added to `used`. DockerfileError for an open quote or brace, a form
     that does not exist, and the `:?` of a variable that is not set.
     """
+    if not any(special in text for special in ("$", "'", '"', escape)):
+        return text
     return _join(_Scanner(text, env, escape, used).pieces())
 
 

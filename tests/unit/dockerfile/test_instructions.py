@@ -119,6 +119,7 @@ def test_the_excerpt():
         "   5 |",
         "   6 |     CMD c",
     ]
+    assert dockerfile.excerpt(Location(7, 7)).endswith("   7 | >>> USER d")
 
 
 def test_an_error_found_later_gets_its_place():
