@@ -68,15 +68,15 @@ def tag(given: Settings, arguments: Arguments) -> int:
 def rmi(given: Settings, arguments: Arguments) -> int:
     """Remove images by name or id; goes on after an error, which is raised at the end."""
     from rootless import userns
+    from rootless.container import records
 
     store = Store(given.root)
-    for name in arguments.names:
-        _known(store, name, force=arguments.force)
     userns.enter()
+    users = records.used_images(store)
     errors: list[RootlessError] = []
     for name in arguments.names:
         try:
-            removal = store_images.remove(store, name, force=arguments.force)
+            removal = store_images.remove(store, name, force=arguments.force, users=users)
         except NotFoundError as error:
             if arguments.force:
                 print(words.escape(error.message), file=sys.stderr)
@@ -121,15 +121,6 @@ def _summary(image: Image, reference: Reference, *, is_new: bool) -> None:
     print(f"Digest: {served[0] if served else image.descriptor.digest}")
     news = "Downloaded newer image" if is_new else "Image is up to date"
     print(f"Status: {news} for {reference.familiar}")
-
-
-def _known(store: Store, name: str, *, force: bool) -> None:
-    """Complain about a bad name before anything is removed."""
-    try:
-        store_images.resolve(store, name)
-    except NotFoundError:
-        if not force:
-            raise
 
 
 def _id(image: Image, *, full: bool) -> str:

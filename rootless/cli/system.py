@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.container.records import Container
     from rootless.probe import Check
     from rootless.store.gc import Reclaimed
 
@@ -128,7 +129,7 @@ def _line(check: Check, *, colour: bool) -> str:
 
 
 def prune(given: Settings, arguments: Arguments) -> int:
-    """Remove what nothing needs: dangling images (or all) and the build cache."""
+    """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
     return _prune(given, arguments, steps=True)
 
 
@@ -139,26 +140,39 @@ def prune_images(given: Settings, arguments: Arguments) -> int:
 
 def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
     from rootless import userns
+    from rootless.container import records
     from rootless.store import Store, gc
 
-    what = ["all images" if arguments.all else "all dangling images"]
+    what = ["all stopped containers"] if steps else []
+    what += ["all images" if arguments.all else "all dangling images"]
     if steps:
         what += ["the build cache"]
-    if not arguments.force and not _agreed(what):
+    if not arguments.force and not agreed(what):
         return 0
     store = Store(given.root)
     userns.enter()
-    _print_reclaimed(gc.prune(store, everything=arguments.all, steps=steps))
+    if steps:
+        _print_removed(records.prune(store))
+    used = records.used_images(store)
+    _print_reclaimed(gc.prune(store, everything=arguments.all, steps=steps, used=used))
     return 0
 
 
-def _agreed(what: list[str]) -> bool:
+def agreed(what: list[str]) -> bool:
     """Ask as docker does; no answer is a no."""
     print("WARNING! This will remove:")
     for thing in what:
         print(f"  - {thing}")
     print("\nAre you sure you want to continue? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print()
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _print_removed(containers: tuple[Container, ...]) -> None:
+    if containers:
+        print("Deleted Containers:", *(one.id for one in containers), "", sep="\n")
 
 
 def _print_reclaimed(reclaimed: Reclaimed) -> None:

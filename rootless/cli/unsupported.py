@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _VERBS = """attach commit compose container context cp create df diff events exec export kill login
-    logout logs ls manifest network pause plugin port ps push rename restart rm search stack start
+    logout logs ls manifest network pause plugin port push rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 FLAGS = {

@@ -129,6 +129,7 @@ TOP = Verb(
 MODULES = {
     "build": "build",
     "completion": "system",
+    "container prune": "containers",
     "doctor": "system",
     "help": "system",
     "history": "images",
@@ -139,7 +140,9 @@ MODULES = {
     "info": "system",
     "inspect": "images",
     "load": "images",
+    "ps": "containers",
     "pull": "images",
+    "rm": "containers",
     "rmi": "images",
     "run": "run",
     "save": "images",
@@ -152,6 +155,9 @@ MODULES = {
 ALIASES = {
     "builder build": "build",
     "buildx build": "build",
+    "container list": "ps",
+    "container ls": "ps",
+    "container rm": "rm",
     "container run": "run",
     "image build": "build",
     "image history": "history",

@@ -17,7 +17,9 @@ BUILD = Verb(
         text(
             "--network",
             metavar="MODE",
-            help="network of RUN: none, host, pasta or slirp4netns [default: the best there is]",
+            choices=("default", "host", "none"),
+            default="default",
+            help="network of RUN: default (this machine's), host or none",
         ),
         flag("--no-cache", help="run every step anew"),
         PLATFORM,
