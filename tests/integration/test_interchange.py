@@ -1,0 +1,448 @@
+"""Archives: odd and hostile ones come in or are refused; other tools read what we write."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import os
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rootless import interchange
+from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
+from rootless.store import Store, gc, images, layers, staging
+from tests.support import machine
+from tests.support.child import in_child, remove_tree
+from tests.support.images import layer, write_layout
+
+pytestmark = [
+    pytest.mark.needs("userns"),
+    pytest.mark.skipif(os.geteuid() == 0, reason="stores belong to ordinary users"),
+]
+
+ARCHIVES = machine.SHARED / "archives"
+GOOGLE = "go-containerregistry/pkg/v1"
+PODMAN = "podman/test/e2e/testdata"
+
+# archive → image id and names of each image in it
+WHOLE = {
+    "dive/test-oci-estargz-image.tar": ["5c153971f5fe"],
+    "dive/test-oci-gzip-image.tar": ["3eaccc100f86"],
+    "dive/test-oci-uncompressed-image.tar": ["3eaccc100f86"],
+    "dive/test-oci-zstd-image.tar": ["3eaccc100f86"],
+    f"{GOOGLE}/mutate/testdata/overwritten_file.tar": [
+        "68f6eb746cdb bazel/pkg/v1/mutate:overwritten_file"
+    ],
+    f"{GOOGLE}/mutate/testdata/whiteout_dir.tar": ["92f1e3d53acd localhost:5000/whiteout:latest"],
+    f"{GOOGLE}/mutate/testdata/whiteout_image.tar": [
+        "decb630649c3 bazel/pkg/v1/mutate:whiteout_image"
+    ],
+    f"{GOOGLE}/tarball/testdata/hello-world-v25.tar": ["ee301c921b8a"],
+    f"{GOOGLE}/tarball/testdata/test_bundle.tar": [
+        "930705ce23e3 test_image_2:latest",
+        "6e0b05049ed9 test_image_1:latest",
+    ],
+    f"{GOOGLE}/tarball/testdata/test_link.tar": [
+        "6e0b05049ed9 bazel/v1/tarball:test_image_1",
+        "d4c9adacde69 bazel/v1/tarball:test_image_3",
+    ],
+    f"{PODMAN}/docker-name-only.tar.xz": ["ec9293436c2e pretty-empty:latest"],
+    f"{PODMAN}/docker-registry-name.tar.xz": ["ec9293436c2e example.com/empty:latest"],
+    f"{PODMAN}/docker-two-images.tar.xz": [
+        "ec9293436c2e example.com/empty:latest",
+        "5a7ef13e1893 example.com/empty/but:different",
+    ],
+    f"{PODMAN}/docker-two-names.tar.xz": [
+        "ec9293436c2e pretty-empty:latest example.com/empty:latest"
+    ],
+    f"{PODMAN}/docker-unnamed.tar.xz": ["ec9293436c2e"],
+    f"{PODMAN}/oci-name-only.tar.gz": ["5c8aca8137ac pretty-empty:latest"],
+    f"{PODMAN}/oci-non-docker-name.tar.gz": ["5c8aca8137ac"],
+    f"{PODMAN}/oci-registry-name.tar.gz": ["5c8aca8137ac example.com/empty:latest"],
+    f"{PODMAN}/oci-unnamed.tar.gz": ["5c8aca8137ac"],
+}
+REFUSED = {
+    "dive/test-gzip-image.tar": "holds no image",
+    f"{GOOGLE}/tarball/testdata/content.tar": "holds no image",
+    f"{GOOGLE}/tarball/testdata/no_manifest.tar": "holds no image",
+    f"{GOOGLE}/tarball/testdata/null_manifest.tar": "not a list of images",
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    yield Store(str(tmp_path / "store"))
+    remove_tree(tmp_path / "store")
+
+
+def load(store, path):
+    with open(path, "rb", buffering=0) as file:
+        return interchange.load(store, file.read)
+
+
+def import_file(store, path, name):
+    with open(path, "rb", buffering=0) as file:
+        return interchange.import_tar(
+            store, file.read, Reference.parse(name), created="2020-01-02T03:04:05Z"
+        )
+
+
+def save(store, names, path, form="docker-archive"):
+    with open(path, "wb") as file:
+        interchange.save(store, names, file.write, form)
+
+
+def listed(image):
+    return " ".join([image.id.short, *(one.familiar for one in image.references)])
+
+
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize("name", WHOLE)
+def test_archives_of_every_age_load(store, name):
+    def body():
+        loaded = load(store, ARCHIVES / name)
+        for image in loaded:
+            for one in images.layers_of(store, image):
+                assert layers.measure(one.path)
+        assert gc.check(store) == ()
+        return [listed(image) for image in loaded]
+
+    assert in_child(body) == WHOLE[name]
+
+
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize("name", REFUSED)
+def test_archives_that_hold_no_image(store, name):
+    with pytest.raises(IntegrityError, match=REFUSED[name]):
+        in_child(lambda: load(store, ARCHIVES / name))
+
+
+# hostile archives: a good OCI archive with one thing changed
+
+
+def pack(members):
+    """A tar of name → bytes (file), str (symlink) or TarInfo."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+            else:
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def members(tmp_path):
+    """A good archive's members: one layer, one file."""
+    layout = write_layout(tmp_path / "layout", "docker.io/library/x:1", [layer({"file": b"text"})])
+    files = [path for path in layout.layout.rglob("*") if path.is_file()]
+    return {str(path.relative_to(layout.layout)): path.read_bytes() for path in files}
+
+
+def edit(members, name, change):
+    document = json.loads(members[name])
+    change(document)
+    members[name] = json.dumps(document).encode()
+
+
+def as_docker(members):
+    """The same with only docker's manifest.json to go by; that document's only image."""
+    members.pop("index.json")
+    return json.loads(members["manifest.json"])[0]
+
+
+def wrong_blob(members):
+    name = max((n for n in members if n.startswith("blobs/")), key=lambda n: len(members[n]))
+    members[name] = members[name][:-1] + b"?"
+
+
+def missing_blob(members):
+    del members[as_docker(members)["Layers"][0]]
+
+
+def wrong_size(members):
+    edit(members, "index.json", lambda index: index["manifests"][0].update(size=1))
+
+
+def config_outside(members):
+    image = as_docker(members)
+    members["manifest.json"] = json.dumps([{**image, "Config": "../../../../etc/passwd"}]).encode()
+
+
+def linked_layer_outside(members):
+    image = as_docker(members)
+    members["evil/layer.tar"] = "../../../../../../../etc/passwd"
+    members["manifest.json"] = json.dumps([{**image, "Layers": ["evil/layer.tar"]}]).encode()
+
+
+def link_loop(members):
+    image = as_docker(members)
+    members |= {"a": "b", "b": "a"}
+    members["manifest.json"] = json.dumps([{**image, "Layers": ["a"]}]).encode()
+
+
+def climbing_member(members):
+    members["../../../../tmp/evil"] = b"evil"
+
+
+def fewer_layers(members):
+    image = as_docker(members)
+    members["manifest.json"] = json.dumps([{**image, "Layers": []}]).encode()
+
+
+def other_layer(members):
+    image = as_docker(members)
+    members["layer.tar"] = layer({"file": b"evil"})
+    members["manifest.json"] = json.dumps([{**image, "Layers": ["layer.tar"]}]).encode()
+
+
+def bad_name(members):
+    image = as_docker(members)
+    members["manifest.json"] = json.dumps([{**image, "RepoTags": ["../../x:1"]}]).encode()
+
+
+def not_json(members):
+    members["index.json"] = b"{" * 100_000
+
+
+def blob_with_a_bad_digest(members):
+    members["blobs/sha256/../../index.json"] = b"{}"
+
+
+def odd_types(members):
+    as_docker(members)
+    members["manifest.json"] = b'[{"Config": {}, "Layers": 5}]'
+
+
+FAULTS = [
+    *(wrong_blob, missing_blob, wrong_size, config_outside, linked_layer_outside, link_loop),
+    *(climbing_member, fewer_layers, other_layer, bad_name, not_json, blob_with_a_bad_digest),
+    odd_types,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_hostile_archive_is_refused_and_changes_nothing(store, members, tmp_path, fault):
+    good = tmp_path / "good.tar"
+    good.write_bytes(pack(members))
+    fault(members)
+    evil = tmp_path / "evil.tar"
+    evil.write_bytes(pack(members))
+
+    def body():
+        with pytest.raises(RootlessError) as caught:
+            load(store, evil)
+        assert images.listing(store) == ()
+        assert os.listdir(store.path("tmp")) == []
+        load(store, good)
+        gc.prune(store)
+        assert gc.check(store) == ()
+        return str(caught.value)
+
+    assert in_child(body)
+    assert not Path("/tmp/evil").exists()
+
+
+def test_layer_that_is_there_already_must_be_brought_all_the_same(store, members, tmp_path):
+    """Else an archive could have any layer by knowing its diff_id."""
+    (tmp_path / "good.tar").write_bytes(pack(members))
+    other_layer(members)
+    (tmp_path / "evil.tar").write_bytes(pack(members))
+
+    def body():
+        load(store, tmp_path / "good.tar")
+        load(store, tmp_path / "evil.tar")
+
+    with pytest.raises(IntegrityError, match="other contents"):
+        in_child(body)
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 1000, 2048])
+def test_truncated_archive(store, members, tmp_path, length):
+    (tmp_path / "cut.tar").write_bytes(pack(members)[:length])
+    with pytest.raises(RootlessError):
+        in_child(lambda: load(store, tmp_path / "cut.tar"))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
+def test_compressed_archive_from_a_pipe(store, members, compress):
+    read_fd, write_fd = os.pipe()
+    if os.fork() == 0:
+        os.close(read_fd)
+        with open(write_fd, "wb") as pipe:
+            pipe.write(compress(pack(members)))
+        os._exit(0)
+    os.close(write_fd)
+    with open(read_fd, "rb", buffering=0) as pipe:
+        loaded = in_child(lambda: [listed(image) for image in interchange.load(store, pipe.read)])
+    os.wait()
+    assert [text.split()[1] for text in loaded] == ["x:1"]
+
+
+# what we write
+
+
+@pytest.fixture
+def rootfs(tmp_path):
+    """A root filesystem's tar with owners, modes and links that are easy to lose."""
+    path = tmp_path / "rootfs.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, mode, uid in (
+            *(("./", 0o755, 0), ("bin/", 0o755, 0), ("home/", 0o750, 1000), ("tmp/", 0o1777, 0)),
+            *(("bin/su", 0o4755, 0), ("home/secret", 0o600, 1000), ("home/" + "n" * 150, 0o644, 7)),
+        ):
+            info = tarfile.TarInfo(name.rstrip("/"))
+            info.mode, info.uid, info.gid, info.mtime = mode, uid, uid + 1, 1_600_000_000
+            info.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            info.size = 0 if info.isdir() else 5
+            archive.addfile(info, io.BytesIO(b"bytes"))
+        for kind, name, target in (
+            (tarfile.LNKTYPE, "bin/su2", "bin/su"),
+            (tarfile.SYMTYPE, "bin/sh", "/bin/su"),
+            (tarfile.FIFOTYPE, "tmp/fifo", ""),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mtime = kind, target, 1_600_000_000
+            archive.addfile(info)
+    return path
+
+
+def tree(folder):
+    """Every path below: type, mode, owners, size, target, mtime, number of links."""
+    found = {}
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            status = os.lstat(path)
+            found[os.path.relpath(path, folder)] = (
+                *(oct(status.st_mode), status.st_uid, status.st_gid, int(status.st_mtime)),
+                (status.st_size, status.st_nlink) if not os.path.isdir(path) else None,
+                os.readlink(path) if os.path.islink(path) else None,
+            )
+    return found
+
+
+def run(*command):
+    return subprocess.run(list(map(str, command)), check=True, capture_output=True).stdout
+
+
+@pytest.mark.needs("subids")
+def test_imported_filesystem_is_that_of_gnu_tar(store, rootfs, tmp_path):
+    def body():
+        image = import_file(store, rootfs, "base:1")
+        (one,) = images.layers_of(store, image)
+        with staging.Staging(store, ("tar",)) as staged:
+            run("tar", "-C", f"{staged.path}/tar", "--delay-directory-restore", "-xpf", rootfs)
+            assert tree(one.path) == tree(f"{staged.path}/tar")
+            assert layers.measure(one.path) == layers.measure(f"{staged.path}/tar")
+        return listed(image), image.created
+
+    name, created = in_child(body)
+    assert name.endswith(" base:1")
+    assert created == "2020-01-02T03:04:05Z"
+
+
+@pytest.mark.needs("subids")
+@pytest.mark.parametrize("form", [interchange.DOCKER_ARCHIVE, interchange.OCI_ARCHIVE])
+def test_saved_and_loaded_image_is_the_same(store, rootfs, tmp_path, form):
+    other = Store(str(tmp_path / "other"))
+
+    def body():
+        image = import_file(store, rootfs, "base:1")
+        save(store, ["base:1"], tmp_path / "one.tar", form)
+        (again,) = load(other, tmp_path / "one.tar")
+        assert again == image
+        assert [tree(one.path) for one in images.layers_of(other, again)] == [
+            tree(one.path) for one in images.layers_of(store, image)
+        ]
+        save(other, ["base:1"], tmp_path / "two.tar", form)
+
+    in_child(body)
+    remove_tree(tmp_path / "other")
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
+@pytest.mark.needs("subids", "umoci")
+def test_umoci_unpacks_what_we_save(store, rootfs, tmp_path):
+    def body():
+        image = import_file(store, rootfs, "base:1")
+        save(store, ["base:1"], tmp_path / "saved.tar", interchange.OCI_ARCHIVE)
+        (one,) = images.layers_of(store, image)
+        with staging.Staging(store, ("layout",)) as staged:
+            run("tar", "-C", f"{staged.path}/layout", "-xf", tmp_path / "saved.tar")
+            name = f"{staged.path}/layout:docker.io/library/base:1"
+            run("umoci", "raw", "unpack", "--image", name, f"{staged.path}/umoci")
+            assert tree(f"{staged.path}/umoci") == tree(one.path)
+
+    in_child(body)
+
+
+@pytest.mark.needs("subids", "skopeo")
+def test_skopeo_reads_the_archive_in_both_forms(store, rootfs, tmp_path):
+    def body():
+        image = import_file(store, rootfs, "base:1")
+        save(store, ["base:1"], tmp_path / "saved.tar")
+        return image.id, image.descriptor.digest, str(image.config.diff_ids[0])
+
+    image_id, digest, diff_id = in_child(body)
+    for name in (
+        f"oci-archive:{tmp_path}/saved.tar:docker.io/library/base:1",
+        f"docker-archive:{tmp_path}/saved.tar:base:1",
+    ):
+        assert json.loads(run("skopeo", "inspect", name))["Layers"] == [diff_id]
+        assert Digest.of(run("skopeo", "inspect", "--config", "--raw", name)) == image_id
+    raw = run("skopeo", "inspect", "--raw", f"oci-archive:{tmp_path}/saved.tar")
+    assert Digest.of(raw) == digest
+
+
+@pytest.mark.needs("skopeo", "subids")
+def test_skopeo_reads_and_writes_the_store_as_a_layout(store, members, tmp_path):
+    (tmp_path / "good.tar").write_bytes(pack(members))
+    loaded = in_child(lambda: listed(load(store, tmp_path / "good.tar")[0]))
+    name = f"oci:{store.root}:docker.io/library/x:1"
+    assert Digest.of(run("skopeo", "inspect", "--config", "--raw", name)).short in loaded
+    run("skopeo", "copy", name, f"docker-archive:{tmp_path}/copied.tar:x:1")
+    other = Store(str(tmp_path / "other"))
+    assert in_child(lambda: listed(load(other, tmp_path / "copied.tar")[0])).endswith(" x:1")
+    remove_tree(tmp_path / "other")
+
+
+@pytest.mark.needs("subids", "podman")
+def test_podman_loads_what_we_save(store, rootfs, tmp_path):
+    def body():
+        image = import_file(store, rootfs, "base:1")
+        save(store, ["base:1"], tmp_path / "saved.tar")
+        (one,) = images.layers_of(store, image)
+        return image.id.hex, tree(one.path)
+
+    image_id, expected = in_child(body)
+    short = tempfile.mkdtemp()  # podman's runroot may not be longer than 50 characters
+    podman = ["podman", "--root", tmp_path / "p", "--runroot", short]
+    podman += ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
+    try:
+        run(*podman, "load", "-i", tmp_path / "saved.tar")
+        assert run(*podman, "images", "-q", "--no-trunc").decode().strip() == f"sha256:{image_id}"
+        run(*podman, "save", "-o", tmp_path / "again.tar", "docker.io/library/base:1")
+    finally:
+        remove_tree(tmp_path / "p")
+        remove_tree(short)
+    other = Store(str(tmp_path / "other"))
+
+    def again():
+        (image,) = load(other, tmp_path / "again.tar")
+        (one,) = images.layers_of(other, image)
+        return image.id.hex, tree(one.path)
+
+    assert in_child(again) == (image_id, expected)
+    remove_tree(tmp_path / "other")
