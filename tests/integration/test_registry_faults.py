@@ -1,0 +1,480 @@
+"""The registry client against registries that lie, break, stall and send elsewhere."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import threading
+from base64 import b64encode
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from rootless.errors import IntegrityError
+from rootless.oci.descriptor import Descriptor
+from rootless.oci.digest import Digest
+from rootless.registry.auth import Credentials
+from rootless.registry.client import Client
+from rootless.registry.errors import RegistryError
+from rootless.registry.http import Patience
+from tests.support.hostile_registry import (
+    MANIFEST,
+    NOT_FOUND,
+    Answer,
+    HostileRegistry,
+    digest,
+    ranged,
+    serving_parts,
+)
+
+QUICK = Patience(connect=2, read=0.4, attempts=3, backoff=0.005, longest_wait=0.5)
+CONTENT = bytes(range(256)) * 5000
+BLOB = Descriptor("x", Digest.of(CONTENT), len(CONTENT))
+MANIFEST_BYTES = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": []}).encode()
+LOGIN = Credentials("me", "hunter2")
+
+
+def client(registry, **options):
+    return Client(registry.address, patience=QUICK, **options)
+
+
+def honest(request):
+    return serving_parts("a/b", {"1": MANIFEST_BYTES}, {digest(CONTENT): CONTENT})(request)
+
+
+def is_blob(request):
+    return "/blobs/" in request.path
+
+
+def in_turn(*answers):
+    """Blob requests get these answers one after the other, then the honest one."""
+    left = list(answers)
+
+    def respond(request):
+        if is_blob(request) and left:
+            answer = left.pop(0)
+            return answer(request) if callable(answer) else answer
+        return honest(request)
+
+    return respond
+
+
+def fetch(registry, offset=0, **options):
+    return b"".join(client(registry, **options).blob("a/b", BLOB, offset))
+
+
+# --- broken transfers -----------------------------------------------------------------------
+
+
+def test_manifest_and_blob():
+    with HostileRegistry(honest) as registry:
+        one = client(registry)
+        assert one.manifest("a/b", "1") == (MANIFEST_BYTES, MANIFEST, Digest.of(MANIFEST_BYTES))
+        assert b"".join(one.blob("a/b", BLOB)) == CONTENT
+        assert b"".join(one.blob("a/b", BLOB, 1000)) == CONTENT[1000:]
+        assert b"".join(one.blob("a/b", BLOB, len(CONTENT))) == b""
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Answer(429, headers={"Retry-After": "0"}),
+        Answer(500, b"oops"),
+        Answer(503, b"<html>"),
+        Answer(200, CONTENT, cut=0),
+        Answer(200, CONTENT, cut=70_000, reset=True),
+        Answer(200, CONTENT, cut=70_000),
+        Answer(200, CONTENT, cut=70_000, length=-1),
+        Answer(200, CONTENT, cut=70_000, stall=1),
+    ],
+)
+def test_passing_trouble_is_survived(trouble):
+    with HostileRegistry(in_turn(trouble, trouble)) as registry:
+        assert fetch(registry) == CONTENT
+
+
+def test_a_broken_transfer_is_resumed_not_repeated():
+    half = len(CONTENT) // 2
+    with HostileRegistry(in_turn(Answer(200, CONTENT, cut=half))) as registry:
+        assert fetch(registry) == CONTENT
+        resumed = registry.requests[-1].headers["Range"]
+        assert 0 < int(resumed.removeprefix("bytes=").rstrip("-")) <= half
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda _: Answer(200, CONTENT),
+        lambda _: Answer(206, CONTENT[7:], {"Content-Range": f"bytes 7-{len(CONTENT) - 1}/*"}),
+        lambda _: Answer(206, CONTENT, {}),
+        lambda _: Answer(206, CONTENT, {"Content-Range": "lines 1-2/3"}),
+    ],
+)
+def test_wrong_answers_to_range_start_again(odd):
+    cut = Answer(200, CONTENT, cut=300_000)
+    with HostileRegistry(in_turn(cut, odd)) as registry:
+        assert fetch(registry) == CONTENT
+    with HostileRegistry(in_turn(odd)) as registry:
+        assert fetch(registry, 1000) == CONTENT[1000:]
+
+
+def test_trouble_that_does_not_pass_is_told():
+    with HostileRegistry(in_turn(*[Answer(500)] * 9)) as registry:
+        with pytest.raises(RegistryError, match="failed with status 500") as caught:
+            fetch(registry)
+        assert caught.value.status == 500
+        assert sum(map(is_blob, registry.requests)) == QUICK.attempts
+
+
+def test_stalls_end():
+    with (
+        HostileRegistry(in_turn(*[Answer(200, CONTENT, cut=9, stall=2)] * 9)) as registry,
+        pytest.raises(RegistryError, match=r"said nothing for 0\.4 s"),
+    ):
+        fetch(registry)
+
+
+def test_rate_limit_with_a_long_wait_is_told_at_once():
+    answer = Answer(
+        429,
+        b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow\\u001b[31m down"}]}',
+        {"Retry-After": "3600"},
+    )
+    with HostileRegistry(in_turn(answer, answer)) as registry:
+        with pytest.raises(RegistryError, match=r"limits how often.*slow\?\[31m down") as caught:
+            fetch(registry)
+        assert caught.value.code == "TOOMANYREQUESTS"
+        assert "log in" in caught.value.hint
+        assert sum(map(is_blob, registry.requests)) == 1
+
+
+# --- wrong bytes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [None, -1])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (CONTENT + b"!", "longer|does not have the size"),
+        (CONTENT[:-1], "shorter|does not have the size"),
+        (b"", "shorter|does not have the size"),
+    ],
+)
+def test_sizes_are_checked(body, words, length):
+    with HostileRegistry(in_turn(*[Answer(200, body, length=length)] * 9)) as registry:
+        received = bytearray()
+        with pytest.raises(IntegrityError, match=words):
+            for chunk in client(registry).blob("a/b", BLOB):
+                received += chunk
+        assert len(received) <= BLOB.size
+
+
+def test_manifest_asked_by_digest_must_have_it():
+    wrong = Digest.of(b"something else")
+    with HostileRegistry(lambda _: Answer(200, MANIFEST_BYTES)) as registry:
+        with pytest.raises(IntegrityError, match=f"not {wrong} as announced"):
+            client(registry).manifest("a/b", wrong)
+        sha512 = Digest.parse("sha512:" + "0" * 128)
+        with pytest.raises(IntegrityError, match="as announced"):
+            client(registry).manifest("a/b", sha512)
+
+
+@pytest.mark.parametrize("said", ["sha256:" + "0" * 64, "sha256:../../x", "md5:00", "nonsense"])
+def test_announced_digest_must_be_true(said):
+    answer = Answer(200, MANIFEST_BYTES, {"Docker-Content-Digest": said})
+    with (
+        HostileRegistry(lambda _: answer) as registry,
+        pytest.raises(IntegrityError, match="digest"),
+    ):
+        client(registry).manifest("a/b", "1")
+
+
+@pytest.mark.parametrize("length", [None, -1])
+def test_endless_manifests_are_not_read(length):
+    with (
+        HostileRegistry(lambda _: Answer(200, b" " * (9 << 20), length=length)) as registry,
+        pytest.raises(IntegrityError, match="larger than 4 MiB"),
+    ):
+        client(registry).manifest("a/b", "1")
+
+
+# --- elsewhere ------------------------------------------------------------------------------
+
+
+def test_authorization_does_not_follow_a_redirect():
+    with HostileRegistry(lambda r: ranged(r, CONTENT), "127.0.0.2") as other:
+        elsewhere = Answer(307, headers={"Location": f"http://{other.address}/x?signature=s"})
+
+        def respond(request):
+            if not request.headers.get("Authorization"):
+                return Answer(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+            return elsewhere if is_blob(request) else honest(request)
+
+        with HostileRegistry(respond) as registry:
+            assert fetch(registry, credentials=LOGIN) == CONTENT
+        assert [request.headers.get("Authorization") for request in other.requests] == [None]
+
+
+def test_authorization_stays_on_the_host():
+    def respond(request):
+        if is_blob(request):
+            return Answer(302, headers={"Location": "/elsewhere"})
+        if not request.headers.get("Authorization"):
+            return Answer(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return Answer(200, CONTENT) if request.path == "/elsewhere" else honest(request)
+
+    with HostileRegistry(respond) as registry:
+        one = client(registry, credentials=LOGIN)
+        one.manifest("a/b", "1")
+        assert b"".join(one.blob("a/b", BLOB)) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("file:///etc/passwd", "not http or https"),
+        ("ftp://127.0.0.1/", "not http or https"),
+        ("http://169.254.169.254/latest/meta-data/", "refused"),
+        ("http://me:pw@127.0.0.1/", "user name"),
+        ("http://[", "not a URL"),
+        ("/again", "redirects more than 10 times"),
+    ],
+)
+def test_places_nobody_should_be_sent_to(location, words):
+    def respond(request):
+        if request.path == "/v2/":
+            return Answer(200)
+        return Answer(302, headers={"Location": location})
+
+    with HostileRegistry(respond) as registry:
+        with pytest.raises(RegistryError, match=words):
+            fetch(registry)
+        assert len(registry.requests) <= 12
+
+
+# --- logins ---------------------------------------------------------------------------------
+
+
+class TokenRegistry:
+    """Hands out tokens t1, t2, … at `realm`, each good for `uses` requests."""
+
+    def __init__(self, realm="/token", *, uses=99, login=None):
+        self.realm, self.uses, self.login = realm, uses, login
+        self.tokens = {}
+        self.asked = []
+        self.lock = threading.Lock()
+
+    def __call__(self, request):
+        url = urlsplit(request.path)
+        if url.path == "/token":
+            return self.token(request, parse_qs(url.query))
+        with self.lock:
+            token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if self.tokens.get(token, 0) <= 0:
+                wanted = f'Bearer realm="{self.realm}",service="s",scope="repository:a/b:pull"'
+                return Answer(401, b"{}", {"WWW-Authenticate": wanted})
+            self.tokens[token] -= 1
+        return honest(request)
+
+    def token(self, request, query):
+        self.asked.append((request, query))
+        if self.login and request.headers.get("Authorization") != self.login:
+            return Answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}')
+        token = f"t{len(self.tokens) + 1}"
+        self.tokens[token] = self.uses
+        return Answer(200, json.dumps({"token": token, "expires_in": 60}).encode())
+
+
+def served_by(rules):
+    registry = HostileRegistry(rules)
+    rules.realm = f"http://{registry.address}/token"
+    return registry
+
+
+def test_anonymous_token():
+    rules = TokenRegistry()
+    with served_by(rules) as registry:
+        one = client(registry)
+        one.manifest("a/b", "1")
+        assert b"".join(one.blob("a/b", BLOB)) == CONTENT
+    ((request, query),) = rules.asked
+    assert query == {"scope": ["repository:a/b:pull"], "service": ["s"]}
+    assert "Authorization" not in request.headers
+
+
+def test_tokens_that_expire_are_renewed_in_the_middle():
+    rules = TokenRegistry(uses=1)
+    with served_by(rules) as registry:
+        one = client(registry)
+        for _ in range(3):
+            one.manifest("a/b", "1")
+    assert len(rules.asked) == 3
+
+
+def test_threads_share_one_token():
+    rules = TokenRegistry()
+    with served_by(rules) as registry:
+        one = client(registry)
+        threads = [threading.Thread(target=one.manifest, args=("a/b", "1")) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(rules.asked) == 1
+
+
+def test_login_goes_to_the_token_server():
+    rules = TokenRegistry(login="Basic " + b64encode(b"me:hunter2").decode())
+    with served_by(rules) as registry:
+        client(registry, credentials=LOGIN).manifest("a/b", "1")
+        with pytest.raises(RegistryError, match=r"not found on .*, or is private") as caught:
+            client(registry).manifest("a/b", "1")
+        assert "login" in caught.value.hint
+        with pytest.raises(RegistryError, match="does not let this login"):
+            client(registry, credentials=Credentials("me", "wrong")).manifest("a/b", "1")
+
+
+def test_identity_token_is_exchanged_by_post():
+    rules = TokenRegistry()
+    with served_by(rules) as registry:
+        client(registry, credentials=Credentials("", "", "refresh")).manifest("a/b", "1")
+    ((request, _),) = rules.asked
+    assert request.method == "POST"
+    form = parse_qs(request.body.decode())
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["refresh_token"] == ["refresh"]
+
+
+def test_password_is_not_sent_to_a_realm_of_another_host():
+    with HostileRegistry(honest, "127.0.0.2") as thief:
+        with (
+            HostileRegistry(TokenRegistry(f"http://{thief.address}/token")) as registry,
+            pytest.raises(RegistryError, match="another host"),
+        ):
+            client(registry, credentials=LOGIN).manifest("a/b", "1")
+        assert thief.requests == []
+
+
+@pytest.mark.parametrize("realm", ["", "file:///etc/passwd", "http://169.254.169.254/token"])
+def test_realms_nobody_should_ask(realm):
+    with HostileRegistry(TokenRegistry(realm)) as registry, pytest.raises(RegistryError):
+        client(registry, credentials=LOGIN).manifest("a/b", "1")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"token": 3}', b'{"token": "a\\nb"}'])
+def test_bad_tokens(body):
+    def respond(request):
+        if request.path.startswith("/token"):
+            return Answer(200, body)
+        wanted = f'Bearer realm="http://{registry.address}/token"'
+        return Answer(401, headers={"WWW-Authenticate": wanted})
+
+    with HostileRegistry(respond) as registry, pytest.raises(RegistryError, match="sent no token"):
+        client(registry).manifest("a/b", "1")
+
+
+def test_secrets_are_in_no_error():
+    def respond(request):
+        if not request.headers.get("Authorization"):
+            return Answer(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return Answer(403, b'{"errors":[{"code":"DENIED","message":"requested access"}]}')
+
+    with (
+        HostileRegistry(respond) as registry,
+        pytest.raises(RegistryError, match="does not let this login") as caught,
+    ):
+        client(registry, credentials=LOGIN).manifest("a/b", "1")
+    shown = repr(caught.value) + str(vars(caught.value))
+    assert "hunter2" not in shown
+    assert b64encode(b"me:hunter2").decode() not in shown
+
+
+# --- what is not there ----------------------------------------------------------------------
+
+
+def test_unknown_tag():
+    with (
+        HostileRegistry(lambda r: Answer(200) if r.path == "/v2/" else NOT_FOUND) as registry,
+        pytest.raises(RegistryError, match="has no a/b:2") as caught,
+    ):
+        client(registry).manifest("a/b", "2")
+    assert (caught.value.status, caught.value.code) == (404, "MANIFEST_UNKNOWN")
+
+
+def test_nothing_listens():
+    with HostileRegistry(honest) as registry:
+        pass
+    with pytest.raises(RegistryError, match="Connection refused"):
+        client(registry).manifest("a/b", "1")
+
+
+def test_unresolvable_name():
+    with pytest.raises(RegistryError, match=r"name registry\.invalid cannot be resolved"):
+        Client("registry.invalid", patience=QUICK).manifest("a/b", "1")
+
+
+def test_proxy_gets_the_requests_and_its_failure_is_named():
+    def respond(request):
+        assert request.path.startswith("http://registry.invalid/v2/")
+        return honest(request._replace(path=request.path.removeprefix("http://registry.invalid")))
+
+    with HostileRegistry(respond) as proxy:
+        proxies = {"http_proxy": f"http://user:pw@{proxy.address}", "https_proxy": "http://[::1]:1"}
+        one = Client("registry.invalid", tls_verify=False, proxies=proxies, patience=QUICK)
+        assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
+        assert proxy.requests[0].headers["Proxy-Authorization"].startswith("Basic ")
+    with pytest.raises(RegistryError, match="through the proxy"):
+        Client("registry.invalid", proxies=proxies, patience=QUICK).manifest("a/b", "1")
+
+
+# --- TLS ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-keyout", folder / "key", "-out", folder / "cert", "-days", "2"),
+            *("-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture
+def tls(certificate):
+    registry = HostileRegistry(honest)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert", certificate / "key")
+    registry._server.socket = context.wrap_socket(registry._server.socket, server_side=True)
+    with registry:
+        yield registry
+
+
+def test_an_untrusted_certificate_is_refused(tls):
+    with pytest.raises(RegistryError, match=r"certificate of .* cannot be trusted.*self-signed"):
+        client(tls).manifest("a/b", "1")
+    assert tls.requests == []
+
+
+def test_certificates_do_not_matter_when_asked(tls):
+    assert client(tls, tls_verify=False).manifest("a/b", "1")[0] == MANIFEST_BYTES
+
+
+def test_a_certificate_authority_of_the_user(tls, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
+    assert client(tls).manifest("a/b", "1")[0] == MANIFEST_BYTES
+
+
+def test_https_only_leads_to_https(tls):
+    with HostileRegistry(lambda r: ranged(r, CONTENT), "127.0.0.2") as plain:
+        down = Answer(307, headers={"Location": f"http://{plain.address}/x"})
+        tls.respond = lambda request: down if is_blob(request) else honest(request)
+        with pytest.raises(RegistryError, match="from https to plain http"):
+            fetch(tls, tls_verify=False)
+        assert plain.requests == []
