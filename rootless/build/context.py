@@ -13,7 +13,6 @@ import stat
 from time import time_ns
 
 from rootless import leanjson
-from rootless.build.tree import Source, select
 from rootless.errors import IntegrityError, RootlessError
 from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
 
@@ -21,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rootless.build.tree import Source
     from rootless.dockerfile.ignore import Ignore
 
 _CHUNK = 1 << 18
@@ -39,16 +39,12 @@ class Context:
             raise RootlessError(
                 f"the build context {directory} cannot be opened: {error.strerror}"
             ) from None
-        self._ignore = ignore
+        self.ignore = ignore
         self._memory = memory
         self._known = _recall(memory)
         self._seen: dict[str, str] = {}
         self._is_new = False
         self._settled = time_ns() - _RACY
-
-    def select(self, pattern: str, *, parents: bool = False) -> tuple[Source, ...]:
-        """What a COPY's source names, without what .dockerignore excludes."""
-        return select(self.fd, pattern, self._ignore, parents=parents)
 
     def digest(self, sources: tuple[Source, ...]) -> str:
         """A hex digest of everything `sources` would put into an image."""

@@ -178,6 +178,8 @@ class Target:
     ) -> None:
         """Copy the open regular file `fd`, and close it."""
         try:
+            if os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
+                raise RootlessError(f"{name} changed while it was read", hint="build again")
             if found.st_nlink > 1 and self._link(found, folder_fd, name, path):
                 return
             target_fd = _create(folder_fd, name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.store.images import Image
+    from rootless.userns import IdMap
 
 
 class Request(Record):
@@ -23,13 +24,15 @@ class Request(Record):
     `dockerfile` and `ignore` are file contents; `name` is how errors call the Dockerfile.
     `context_dir` is None when there is no context. `build_args` maps names to values; the caller
     has looked up those given without one. `fetch` finds a base image, pulling it where needed.
-    `epoch` (seconds) replaces the clock in everything the image records.
+    `epoch` (seconds) replaces the clock in everything the image records. `ids` is what
+    `userns.enter` returned. `network` is default (the host's), host or none.
     """
 
     dockerfile: bytes
     context_dir: str | None
     fetch: Callable[[Reference, Platform], Image]
     platform: Platform
+    ids: IdMap
     name: str = "Dockerfile"
     ignore: bytes = b""
     tags: tuple[Reference, ...] = ()

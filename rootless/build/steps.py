@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
     from rootless.build.plan import Plan, Stage
     from rootless.dockerfile import Instruction
+    from rootless.dockerfile.errors import Location
     from rootless.dockerfile.lexer import Heredoc
 
 _COMMENT = "buildkit.dockerfile.v0"
+PENDING = "pending"
+"""The time of history entries whose step has not been carried out."""
 
 
 class RunCommand(Record):
@@ -77,33 +80,53 @@ if TYPE_CHECKING:
 
 
 class Step(Record):
-    """One instruction that makes a layer. `origin` is its place for error messages."""
+    """One instruction that makes a layer; `location` is its place in the Dockerfile."""
 
     action: Action
     text: str
-    instruction: Instruction
+    location: Location
 
 
 class Recipe(Record):
     """A stage understood: its steps, and the config it ends with, but for their diff_ids."""
 
     stage: Stage
-    base: ImageConfig
     steps: tuple[Step, ...]
     config: ImageConfig
 
 
-def resolve(plan: Plan, stage: Stage, base: ImageConfig, created: str) -> Recipe:
+def resolve(plan: Plan, stage: Stage, base: ImageConfig) -> Recipe:
     """The steps of `stage` on `base`; DockerfileError for whatever cannot be done.
 
-    `created` (RFC 3339) goes into the history.
+    New history entries are PENDING: `stamped` gives them their times.
     """
-    resolver = _Resolver(plan, stage, base, created)
+    resolver = _Resolver(plan, stage, base)
     for trigger in base.onbuild:
         resolver.trigger(trigger)
     for one in stage.instructions:
-        resolver.apply(one, stage_line=None)
-    return Recipe(stage, base, tuple(resolver.steps), resolver.config)
+        resolver.location = one.location
+        resolver.apply(one)
+    return Recipe(stage, tuple(resolver.steps), resolver.config)
+
+
+def stamped(config: ImageConfig, times: tuple[str, ...]) -> ImageConfig:
+    """`config` with the times (RFC 3339) at which its layers were made, base first.
+
+    What made no layer is as old as what came before it, so a build that is wholly cached gives
+    the very image it gave before.
+    """
+    pending = [one for one in config.history if one.created == PENDING]
+    layered = sum(not one.empty_layer for one in pending)
+    coming = iter(times[len(times) - layered :])
+    last = config.created or (times[-layered] if layered else "")
+    history = []
+    for entry in config.history:
+        if entry.created != PENDING:
+            history.append(entry)
+            continue
+        last = last if entry.empty_layer else next(coming)
+        history.append(entry.replace(created=last))
+    return config.replace(history=tuple(history), created=last)
 
 
 class _Resolver:
@@ -113,51 +136,49 @@ class _Resolver:
     `arguments` are the ARGs declared in this stage.
     """
 
-    def __init__(self, plan: Plan, stage: Stage, base: ImageConfig, created: str) -> None:
+    def __init__(self, plan: Plan, stage: Stage, base: ImageConfig) -> None:
         self.plan = plan
         self.stage = stage
-        self.created = created
-        self.config = base.replace(onbuild=(), created=created)
+        self.config = base.replace(onbuild=())
         if "PATH" not in base.environment:
             self.config = self.config.with_env("PATH", DEFAULT_PATH)
         self.environment = self.config.environment
         self.arguments: dict[str, str] = {}
         self.steps: list[Step] = []
         self.has_own_cmd = False
+        self.location = stage.origin.location
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
-        origin = self.stage.origin
         try:
             one = parse_trigger(text)
         except DockerfileError as error:
             problem = f"ONBUILD {text} of the base image: {error.problem}"
-            raise self.plan.dockerfile.error(problem, origin.location, error.hint) from None
-        self.apply(one, stage_line=origin)
+            raise self.plan.dockerfile.error(problem, self.location, error.hint) from None
+        self.apply(one)
 
-    def apply(self, one: Instruction, *, stage_line: Instruction | None) -> None:
+    def apply(self, one: Instruction) -> None:
         """Change the state; errors are given their place."""
         dockerfile = self.plan.dockerfile
-        location = (stage_line or one).location
         try:
             _RULES[type(one)](self, one)
         except DockerfileError as error:
-            raise dockerfile.locate(error, location) from None
+            raise dockerfile.locate(error, self.location) from None
         except RootlessError as error:
-            raise dockerfile.error(error.message, location, error.hint) from None
+            raise dockerfile.error(error.message, self.location, error.hint) from None
 
     def _expand(self, text: str) -> str:
         return expand.expand(text, self.environment, self.plan.dockerfile.escape)
 
     def _note(self, created_by: str) -> None:
         """One line of history for an instruction that made no layer."""
-        entry = History(self.created, created_by, _COMMENT, empty_layer=True)
+        entry = History(PENDING, created_by, _COMMENT, empty_layer=True)
         self.config = self.config.replace(history=(*self.config.history, entry))
 
     def _add(self, one: Instruction, action: Action, created_by: str) -> None:
-        entry = History(self.created, created_by, _COMMENT)
+        entry = History(PENDING, created_by, _COMMENT)
         self.config = self.config.replace(history=(*self.config.history, entry))
-        self.steps.append(Step(action, one.original.partition("\n")[0], one))
+        self.steps.append(Step(action, one.original.partition("\n")[0], self.location))
 
     def run(self, one: instructions.Run) -> None:
         _refuse({"--mount": one.mounts, "--device": one.devices}, "RUN")
@@ -233,7 +254,7 @@ class _Resolver:
         )
         flags = {"--chown": chown, "--chmod": chmod}
         shown = "".join(f" {name}={value}" for name, value in flags.items() if value)
-        words = " ".join((*sources, destination))
+        words = " ".join((*sources, *(f"<<{name}" for name in names), destination))
         self._add(one, action, f"{keyword}{shown} {words} # buildkit")
 
     def _body(self, heredoc: Heredoc) -> str:

@@ -1,0 +1,283 @@
+"""Carrying a build out: steps become layers, layers and config become an image.
+
+Runs in one process with one thread, uid 0 of its user and mount namespace. Commands run in
+sandboxes that it spawns, layers are packed by a worker it forks. A crash leaves owned directories
+in `tmp/`, and every finished step in the cache.
+"""
+
+from __future__ import annotations
+
+import os
+from time import gmtime, monotonic, strftime, time
+
+from rootless.build import cache, files, keys, plan, steps, tree
+from rootless.build import config as configs
+from rootless.build.commands import Runner
+from rootless.build.context import Context
+from rootless.build.layering import Entry, Finisher, Stack
+from rootless.build.recipes import Recipes
+from rootless.build.request import Cached, Done, Exported, Output, Started, Step, Warned
+from rootless.build.roots import Roots
+from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.dockerfile import DockerfileError, parse
+from rootless.dockerfile.ignore import Ignore
+from rootless.errors import RootlessError
+from rootless.oci.digest import Digest
+from rootless.store import images, snapshots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.plan import Plan, Stage
+    from rootless.build.request import Report, Request
+    from rootless.build.steps import Action, Recipe
+    from rootless.build.tree import Source
+    from rootless.oci.reference import Reference
+    from rootless.store import Store
+    from rootless.store.images import Image
+    from rootless.store.snapshots import Snapshot
+
+
+def build(store: Store, request: Request, report: Report) -> Image:
+    """Build, tag and return an image; RootlessErrors have docker's exit code for builds, 1."""
+    umask = os.umask(0)
+    try:
+        return _build(store, request, report)
+    except RootlessError as error:
+        error.exit_code = 1
+        raise
+    finally:
+        os.umask(umask)
+
+
+def _build(store: Store, request: Request, report: Report) -> Image:
+    dockerfile = parse(request.dockerfile, request.name)
+    planned = plan.plan(dockerfile, request.build_args, request.platform, request.target)
+    unused = planned.unused_arguments()
+    if unused:
+        report(Warned(f"one or more build-args [{' '.join(unused)}] were not consumed"))
+    store.create()
+    recipes = Recipes(planned, request.fetch)
+    with Roots(store) as roots:
+        builder = _Builder(store, request, report, planned, recipes, roots)
+        try:
+            return builder.build()
+        finally:
+            builder.close()
+
+
+class _Builder:
+    """What the steps of one build share."""
+
+    def __init__(
+        self,
+        store: Store,
+        request: Request,
+        report: Report,
+        planned: Plan,
+        recipes: Recipes,
+        roots: Roots,
+    ) -> None:
+        self.store = store
+        self.request = request
+        self.report = report
+        self.plan = planned
+        self.recipes = recipes
+        self.roots = roots
+        seconds = time() if request.epoch is None else request.epoch
+        self.created = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+        self.finisher = Finisher(store, self.created)
+        self.runner = Runner(request.ids, request.network)
+        self.context = _open_context(store, request)
+        self.stacks: dict[int, Stack] = {}
+        self.number = 0
+        self.total = sum(len(recipe.steps) for recipe in recipes.ordered)
+
+    def build(self) -> Image:
+        for recipe in self.recipes.ordered:
+            self.stacks[recipe.stage.number] = self._build_stage(recipe)
+        self.finisher.finish()
+        return self._export(self.recipes.target)
+
+    def close(self) -> None:
+        """Let go of everything; what is unfinished is thrown away."""
+        self.finisher.close()
+        if self.context:
+            self.context.remember()
+            self.context.close()
+
+    def _build_stage(self, recipe: Recipe) -> Stack:
+        stack = self._base(recipe.stage)
+        is_probing = not self.request.no_cache
+        for step in recipe.steps:
+            event = self._event(recipe, step)
+            with _Located(self.plan, step):
+                sources = self._sources(step.action)
+                key = self._key(recipe, step, stack, sources)
+                is_probing = is_probing and key.is_known
+                hit = cache.find(self.store, key.compute()) if is_probing else None
+                if hit:
+                    created = hit.created if self.request.epoch is None else self.created
+                    stack.entries.append(Entry(hit.layer.path, hit.layer, created=created))
+                    self.report(Cached(event))
+                else:
+                    is_probing = False
+                    self._perform(event, step, stack, sources, key)
+        return stack
+
+    def _base(self, stage: Stage) -> Stack:
+        """What the stage goes on from."""
+        if stage.base is None:
+            return Stack()
+        if isinstance(stage.base, int):
+            return self.stacks[stage.base].copy()
+        return self._stack(self.recipes.image(stage.base, stage.platform))
+
+    def _stack(self, image: Image) -> Stack:
+        return Stack.of(images.layers_of(self.store, image), image.manifest.layers)
+
+    def _event(self, recipe: Recipe, step: steps.Step) -> Step:
+        self.number += 1
+        title = recipe.stage.title if len(self.recipes.ordered) > 1 else recipe.stage.name
+        return Step(self.number, self.total, title, step.text)
+
+    def _sources(self, action: Action) -> tuple[Source, ...]:
+        """The context's files that a COPY names; they are looked up once, hashed, then copied."""
+        if not isinstance(action, CopyFiles) or action.origin is not None or not action.sources:
+            return ()
+        if self.context is None:
+            raise RootlessError("there is no build context to copy from")
+        return _select(self.context.fd, self.context.ignore, action)
+
+    def _key(
+        self, recipe: Recipe, step: steps.Step, stack: Stack, sources: tuple[Source, ...]
+    ) -> Key:
+        action = step.action
+        known = keys.canonical(action, recipe.stage.platform, self.request.network)
+        inputs = self.context.digest(sources) if self.context and sources else ""
+        beneath = [] if isinstance(action, CopyFiles) and action.link else [stack.copy()]
+        if isinstance(action, CopyFiles) and action.origin is not None:
+            beneath.append(self._origin(action.origin, recipe.stage))
+        return Key(known, inputs, tuple(beneath))
+
+    def _origin(self, origin: int | Reference, stage: Stage) -> Stack:
+        """The layers that COPY --from reads."""
+        if isinstance(origin, int):
+            return self.stacks[origin]
+        return self._stack(self.recipes.image(origin, stage.platform))
+
+    def _perform(
+        self, event: Step, step: steps.Step, stack: Stack, sources: tuple[Source, ...], key: Key
+    ) -> None:
+        """Make the step's layer and put it on the stack."""
+        self.report(Started(event))
+        started = monotonic()
+        self.finisher.publish_ready()
+        snapshot = snapshots.create(self.store)
+        try:
+            if isinstance(step.action, RunCommand):
+                self._run(event, step.action, stack, snapshot)
+            else:
+                self._write(step.action, stack, snapshot, sources, key)
+        except BaseException:
+            snapshot.discard()
+            raise
+        self.finisher.submit(stack, snapshot, key.compute)
+        self.report(Done(event, monotonic() - started))
+
+    def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
+        rootfs = self.roots.rootfs(stack, snapshot, "stubs")
+        status = self.runner.run(
+            action, rootfs, snapshot.path, lambda content: self.report(Output(event, content))
+        )
+        if status:
+            command = " ".join(action.argv)
+            raise RootlessError(
+                f'process "{command}" did not complete successfully: exit code: {status}'
+            )
+
+    def _write(
+        self,
+        action: CopyFiles | MakeFolder,
+        stack: Stack,
+        snapshot: Snapshot,
+        sources: tuple[Source, ...],
+        key: Key,
+    ) -> None:
+        with self.store.writing(), self.roots.mount(_below(action, stack), snapshot) as root:
+            if isinstance(action, MakeFolder):
+                files.make_folder(root.fd, action)
+            elif action.origin is None:
+                source_fd = self.context.fd if self.context else -1
+                files.copy(root.fd, snapshot.target, action, sources, source_fd)
+            else:
+                with self.roots.view(key.beneath[-1]) as view:
+                    sources = _select(view.fd, None, action)
+                    files.copy(root.fd, snapshot.target, action, sources, view.fd)
+
+    def _export(self, recipe: Recipe) -> Image:
+        """Config, manifest and names."""
+        stack = self.stacks[recipe.stage.number]
+        times = tuple(entry.created for entry in stack.entries)
+        config = steps.stamped(recipe.config, times).replace(diff_ids=stack.diff_ids)
+        config = configs.with_labels(config, self.request.labels)
+        image = images.commit(self.store, config, stack.descriptors, self.request.tags)
+        self.report(Exported(image))
+        return image
+
+
+class Key:
+    """The cache key of one step, known as soon as all layers it rests on are published."""
+
+    def __init__(self, action: tuple[object, ...], inputs: str, beneath: tuple[Stack, ...]) -> None:
+        self._action = action
+        self._inputs = inputs
+        self.beneath = beneath
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be computed now."""
+        return all(stack.is_published for stack in self.beneath)
+
+    def compute(self) -> str:
+        """The key, in hex."""
+        chains = tuple(stack.chain_id for stack in self.beneath)
+        return cache.key(self._action, self._inputs, chains)
+
+
+class _Located:
+    """Gives the errors of a step its place in the Dockerfile."""
+
+    def __init__(self, planned: Plan, step: steps.Step) -> None:
+        self._dockerfile = planned.dockerfile
+        self._location = step.location
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, RootlessError) and not isinstance(error, DockerfileError):
+            raise self._dockerfile.error(error.message, self._location, error.hint) from error
+
+
+def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:
+    """What a step's files are put on: --link sees nothing of the layers below."""
+    return Stack() if isinstance(action, CopyFiles) and action.link else stack
+
+
+def _select(fd: int, ignore: Ignore | None, action: CopyFiles) -> tuple[Source, ...]:
+    return tuple(
+        source
+        for pattern in action.sources
+        for source in tree.select(fd, pattern, ignore, parents=action.parents)
+    )
+
+
+def _open_context(store: Store, request: Request) -> Context | None:
+    if request.context_dir is None:
+        return None
+    directory = os.path.abspath(request.context_dir)
+    name = Digest.of(os.fsencode(directory)).hex[:16]
+    ignore = Ignore.parse(request.ignore) if request.ignore.strip() else None
+    return Context(directory, ignore, store.path("cache", "contexts", f"{name}.json"))

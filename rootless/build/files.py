@@ -1,0 +1,77 @@
+"""COPY, ADD and WORKDIR on a step's root: owners looked up, archives told from plain files.
+
+Runs in the builder; an archive is unpacked by a forked worker that makes the root its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.build.copy import Placement, Target
+from rootless.errors import IntegrityError
+from rootless.linux import RESOLVE_IN_ROOT, openat2
+from rootless.sandbox import accounts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.steps import CopyFiles, MakeFolder
+    from rootless.build.tree import Source
+
+
+def make_folder(root_fd: int, action: MakeFolder) -> None:
+    """WORKDIR: what is missing of the path belongs to the current user."""
+    account = accounts.resolve(action.user, root_fd)
+    target = Target(root_fd, Placement((account.uid, account.gid)))
+    os.close(target.make_folders(action.path))
+
+
+def copy(
+    root_fd: int, root: str, action: CopyFiles, sources: tuple[Source, ...], source_fd: int
+) -> None:
+    """COPY and ADD from below `source_fd` into the root, mounted (or lying) at the path `root`."""
+    is_image = action.origin is not None
+    owner = _owner(action.owner, root_fd) if action.owner else None if is_image else (0, 0)
+    target = Target(root_fd, Placement(owner, action.mode, keep_xattrs=is_image))
+    for name, content in action.contents:
+        body = content.encode("utf-8", "surrogateescape")
+        target.place_content(body, action.destination, name)
+    archives = [one for one in sources if action.unpacks and _is_archive(one, source_fd)]
+    plain = tuple(one for one in sources if one not in archives)
+    for archive in archives:
+        os.close(target.make_folders(action.destination))
+        _unpack(archive, source_fd, root, action.destination)
+    target.place(plain, source_fd, action.destination)
+
+
+def _owner(text: str, root_fd: int) -> tuple[int, int]:
+    """--chown; unlike USER, a number alone is the group too."""
+    account = accounts.resolve(f"{text}:{text}" if text.isdecimal() else text, root_fd)
+    return account.uid, account.gid
+
+
+def _is_archive(source: Source, source_fd: int) -> bool:
+    """Whether a file's content, whatever its name, is a tar, compressed or not."""
+    from rootless.archive import codecs, tar
+
+    if source.folders:
+        return False
+    fd = openat2(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+    with open(fd, "rb") as file:
+        try:
+            return next(iter(tar.Reader(codecs.decompress(file.read))), None) is not None
+        except IntegrityError:
+            return False
+
+
+def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None:
+    from rootless.archive import apply, codecs
+    from rootless.store import worker
+
+    def unpack() -> dict[str, int]:
+        fd = openat2(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+        with open(fd, "rb", buffering=0) as file:
+            read = codecs.decompress(file.read)
+            into = os.fsencode(destination.strip("/"))
+            return {"entries": apply.unpack(read, root, whiteouts=False, into=into).entries}
+
+    worker.run(unpack)

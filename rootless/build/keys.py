@@ -1,0 +1,27 @@
+"""What makes two steps the same: the canonical form of an action, for its cache key. Pure.
+
+Proxy variables, times, owners on this machine and the Dockerfile's wording are not in it.
+"""
+
+from __future__ import annotations
+
+from rootless.build.steps import MakeFolder, RunCommand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.steps import Action
+    from rootless.oci.platform import Platform
+
+
+def canonical(action: Action, platform: Platform, network: str) -> tuple[object, ...]:
+    """Strings, numbers and tuples that say all of `action` but the contents it reads."""
+    if isinstance(action, RunCommand):
+        env = tuple(sorted(action.env.items()))
+        where = (action.cwd, action.user, action.network, network, str(platform))
+        return ("run", action.argv, action.script, env, where)
+    if isinstance(action, MakeFolder):
+        return ("workdir", action.path, action.user)
+    flags = (action.link, action.parents, action.unpacks)
+    sources = action.sources if action.origin is not None else len(action.sources)
+    mode = str(action.mode) if action.mode else ""
+    return ("copy", sources, action.contents, action.destination, action.owner, mode, flags)

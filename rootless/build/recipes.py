@@ -1,0 +1,79 @@
+"""Which stages and images a build needs, found from its target backwards.
+
+Every needed stage is resolved to steps here, before anything runs, so that all mistakes in a
+Dockerfile are told at once; stages nobody needs are never looked at. The caller's `fetch` may
+pull images. Runs in the builder.
+"""
+
+from __future__ import annotations
+
+from rootless.build import steps
+from rootless.build.steps import CopyFiles
+from rootless.errors import RootlessError
+from rootless.oci.config import ImageConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.build.plan import Plan, Stage
+    from rootless.build.steps import Recipe
+    from rootless.dockerfile.errors import Location
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
+    from rootless.store.images import Image
+
+    Fetch = Callable[[Reference, Platform], Image]
+
+
+class Recipes:
+    """The needed stages: `ordered` so that each comes after all that it uses."""
+
+    def __init__(self, plan: Plan, fetch: Fetch) -> None:
+        self.ordered: list[Recipe] = []
+        self._plan = plan
+        self._fetch = fetch
+        self._by_number: dict[int, Recipe] = {}
+        self._images: dict[tuple[Reference, Platform], Image] = {}
+        self._visit(plan.target)
+
+    @property
+    def target(self) -> Recipe:
+        """The last one: what the build is for."""
+        return self.ordered[-1]
+
+    def image(self, reference: Reference, platform: Platform) -> Image:
+        """An image that a stage or a COPY --from names, fetched before."""
+        return self._images[reference, platform]
+
+    def _visit(self, stage: Stage) -> Recipe:
+        """Resolve `stage`, after what it is built on and before what it copies from."""
+        known = self._by_number.get(stage.number)
+        if known:
+            return known
+        recipe = steps.resolve(self._plan, stage, self._base(stage))
+        self._by_number[stage.number] = recipe
+        for step in recipe.steps:
+            origin = step.action.origin if isinstance(step.action, CopyFiles) else None
+            if isinstance(origin, int):
+                self._visit(self._plan.stages[origin])
+            elif origin is not None:
+                self._obtain(origin, stage.platform, step.location)
+        self.ordered.append(recipe)
+        return recipe
+
+    def _base(self, stage: Stage) -> ImageConfig:
+        if stage.base is None:
+            return ImageConfig(stage.platform)
+        if isinstance(stage.base, int):
+            return self._visit(self._plan.stages[stage.base]).config
+        return self._obtain(stage.base, stage.platform, stage.origin.location).config
+
+    def _obtain(self, reference: Reference, platform: Platform, location: Location) -> Image:
+        key = (reference, platform)
+        if key not in self._images:
+            try:
+                self._images[key] = self._fetch(reference, platform)
+            except RootlessError as error:
+                raise self._plan.dockerfile.error(error.message, location, error.hint) from error
+        return self._images[key]
