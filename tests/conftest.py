@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 
 from tests.support import child, images, machine
 from tests.support.registry import Registry
+
+# No deadline: the machine may be busy. No database: the checkout may be closed to who runs tests.
+hypothesis.settings.register_profile("project", database=None, deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_configure(config):
