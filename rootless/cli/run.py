@@ -268,6 +268,8 @@ def _dry_run(plan: Callable[..., Spec], source: object, ids: IdMap, request: Req
     spec = plan(source, ids, request, f"/tmp/rootless-{identity}", request.hostname or identity)
     print("# What would happen:", *(f"# {line}" for line in explain.explain(spec)), sep="\n")
     print(
-        "\n# The same by hand: paste these lines into a terminal", *explain.script(spec), sep="\n"
+        "\n# The same by hand: paste these lines into a terminal (bash)",
+        *explain.script(spec),
+        sep="\n",
     )
     return 0

@@ -252,9 +252,11 @@ class Place(Record):
 
     def shell(self) -> tuple[str, ...]:
         source, path = quote(self.source), quote(self.path.lstrip("/"))
+        content = self.content.replace("\\", "\\\\").replace("%", "%%")
+        content = content.replace("\n", "\\n").replace("\t", "\\t")
         return (
             f"mkdir -p {quote(os.path.dirname(self.source))}",
-            f"printf %s {quote(self.content)} > {source}",
+            f"printf {quote(content)} > {source}",
             f"mkdir -p {quote(os.path.dirname(self.path.lstrip('/')))}; touch {path}",
             f"mount --bind {source} {path}",
         )

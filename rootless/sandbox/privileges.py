@@ -194,10 +194,12 @@ class Execute(Record):
             privileges += " --no-new-privs"
         user, _, group = (self.user or "0").partition(":")
         ids = f"--setgid={group or 0} --setuid={user}" if user.isdecimal() else ""
-        enter = f"unshare --root=. --wd={quote(self.working_dir)} {ids}"
         command = " ".join(quote(word) for word in self.argv)
-        path = quote(f"PATH={os.defpath}:/usr/sbin:/sbin")
-        return (f"exec env {path} setpriv {privileges} {enter} env -i {env} {command}",)
+        enter = f"--root=. --wd={quote(self.working_dir)} {ids}"
+        return (
+            f'exec env -i {env} "$(command -v setpriv)" {privileges} '
+            f'"$(command -v unshare)" {enter} {command}',
+        )
 
     def apply(self, newroot: Newroot) -> None:
         env = dict(self.env)
