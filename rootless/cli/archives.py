@@ -87,7 +87,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
     reference = Reference.parse(arguments.name) if arguments.name else None
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
-    change = _change(arguments.change, arguments.platform, created)
+    change = _change(arguments.change, arguments.platform)
     fd = _open(arguments.file)
     userns.enter()
     image = interchange.import_tar(
@@ -103,7 +103,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
 
 
 def _change(
-    instructions: Sequence[str], platform: str | None, created: str
+    instructions: Sequence[str], platform: str | None
 ) -> Callable[[ImageConfig], ImageConfig]:
     """What --platform and --change do to the config of an imported image."""
     chosen = Platform.parse(platform) if platform else Platform.host()
@@ -116,13 +116,15 @@ def _change(
     planned = plan.plan(dockerfile.parse(text, "--change"), {}, chosen)
 
     def change(config: ImageConfig) -> ImageConfig:
-        recipe = steps.resolve(planned, planned.target, config, created)
+        recipe = steps.resolve(planned, planned.target, config)
         if recipe.steps:
             raise UsageError(
                 f"--change cannot carry out {words.escape(recipe.steps[0].text)!r}",
                 hint="only instructions about the image's config can be applied, such as CMD",
             )
-        return recipe.config.replace(platform=chosen, history=config.history)
+        return recipe.config.replace(
+            platform=chosen, created=config.created, history=config.history
+        )
 
     change(_blank(chosen))  # complain before anything is unpacked
     return change

@@ -18,7 +18,9 @@ from rootless.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
+    from rootless.build.plan import Plan
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
@@ -35,39 +37,70 @@ def build(given: Settings, arguments: Arguments) -> int:
     from rootless.build import execute
 
     store = Store(given.root)
+    platform = fetch.platform(arguments.platform)
+    context = _context(arguments.context)
+    file = arguments.file or (context and os.path.join(arguments.context, "Dockerfile"))
+    name, content = _dockerfile(context, file)
+    ignore = _ignore(context, file)
+    tags = tuple(map(_tag, arguments.tag))
+    build_args = _build_args(given.environment, arguments.build_arg)
+    epoch = _epoch({**given.environment, **build_args})
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
-    request = _request(given, arguments, bases)
-    bases.prepare(request)
-    userns.enter()
+    planned = _planned(name, content, build_args, platform, arguments.target or "")
+    bases.prepare(planned)
+    request = Request(
+        dockerfile=content,
+        context_dir=context,
+        fetch=bases.fetch,
+        platform=platform,
+        ids=userns.enter(),
+        name=name,
+        ignore=ignore,
+        tags=tags,
+        target=arguments.target or "",
+        build_args=build_args,
+        no_cache=arguments.no_cache,
+        network=arguments.network,
+        epoch=epoch,
+    )
+    if arguments.dry_run or arguments.explain:
+        _show_plan(planned, bases, sys.stdout if arguments.dry_run else sys.stderr)
+    if arguments.dry_run:
+        return 0
     with display:
         image = execute.build(store, request, display)
+    _hand_over(arguments, image, tags)
+    return 0
+
+
+def _show_plan(planned: Plan, bases: _Bases, stream: TextIO) -> None:
+    from rootless.cli import build_plan
+
+    for line in build_plan.lines(planned, bases.fetch):
+        print(line, file=stream)
+
+
+def _hand_over(arguments: Arguments, image: Image, tags: tuple[Reference, ...]) -> None:
+    """Say what came out."""
     if arguments.iidfile:
         with files.replacing(arguments.iidfile) as fd:
             files.write_all(fd, str(image.id).encode(), arguments.iidfile)
     if arguments.quiet:
         print(image.id)
-    return 0
+        return
+    print(f"writing image {image.id}", file=sys.stderr)
+    for tag in tags:
+        print(f"naming to {tag}", file=sys.stderr)
 
 
-def _request(given: Settings, arguments: Arguments, bases: _Bases) -> Request:
-    context = _context(arguments.context)
-    name, content = _dockerfile(context, arguments.file)
-    build_args = _build_args(given.environment, arguments.build_arg)
-    return Request(
-        dockerfile=content,
-        context_dir=context,
-        fetch=bases.fetch,
-        platform=fetch.platform(arguments.platform),
-        name=name,
-        ignore=_ignore(context, arguments.file),
-        tags=tuple(map(_tag, arguments.tag)),
-        target=arguments.target or "",
-        build_args=build_args,
-        no_cache=arguments.no_cache,
-        network=arguments.network or "default",
-        epoch=_epoch({**given.environment, **build_args}),
-    )
+def _planned(
+    name: str, content: bytes, build_args: Mapping[str, str], platform: Platform, target: str
+) -> Plan:
+    from rootless import dockerfile
+    from rootless.build import plan
+
+    return plan.plan(dockerfile.parse(content, name), build_args, platform, target)
 
 
 def _context(text: str) -> str | None:
@@ -88,10 +121,10 @@ def _context(text: str) -> str | None:
 
 
 def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
-    """Name and content of the Dockerfile."""
+    """Name and content of the Dockerfile; standard input's for `-`, or when there is no context."""
     if context is None and file not in (None, "-"):
         raise UsageError("-f cannot be used when the context is standard input")
-    if context is None or file == "-":
+    if file in (None, "-"):
         content = sys.stdin.buffer.read()
         if context is None and (content.startswith(_ARCHIVES) or content[257:262] == b"ustar"):
             raise UsageError(
@@ -99,9 +132,9 @@ def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
                 hint="unpack it and name the directory",
             )
         return "Dockerfile", content
-    path = file or os.path.join(context, "Dockerfile")
+    assert file is not None
     try:
-        return os.path.relpath(path), files.read(path)
+        return os.path.normpath(file), files.read(file)
     except NotFoundError as error:
         hint = "name it with -f, or put a file called Dockerfile into the context"
         raise NotFoundError(error.message, hint=hint) from None
@@ -111,11 +144,10 @@ def _ignore(context: str | None, file: str | None) -> bytes:
     """What the Dockerfile's own .dockerignore says, else the context's."""
     if context is None:
         return b""
-    own = None if file == "-" else f"{file or os.path.join(context, 'Dockerfile')}.dockerignore"
+    own = f"{file}.dockerignore"
     for path in (own, os.path.join(context, ".dockerignore")):
         try:
-            if path:
-                return files.read(path)
+            return files.read(path)
         except NotFoundError:
             continue
     return b""
@@ -162,13 +194,8 @@ class _Bases:
         self._display = display
         self._clients: dict[Reference, Client] = {}
 
-    def prepare(self, request: Request) -> None:
+    def prepare(self, planned: Plan) -> None:
         """Read the logins for those bases that must be pulled, outside the namespace."""
-        from rootless import dockerfile
-        from rootless.build import plan
-
-        parsed = dockerfile.parse(request.dockerfile, request.name)
-        planned = plan.plan(parsed, request.build_args, request.platform, request.target)
         for stage in planned.stages:
             if isinstance(stage.base, Reference) and not self._local(stage.base, stage.platform):
                 self._client(stage.base)

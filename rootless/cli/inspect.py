@@ -87,9 +87,8 @@ def _directories(store: Store, image: Image) -> dict[str, str]:
     """Where the layers are unpacked, as overlayfs wants them: the topmost first."""
     known = [layers.find(store, diff_id) for diff_id in reversed(image.config.diff_ids)]
     paths = [layer.path for layer in known if layer]
-    if not paths:
-        return {}
-    return {"LowerDir": ":".join(paths[1:]), "UpperDir": paths[0]}
+    data = {"LowerDir": ":".join(paths[1:]), "UpperDir": "".join(paths[:1])}
+    return {name: value for name, value in data.items() if value}
 
 
 def history(given: Settings, arguments: Arguments) -> int:

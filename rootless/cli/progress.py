@@ -306,10 +306,5 @@ class _LiveBuild(_QuietBuild):
 
 
 def _announce(event: request.Event) -> None:
-    """A warning, or the image that came out."""
     if isinstance(event, request.Warned):
         _say(f"warning: {words.escape(event.message)}")
-    elif isinstance(event, request.Exported):
-        _say(f"writing image {event.image.id}")
-        for reference in event.image.references:
-            _say(f"naming to {reference}")

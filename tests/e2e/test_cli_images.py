@@ -1,0 +1,197 @@
+"""Images by the command line: made, listed, named, shown, saved, loaded and removed."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns")
+
+EMPTY_TABLE = "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n"
+
+
+@pytest.fixture
+def rootfs(tmp_path):
+    """A root file system of two files, as a tarball."""
+    path = tmp_path / "rootfs.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, content in ("etc/motd", b"hello\n"), ("bin/run", b"#!\n"):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def motd(rootless, rootfs):
+    """The id of an image called motd:1 in the store."""
+    changes = ["-c", 'CMD ["cat", "/etc/motd"]', "-c", "ENV A=b", "-c", "LABEL kind=test"]
+    return rootless.ok("import", *changes, "-m", "by hand", rootfs, "motd:1").strip()
+
+
+def test_an_empty_store(rootless):
+    assert rootless.ok("images") == EMPTY_TABLE
+    assert rootless.ok("images", "-q") == ""
+    assert not rootless.root.exists()
+
+
+def test_images(rootless, motd):
+    header, row = rootless.ok("images").splitlines()
+    assert header.split() == ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]
+    short = motd.removeprefix("sha256:")[:12]
+    assert row.startswith(f"motd         1         {short}   ")
+    assert rootless.ok("images", "-q").split() == [short]
+    assert rootless.ok("images", "-q", "--no-trunc").split() == [motd]
+    assert rootless.ok("image", "ls", "--format", "{{.Repository}}:{{.Tag}}") == "motd:1\n"
+    assert json.loads(rootless.ok("images", "--format", "json"))["ID"] == short
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["motd"], True),
+        (["motd:1"], True),
+        (["docker.io/library/motd"], True),
+        (["mo*"], True),
+        (["other"], False),
+        (["--filter", "reference=mo?d:*"], True),
+        (["--filter", "label=kind"], True),
+        (["--filter", "label=kind=test"], True),
+        (["--filter", "label=kind=other"], False),
+        (["--filter", "dangling=true"], False),
+        (["--filter", "dangling=false"], True),
+        (["--filter", "since=motd:1"], False),
+    ],
+)
+def test_choosing_images(rootless, motd, words, found):
+    assert bool(rootless.ok("images", "-q", *words)) is found
+
+
+def test_a_bad_filter(rootless, motd):
+    result = rootless("images", "--filter", "colour=red")
+    assert result.exit == 125
+    assert "invalid filter 'colour=red'" in result.stderr
+
+
+def test_inspect(rootless, motd):
+    (value,) = json.loads(rootless.ok("inspect", "motd:1"))
+    assert value["Id"] == motd
+    assert value["RepoTags"] == ["motd:1"]
+    assert value["Config"]["Cmd"] == ["cat", "/etc/motd"]
+    assert value["Config"]["Labels"] == {"kind": "test"}
+    assert value["Config"]["Entrypoint"] is None
+    assert value["RootFS"]["Type"] == "layers"
+    assert rootless.ok("inspect", "-f", "{{.Id}}", motd[:15]) == f"{motd}\n"
+    assert "A=b" in json.loads(rootless.ok("inspect", "-f", "{{json .Config.Env}}", "motd:1"))
+
+
+def test_inspect_prints_what_it_found_and_fails_for_the_rest(rootless, motd):
+    result = rootless("inspect", "motd:1", "nothing")
+    assert result.exit == 1
+    assert [image["Id"] for image in json.loads(result.stdout)] == [motd]
+    assert "no such image: nothing" in result.stderr
+
+
+def test_history(rootless, motd):
+    header, row = rootless.ok("history", "motd:1").splitlines()
+    assert header.split() == ["IMAGE", "CREATED", "CREATED", "BY", "SIZE", "COMMENT"]
+    assert row.endswith("by hand")
+    assert rootless.ok("history", "-q", "--no-trunc", "motd:1").split() == [motd]
+    size = rootless.ok("history", "--human=false", "--format", "{{.Size}}", "motd:1")
+    assert int(size) > 0
+
+
+def test_tag_and_rmi(rootless, motd):
+    rootless.ok("tag", "motd:1", "localhost:5000/other:2")
+    by_id = rootless("rmi", motd)
+    assert by_id.exit == 1
+    assert "image is referenced in multiple repositories" in by_id.stderr
+    assert rootless.ok("rmi", "motd:1") == "Untagged: motd:1\n"
+    untagged, deleted, *_ = rootless.ok("rmi", "localhost:5000/other:2").splitlines()
+    assert (untagged, deleted) == ("Untagged: localhost:5000/other:2", f"Deleted: {motd}")
+    assert rootless.ok("images") == EMPTY_TABLE
+    assert list((rootless.root / "layers").iterdir()) == []
+
+
+def test_rmi_goes_on_after_an_error(rootless, motd):
+    result = rootless("rmi", "nothing", "motd:1")
+    assert result.exit == 1
+    assert "no such image: nothing" in result.stderr
+    assert "Untagged: motd:1" in result.stdout
+    forced = rootless("rmi", "-f", "nothing")
+    assert (forced.exit, forced.stderr) == (0, "no such image: nothing\n")
+
+
+def test_names_that_cannot_be(rootless, motd):
+    assert rootless("tag", "motd:1", "UPPER").exit == 125
+    assert rootless("tag", "motd:1", f"x@{motd}").exit == 125
+    assert rootless("tag", "nothing", "x").exit == 1
+
+
+@pytest.mark.needs("skopeo")
+def test_save_is_read_by_skopeo_and_loads_again(rootless, motd, tmp_path):
+    archive = tmp_path / "motd.tar"
+    rootless.ok("save", "-o", archive, "motd:1")
+    shown = subprocess.run(
+        ["skopeo", "inspect", "--config", f"docker-archive:{archive}"],
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert json.loads(shown)["config"]["Cmd"] == ["cat", "/etc/motd"]
+    rootless.ok("rmi", "motd:1")
+    assert rootless.ok("load", "-i", archive) == "Loaded image: motd:1\n"
+    assert rootless.ok("images", "-q", "--no-trunc").split() == [motd]
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_files_that_cannot_be_used(rootless, motd, tmp_path):
+    missing = rootless("load", "-i", tmp_path / "none")
+    assert (missing.exit, missing.stderr) == (
+        1,
+        f"error: {tmp_path}/none: No such file or directory\n",
+    )
+    unwritable = rootless("save", "-o", tmp_path / "none" / "x", "motd:1")
+    assert "No such file or directory" in unwritable.stderr
+    assert unwritable.exit == 1
+
+
+def test_import_refuses_what_is_not_config(rootless, rootfs):
+    result = rootless("import", "-c", "RUN true", rootfs)
+    assert "--change cannot carry out 'RUN true'" in result.stderr
+    assert rootless.ok("images") == EMPTY_TABLE
+
+
+def test_prune_asks_and_removes_what_has_no_name(rootless, motd, rootfs):
+    rootless.ok("import", "-c", "LABEL no=name", rootfs)
+    asked = rootless("system", "prune", stdin="n\n")
+    assert "Are you sure you want to continue? [y/N]" in asked.stdout
+    assert len(rootless.ok("images", "-q").split()) == 2
+    agreed = rootless.ok("image", "prune", stdin="y\n")
+    assert "Total reclaimed space:" in agreed
+    assert rootless.ok("images", "-q", "--no-trunc").split() == [motd]
+    rootless.ok("system", "prune", "-af")
+    assert rootless.ok("images") == EMPTY_TABLE
+
+
+@pytest.mark.needs("registry", "skopeo", "busybox")
+def test_pull(rootless, registry, busybox_image):
+    name = registry.push(busybox_image, "cli-pull:1")
+    pulled = rootless("pull", name)
+    assert pulled.stdout.splitlines()[0] == "1: Pulling from cli-pull"
+    assert f"Status: Downloaded newer image for {name}" in pulled.stdout
+    assert pulled.stdout.splitlines()[-1] == name
+    assert "Pull complete" in pulled.stderr
+    again = rootless("pull", name)
+    assert f"Status: Image is up to date for {name}" in again.stdout
+    quiet = rootless("pull", "-q", name)
+    assert (quiet.stdout, quiet.stderr) == (f"{name}\n", "")
+
+
+def test_doctor_and_info(rootless):
+    assert "✓ user namespace:" in rootless("doctor").stdout
+    info = json.loads(rootless.ok("info", "--format", "json"))
+    assert (info["DockerRootDir"], info["Images"]) == (str(rootless.root), 0)
+    assert rootless.ok("version", "--format", "{{.Client.Version}}").strip()
