@@ -33,8 +33,8 @@ class Check(Record):
     required: bool = True
 
 
-def explain_userns(error: Exception) -> RootlessError:
-    """Why a user namespace could not be entered, and what to do."""
+def explain_userns(error: Exception, user: str) -> RootlessError:
+    """Why `user` could not enter a user namespace, and what to do."""
     if _number(_APPARMOR) == 1:
         return RootlessError(
             "AppArmor forbids user namespaces to programs without a profile",
@@ -51,7 +51,7 @@ def explain_userns(error: Exception) -> RootlessError:
             hint="sudo sysctl -w user.max_user_namespaces=15000",
         )
     if not isinstance(error, OSError):
-        return _explain_maps(str(error))
+        return _explain_maps(str(error), user)
     if error.errno == errno.EPERM:
         return RootlessError(
             "user namespaces are forbidden here: probably by the seccomp profile of a container",
@@ -61,9 +61,8 @@ def explain_userns(error: Exception) -> RootlessError:
     return RootlessError(f"a user namespace could not be made: {error}")
 
 
-def _explain_maps(complaint: str) -> RootlessError:
+def _explain_maps(complaint: str, user: str) -> RootlessError:
     """newuidmap or the kernel refused the id map."""
-    user = _user_name()
     ask = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
     program = userns.find_program("newuidmap")
     if program and not os.stat(program).st_mode & 0o4000 and "EPERM" not in complaint:
@@ -213,7 +212,7 @@ def _check_cgroup() -> Check:
     except OSError:
         controllers = []
     if "memory" in controllers and "pids" in controllers:
-        return _passed("cgroup", "v2: " + " ".join(controllers), required=False)
+        return _passed("cgroup", "v2: " + " ".join(controllers))
     return _failed(
         "cgroup",
         "no cgroup v2 controllers: limits on memory, processors and processes are not available",
@@ -250,7 +249,7 @@ def _user_name() -> str:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             outside = int(file.readline().split()[1])
         return pwd.getpwuid(os.getuid() or outside).pw_name
-    except (OSError, KeyError):
+    except (OSError, KeyError, IndexError):  # no map was written, or there is no /proc or passwd
         return "USER"
 
 

@@ -47,6 +47,7 @@ def enter() -> IdMap:
     RootlessError, with the machine's own reason and cure, when that is not allowed here.
     """
     ids = available()
+    user = _names(os.getuid())[0]
     ready_read, ready_write = os.pipe()
     report_read, report_write = os.pipe()
     target = os.getpid()
@@ -60,13 +61,13 @@ def enter() -> IdMap:
         linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
         os.write(ready_write, b"x")
     except linux.SyscallError as error:
-        raise _refused(error) from None
+        raise _refused(error, user) from None
     finally:
         os.close(ready_write)
         complaint = _read_all(report_read)
         os.waitpid(helper, 0)
     if complaint:
-        raise _refused(RuntimeError(complaint))
+        raise _refused(RuntimeError(complaint), user)
     _become_root()
     return ids
 
@@ -147,10 +148,10 @@ def _become_root() -> None:
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
 
 
-def _refused(error: Exception) -> RootlessError:
+def _refused(error: Exception, user: str) -> RootlessError:
     from rootless import probe
 
-    return probe.explain_userns(error)
+    return probe.explain_userns(error, user)
 
 
 def _identity(path: str) -> tuple[IdRange, ...]:
