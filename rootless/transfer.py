@@ -232,10 +232,9 @@ class _Fetch:
 
     def _unpack(self, progress_fd: int) -> dict[str, Any]:
         """The worker's task. Chroots."""
-        with self._store.writing():
-            read = _Follower(progress_fd, self._descriptor.size).read
-            directory = os.path.join(self._staged.path, "diff")
-            return worker.unpack_layer(read, directory, self._diff_id.algorithm)
+        read = _Follower(progress_fd, self._descriptor.size).read
+        directory = os.path.join(self._staged.path, "diff")
+        return worker.unpack_layer(read, directory, self._diff_id.algorithm)
 
 
 class _Follower:

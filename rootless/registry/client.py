@@ -239,7 +239,10 @@ class Client:
 
 
 def _unreachable(registry: str, failures: Mapping[str | None, RegistryError]) -> RegistryError:
-    """The failure to show: https's where both were tried. Only a broken connection is worth trying again."""
+    """The failure to show: https's where both were tried.
+
+    Only a connection that broke is worth another try; one that never came about is not.
+    """
     error = failures.get("https") or failures.get("http")
     if error is None:
         return RegistryError(f"{registry} does not answer as a registry does")
