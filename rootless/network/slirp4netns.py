@@ -1,8 +1,9 @@
 """slirp4netns: a network of its own, 10.0.2.0/24, translated to the host's sockets. IPv4 only.
 
 Ports are published over its API socket (slirp4netns(1), "API SOCKET": one JSON object a
-connection) once it is ready. The container does not reach the host's loopback. Runs as `Attachment`
-describes; a crash leaves at most the socket's name in the directory the caller gave.
+connection) once it is ready. The container does not reach the host's loopback; for that reason a
+published UDP port cannot answer to 127.0.0.1, only to the host's other addresses. Runs as
+`Attachment` describes; a crash leaves at most the socket's name in the directory the caller gave.
 """
 
 from __future__ import annotations
