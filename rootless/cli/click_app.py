@@ -6,8 +6,10 @@ somebody asks for help: click costs more than starting a container.
 
 from __future__ import annotations
 
+import os
+
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
 
 from rootless.cli import settings, table
 from rootless.errors import UsageError
@@ -85,7 +87,19 @@ def _argument(argument: table.Argument) -> click.Argument:
         required=argument.arity in ("one", "some"),
         metavar=argument.usage,
         type=click.UNPROCESSED,
+        shell_complete=_image_names if "IMAGE" in argument.metavar else None,
     )
+
+
+def _image_names(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The names of the store's images that begin so."""
+    from rootless.store import Store, images
+
+    store = Store(settings.read(os.environ).root)
+    names = [one.familiar for image in images.listing(store) for one in image.references]
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 def show_help(words: Sequence[str]) -> int:

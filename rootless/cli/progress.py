@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         def rest(self) -> None: ...
 
 
-_FRAME = 0.07  # seconds between two drawings
+_FRAME = 0.07  # seconds between two drawings, in the long run
+_BURST = 20  # drawings at once: the last line before a silence should not be the one left out
 _KEPT_LINES = 400  # of a step's output, to be shown when it fails
 _SHOWN_LINES = 6  # of a running step's output
 _PULL_WORDS = {
@@ -74,6 +75,22 @@ def _can_draw(given: Settings) -> bool:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+class _Pace:
+    """Keeps drawing from costing more than what is drawn."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def allows(self) -> bool:
+        """Whether to draw now; a no counts for nothing."""
+        now = monotonic()
+        self._next = max(self._next, now - _BURST * _FRAME)
+        if self._next > now:
+            return False
+        self._next += _FRAME
+        return True
 
 
 class _QuietPull:
@@ -119,7 +136,7 @@ class _LivePull(_QuietPull):
             redirect_stderr=False,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._drawn = 0.0
+        self._pace = _Pace()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -141,9 +158,8 @@ class _LivePull(_QuietPull):
             completed=event.total if is_over else event.current,
             amount="" if event.state == "waiting" else _amount(event, is_over=is_over),
         )
-        if is_over or monotonic() - self._drawn > _FRAME:
+        if is_over or self._pace.allows():
             self._progress.refresh()
-            self._drawn = monotonic()
 
 
 def _amount(event: Event, *, is_over: bool) -> str:
@@ -247,12 +263,12 @@ class _LiveBuild(_QuietBuild):
     def __init__(self) -> None:
         super().__init__()
         self._live: Live | None = None
-        self._drawn = 0.0
+        self._pace = _Pace()
 
     def __call__(self, event: request.Event) -> None:
         super().__call__(event)
         if isinstance(event, request.Started | request.Output):
-            self._draw(now=isinstance(event, request.Started))
+            self._draw()
         elif isinstance(event, request.Cached):
             self._settle(f"✓ {_title(event.step)}  cached")
         elif isinstance(event, request.Done):
@@ -271,14 +287,12 @@ class _LiveBuild(_QuietBuild):
         self.rest()
         _say(line)
         if self._running:
-            self._draw(now=True)
+            self._draw()
 
-    def _draw(self, *, now: bool) -> None:
-        if not now and monotonic() - self._drawn < _FRAME:
-            return
-        self._drawn = monotonic()
-        self._live = self._live or self._start()
-        self._live.update(self._picture(), refresh=True)
+    def _draw(self) -> None:
+        if self._pace.allows():
+            self._live = self._live or self._start()
+            self._live.update(self._picture(), refresh=True)
 
     def _start(self) -> Live:
         from rich.console import Console

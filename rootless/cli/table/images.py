@@ -35,7 +35,7 @@ VERBS = (
             flag("-s", "--size", help="does nothing: an image's size is always shown"),
             text("--type", metavar="TYPE", choices=("image",), help="only things of this type"),
         ),
-        arguments=(Argument("names", "NAME", "some"),),
+        arguments=(Argument("names", "IMAGE", "some"),),
         examples=("rootless inspect -f '{{json .Config.Env}}' busybox",),
     ),
     Verb(

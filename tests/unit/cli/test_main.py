@@ -86,14 +86,29 @@ def test_completion_knows_verbs():
     assert done.stdout.split() == ["plain,image", "plain,images", "plain,import"]
 
 
-@pytest.mark.parametrize("words", [["version"], ["--version"]])
-def test_start_up_imports_nothing_heavy(words):
+def imported_by(script):
+    """Names of the modules that a bare interpreter loads for `script`."""
     script = (
-        "import sys; before = set(sys.modules); from rootless.cli.main import main; "
-        f"main({words!r}); print(*(set(sys.modules) - before), file=sys.stderr)"
+        f"import sys; sys.path[:0] = {sys.path!r}; before = set(sys.modules); {script}; "
+        "print(*(set(sys.modules) - before), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-ISc", f"import sys; sys.path[:0] = {sys.path!r}; {script}"],
+        [sys.executable, "-ISc", script],
         capture_output=True, text=True, check=True, env={"HOME": "/nonexistent"},
     )  # fmt: skip
-    assert not HEAVY & set(done.stderr.split())
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"], ["images"], ["images", "-q"]])
+def test_start_up_imports_nothing_heavy(words):
+    assert not HEAVY & imported_by(f"from rootless.cli.main import main; main({words!r})")
+
+
+@pytest.mark.parametrize("verb", ["run", "build"])
+def test_parsing_a_hot_verb_imports_nothing_heavy(verb):
+    script = (
+        "import rootless.cli.main; from rootless.cli import parser, table; "
+        f"verb = table.load({verb!r}); parser.parse(verb, ['-q', 'x']); "
+        "__import__(verb.handler.partition(':')[0])"
+    )
+    assert not HEAVY & imported_by(script)

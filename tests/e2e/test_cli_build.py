@@ -1,0 +1,133 @@
+"""`build` as a command: where the Dockerfile comes from, what is printed where, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
+
+
+@pytest.fixture
+def base(rootless, busybox_image, tmp_path):
+    """The name of a busybox image in the store."""
+    return rootless.load(busybox_image, tmp_path)
+
+
+@pytest.fixture
+def context(tmp_path):
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "file").write_text("content\n")
+    return folder
+
+
+def environment_of(rootless, image):
+    return json.loads(rootless.ok("inspect", "-f", "{{json .Config.Env}}", image))
+
+
+def test_what_goes_where(rootless, base, context):
+    (context / "Dockerfile").write_text(f"FROM {base}\nRUN echo said\n")
+    built = rootless("build", "-t", "one", "-t", "two:2", context)
+    assert (built.exit, built.stdout) == (0, "")
+    assert "said" in built.stderr
+    identity = rootless.ok("images", "-q", "--no-trunc", "two:2").strip()
+    assert f"writing image {identity}" in built.stderr
+    assert "naming to docker.io/library/one:latest" in built.stderr
+    quiet = rootless("build", "-q", "--iidfile", context / "id", context)
+    assert (quiet.stdout, quiet.stderr) == (f"{identity}\n", "")
+    assert (context / "id").read_text() == identity
+
+
+def test_a_dockerfile_from_standard_input(rootless, base, context):
+    text = f"FROM {base}\nCOPY file /\nENV A=b\n"
+    rootless.ok("build", "-t", "x", "-f", "-", context, stdin=text)
+    assert "A=b" in environment_of(rootless, "x")
+    without_context = rootless("build", "-", stdin=f"FROM {base}\nENV C=d\n")
+    assert without_context.exit == 0
+
+
+def test_build_arguments_from_the_environment(rootless, base, context):
+    (context / "Dockerfile").write_text(f"FROM {base}\nARG GIVEN\nARG TYPED\nENV A=$GIVEN$TYPED\n")
+    rootless.environment["GIVEN"] = "from-outside-"
+    words = ["--build-arg", "GIVEN", "--build-arg=TYPED=typed", "--build-arg", "MISSING"]
+    rootless.ok("build", "-t", "x", *words, context)
+    assert "A=from-outside-typed" in environment_of(rootless, "x")
+
+
+def test_dry_run_tells_and_does_nothing(rootless, base, context):
+    (context / "Dockerfile").write_text(
+        f"FROM {base} AS first\nWORKDIR /w\nRUN false\n"
+        'FROM scratch\nCOPY --from=first /w /out/\nCMD ["x"]\n'
+    )
+    before = rootless.ok("images", "-q")
+    said = rootless.ok("build", "--dry-run", "-t", "x", context)
+    assert "stage first" in said
+    assert "start '/bin/sh -c false' in a sandbox, as root in /w" in said
+    assert "copy /w from stage first to /out/, as a layer" in said
+    assert "from nothing (scratch)" in said
+    assert rootless.ok("images", "-q") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["build", "none"], 1, "the build context 'none' is not a directory"),
+        (["build", "."], 1, "Dockerfile: there is no such file"),
+        (["build", "-f", "none", "."], 1, "none: there is no such file"),
+        (["build", "https://example.org/x.git"], 125, "from a URL is not implemented yet"),
+        (["build", "--secret", "id=x", "."], 125, "does not support docker's --secret yet"),
+        (["build", "--network", "bridge", "."], 125, "it must be default or host or none"),
+        (["build", "-t", "UPPER", "-f", "-", "."], 125, "the name must be in lower case"),
+        (["build"], 125, "'rootless build' requires exactly 1 argument"),
+    ],
+)
+def test_mistakes(rootless, tmp_path, words, code, message):
+    result = rootless(*words, cwd=tmp_path)
+    assert (result.exit, result.stdout) == (code, "")
+    assert message in result.stderr
+    assert "\nhint: " in result.stderr
+
+
+def test_a_failing_step(rootless, base, context):
+    (context / "Dockerfile").write_text(f"FROM {base}\nRUN echo before; exit 3\n")
+    for words in ([], ["-q"], ["--progress=tty"]):
+        failed = rootless("build", *words, context)
+        assert failed.exit == 1
+        assert "before" in failed.stderr
+        assert "exit code: 3" in failed.stderr
+        assert ">>> RUN echo before; exit 3" in failed.stderr
+
+
+def test_a_live_build(rootless, base, context):
+    text = "printf '\\033[2J'; echo said; sleep 0.3; echo more"
+    (context / "Dockerfile").write_text(f"FROM {base}\nRUN {text}\n")
+    first = on_terminal(rootless, "build", context)
+    assert "» [1/1] RUN printf" in first
+    assert "    said" in first
+    assert "✓ [1/1] RUN printf" in first
+    assert "\x1b[2J" not in first
+    assert "cached" in on_terminal(rootless, "build", context)
+
+
+def on_terminal(rootless, *argv):
+    """What the command draws on a terminal of its own."""
+    master, slave = pty.openpty()
+    environment = {**rootless.environment, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(
+        rootless.command(*argv), stdin=slave, stdout=slave, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        drawn = io.BytesIO()
+        try:
+            while chunk := os.read(master, 4096):
+                drawn.write(chunk)
+        except OSError:  # EIO: nobody has the other side open any more
+            os.close(master)
+    assert process.returncode == 0
+    return drawn.getvalue().decode()
