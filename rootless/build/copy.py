@@ -66,7 +66,7 @@ class Target:
         path = self._file_path(destination, name, into=destination.endswith("/"))
         folder_fd = self.make_folders(os.path.dirname(path))
         try:
-            fd = _create(folder_fd, os.path.basename(path))
+            fd = _create(folder_fd, os.path.basename(path), 0o600)
             with open(fd, "wb") as file:
                 file.write(content)
                 self._own(fd, None, 0o100644)
@@ -182,10 +182,11 @@ class Target:
                 raise RootlessError(f"{name} changed while it was read", hint="build again")
             if found.st_nlink > 1 and self._link(found, folder_fd, name, path):
                 return
-            target_fd = _create(folder_fd, name)
+            target_fd = _create(folder_fd, name, self.how.permissions(found.st_mode))
             try:
                 _pour(fd, target_fd)
-                self._own(target_fd, found, found.st_mode)
+                if self._owner(found) != (0, 0):  # a new file is ours, and has its mode already
+                    self._own(target_fd, found, found.st_mode)
                 if self.how.keep_xattrs:
                     _copy_xattrs(fd, target_fd)
                 os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
@@ -236,14 +237,14 @@ class Target:
         return (found.st_uid, found.st_gid) if found else (0, 0)
 
 
-def _create(folder_fd: int, name: str) -> int:
+def _create(folder_fd: int, name: str, mode: int) -> int:
     """A new file, in the place of whatever is there but a directory."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        return os.open(name, flags, 0o600, dir_fd=folder_fd)
+        return os.open(name, flags, mode, dir_fd=folder_fd)
     except FileExistsError:
         _clear(folder_fd, name)
-        return os.open(name, flags, 0o600, dir_fd=folder_fd)
+        return os.open(name, flags, mode, dir_fd=folder_fd)
 
 
 def _clear(folder_fd: int, name: str) -> None:

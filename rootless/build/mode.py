@@ -9,7 +9,7 @@ from rootless.record import Record
 
 _CLASSES = {"u": 0o4700, "g": 0o2070, "o": 0o0007}
 _BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "s": 0o6000}
-_STICKY = 0o1000
+_SPECIAL, _STICKY = 0o6000, 0o1000
 
 
 class Clause(Record):
@@ -69,4 +69,5 @@ def _apply(clause: Clause, mode: int) -> int:
         return mode | bits
     if clause.operator == "-":
         return mode & ~bits
-    return mode & ~(clause.who & 0o777) | bits
+    cleared = clause.who & ~_SPECIAL if stat.S_ISDIR(mode) else clause.who  # as GNU chmod has it
+    return mode & ~cleared | bits

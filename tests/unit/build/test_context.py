@@ -1,0 +1,111 @@
+"""Digests of context files, and what is remembered of them."""
+
+import json
+import os
+
+import pytest
+
+from rootless.build import tree
+from rootless.build.context import Context
+from rootless.errors import RootlessError
+
+OLD = 1_600_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "context"
+    (root / "d").mkdir(parents=True)
+    (root / "a").write_text("one")
+    (root / "d" / "b").write_text("two")
+    os.symlink("a", root / "link")
+    return root
+
+
+def digest(folder, pattern=".", memory="/nonexistent"):
+    context = Context(str(folder), None, str(memory))
+    try:
+        return context.digest(tree.select(context.fd, pattern))
+    finally:
+        os.close(context.fd)
+
+
+def test_times_and_place_do_not_count(folder):
+    before = digest(folder)
+    os.utime(folder / "a", (OLD, OLD))
+    assert digest(folder) == before
+    folder.rename(folder.with_name("elsewhere"))
+    assert digest(folder.with_name("elsewhere")) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "a").write_text("eno"),
+        lambda folder: (folder / "a").chmod(0o755),
+        lambda folder: (folder / "a").rename(folder / "c"),
+        lambda folder: (folder / "d").chmod(0o700),
+        lambda folder: (folder / "new").mkdir(),
+        lambda folder: ((folder / "link").unlink(), os.symlink("d", folder / "link")),
+        lambda folder: (folder / "d" / "b").unlink(),
+    ],
+)
+def test_what_counts(folder, change):
+    before = digest(folder)
+    change(folder)
+    assert digest(folder) != before
+
+
+def test_a_directory_counts_by_its_contents_not_its_name(folder):
+    before = digest(folder, "d")
+    (folder / "d").rename(folder / "e")
+    assert digest(folder, "e") == before
+
+
+def remember(folder, memory):
+    context = Context(str(folder), None, str(memory))
+    context._settled = 1 << 62  # as if the files had not been touched for a while
+    found = context.digest(tree.select(context.fd, "."))
+    context.remember()
+    context.close()
+    return found
+
+
+def test_a_remembered_file_is_not_read_again(folder, tmp_path):
+    memory = tmp_path / "memory.json"
+    first = remember(folder, memory)
+    known = json.loads(memory.read_text())
+    assert len(known) == 3
+    memory.write_text(json.dumps(dict.fromkeys(known, "0" * 64)))
+    assert digest(folder, memory=memory) != first  # it believed what it was told
+
+
+def test_a_changed_file_is_read_again_even_with_its_old_time(folder, tmp_path):
+    memory = tmp_path / "memory.json"
+    first = remember(folder, memory)
+    before = os.stat(folder / "a")
+    (folder / "a").write_text("ONE")
+    os.utime(folder / "a", ns=(before.st_mtime_ns, before.st_mtime_ns))
+    assert digest(folder, memory=memory) != first
+
+
+def test_a_file_touched_just_now_is_not_remembered(folder, tmp_path):
+    memory = tmp_path / "memory.json"
+    context = Context(str(folder), None, str(memory))
+    (folder / "fresh").write_text("x")
+    context.digest(tree.select(context.fd, "fresh"))
+    context.remember()
+    context.close()
+    assert json.loads(memory.read_text()) == {}
+
+
+def test_a_damaged_memory_costs_only_time(folder, tmp_path):
+    memory = tmp_path / "memory.json"
+    first = remember(folder, memory)
+    memory.write_bytes(b"{torn")
+    assert digest(folder, memory=memory) == first
+
+
+def test_a_context_that_is_not_there(tmp_path):
+    with pytest.raises(RootlessError, match="cannot be opened"):
+        Context(str(tmp_path / "none"), None, "")

@@ -1,0 +1,203 @@
+"""From instructions to steps: variables, scopes, what is refused, and history."""
+
+import pytest
+
+from rootless.build import plan as planning
+from rootless.build import steps
+from rootless.build.mode import Mode
+from rootless.dockerfile import DockerfileError, parse
+from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
+from rootless.oci.platform import Platform
+from rootless.oci.reference import Reference
+
+AMD64 = Platform.parse("linux/amd64")
+BASE = ImageConfig(AMD64, env=("PATH=/bin",))
+
+
+def resolve(text, base=BASE, build_args=None):
+    dockerfile = parse(text.encode())
+    planned = planning.plan(dockerfile, build_args or {}, AMD64)
+    return steps.resolve(planned, planned.target, base)
+
+
+def actions(text, **options):
+    return [step.action for step in resolve(text, **options).steps]
+
+
+def created_by(text, **options):
+    return [entry.created_by for entry in resolve(text, **options).config.history]
+
+
+def test_a_command_sees_env_and_args_but_only_env_is_kept():
+    recipe = resolve("FROM x\nARG A=1\nENV B=$A\nRUN x\n", build_args={"A": "2"})
+    assert recipe.steps[0].action.env == {"PATH": "/bin", "A": "2", "B": "2"}
+    assert recipe.config.env == ("PATH=/bin", "B=2")
+
+
+def test_the_last_of_arg_and_env_wins():
+    assert actions("FROM x\nARG A=arg\nENV A=env\nRUN x\n")[0].env["A"] == "env"
+    assert actions("FROM x\nENV A=env\nARG A=arg\nRUN x\n")[0].env["A"] == "arg"
+
+
+def test_one_env_instruction_sees_the_environment_before_it():
+    recipe = resolve("FROM x\nENV abc=hello\nENV abc=bye def=$abc\nENV ghi=$abc\n")
+    assert recipe.config.environment["ghi"] == "bye"
+    assert recipe.config.environment["def"] == "hello"
+
+
+def test_global_and_platform_arguments_need_a_declaration():
+    text = "ARG G=1\nFROM x\nENV A=$G$TARGETARCH\nARG G TARGETARCH NONE\nENV B=$G$TARGETARCH$NONE\n"
+    environment = resolve(text).config.environment
+    assert (environment["A"], environment["B"]) == ("", "1amd64")
+
+
+def test_proxies_reach_commands_but_neither_key_nor_history():
+    recipe = resolve("FROM x\nRUN x\n", build_args={"https_proxy": "p:1"})
+    action = recipe.steps[0].action
+    assert action.hidden == {"https_proxy": "p:1"}
+    assert "https_proxy" not in action.env
+    declared = resolve("FROM x\nARG https_proxy\nRUN x\n", build_args={"https_proxy": "p:1"})
+    assert declared.steps[0].action.env["https_proxy"] == "p:1"
+
+
+def test_a_base_without_path_gets_the_default():
+    assert resolve("FROM x\n", base=ImageConfig(AMD64)).config.env == (f"PATH={DEFAULT_PATH}",)
+
+
+def test_shell_and_exec_forms():
+    text = 'FROM x\nRUN a $b\nSHELL ["/bin/bash", "-ec"]\nRUN a\nRUN ["a", "$b"]\n'
+    argvs = [action.argv for action in actions(text)]
+    assert argvs == [("/bin/sh", "-c", "a $b"), ("/bin/bash", "-ec", "a"), ("a", "$b")]
+
+
+def test_a_heredoc_with_a_program_line_is_a_script():
+    action = actions("FROM x\nRUN <<EOF\n#!/usr/bin/env python3\nprint(1)\nEOF\n")[0]
+    assert action.script == "#!/usr/bin/env python3\nprint(1)\n"
+    assert action.argv == ("/dev/pipes/EOF",)
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ("a .", "/w/"),
+        ("a ./", "/w/"),
+        ("a b", "/w/b"),
+        ("a b/", "/w/b/"),
+        ("a /", "/"),
+        ("a /x/../y", "/y"),
+        ("a ..", "/"),
+        ("a ../../../e", "/e"),
+        ("a $D/c", "/d/c"),
+    ],
+)
+def test_destinations(words, path):
+    action = actions(f"FROM x\nENV D=/d\nWORKDIR /w\nCOPY {words}\n")[-1]
+    assert action.destination == path
+
+
+def test_workdir_joins_and_the_root_needs_no_layer():
+    recipe = resolve("FROM x\nWORKDIR a\nWORKDIR ../b\nWORKDIR /\nWORKDIR $PATH/c\n")
+    made = [step.action.path for step in recipe.steps]
+    assert made == ["/a", "/b", "/bin/c"]
+    assert recipe.config.working_dir == "/bin/c"
+
+
+def test_copy_flags_and_heredocs():
+    action = actions(
+        "FROM x\nENV E=val\nCOPY --chown=a:b --chmod=u=rwX --link s <<E <<'F' /d/\n$E\nE\n$E\nF\n"
+    )[0]
+    assert action.sources == ("s",)
+    assert action.contents == (("E", "val\n"), ("F", "$E\n"))
+    assert (action.owner, action.mode, action.link) == ("a:b", Mode.parse("u=rwX"), True)
+
+
+def test_copy_from_a_stage_or_an_image():
+    text = "FROM x AS a\nFROM x\nFROM x\nCOPY --from=a f /\nCOPY --from=1 f /\nCOPY --from=i f /\n"
+    assert [one.origin for one in actions(text)] == [0, 1, Reference.parse("i")]
+
+
+@pytest.mark.parametrize("name", ["later", "0", "7"])
+def test_copy_from_a_later_stage_is_refused(name):
+    with pytest.raises(DockerfileError, match=rf"Dockerfile:2: --from={name} is not an earlier"):
+        planned = planning.plan(
+            parse(f"FROM x\nCOPY --from={name} f /\nFROM x AS later\n".encode()), {}, AMD64, "0"
+        )
+        steps.resolve(planned, planned.target, BASE)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("RUN --mount=type=cache,target=/c x", "RUN --mount"),
+        ("RUN --security=insecure x", "RUN --security=insecure"),
+        ("COPY --exclude=*.pyc . /", "COPY --exclude"),
+        ("ADD --checksum=sha256:00 a /", "ADD --checksum"),
+        ("ADD https://example.org/a /", r"ADD of a remote source \(https://example.org/a\)"),
+        ("ADD git@example.org:a/b.git /", "ADD of a remote source"),
+    ],
+)
+def test_what_is_not_carried_out_yet_is_named_with_its_line(line, named):
+    with pytest.raises(DockerfileError, match=rf"Dockerfile:2: {named}.* is not supported yet"):
+        resolve(f"FROM x\n{line}\n")
+
+
+def test_entrypoint_resets_an_inherited_cmd_only():
+    base = BASE.replace(cmd=("old",))
+    assert resolve('FROM x\nENTRYPOINT ["e"]\n', base=base).config.cmd is None
+    own = resolve('FROM x\nCMD ["own"]\nENTRYPOINT ["e"]\n', base=base).config
+    assert (own.cmd, own.entrypoint) == (("own",), ("e",))
+    assert resolve("FROM x\nENTRYPOINT []\n", base=base).config.entrypoint == ()
+
+
+def test_triggers_run_first_and_are_gone():
+    base = BASE.replace(onbuild=("ENV A=trigger", "COPY . /src"))
+    recipe = resolve("FROM x\nENV B=$A\nONBUILD RUN later\n", base=base)
+    assert recipe.config.environment["B"] == "trigger"
+    assert [step.action.destination for step in recipe.steps] == ["/src"]
+    assert recipe.config.onbuild == ("RUN later",)
+
+
+def test_a_trigger_that_cannot_be_shows_our_from():
+    base = BASE.replace(onbuild=("RUN --mount=type=ssh x",))
+    with pytest.raises(DockerfileError, match=r"Dockerfile:2: RUN --mount is not supported yet"):
+        resolve("# a comment\nFROM x\n", base=base)
+
+
+def test_history_reads_as_buildkit_writes_it():
+    assert created_by(
+        'FROM x\nARG A=1\nRUN make\nCOPY --chown=u a b /d/\nENV B="x y"\nCMD ["a", "b"]\n'
+        "EXPOSE 80 443/tcp\nWORKDIR /w\nUSER u\nLABEL k=v\nVOLUME /v\nSTOPSIGNAL INT\n"
+    ) == [
+        "ARG A=1",
+        "RUN |1 A=1 /bin/sh -c make # buildkit",
+        "COPY --chown=u a b /d/ # buildkit",
+        "ENV B=x y",
+        'CMD ["a" "b"]',
+        "EXPOSE [80 443/tcp]",
+        "WORKDIR /w",
+        "USER u",
+        "LABEL k=v",
+        "VOLUME [/v]",
+        "STOPSIGNAL INT",
+    ]
+
+
+def test_history_tells_which_instructions_made_layers():
+    recipe = resolve("FROM x\nRUN a\nENV A=1\nCOPY a /\nWORKDIR /\n")
+    assert [one.empty_layer for one in recipe.config.history] == [False, True, False, True]
+    assert len(recipe.steps) == 2
+
+
+def test_stamping_gives_metadata_the_time_of_the_layer_before():
+    base = BASE.replace(created="2020", history=(History("2019", "base"),))
+    recipe = resolve("FROM x\nENV A=1\nRUN a\nENV B=1\nRUN b\nENV C=1\n", base=base)
+    config = steps.stamped(recipe.config, ("base's", "2021", "2022"))
+    times = [entry.created for entry in config.history]
+    assert times == ["2019", "2020", "2021", "2021", "2022", "2022"]
+    assert config.created == "2022"
+    assert steps.stamped(resolve("FROM x\nENV A=1\n", base=base).config, ("b",)).created == "2020"
+
+
+def test_errors_of_expansion_show_their_line():
+    with pytest.raises(DockerfileError, match=r"Dockerfile:3.*X"):
+        resolve("FROM x\n\nWORKDIR ${X:?is missing}\n")
