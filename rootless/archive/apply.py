@@ -103,16 +103,15 @@ class _Tree:
 
     def enter(self, into: bytes) -> None:
         """Make the folder `into`, following links inside the tree, and go there."""
-        path = tar.clean(into)
         try:
+            path = tar.clean(into)
             if path != b".":
                 self._make_parents(path + b"/")
                 self.finish()
             os.chdir(path)
-        except OSError as error:
-            raise RootlessError(
-                f"cannot unpack into {tar.shown(into)!r}: {error.strerror}"
-            ) from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise RootlessError(f"cannot unpack into {tar.shown(into)!r}: {reason}") from error
 
     def place(self, entry: tar.Entry) -> None:
         if self._whiteouts and (hides := whiteout.decode(entry.name)):
@@ -137,10 +136,11 @@ class _Tree:
         self._directories.clear()
 
     def _file(self, entry: tar.Entry) -> None:
-        name, mode = entry.name, entry.mode
+        name, mode, reader = entry.name, entry.mode, self._reader
         fd = self._new(name, lambda: os.open(name, _NEW_FILE, mode))
         try:
-            while piece := self._reader.chunk():
+            while reader.left:
+                piece = reader.chunk()
                 written = os.write(fd, piece)
                 while written < len(piece):
                     written += os.write(fd, piece[written:])

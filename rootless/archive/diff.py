@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def write(directory: str, put: Put) -> int:
-    """Send the layer's tar to `put` in pieces of about a megabyte; how many entries it has."""
+    """Send the layer's tar to `put` in pieces of some 100 KB; how many entries it has."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _Diff(root, tar.Writer(put)).write()

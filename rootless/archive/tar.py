@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from rootless.archive import Put, Read
 
 BLOCK = 512
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 MAX_EXTENSION = 1 << 20
 MAX_PATH = 4095
-MAX_SECONDS = 1 << 55
+_LIMIT = (1 << 55) * 10**9
 """File systems clamp times to what they can keep; this keeps the system call itself possible."""
 MAX_ID = 0xFFFFFFFE
 """2³² - 1 means "leave it" to chown(2)."""
+MAX_DEVICE = 8**7 - 1
+"""What fits into a ustar field; the kernel's own numbers are shorter."""
 
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0123456"
 _OLD_FILE, _CONTIGUOUS = b"\0007"
@@ -158,14 +160,14 @@ class Reader:
         if len(buffer) - at >= count:
             self._at = at + count
             return buffer[at : at + count]
-        parts = [buffer[at:]]
-        have = len(parts[0])
-        while have < count and (piece := self._read(CHUNK)):
-            parts.append(piece)
-            have += len(piece)
-        self._buffer = buffer = b"".join(parts)
-        self._at = min(count, have)
-        return buffer[:count]
+        block = buffer[at:]
+        while len(block) < count and (piece := self._read(CHUNK)):
+            self._buffer = piece
+            self._at = min(count - len(block), len(piece))
+            block += piece[: self._at]
+        if len(block) < count:
+            self._at = len(self._buffer)
+        return block
 
     def _header(self) -> bytes:
         """The next header block, b"" at the end of the archive."""
@@ -223,7 +225,7 @@ class Reader:
         if kind in (LINK, SYMLINK):
             entry.link = extension.get(b"linkpath") or block[157:257].split(b"\0", 1)[0]
         elif kind in _DEVICES:
-            entry.device = (_number(block[329:337]), _number(block[337:345]))
+            entry.device = _device(block)
         if extension:
             _override(entry, extension)
         _check(entry)
@@ -242,15 +244,17 @@ def _sum(block: bytes) -> int:
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU: the rest is a signed binary number
-        value = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
-        return value - (0x80 << 8 * (len(field) - 1)) if field[0] & 0x40 else value
-    field = field.strip(b"\0 ")
-    if not field:
+    digits = field.strip(b"\0 ")
+    if digits.isdigit() and not (b"8" in digits or b"9" in digits):
+        return int(digits, 8)
+    if not digits:
         return 0
-    if not field.isdigit():
-        raise ValueError(f"{shown(field)!r} is not an octal number")
-    return int(field, 8)
+    if not field[0] & 0x80:
+        raise ValueError(f"{shown(digits)!r} is not an octal number")
+    # GNU: the bits after the first are a signed binary number
+    sign = 0x40 << 8 * (len(field) - 1)
+    value = int.from_bytes(field, "big") & (2 * sign - 1)
+    return value - 2 * sign if value & sign else value
 
 
 def _ustar_name(block: bytes) -> bytes:
@@ -258,6 +262,13 @@ def _ustar_name(block: bytes) -> bytes:
     if block[345] and block[257:263] == b"ustar\0":  # GNU keeps other things in the prefix field
         return block[345:500].split(b"\0", 1)[0] + b"/" + name
     return name
+
+
+def _device(block: bytes) -> tuple[int, int]:
+    major, minor = _number(block[329:337]), _number(block[337:345])
+    if not (0 <= major <= MAX_DEVICE and 0 <= minor <= MAX_DEVICE):
+        raise ValueError(f"its device numbers {major}, {minor} are not possible ones")
+    return major, minor
 
 
 def _unknown_kind(kind: int) -> str:
@@ -286,6 +297,8 @@ def _override(entry: Entry, extension: dict[bytes, bytes]) -> None:
     """What the extended header says wins over the ustar fields; an empty value says nothing."""
     for key, value in extension.items():
         if key.startswith(_XATTR):
+            if b"\0" in key:
+                raise ValueError("the name of its extended attribute contains a zero byte")
             entry.xattrs[key[len(_XATTR) :]] = value
         elif key.startswith(_SPARSE):
             raise ValueError("it is a sparse file, which a layer must not contain")
@@ -321,23 +334,26 @@ def _check(entry: Entry) -> None:
         raise ValueError(f"its size is {entry.size}")
     if not (0 <= entry.uid <= MAX_ID and 0 <= entry.gid <= MAX_ID):
         raise ValueError(f"its owner {entry.uid}:{entry.gid} is not a possible one")
-    if not all(0 <= number < 8**7 for number in entry.device):
-        raise ValueError(f"its device numbers {entry.device} are not possible ones")
+    if entry.kind in (LINK, SYMLINK):
+        _check_link(entry)
+    if not -_LIMIT <= entry.mtime <= _LIMIT:
+        entry.mtime = _LIMIT if entry.mtime > 0 else -_LIMIT
+
+
+def _check_link(entry: Entry) -> None:
+    if not entry.link:
+        raise ValueError("it is a link to nothing")
     if b"\0" in entry.link:
         raise ValueError("its link target contains a zero byte")
-    if entry.kind in (LINK, SYMLINK) and not entry.link:
-        raise ValueError("it is a link to nothing")
     if entry.kind == LINK:
         try:
             entry.link = clean(entry.link)
         except ValueError as error:
             raise ValueError(f"the file it links to: {error}") from None
-    limit = MAX_SECONDS * 10**9
-    entry.mtime = max(-limit, min(entry.mtime, limit))
 
 
 class Writer:
-    """Puts entries out in the order they come, in pieces of about a megabyte."""
+    """Puts entries out in the order they come, in pieces of about CHUNK bytes."""
 
     def __init__(self, put: Put) -> None:
         self._put = put

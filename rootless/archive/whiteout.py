@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.archive.tar import shown
 from rootless.errors import IntegrityError
 from rootless.record import Record
 
@@ -39,25 +40,26 @@ BOOKKEEPING = Whiteout()
 
 def decode(name: bytes) -> Whiteout | None:
     """What a tar entry's (clean) name hides; None for an ordinary entry."""
-    if not name.startswith(_PREFIX) and b"/" + _PREFIX not in name:
+    if not _mentions(name):
         return None
     if name.startswith(_BOOKKEEPING) and name != _OPAQUE:
         return BOOKKEEPING
-    directory, _, base = name.rpartition(b"/")
+    directory, slash, base = name.rpartition(b"/")
+    if _mentions(directory):
+        raise IntegrityError(f"the layer has an entry inside a whiteout: {shown(name)!r}")
     if base == _OPAQUE:
-        return Whiteout(opaque=_plain(directory) or b".")
+        return Whiteout(opaque=directory or b".")
     if base.startswith(_BOOKKEEPING):
         return BOOKKEEPING
     hidden = base.removeprefix(_PREFIX)
-    if hidden == base or hidden in (b"", b".", b".."):
-        raise IntegrityError(f"the layer has an impossible whiteout: {name!r}")
-    return Whiteout(hidden=_plain(directory) + b"/" + hidden if directory else hidden)
+    if hidden in (b"", b".", b".."):
+        raise IntegrityError(f"the layer has an impossible whiteout: {shown(name)!r}")
+    return Whiteout(hidden=directory + slash + hidden)
 
 
-def _plain(directory: bytes) -> bytes:
-    if decode(directory) is not None:
-        raise IntegrityError(f"the layer has an entry inside a whiteout: {directory!r}")
-    return directory
+def _mentions(path: bytes) -> bool:
+    """Whether any part of `path` is spelled like a whiteout."""
+    return _PREFIX in path and (path.startswith(_PREFIX) or b"/" + _PREFIX in path)
 
 
 def encode(path: bytes) -> bytes:

@@ -74,7 +74,11 @@ def mark_device(fd: int, kind: int, device: tuple[int, int]) -> None:
 def device(xattrs: dict[bytes, bytes]) -> tuple[int, tuple[int, int]] | None:
     """The kind and numbers of the device that an empty file stands for; None for a plain file."""
     letter, *numbers = xattrs.get(_NODE, b"").split(b" ")
-    if letter not in (b"c", b"b") or len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+    if letter not in (b"c", b"b") or len(numbers) != 2:
         return None
-    major, minor = (int(number) for number in numbers)
+    if not all(number.isdigit() and len(number) < 8 for number in numbers):
+        return None
+    major, minor = int(numbers[0]), int(numbers[1])
+    if max(major, minor) > tar.MAX_DEVICE:
+        return None
     return (tar.CHARACTER if letter == b"c" else tar.BLOCK_DEVICE), (major, minor)

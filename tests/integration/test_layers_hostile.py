@@ -84,6 +84,14 @@ def test_refused_over_a_tree_as_well(name, outside, tmp_path):
         layers.unpack(entries, tmp_path / "layer", whiteouts=False, into=b"/a/b")
 
 
+@pytest.mark.parametrize("into", [b"../victim", b"out", b"file", b"a\0b"])
+def test_a_folder_that_cannot_be_entered_is_named(into, outside, tmp_path):
+    base = evil_tars.symlink(b"out", os.fsencode(outside)) + evil_tars.file(b"file")
+    layers.unpack(base, tmp_path / "layer")
+    with pytest.raises(RootlessError, match="cannot unpack into"):
+        layers.unpack(evil_tars.file(b"f"), tmp_path / "layer", whiteouts=False, into=into)
+
+
 def test_forged_attributes_of_overlayfs_and_of_ours_are_dropped(outside, tmp_path):
     attack, _ = evil_tars.CONTAINED["xattr-overlay"]
     layers.unpack(attack(b"") + evil_tars.END, tmp_path / "layer")

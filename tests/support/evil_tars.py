@@ -132,6 +132,7 @@ REFUSED: dict[str, Attack] = {
     "whiteout-climbs": lambda v: file(b"../victim/.wh.file"),
     "whiteout-via-symlink": lambda v: symlink(b"a", v) + file(b"a/.wh.file"),
     "opaque-via-symlink": lambda v: symlink(b"a", v) + file(b"a/.wh..wh..opq"),
+    "whiteout-nested": lambda v: pax(path=b".wh.x/" * 600 + b".wh.y") + file(b"f"),
     "inside-whiteout": lambda v: file(b"d/.wh.x/file"),
     # 16: sizes
     "size-2pow62": lambda v: member(b"big", size=b"\x80" + (1 << 62).to_bytes(11, "big")),
@@ -155,6 +156,11 @@ REFUSED: dict[str, Attack] = {
     "unknown-kind": lambda v: member(b"f", b"Z"),
     # 18: names
     "nul-in-pax-path": lambda v: pax(path=b"a\0b") + file(b"f"),
+    "nul-in-xattr-name": lambda v: xattr(b"user.a\0b", b"") + file(b"f"),
+    "xattr-without-name": lambda v: xattr(b"user.", b"") + file(b"f"),
+    "xattr-long-name": lambda v: xattr(b"user." + b"n" * 300, b"") + file(b"f"),
+    "xattr-long-value": lambda v: xattr(b"user.a", b"v" * 100_000) + file(b"f"),
+    "capability-noise": lambda v: xattr(b"security.capability", b"noise") + file(b"f"),
     "nul-in-pax-linkpath": lambda v: pax(linkpath=b"a\0b") + symlink(b"f", b"x"),
     "name-256": lambda v: pax(path=b"n" * 256) + file(b"f"),
     "path-5000": lambda v: pax(path=b"d/" * 2500 + b"f") + file(b"f"),

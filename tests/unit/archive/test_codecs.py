@@ -1,0 +1,158 @@
+"""Decompression: every kind, in pieces of any size, whole or an IntegrityError."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import sys
+import zlib
+
+import pytest
+import zstandard
+
+from rootless.archive import codecs
+from rootless.errors import IntegrityError, RootlessError
+
+PLAIN = random.Random(1).randbytes(300_000) + bytes(300_000)
+
+
+def _zstd(content, **options):
+    return zstandard.ZstdCompressor(**options).compress(content)
+
+
+PACK = {
+    "gzip": gzip.compress,
+    "zstd": _zstd,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+    "none": bytes,
+}
+PACKED = {kind: pack(PLAIN) for kind, pack in PACK.items()}
+COMPRESSED = [kind for kind in PACK if kind != "none"]
+
+
+def _unpack(content, kind=None, *, give=1 << 20, ask=1 << 20):
+    stream = io.BytesIO(content)
+    read = codecs.decompress(lambda size: stream.read(min(size, give)), kind)
+    pieces = []
+    while piece := read(ask):
+        assert len(piece) <= ask
+        pieces.append(piece)
+    assert read(ask) == b""
+    return b"".join(pieces)
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def _gzip_by(request, monkeypatch):
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    else:
+        pytest.importorskip("isal")
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(("give", "ask"), [(1 << 20, 1 << 20), (997, 1 << 16), (1 << 20, 1009)])
+@pytest.mark.usefixtures("_gzip_by")
+def test_plain_again(kind, named, give, ask):
+    assert _unpack(PACKED[kind], kind if named else None, give=give, ask=ask) == PLAIN
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.usefixtures("_gzip_by")
+def test_several_streams_one_after_another(kind):
+    packed = PACK[kind](b"one") + PACK[kind](b"") + PACK[kind](b"two")
+    assert _unpack(packed, give=5) == b"onetwo"
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("cut", [1, 5, 100, 200_000])
+@pytest.mark.usefixtures("_gzip_by")
+def test_cut_short(kind, cut):
+    with pytest.raises(IntegrityError, match=kind):
+        _unpack(PACKED[kind][:-cut], kind)
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.usefixtures("_gzip_by")
+def test_damaged_or_followed_by_garbage(kind):
+    broken = bytearray(PACKED["gzip"] if kind == "gzip" else _checked(kind))
+    broken[len(broken) // 2] ^= 0xFF
+    with pytest.raises(IntegrityError, match=kind):
+        _unpack(bytes(broken), kind)
+    with pytest.raises(IntegrityError, match=kind):
+        _unpack(PACKED[kind] + b"garbage", kind)
+
+
+def _checked(kind):
+    return _zstd(PLAIN, write_checksum=True) if kind == "zstd" else PACKED[kind]
+
+
+@pytest.mark.usefixtures("_gzip_by")
+def test_gzip_may_be_padded_with_zeros():
+    assert _unpack(PACKED["gzip"] + bytes(1000), give=100) == PLAIN
+
+
+@pytest.mark.parametrize("options", [{"write_content_size": False}, {"write_checksum": True}])
+def test_zstd_frames_of_all_shapes(options):
+    skippable = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
+    packed = skippable + _zstd(PLAIN, **options) + skippable + _zstd(b"", **options)
+    assert _unpack(packed, "zstd", give=7) == PLAIN
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.usefixtures("_gzip_by")
+def test_a_bomb_is_given_out_in_pieces(kind):
+    """50 MB of zeros: no piece is longer than asked for, and nothing holds all of them."""
+    import tracemalloc
+
+    packed = PACK[kind](bytes(50_000_000))
+    tracemalloc.start()
+    read = codecs.decompress(io.BytesIO(packed).read, kind)
+    total = 0
+    while piece := read(1 << 20):
+        total += len(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == 50_000_000
+    assert peak < 20_000_000
+
+
+def test_a_stream_that_wants_too_much_memory_is_refused():
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    with pytest.raises(IntegrityError, match="xz"):
+        _unpack(lzma.compress(b"x" * 100, filters=filters))
+    parameters = zstandard.ZstdCompressionParameters(window_log=29)
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    with pytest.raises(IntegrityError, match="zstd"):
+        _unpack(packed.compress(b"x" * 100) + packed.flush())
+
+
+def test_other_streams():
+    assert _unpack(b"") == b""
+    assert _unpack(b"ab") == b"ab"
+    with pytest.raises(IntegrityError, match="gzip stream is empty"):
+        _unpack(b"", "gzip")
+    with pytest.raises(RootlessError, match="lz4"):
+        codecs.decompress(io.BytesIO().read, "lz4")
+    assert zlib.crc32(PLAIN)
+
+
+def test_nothing_is_left_to_import_when_reading():
+    """What is read inside a chroot must have all its modules."""
+    import subprocess
+
+    code = (
+        "import io, sys\n"
+        "from rootless.archive import codecs\n"
+        "for packed in map(bytes.fromhex, sys.argv[1:]):\n"
+        "    read = codecs.decompress(io.BytesIO(packed).read)\n"
+        "    before = set(sys.modules)\n"
+        "    assert read(9) == b'x'\n"
+        "    assert set(sys.modules) == before, set(sys.modules) - before\n"
+    )
+    packed = [PACK[kind](b"x").hex() for kind in COMPRESSED]
+    subprocess.run([sys.executable, "-c", code, *packed], check=True)
