@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
+    from rootless.store.layers import Layer
 
 
 class Reclaimed(Record):
@@ -44,7 +45,7 @@ def prune(
     With `steps` the build cache goes too. BusyError when another process uses the store.
     """
     store.create()
-    with lock.collect(store):
+    with store.writing(), lock.collect(store):
         dropped: set[Digest] = set()
 
         def change(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
@@ -65,7 +66,7 @@ def prune(
 def collect_if_idle(store: Store) -> Reclaimed:
     """Delete what nobody needs, unless others use the store: then a later collection will."""
     try:
-        with lock.collect(store):
+        with store.writing(), lock.collect(store):
             return _collect(store)
     except lock.BusyError:
         return Reclaimed()
@@ -106,11 +107,20 @@ def _collect(store: Store) -> Reclaimed:
     deleted = []
     for name in os.listdir(store.path("layers")):
         if name not in folders:
-            layer = layers.open_folder(store, name)
+            layer = _layer_in(store, name)
             layers.remove(store, name)
-            size += layer.size
-            deleted.append(layer.diff_id)
+            if layer:
+                size += layer.size
+                deleted.append(layer.diff_id)
     return Reclaimed(layers=tuple(deleted), size=size)
+
+
+def _layer_in(store: Store, name: str) -> Layer | None:
+    """What a layer folder says it is; None where its record is damaged."""
+    try:
+        return layers.open_folder(store, name)
+    except (IntegrityError, FileNotFoundError):
+        return None
 
 
 def _needed(store: Store) -> set[Digest]:
@@ -151,9 +161,13 @@ def _digests_in(record: bytes) -> Iterator[Digest]:
 
 
 def _stored_blobs(store: Store) -> Iterator[Digest]:
+    """The digest of every blob file; files that others put there are left alone."""
     for algorithm in os.listdir(store.path("blobs")):
         for name in os.listdir(store.path("blobs", algorithm)):
-            yield Digest.parse(f"{algorithm}:{name}")
+            try:
+                yield Digest.parse(f"{algorithm}:{name}")
+            except IntegrityError:
+                continue
 
 
 def _is_whole(store: Store, digest: Digest) -> bool:

@@ -51,6 +51,7 @@ class collect:  # noqa: N801 - a verb, used as `with lock.collect(store):`
         self._store = store
 
     def __enter__(self) -> None:
+        os.close(os.open(self._store.path("lock"), os.O_RDWR))  # says why it cannot be written
         use(self._store)
         fd = self._store.lock_fd
         assert fd is not None

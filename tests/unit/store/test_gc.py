@@ -85,3 +85,14 @@ def test_check_finds_each_fault(store, make_image):
         f"the blob {changed.id} has other contents",
         f"docker.io/library/missing:latest: the layer {missing.config.diff_ids[0]} is missing",
     )
+
+
+def test_damaged_layer_folders_go_and_foreign_files_stay(store, make_image):
+    make_image("app")
+    os.makedirs(store.path("layers/half/diff"))
+    with open(store.path("blobs/sha256/note.txt"), "w"):
+        pass
+    gc.prune(store)
+    assert not os.path.exists(store.path("layers/half"))
+    assert os.path.exists(store.path("blobs/sha256/note.txt"))
+    assert gc.check(store) == ()
