@@ -78,8 +78,7 @@ def pull(
         for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     }
     _fetch_layers(store, client, repository, list(pairs.values()), report)
-    is_other = Digest.of(content) != source
-    annotations = {index.SOURCE_DIGEST: str(source)} if is_other else {}
+    annotations = {index.SOURCE_DIGEST: str(source)}
     return images.add(store, content, manifest.media_type, (reference,), annotations)
 
 

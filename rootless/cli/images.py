@@ -12,8 +12,6 @@ from rootless.store import images as store_images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.store.images import Image
@@ -38,7 +36,7 @@ def images(given: Settings, arguments: Arguments) -> int:
     )
     kept = [image for image in found if _passes(store, image, arguments.filter)]
     if arguments.quiet and not arguments.format:
-        shown = [image for image in kept if any(_names(image, arguments.name))]
+        shown = [image for image in kept if _names(image, arguments.name)]
         for image in shown:
             print(_id(image, full=arguments.no_trunc))
         return 0
@@ -136,23 +134,22 @@ def _facts(store: Store, image: Image, *, full: bool) -> dict[str, str]:
     }
 
 
-def _names(image: Image, wanted: str | None) -> Iterator[tuple[str, str, str]]:
+def _names(image: Image, wanted: str | None) -> list[tuple[str, str, str]]:
     """Repository, tag and digest for each of the image's names that `wanted` allows."""
     digests = {one.familiar_name: str(one.digest) for one in image.repo_digests}
+    tagged = {one.familiar_name for one in image.references}
+    untagged = tuple(one for one in image.repo_digests if one.familiar_name not in tagged)
+    by_digest = {one.familiar_name for one in image.repo_digests if _is_wanted(one, wanted)}
     names = [
         (one.familiar_name, one.tag or _NONE, digests.get(one.familiar_name, _NONE))
-        for one in image.references
-        if wanted is None or _matches(one, wanted)
+        for one in (*image.references, *untagged)
+        if one.familiar_name in by_digest or _is_wanted(one, wanted)
     ]
-    tagged = {one.familiar_name for one in image.references}
-    names += [
-        (one.familiar_name, _NONE, str(one.digest))
-        for one in image.repo_digests
-        if one.familiar_name not in tagged and (wanted is None or _matches(one, wanted))
-    ]
-    if not names and wanted is None:
-        names = [(_NONE, _NONE, _NONE)]
-    return iter(names)
+    return names or ([(_NONE, _NONE, _NONE)] if wanted is None else [])
+
+
+def _is_wanted(reference: Reference, pattern: str | None) -> bool:
+    return pattern is None or _matches(reference, pattern)
 
 
 def _matches(reference: Reference, pattern: str) -> bool:

@@ -71,4 +71,4 @@ def read(
         )
     root = os.path.abspath(root)
     runtime = environment.get("XDG_RUNTIME_DIR")
-    return Settings(root, f"{runtime}/rootless" if runtime else f"{root}/tmp", environment, debug)
+    return Settings(root, f"{runtime}/rootless" if runtime else f"{root}/run", environment, debug)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONTAINERD_NAME = "io.containerd.image.name"
 SOURCE_DIGEST = "rootless.source.digest"
-"""Entry annotation: the digest a registry answered for the name, where it is an index's."""
+"""Entry annotation: the digest a registry answered for the name, be it a manifest or an index."""
 
 _NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
 _MAX_BYTES = 64 << 20

@@ -186,6 +186,10 @@ def test_pull(rootless, registry, busybox_image):
     assert "Pull complete" in pulled.stderr
     again = rootless("pull", name)
     assert f"Status: Image is up to date for {name}" in again.stdout
+    digest = again.stdout.splitlines()[-3].removeprefix("Digest: ")
+    served = f"{name.removesuffix(':1')}@{digest}"
+    assert json.loads(rootless.ok("inspect", "-f", "{{json .RepoDigests}}", name)) == [served]
+    assert digest in rootless.ok("images", "--digests", served)
     quiet = rootless("pull", "-q", name)
     assert (quiet.stdout, quiet.stderr) == (f"{name}\n", "")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rootless.cli import click_app, parser, table
+from rootless.cli import click_app, parser, table, unsupported
 from rootless.errors import UsageError
 
 RUN = table.load("run")
@@ -144,3 +144,9 @@ def test_declarations_are_sound(verb):
     assert len(names) == len(set(names))
     assert all(len(name) == 2 if name[1] != "-" else len(name) > 3 for name in names)
     assert isinstance(click_app.command(verb), click.Command)
+
+
+@pytest.mark.parametrize("name", unsupported.FLAGS)
+def test_what_is_unsupported_is_not_declared(name):
+    declared = {name for option in table.load(name).options for name in option.names}
+    assert not declared & set(unsupported.FLAGS[name].split())

@@ -16,6 +16,11 @@ def test_the_flag_wins_over_the_variables():
     assert settings.read(environment).root == "/home/u/.local/share/rootless"
 
 
+def test_what_runs_now_without_a_login():
+    assert settings.read({"HOME": "/h", "XDG_RUNTIME_DIR": "/r"}).runtime_dir == "/r/rootless"
+    assert settings.read({}, root="/store").runtime_dir == "/store/run"
+
+
 def test_no_home_is_a_clear_error():
     with pytest.raises(UsageError, match="HOME is not set"):
         settings.read({})
