@@ -98,8 +98,10 @@ class _Tree:
             tar.DIRECTORY: self._directory,
             tar.FIFO: self._fifo,
         }
-        if whiteouts:
-            self._directories[b"."] = _undescribed(b".")
+        if whiteouts:  # a set-group-id bit inherited from outside would choose new files' group
+            root = self._directories[b"."] = _undescribed(b".")
+            os.chown(root.name, root.uid, root.gid)
+            os.chmod(root.name, root.mode)
 
     def enter(self, into: bytes) -> None:
         """Make the folder `into`, following links inside the tree, and go there."""
@@ -155,7 +157,7 @@ class _Tree:
             if entry.uid or entry.gid or not self._whiteouts:
                 _chown(fd, entry)
             if entry.mode & _SPECIAL_BITS or entry.kind == tar.DIRECTORY:
-                os.fchmod(fd, entry.mode)
+                _chmod(fd, entry.mode)
             if entry.xattrs:
                 xattrs.write(fd, entry.xattrs)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
@@ -172,16 +174,16 @@ class _Tree:
         os.utime(entry.name, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
 
     def _directory(self, entry: tar.Entry) -> None:
-        """Only root may use it before `finish` gives it its owner and mode."""
+        """Its owner, special bits, attributes and time come last, from `finish`."""
         name = entry.name
         try:
-            os.mkdir(name, 0o700)
+            os.mkdir(name, entry.mode)
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(name).st_mode):
                 self._start_afresh(name)
         except (FileNotFoundError, NotADirectoryError):
             self._make_parents(name)
-            os.mkdir(name, 0o700)
+            os.mkdir(name, entry.mode)
         self._directories[name] = entry
 
     def _symlink(self, entry: tar.Entry) -> None:
@@ -240,7 +242,7 @@ class _Tree:
         while end > 0:
             parent = name[:end]
             try:
-                os.mkdir(parent, 0o700)
+                os.mkdir(parent, 0o755)
                 self._directories[parent] = _undescribed(parent)
             except FileExistsError:
                 if self._whiteouts and whiteout.is_device(os.lstat(parent)):
@@ -251,7 +253,7 @@ class _Tree:
     def _start_afresh(self, name: bytes) -> None:
         """A directory in the place of something else shows nothing of the layers below."""
         os.unlink(name)
-        os.mkdir(name, 0o700)
+        os.mkdir(name, 0o755)
         if self._whiteouts:
             whiteout.make_opaque(name)
 
@@ -282,6 +284,12 @@ def _remove_tree(directory: bytes) -> None:
 
 def _undescribed(path: bytes) -> tar.Entry:
     return tar.Entry(path, tar.DIRECTORY, 0o755)
+
+
+def _chmod(fd: int, mode: int) -> None:
+    """A change nobody sees costs a transaction of the file system's journal: looking is cheaper."""
+    if os.fstat(fd).st_mode & 0o7777 != mode:
+        os.fchmod(fd, mode)
 
 
 def _chown(target: int | bytes, entry: tar.Entry) -> None:

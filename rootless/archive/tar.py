@@ -245,7 +245,7 @@ def _sum(block: bytes) -> int:
 
 def _number(field: bytes) -> int:
     digits = field.strip(b"\0 ")
-    if digits.isdigit() and not (b"8" in digits or b"9" in digits):
+    if digits.isdigit():
         return int(digits, 8)
     if not digits:
         return 0

@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 
-from rootless.archive import diff
+from rootless.archive import codecs, diff
 from rootless.errors import RootlessError
 from tests.support import child, evil_tars, layers, machine
 
@@ -197,6 +197,28 @@ def test_an_opaque_root_is_kept(work):
         assert archive.getnames() == [".wh..wh..opq", "new"]
 
 
+@pytest.mark.needs("subids")
+def test_the_group_of_the_store_does_not_come_through(work):
+    (work / "layer").mkdir()
+
+    def share():
+        os.chown(work / "layer", 0, 5)
+        (work / "layer").chmod(0o2775)
+
+    layers.as_root(share)
+    content = evil_tars.directory(b"d") + evil_tars.directory(b"e", mode=0o2775, gid=7)
+    content += evil_tars.file(b"d/f") + evil_tars.file(b"e/f") + evil_tars.symlink(b"e/l", b"f")
+    layers.unpack(content, work / "layer")
+    found = layers.listing(work / "layer")
+    assert {path: (node.mode, node.gid) for path, node in found.items()} == {
+        b"d": (0o755, 0),
+        b"d/f": (0o644, 0),
+        b"e": (0o2775, 7),
+        b"e/f": (0o644, 0),
+        b"e/l": (0o777, 0),
+    }
+
+
 @pytest.mark.needs("overlay")
 def test_the_kernel_sees_what_the_layer_says(work):
     """Two layers stacked: whiteout, opaque directory, and a placeholder."""
@@ -240,6 +262,34 @@ def test_an_archive_goes_over_a_tree(work):
     }
     assert found[b"real"].mode == 0o2775
     assert {found[b"real/" + name].gid for name in (b"same", b"bin/tool", b"old")} == {0}
+
+
+@pytest.mark.needs("shared", "subids")
+def test_real_layers_of_all_compressions_give_one_tree(work):
+    """The same image saved plain, as gzip, eStargz (many gzip members) and zstd."""
+    trees = []
+    for path in sorted((machine.SHARED / "archives" / "dive").glob("test-oci-*.tar")):
+        with tarfile.open(path) as archive:
+            for number, content in enumerate(_layers(archive)):
+                read = codecs.decompress(io.BytesIO(content).read)
+                plain = b"".join(iter(lambda read=read: read(1 << 20), b""))
+                layers.unpack(plain, work / f"{path.stem}-{number}")
+                found = layers.listing(work / f"{path.stem}-{number}")
+                trees.append({p: n for p, n in found.items() if b"stargz" not in p})
+    assert len(trees) >= 4
+    kinds = {frozenset((p, n.content, n.mode, n.uid, n.gid) for p, n in t.items()) for t in trees}
+    assert len(kinds) * 4 == len(trees)
+
+
+def _layers(archive):
+    def blob(descriptor):
+        member = archive.extractfile("blobs/" + descriptor["digest"].replace(":", "/"))
+        return member.read()
+
+    described = json.load(archive.extractfile("index.json"))["manifests"][0]
+    while "layers" not in (described := json.loads(blob(described))):
+        described = described["manifests"][0]
+    return [blob(layer) for layer in described["layers"]]
 
 
 @pytest.mark.needs("tar")

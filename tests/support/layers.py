@@ -85,6 +85,8 @@ def _content(path: bytes, status: os.stat_result, attributes: dict[str, bytes]) 
         return b"fifo"
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
         return b"whiteout"
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        return b"node"
     if "user.rootless.node" in attributes:
         return b"device " + attributes["user.rootless.node"]
     assert stat.S_ISREG(status.st_mode), path
