@@ -1,0 +1,57 @@
+"""What the hot verbs really load, with a store and an image: start-up is a feature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.machine import PROJECT
+from tests.unit.test_architecture import SLOW
+
+pytestmark = pytest.mark.needs("userns", "overlay")
+DOCKERFILE = "FROM busybox\nRUN echo hello > /greeting\nENV NAME=world\n"
+
+
+def _loaded(rootless, *argv, stdin: str = "") -> set[str]:
+    """Top-level names of what a command imports, in its own process and in those it forks.
+
+    Without site-packages: what a hot verb needs must not be there at all.
+    """
+    start = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from rootless.cli.main import main;"
+    command = [sys.executable, "-I", "-S", "-X", "importtime", "-c", start + "sys.exit(main())"]
+    whole = [*command, "--root", str(rootless.root), *argv]
+    answer = subprocess.run(whole, input=stdin, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+@pytest.fixture
+def ready(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    return rootless
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("images",),
+        ("run", "--rm", "--network", "none", "busybox", "true"),
+        pytest.param(
+            ("run", "--rm", "busybox", "true"), marks=pytest.mark.needs("network"), id="run"
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_verb_loads_nothing_slow(ready, argv):
+    assert sorted(_loaded(ready, *argv) & SLOW) == []
+
+
+def test_a_cached_build_loads_nothing_slow(ready, tmp_path):
+    (tmp_path / "context").mkdir()
+    build = ("build", "-t", "greeting", "-f", "-", str(tmp_path / "context"))
+    ready.ok(*build, stdin=DOCKERFILE)
+    keys = {"hashlib"}  # 2 ms, and a step's key is a sha256
+    assert sorted(_loaded(ready, *build, stdin=DOCKERFILE) & SLOW - keys) == []
