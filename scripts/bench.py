@@ -14,6 +14,7 @@ matters: tmpfs, or a disk without a journal, gives other numbers than a usual di
 from __future__ import annotations
 
 import argparse
+import compileall
 import gzip
 import io
 import json
@@ -306,6 +307,7 @@ def main() -> None:
     if why := machine.missing("registry") or machine.missing("busybox"):
         sys.exit(f"error: {why}\n\nhint: scripts/setup --dev")
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    compileall.compile_dir(PROJECT / "rootless", quiet=2)  # as pip does when it installs
     try:
         with Registry(folder / "registry") as registry:
             chosen = [task for task in TASKS if not given.tasks or task.name in given.tasks]
