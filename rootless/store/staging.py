@@ -64,13 +64,13 @@ class Staging:
 def sweep(store: Store, *, file_seconds: int = _FILE_SECONDS) -> None:
     """Delete what dead processes left in tmp/; plain files only when older than `file_seconds`.
 
-    What we may not delete is left to a later process that may.
+    What cannot be deleted now, as by a process outside the namespace, is left to a later one.
     """
     for name in os.listdir(store.path("tmp")):
         path = store.path("tmp", name)
         try:
             _sweep_entry(path, file_seconds)
-        except (PermissionError, FileNotFoundError):
+        except OSError:  # rubbish must not keep anybody from their work
             continue
 
 
