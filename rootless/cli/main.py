@@ -23,20 +23,31 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line; the exit code."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = sys.argv[1:] if argv is None else argv
     if "_ROOTLESS_COMPLETE" in os.environ:
         return _complete()
     try:
         code = _carry_out(words)
-        sys.stdout.flush()
+        return _flush() or code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
         return 141
-    return code
+
+
+def _flush() -> int:
+    """Write what is buffered; 1 when that fails, for what was asked for has then not arrived."""
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _report(RootlessError(f"standard output: {error.strerror}"))
+        return 1
+    return 0
 
 
 def _carry_out(words: Sequence[str]) -> int:
@@ -103,7 +114,6 @@ def _report(error: RootlessError) -> None:
     from rootless.cli import words
 
     colour = words.colours(sys.stderr, os.environ)
-    sys.stdout.flush()
     print(
         f"{words.paint('error:', '1;31', colour)} {words.escape(error.message, lines=True)}",
         file=sys.stderr,

@@ -76,6 +76,22 @@ def test_a_reader_that_leaves_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 1, "error: standard output: No space left on device\n"),
+    ],
+)
+def test_output_that_cannot_be_written(redirection, code, said):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m rootless version {redirection}"],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, said)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell):
     assert "_ROOTLESS_COMPLETE" in rootless("completion", shell).stdout
