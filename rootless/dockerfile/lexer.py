@@ -324,8 +324,9 @@ def heredoc_of(word: str) -> Heredoc | None:
         return None
     strips_tabs = rest.startswith("-")
     rest = rest[strips_tabs:]
-    name, _ = _flag_word(rest)
-    if not name or "<" in rest or not _closed(rest) or any(one.isspace() for one in name):
+    name, end = _flag_word(rest)
+    is_name = name and end == len(rest) and not any(one.isspace() for one in name)
+    if not is_name or "<" in rest or not _closed(rest):
         return None
     return Heredoc(
         name=name, expands=name == rest, strips_tabs=strips_tabs, fd=int(fd) if fd else 0
