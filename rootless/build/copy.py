@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rootless.build.tree import Folder, Source
 
 _CHUNK = 1 << 17
+_SPECIAL = 0o7000
 _MAX_LINKS = 40  # symbolic links the kernel follows in one path
 
 
@@ -113,6 +114,8 @@ class Target:
             if into or not link:
                 break
             path = os.path.join(os.path.dirname(path), link)
+        else:
+            raise RootlessError(f"{destination}: too many levels of symbolic links")
         return os.path.join(path, name) if into else path
 
     def _look(self, path: str) -> tuple[int, str]:
@@ -182,10 +185,12 @@ class Target:
                 raise RootlessError(f"{name} changed while it was read", hint="build again")
             if found.st_nlink > 1 and self._link(found, folder_fd, name, path):
                 return
-            target_fd = _create(folder_fd, name, self.how.permissions(found.st_mode))
+            # A new file is root's and has its mode, but writing to it clears setuid and setgid.
+            mode = self.how.permissions(found.st_mode)
+            target_fd = _create(folder_fd, name, mode)
             try:
                 _pour(fd, target_fd)
-                if self._owner(found) != (0, 0):  # a new file is ours, and has its mode already
+                if self._owner(found) != (0, 0) or mode & _SPECIAL:
                     self._own(target_fd, found, found.st_mode)
                 if self.how.keep_xattrs:
                     _copy_xattrs(fd, target_fd)

@@ -93,8 +93,12 @@ class _Builder:
         self.total = sum(len(recipe.steps) for recipe in recipes.ordered)
 
     def build(self) -> Image:
-        for recipe in self.recipes.ordered:
-            self.stacks[recipe.stage.number] = self._build_stage(recipe)
+        try:
+            for recipe in self.recipes.ordered:
+                self.stacks[recipe.stage.number] = self._build_stage(recipe)
+        except RootlessError:
+            self.finisher.finish()  # what was done before the step that failed stays cached
+            raise
         self.finisher.finish()
         return self._export(self.recipes.target)
 
@@ -187,7 +191,10 @@ class _Builder:
     def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
         rootfs = self.roots.rootfs(stack, snapshot, "stubs")
         status = self.runner.run(
-            action, rootfs, snapshot.path, lambda content: self.report(Output(event, content))
+            action,
+            rootfs,
+            self.roots.scripts_dir,
+            lambda content: self.report(Output(event, content)),
         )
         if status:
             command = " ".join(action.argv)

@@ -1,8 +1,8 @@
 """File trees presented for a step: layers stacked under a fresh upper directory.
 
 The builder mounts them in its own private mount namespace; they are gone with it. `Roots` holds
-two tiny directories in `tmp/` that stand at the bottom: `empty`, because overlayfs wants a layer,
-and `stubs`, the mount points a command's sandbox needs, which so never get into an image.
+tiny directories in `tmp/`. Two stand at the bottom of stacks: `empty`, because overlayfs wants a
+layer, and `stubs`, the mount points a command's sandbox needs, which so never get into an image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Roots:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bottom = Staging(store, ("empty", "stubs"))
+        self._bottom = Staging(store, ("empty", "stubs", "scripts"))
+        self.scripts_dir = os.path.join(self._bottom.path, "scripts")
         stubs = os.path.join(self._bottom.path, "stubs")
         for name in _STUB_FOLDERS:
             os.mkdir(os.path.join(stubs, name), 0o755)

@@ -1,0 +1,113 @@
+"""What a second build does again, and what it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+DOCKERFILE = """\
+FROM busybox
+ARG V=1
+RUN echo $V > /v
+COPY src /src
+RUN cat /src/a > /copied
+LABEL a=1
+"""
+
+
+@pytest.fixture
+def project(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    folder = tmp_path / "project"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "a").write_text("a")
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    return folder
+
+
+def cached(rootless, project, *flags):
+    """The numbers of the steps that were not carried out."""
+    result = rootless("build", "--progress=plain", "-t", "test", *flags, project)
+    assert result.exit == 0, result.stderr
+    return [int(line[1:].split()[0]) for line in result.stderr.splitlines() if "CACHED" in line]
+
+
+def image_id(rootless):
+    return rootless.ok("images", "-q", "--no-trunc", "test").strip()
+
+
+def test_a_second_build_gives_the_same_image(rootless, project):
+    assert cached(rootless, project) == []
+    first = image_id(rootless)
+    assert cached(rootless, project) == [1, 2, 3]
+    assert image_id(rootless) == first
+
+
+def test_a_source_change_repeats_what_follows(rootless, project):
+    cached(rootless, project)
+    (project / "src" / "a").write_text("b")
+    assert cached(rootless, project) == [1]
+    (project / "src" / "a").write_text("a")
+    assert cached(rootless, project) == [1, 2, 3]
+
+
+def test_a_touched_file_is_the_same_file(rootless, project):
+    cached(rootless, project)
+    (project / "src" / "a").touch()
+    assert cached(rootless, project) == [1, 2, 3]
+
+
+def test_an_argument_repeats_the_commands_after_it(rootless, project):
+    cached(rootless, project)
+    assert cached(rootless, project, "--build-arg", "V=2") == []
+    assert cached(rootless, project) == [1, 2, 3]
+
+
+def test_metadata_repeats_nothing(rootless, project):
+    cached(rootless, project)
+    first = image_id(rootless)
+    (project / "Dockerfile").write_text(DOCKERFILE.replace("a=1", "a=2"))
+    assert cached(rootless, project) == [1, 2, 3]
+    assert image_id(rootless) != first
+
+
+def test_no_cache_repeats_all_and_later_builds_use_that(rootless, project):
+    cached(rootless, project)
+    assert cached(rootless, project, "--no-cache") == []
+    assert cached(rootless, project) == [1, 2, 3]
+
+
+def test_a_copy_from_a_stage_follows_the_stage(rootless, project):
+    text = (
+        "FROM busybox AS build\nCOPY src /src\nRUN cp /src/a /out\n"
+        "FROM busybox\nRUN true\nCOPY --from=build /out /out\n"
+    )
+    (project / "Dockerfile").write_text(text)
+    cached(rootless, project)
+    assert cached(rootless, project) == [1, 2, 3, 4]
+    (project / "src" / "a").write_text("changed")
+    assert cached(rootless, project) == [3]
+
+
+def test_a_failed_build_keeps_what_it_did(rootless, project):
+    (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN false\n")
+    assert rootless("build", project).exit == 1
+    (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN true\n")
+    assert cached(rootless, project) == [1]
+
+
+def test_an_image_cannot_forge_the_cache(rootless, project, tmp_path):
+    """CVE-2024-24557: a history that claims our steps were done is no proof of it."""
+    cached(rootless, project)
+    rootless.ok("save", "-o", tmp_path / "test.tar", "test")
+    other = type(rootless)(tmp_path / "other")
+    other.ok("load", "-i", tmp_path / "test.tar")
+    other.ok("tag", "test", "busybox")
+    assert cached(other, project) == []
+
+
+def test_source_date_epoch_fixes_all_times(rootless, project):
+    cached(rootless, project, "--build-arg", "SOURCE_DATE_EPOCH=1000000000")
+    created = rootless.ok("inspect", "-f", "{{.Created}}", "test").strip()
+    assert created == "2001-09-09T01:46:40Z"

@@ -1,0 +1,103 @@
+"""Builds that must fail: with which words, which exit code, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+@pytest.fixture
+def failing(rootless, busybox_image, tmp_path):
+    """Build, insist on exit code 1, and return what was said."""
+    rootless.load(busybox_image, tmp_path)
+    context = tmp_path / "context"
+    context.mkdir()
+
+    def run(dockerfile, *flags):
+        (context / "Dockerfile").write_text(dockerfile)
+        result = rootless("build", "--progress=plain", *flags, context)
+        assert result.exit == 1, result
+        assert os.listdir(rootless.root / "tmp") == []
+        return result.stderr
+
+    run.context = context
+    return run
+
+
+def test_a_failing_command_shows_output_status_and_lines(failing):
+    said = failing("FROM busybox\n# why\nRUN echo shown; \\\n  exit 7\nRUN true\n")
+    assert "shown" in said
+    assert 'process "/bin/sh -c echo shown;   exit 7" did not complete successfully' in said
+    assert "exit code: 7" in said
+    assert "   3 | >>> RUN echo shown; \\\n   4 | >>>   exit 7\n" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("COPY none /", '"none" not found'),
+        ("COPY hidden /", '"hidden" is excluded by .dockerignore'),
+        ("COPY --chown=ghost f /", "there is no user 'ghost'"),
+        ("COPY --chmod=x f /", "not a file mode"),
+        ("COPY f /etc/passwd/x", "/etc/passwd is in the way"),
+        ("COPY d /etc/passwd", "/etc/passwd is in the way"),
+        ("COPY f /loop", "/loop: too many levels of symbolic links"),
+        ("COPY --from=none:1 a /", "none:1"),
+        ("USER ghost\nRUN true", "there is no user 'ghost'"),
+        ('RUN ["none"]', "executable file not found"),
+        ("WORKDIR /etc/passwd", "/etc/passwd is in the way"),
+    ],
+)
+def test_what_cannot_be_done_is_named(failing, line, words):
+    (failing.context / "f").write_text("f")
+    (failing.context / "hidden").write_text("f")
+    (failing.context / "d").mkdir()
+    (failing.context / "d" / "x").write_text("x")
+    (failing.context / ".dockerignore").write_text("hidden\n")
+    said = failing(f"FROM busybox\nRUN ln -s loop /loop\n{line}\n")
+    assert words in said
+    assert ">>> " in said
+
+
+def test_a_file_does_not_replace_a_directory(failing):
+    (failing.context / "d").mkdir()
+    (failing.context / "d" / "etc").write_text("f")
+    assert '"etc": a directory is in the way' in failing("FROM busybox\nCOPY d /\n")
+
+
+def test_what_is_not_supported_is_said_before_anything_runs(failing):
+    said = failing("FROM busybox\nRUN echo ran\nRUN --mount=type=cache,target=/c true\n")
+    assert "RUN --mount is not supported yet" in said
+    assert "ran" not in said.replace("echo ran", "")
+
+
+def test_an_unused_argument_is_a_warning(rootless, failing):
+    (failing.context / "Dockerfile").write_text("FROM busybox\n")
+    result = rootless("build", "--build-arg", "NOBODY=1", failing.context)
+    assert result.exit == 0
+    assert "[NOBODY] were not consumed" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_build_leaves_nothing_running(rootless, failing, number):
+    (failing.context / "Dockerfile").write_text("FROM busybox\nRUN echo up; sleep 98765\n")
+    command = rootless.command("build", "--progress=plain", str(failing.context))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as build:
+        while "up" not in build.stderr.readline().replace("echo up", ""):
+            pass
+        build.send_signal(number)
+        build.stderr.read()
+    for _ in range(100):
+        if subprocess.run(["pgrep", "-f", "sleep 98765"], check=False).returncode:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the command still runs")
+    rootless.ok("build", "-q", "--target", "a", "-", stdin="FROM busybox AS a\nRUN true\n")
+    assert os.listdir(rootless.root / "tmp") == []
