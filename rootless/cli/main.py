@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EDQUOT, ENOSPC
 
 from rootless import __version__
 from rootless.cli import parser, settings, table
@@ -24,30 +25,24 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line; the exit code."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else argv
     if "_ROOTLESS_COMPLETE" in os.environ:
         return _complete()
     try:
         code = _carry_out(words)
-        return _flush() or code
+        print(end="", flush=True)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
         return 141
-
-
-def _flush() -> int:
-    """Write what is buffered; 1 when that fails, for what was asked for has then not arrived."""
-    try:
-        print(end="", flush=True)
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        _report(RootlessError(f"standard output: {error.strerror}"))
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        _report(RootlessError(f"{error.filename or 'standard output'}: {error.strerror}"))
         return 1
-    return 0
+    return code
 
 
 def _carry_out(words: Sequence[str]) -> int:
