@@ -10,95 +10,19 @@ from __future__ import annotations
 import os
 
 from rootless.build import cache
+from rootless.build.stack import Entry
 from rootless.errors import RootlessError
-from rootless.oci import media_types
 from rootless.oci.digest import Digest
-from rootless.store import images, layers
+from rootless.store import layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from rootless.oci.descriptor import Descriptor
+    from rootless.build.stack import Stack
     from rootless.store import Store
-    from rootless.store.layers import Layer
     from rootless.store.snapshots import Snapshot
-
-
-_OCI_TWINS = {
-    media_types.DOCKER_LAYER: media_types.OCI_LAYER,
-    media_types.DOCKER_LAYER_GZIP: media_types.OCI_LAYER_GZIP,
-    media_types.DOCKER_LAYER_ZSTD: media_types.OCI_LAYER_ZSTD,
-}
-
-
-class Entry:
-    """One layer of a stack: its directory now, and the published layer as soon as there is one.
-
-    `blob` is how the base image's manifest lists the layer, if that is where it comes from;
-    otherwise `created` (RFC 3339) is when a step made it.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        layer: Layer | None = None,
-        blob: Descriptor | None = None,
-        created: str = "",
-    ) -> None:
-        self.path = path
-        self.created = created
-        self.layer = layer
-        self.blob = blob
-
-
-class Stack:
-    """The layers a stage has so far, base first."""
-
-    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
-        self.entries = list(entries)
-
-    @classmethod
-    def of(cls, published: tuple[Layer, ...], blobs: tuple[Descriptor, ...]) -> Stack:
-        """Of an image's layers, which its manifest lists as `blobs`."""
-        pairs = zip(published, blobs, strict=True)
-        return cls(tuple(Entry(layer.path, layer, blob) for layer, blob in pairs))
-
-    def copy(self) -> Stack:
-        """A stack that goes on from this one."""
-        return Stack(tuple(self.entries))
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The directories as overlayfs lists them: topmost first."""
-        return tuple(entry.path for entry in reversed(self.entries))
-
-    @property
-    def is_published(self) -> bool:
-        """Whether all diff_ids are known."""
-        return all(entry.layer for entry in self.entries)
-
-    @property
-    def diff_ids(self) -> tuple[Digest, ...]:
-        """Base first; the stack must be published."""
-        return tuple(_layer(entry).diff_id for entry in self.entries)
-
-    @property
-    def descriptors(self) -> tuple[Descriptor, ...]:
-        """How a manifest lists the layers; the stack must be published."""
-        return tuple(
-            _as_oci(entry.blob) if entry.blob else images.layer_descriptor(_layer(entry))
-            for entry in self.entries
-        )
-
-    @property
-    def chain_id(self) -> str:
-        """The ChainID, empty without layers; the stack must be published."""
-        chain = ""
-        for diff_id in self.diff_ids:
-            chain = cache.chain_id(chain, diff_id)
-        return chain
 
 
 class Finisher:
@@ -219,14 +143,3 @@ def _measure(path: str) -> str:
     except (RootlessError, OSError) as error:
         return f"error {error!s}".replace("\n", " ")
     return f"{diff_id.hex} {size}"
-
-
-def _layer(entry: Entry) -> Layer:
-    if entry.layer is None:
-        raise AssertionError(f"{entry.path} is not published yet")
-    return entry.layer
-
-
-def _as_oci(blob: Descriptor) -> Descriptor:
-    """A base image's layer in a manifest of ours: docker's media types have OCI twins."""
-    return blob.replace(media_type=_OCI_TWINS.get(blob.media_type, blob.media_type))

@@ -48,7 +48,12 @@ class Source(Record):
     @property
     def lowers(self) -> tuple[str, ...]:
         """The overlay's read-only directories, topmost first, as seen from layers/."""
-        return (*(f"{layer.id}/diff" for layer in reversed(self.layers)), "../skeleton")
+        visible = []
+        for layer in reversed(self.layers):
+            visible.append(f"{layer.id}/diff")
+            if layer.opaque:
+                break
+        return (*visible, "../skeleton")
 
 
 def run(

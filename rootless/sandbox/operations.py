@@ -63,6 +63,7 @@ class Overlay(Record):
         """Mount it; RootlessError says why overlayfs is refused."""
         try:
             os.chdir(self.base)
+            self._inherit_root()
             if len(os.fsencode(self.options)) < _PAGE:
                 linux.mount("overlay", self.target, "overlay", 0, self.options)
             else:
@@ -71,6 +72,14 @@ class Overlay(Record):
             from rootless import probe
 
             raise probe.explain_overlay(error, len(self.lowers)) from None
+
+    def _inherit_root(self) -> None:
+        """The upper directory is the new `/`: it gets the mode and owner of the one below."""
+        below, upper = os.stat(self.lowers[0]), os.stat(self.upper)
+        if (below.st_uid, below.st_gid) != (upper.st_uid, upper.st_gid):
+            os.chown(self.upper, below.st_uid, below.st_gid)
+        if below.st_mode != upper.st_mode:
+            os.chmod(self.upper, below.st_mode & 0o7777)
 
     def _mount_long(self) -> None:
         """mount(2) takes one page of options; fsconfig(2) takes layers one by one (Linux 6.5)."""

@@ -3,9 +3,11 @@
     oci-layout  index.json      a valid OCI image layout (image-spec image-layout.md); entries are
     blobs/sha256/<hex>          images by full name; one without a name is dangling. A layer listed
                                 uncompressed may lack its blob: it is made again from diff/
-    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, created
+    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar,
+                                created, and opaque if its root hides the layers below
     cache/steps/<key>.json      build results; every digest in one keeps what it names alive
     containers/                 the container room's
+    skeleton/                   an empty lowest layer: the mount points containers need
     tmp/                        unfinished work: directories and downloads flocked by their owner
     lock                        OFD locks: byte 0 shared to use, exclusive to collect garbage;
                                 byte 1 exclusive while index.json is replaced (order: 0, then 1)

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
 
 
 class Layer(Record):
-    """`path` is the overlay lower directory; `size` counts the bytes of its tar."""
+    """`path` is the overlay lower directory; `size` counts the bytes of its tar.
+
+    `opaque`: its root hides all layers below. overlayfs ignores that mark on a layer's root, so
+    whoever stacks layers leaves out what lies below.
+    """
 
     diff_id: Digest
     path: str
     size: int
+    opaque: bool = False
 
     @property
     def id(self) -> str:
@@ -57,7 +62,8 @@ def open_folder(store: Store, name: str) -> Layer:
     if not isinstance(record, dict) or not isinstance(record.get("size"), int):
         raise IntegrityError(f"{folder}/layer.json is damaged: it has no size")
     diff_id = Digest.parse(record.get("diff_id"))
-    return Layer(diff_id, os.path.join(folder, "diff"), record["size"])
+    opaque = record.get("opaque") is True
+    return Layer(diff_id, os.path.join(folder, "diff"), record["size"], opaque=opaque)
 
 
 def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
@@ -70,7 +76,10 @@ def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
         if name != "diff":
             staging.remove_tree(os.path.join(staged.path, name))
     with store.writing():
-        _write_record(staged.path, {"diff_id": str(diff_id), "size": size, "created": _now()})
+        record = {"diff_id": str(diff_id), "size": size, "created": _now()}
+        if _is_opaque(os.path.join(staged.path, "diff")):
+            record["opaque"] = True
+        _write_record(staged.path, record)
         try:
             staged.publish(store.path("layers", diff_id.short))
         except OSError as error:
@@ -153,6 +162,12 @@ def write_tar(store: Store, layer: Layer, put: Put) -> None:
 def remove(store: Store, name: str) -> None:
     """Delete the layer folder `name`; only the collector knows when that is right."""
     staging.bury(store, store.path("layers", name))
+
+
+def _is_opaque(path: str) -> bool:
+    from rootless.archive import whiteout, xattrs
+
+    return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
 
 
 def _write_record(folder: str, record: Mapping[str, object]) -> None:
