@@ -126,6 +126,17 @@ def test_rmi_goes_on_after_an_error(rootless, motd):
     assert (forced.exit, forced.stderr) == (0, "no such image: nothing\n")
 
 
+@pytest.mark.needs("overlay", "busybox")
+def test_rmi_of_an_image_that_a_container_uses(rootless, busybox_image, tmp_path):
+    name = rootless.load(busybox_image, tmp_path)
+    rootless.ok("run", "--network", "none", name, "true")
+    refused = rootless("rmi", name)
+    assert refused.exit == 1
+    assert "conflict: unable to delete" in refused.stderr
+    rootless.ok("system", "prune", "-f")
+    assert "Deleted: " in rootless.ok("rmi", name)
+
+
 def test_names_that_cannot_be(rootless, motd):
     assert rootless("tag", "motd:1", "UPPER").exit == 125
     assert rootless("tag", "motd:1", f"x@{motd}").exit == 125
