@@ -10,20 +10,19 @@ from __future__ import annotations
 import os
 from time import gmtime, monotonic, strftime, time
 
-from rootless.build import cache, files, keys, plan, steps, tree
+from rootless.build import cache, keys, plan, steps, tree
 from rootless.build import config as configs
-from rootless.build.commands import Runner
 from rootless.build.context import Context
-from rootless.build.layering import Entry, Finisher, Stack
+from rootless.build.keys import Key
 from rootless.build.recipes import Recipes
-from rootless.build.request import Cached, Done, Exported, Output, Started, Step, Warned
-from rootless.build.roots import Roots
-from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.build.request import Cached, Done, Exported, Started, Step, Warned
+from rootless.build.stack import Entry, Stack
+from rootless.build.steps import CopyFiles
 from rootless.dockerfile import DockerfileError, parse
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
-from rootless.store import images, snapshots
+from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from rootless.build.request import Report, Request
     from rootless.build.steps import Action, Recipe
     from rootless.build.tree import Source
+    from rootless.build.workbench import Workbench
     from rootless.oci.reference import Reference
     from rootless.store import Store
     from rootless.store.images import Image
-    from rootless.store.snapshots import Snapshot
 
 
 def build(store: Store, request: Request, report: Report) -> Image:
@@ -57,12 +56,11 @@ def _build(store: Store, request: Request, report: Report) -> Image:
         report(Warned(f"one or more build-args [{' '.join(unused)}] were not consumed"))
     store.create()
     recipes = Recipes(planned, request.fetch)
-    with Roots(store) as roots:
-        builder = _Builder(store, request, report, planned, recipes, roots)
-        try:
-            return builder.build()
-        finally:
-            builder.close()
+    builder = _Builder(store, request, report, planned, recipes)
+    try:
+        return builder.build()
+    finally:
+        builder.close()
 
 
 class _Builder:
@@ -75,18 +73,15 @@ class _Builder:
         report: Report,
         planned: Plan,
         recipes: Recipes,
-        roots: Roots,
     ) -> None:
         self.store = store
         self.request = request
         self.report = report
         self.plan = planned
         self.recipes = recipes
-        self.roots = roots
         seconds = time() if request.epoch is None else request.epoch
         self.created = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
-        self.finisher = Finisher(store, self.created)
-        self.runner = Runner(request.ids, request.network)
+        self.bench: Workbench | None = None
         self.context = _open_context(store, request)
         self.stacks: dict[int, Stack] = {}
         self.number = 0
@@ -97,14 +92,20 @@ class _Builder:
             for recipe in self.recipes.ordered:
                 self.stacks[recipe.stage.number] = self._build_stage(recipe)
         except RootlessError:
-            self.finisher.finish()  # what was done before the step that failed stays cached
+            self._finish()  # what was done before the step that failed stays cached
             raise
-        self.finisher.finish()
+        self._finish()
         return self._export(self.recipes.target)
+
+    def _finish(self) -> None:
+        """Wait until all layers are published."""
+        if self.bench:
+            self.bench.finish()
 
     def close(self) -> None:
         """Let go of everything; what is unfinished is thrown away."""
-        self.finisher.close()
+        if self.bench:
+            self.bench.close()
         if self.context:
             self.context.remember()
             self.context.close()
@@ -150,7 +151,9 @@ class _Builder:
             return ()
         if self.context is None:
             raise RootlessError("there is no build context to copy from")
-        return _select(self.context.fd, self.context.ignore, action)
+        return tree.select_all(
+            self.context.fd, action.sources, self.context.ignore, parents=action.parents
+        )
 
     def _key(
         self, recipe: Recipe, step: steps.Step, stack: Stack, sources: tuple[Source, ...]
@@ -175,51 +178,17 @@ class _Builder:
         """Make the step's layer and put it on the stack."""
         self.report(Started(event))
         started = monotonic()
-        self.finisher.publish_ready()
-        snapshot = snapshots.create(self.store)
-        try:
-            if isinstance(step.action, RunCommand):
-                self._run(event, step.action, stack, snapshot)
-            else:
-                self._write(step.action, stack, snapshot, sources, key)
-        except BaseException:
-            snapshot.discard()
-            raise
-        self.finisher.submit(stack, snapshot, key.compute)
+        self._bench().perform(event, step.action, stack, sources, key)
         self.report(Done(event, monotonic() - started))
 
-    def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
-        rootfs = self.roots.rootfs(stack, snapshot, "stubs")
-        status = self.runner.run(
-            action,
-            rootfs,
-            self.roots.scripts_dir,
-            lambda content: self.report(Output(event, content)),
-        )
-        if status:
-            command = " ".join(action.argv)
-            raise RootlessError(
-                f'process "{command}" did not complete successfully: exit code: {status}'
-            )
+    def _bench(self) -> Workbench:
+        """A build that finds everything in the cache does without one."""
+        if self.bench is None:
+            from rootless.build.workbench import Workbench
 
-    def _write(
-        self,
-        action: CopyFiles | MakeFolder,
-        stack: Stack,
-        snapshot: Snapshot,
-        sources: tuple[Source, ...],
-        key: Key,
-    ) -> None:
-        with self.store.writing(), self.roots.mount(_below(action, stack), snapshot) as root:
-            if isinstance(action, MakeFolder):
-                files.make_folder(root.fd, action)
-            elif action.origin is None:
-                source_fd = self.context.fd if self.context else -1
-                files.copy(root.fd, snapshot.target, action, sources, source_fd)
-            else:
-                with self.roots.view(key.beneath[-1]) as view:
-                    sources = _select(view.fd, None, action)
-                    files.copy(root.fd, snapshot.target, action, sources, view.fd)
+            context_fd = self.context.fd if self.context else -1
+            self.bench = Workbench(self.store, self.request, self.report, context_fd, self.created)
+        return self.bench
 
     def _export(self, recipe: Recipe) -> Image:
         """Config, manifest and names."""
@@ -230,25 +199,6 @@ class _Builder:
         image = images.commit(self.store, config, stack.descriptors, self.request.tags)
         self.report(Exported(image))
         return image
-
-
-class Key:
-    """The cache key of one step, known as soon as all layers it rests on are published."""
-
-    def __init__(self, action: tuple[object, ...], inputs: str, beneath: tuple[Stack, ...]) -> None:
-        self._action = action
-        self._inputs = inputs
-        self.beneath = beneath
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it can be computed now."""
-        return all(stack.is_published for stack in self.beneath)
-
-    def compute(self) -> str:
-        """The key, in hex."""
-        chains = tuple(stack.chain_id for stack in self.beneath)
-        return cache.key(self._action, self._inputs, chains)
 
 
 class _Located:
@@ -266,19 +216,6 @@ class _Located:
     ) -> None:
         if isinstance(error, RootlessError) and not isinstance(error, DockerfileError):
             raise self._dockerfile.error(error.message, self._location, error.hint) from error
-
-
-def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:
-    """What a step's files are put on: --link sees nothing of the layers below."""
-    return Stack() if isinstance(action, CopyFiles) and action.link else stack
-
-
-def _select(fd: int, ignore: Ignore | None, action: CopyFiles) -> tuple[Source, ...]:
-    return tuple(
-        source
-        for pattern in action.sources
-        for source in tree.select(fd, pattern, ignore, parents=action.parents)
-    )
 
 
 def _open_context(store: Store, request: Request) -> Context | None:

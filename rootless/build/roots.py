@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-    from rootless.build.layering import Stack
+    from rootless.build.stack import Stack
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
@@ -27,7 +27,7 @@ _STUB_FILES = ("etc/resolv.conf", "etc/hosts")
 
 
 class Roots:
-    """Makes root file systems; a context manager, because of its own directories."""
+    """Makes root file systems for one build, until it is closed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,10 +61,8 @@ class Roots:
             snapshot.discard()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Delete the directories."""
         self._bottom.discard()
 
 

@@ -67,6 +67,17 @@ def select(
     return tuple(found)
 
 
+def select_all(
+    root_fd: int, patterns: tuple[str, ...], ignore: Ignore | None = None, *, parents: bool = False
+) -> tuple[Source, ...]:
+    """What several patterns name, in their order."""
+    return tuple(
+        source
+        for pattern in patterns
+        for source in select(root_fd, pattern, ignore, parents=parents)
+    )
+
+
 def open_folder(root_fd: int, path: str) -> int:
     """A descriptor of the directory `path` below `root_fd`, to read from."""
     return openat2(root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, RESOLVE_IN_ROOT)

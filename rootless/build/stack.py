@@ -1,0 +1,101 @@
+"""The layers a stage has so far: directories to mount, diff_ids once they are known. Pure.
+
+Until a step's layer is published its place is the directory where it was made.
+"""
+
+from __future__ import annotations
+
+from rootless.build import cache
+from rootless.oci import media_types
+from rootless.store import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.oci.descriptor import Descriptor
+    from rootless.oci.digest import Digest
+    from rootless.store.layers import Layer
+
+_OCI_TWINS = {
+    media_types.DOCKER_LAYER: media_types.OCI_LAYER,
+    media_types.DOCKER_LAYER_GZIP: media_types.OCI_LAYER_GZIP,
+    media_types.DOCKER_LAYER_ZSTD: media_types.OCI_LAYER_ZSTD,
+}
+
+
+class Entry:
+    """One layer of a stack: its directory now, and the published layer as soon as there is one.
+
+    `blob` is how the base image's manifest lists the layer, if that is where it comes from;
+    otherwise `created` (RFC 3339) is when a step made it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        layer: Layer | None = None,
+        blob: Descriptor | None = None,
+        created: str = "",
+    ) -> None:
+        self.path = path
+        self.created = created
+        self.layer = layer
+        self.blob = blob
+
+
+class Stack:
+    """The layers a stage has so far, base first."""
+
+    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
+        self.entries = list(entries)
+
+    @classmethod
+    def of(cls, published: tuple[Layer, ...], blobs: tuple[Descriptor, ...]) -> Stack:
+        """Of an image's layers, which its manifest lists as `blobs`."""
+        pairs = zip(published, blobs, strict=True)
+        return cls(tuple(Entry(layer.path, layer, blob) for layer, blob in pairs))
+
+    def copy(self) -> Stack:
+        """A stack that goes on from this one."""
+        return Stack(tuple(self.entries))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The directories as overlayfs lists them: topmost first."""
+        return tuple(entry.path for entry in reversed(self.entries))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether all diff_ids are known."""
+        return all(entry.layer for entry in self.entries)
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """Base first; the stack must be published."""
+        return tuple(_layer(entry).diff_id for entry in self.entries)
+
+    @property
+    def descriptors(self) -> tuple[Descriptor, ...]:
+        """How a manifest lists the layers; the stack must be published."""
+        return tuple(
+            _as_oci(entry.blob) if entry.blob else images.layer_descriptor(_layer(entry))
+            for entry in self.entries
+        )
+
+    @property
+    def chain_id(self) -> str:
+        """The ChainID, empty without layers; the stack must be published."""
+        chain = ""
+        for diff_id in self.diff_ids:
+            chain = cache.chain_id(chain, diff_id)
+        return chain
+
+
+def _layer(entry: Entry) -> Layer:
+    if entry.layer is None:
+        raise AssertionError(f"{entry.path} is not published yet")
+    return entry.layer
+
+
+def _as_oci(blob: Descriptor) -> Descriptor:
+    """A base image's layer in a manifest of ours: docker's media types have OCI twins."""
+    return blob.replace(media_type=_OCI_TWINS.get(blob.media_type, blob.media_type))

@@ -1,0 +1,106 @@
+"""Carrying out one step: a snapshot is made, changed by the step, and handed on to be packed.
+
+Runs in the builder. It is imported, and its directories, its system call filter and its worker
+are made, only when a step is not cached. A crash leaves owned directories in `tmp/`.
+"""
+
+from __future__ import annotations
+
+from rootless.build import files, tree
+from rootless.build.commands import Runner
+from rootless.build.layering import Finisher
+from rootless.build.request import Output
+from rootless.build.roots import Roots
+from rootless.build.stack import Stack
+from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.errors import RootlessError
+from rootless.store import snapshots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.keys import Key
+    from rootless.build.request import Report, Request, Step
+    from rootless.build.steps import Action
+    from rootless.build.tree import Source
+    from rootless.store import Store
+    from rootless.store.snapshots import Snapshot
+
+
+class Workbench:
+    """What the steps of one build are carried out with."""
+
+    def __init__(
+        self, store: Store, request: Request, report: Report, context_fd: int, created: str
+    ) -> None:
+        """`created` (RFC 3339) is the time of new layers."""
+        self._store = store
+        self._report = report
+        self._context_fd = context_fd
+        self._finisher = Finisher(store, created)
+        self._runner = Runner(request.ids, request.network)
+        self._roots = Roots(store)
+
+    def perform(
+        self, event: Step, action: Action, stack: Stack, sources: tuple[Source, ...], key: Key
+    ) -> None:
+        """Put the layer that `action` makes on `stack`.
+
+        `sources` are the context's files it copies; `key` is what the layer is recorded under.
+        """
+        self._finisher.publish_ready()
+        snapshot = snapshots.create(self._store)
+        try:
+            if isinstance(action, RunCommand):
+                self._run(event, action, stack, snapshot)
+            else:
+                self._write(action, stack, snapshot, sources, key)
+        except BaseException:
+            snapshot.discard()
+            raise
+        self._finisher.submit(stack, snapshot, key.compute)
+
+    def finish(self) -> None:
+        """Wait until all layers are published."""
+        self._finisher.finish()
+
+    def close(self) -> None:
+        """Throw away what is unfinished."""
+        self._finisher.close()
+        self._roots.close()
+
+    def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
+        rootfs = self._roots.rootfs(stack, snapshot, "stubs")
+        status = self._runner.run(
+            action,
+            rootfs,
+            self._roots.scripts_dir,
+            lambda content: self._report(Output(event, content)),
+        )
+        if status:
+            command = " ".join(action.argv)
+            raise RootlessError(
+                f'process "{command}" did not complete successfully: exit code: {status}'
+            )
+
+    def _write(
+        self,
+        action: CopyFiles | MakeFolder,
+        stack: Stack,
+        snapshot: Snapshot,
+        sources: tuple[Source, ...],
+        key: Key,
+    ) -> None:
+        with self._store.writing(), self._roots.mount(_below(action, stack), snapshot) as root:
+            if isinstance(action, MakeFolder):
+                files.make_folder(root.fd, action)
+            elif action.origin is None:
+                files.copy(root.fd, snapshot.target, action, sources, self._context_fd)
+            else:
+                with self._roots.view(key.beneath[-1]) as view:
+                    found = tree.select_all(view.fd, action.sources, parents=action.parents)
+                    files.copy(root.fd, snapshot.target, action, found, view.fd)
+
+
+def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:
+    """What a step's files are put on: --link sees nothing of the layers below."""
+    return Stack() if isinstance(action, CopyFiles) and action.link else stack
