@@ -15,6 +15,7 @@ from time import time_ns
 from rootless import leanjson
 from rootless.errors import IntegrityError, RootlessError
 from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ class Context:
 
     def digest(self, sources: tuple[Source, ...]) -> str:
         """A hex digest of everything `sources` would put into an image."""
-        from hashlib import sha256
-
         lines = [line for source in sources for line in self._describe(source)]
-        return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return Digest.of("\n".join(lines).encode("utf-8", "surrogateescape")).hex
 
     def remember(self) -> None:
         """Write down the digests of this build's files, for the next one."""

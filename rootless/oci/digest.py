@@ -26,8 +26,14 @@ class Digest(Record):
 
     @classmethod
     def of(cls, content: bytes) -> Digest:
-        """The sha256 digest of `content`."""
-        from hashlib import sha256
+        """The sha256 digest of `content`, by the interpreter's own code.
+
+        hashlib's is faster, but loads OpenSSL: 3 to 8 ms, more than small blobs ever win back.
+        """
+        try:
+            from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+        except ImportError:  # Python 3.11
+            from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
 
         return cls("sha256", sha256(content).hexdigest())
 
