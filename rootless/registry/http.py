@@ -74,7 +74,8 @@ def pause(patience: Patience, tried: int, error: RegistryError) -> None:
 class Transport:
     """Connections of one client.
 
-    `proxies` maps http_proxy, https_proxy, all_proxy and no_proxy to what those variables say.
+    `proxies` maps `http` and `https` to the URL of a proxy, and `no` to the hosts that need none
+    as no_proxy lists them.
     """
 
     def __init__(
@@ -161,11 +162,11 @@ def proxy_for(url: Url, proxies: Mapping[str, str]) -> str:
     host = (url.host or "").strip("[]").lower()
     if trust.is_loopback(host):
         return ""
-    exceptions = [entry.strip().lower() for entry in proxies.get("no_proxy", "").split(",")]
+    exceptions = [entry.strip().lower() for entry in proxies.get("no", "").split(",")]
     port = trust.origin(url)[2]
     if any(_excepts(entry, host, port) for entry in exceptions if entry):
         return ""
-    return proxies.get(f"{url.scheme}_proxy") or proxies.get("all_proxy", "")
+    return proxies.get(url.scheme or "", "")
 
 
 def _excepts(entry: str, host: str, port: int | None) -> bool:

@@ -420,7 +420,7 @@ def test_proxy_gets_the_requests_and_its_failure_is_named():
         return honest(request._replace(path=request.path.removeprefix("http://registry.invalid")))
 
     with HostileRegistry(respond) as proxy:
-        proxies = {"http_proxy": f"http://user:pw@{proxy.address}", "https_proxy": "http://[::1]:1"}
+        proxies = {"http": f"http://user:pw@{proxy.address}", "https": "http://[::1]:1"}
         one = Client("registry.invalid", tls_verify=False, proxies=proxies, patience=QUICK)
         assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
         assert proxy.requests[0].headers["Proxy-Authorization"].startswith("Basic ")
