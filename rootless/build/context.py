@@ -78,7 +78,7 @@ class Context:
             yield f"{folder.path}\0{folder.stat.st_mode:o}"
             top = os.path.join(source.path, folder.path)
             for file, found in folder.files:
-                yield f"{file}\0{found.st_mode:o}\0{self._content(f'{top}/{file}', found)}"
+                yield f"{file}\0{found.st_mode:o}\0{self._content(os.path.join(top, file), found)}"
 
     def _content(self, path: str, found: os.stat_result) -> str:
         """The digest of a file's bytes or of a link's text; computed only when they are new."""

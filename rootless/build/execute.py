@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def build(store: Store, request: Request, report: Report) -> Image:
     """Build, tag and return an image; RootlessErrors have docker's exit code for builds, 1."""
-    umask = os.umask(0)
+    umask = os.umask(0o022)
     try:
         return _build(store, request, report)
     except RootlessError as error:
@@ -216,6 +216,8 @@ class _Located:
     ) -> None:
         if isinstance(error, RootlessError) and not isinstance(error, DockerfileError):
             raise self._dockerfile.error(error.message, self._location, error.hint) from error
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise self._dockerfile.error(str(error), self._location) from error
 
 
 def _open_context(store: Store, request: Request) -> Context | None:

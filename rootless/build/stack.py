@@ -23,8 +23,9 @@ _OCI_TWINS = {
 
 
 class Entry:
-    """One layer of a stack: its directory now, and the published layer as soon as there is one.
+    """One layer: its directory now, and the published layer as soon as there is one.
 
+    An entry always lies on the same others, in whatever stack, so its `chain_id` is kept here.
     `blob` is how the base image's manifest lists the layer, if that is where it comes from;
     otherwise `created` (RFC 3339) is when a step made it.
     """
@@ -38,6 +39,7 @@ class Entry:
     ) -> None:
         self.path = path
         self.created = created
+        self.chain_id = ""
         self.layer = layer
         self.blob = blob
 
@@ -85,8 +87,10 @@ class Stack:
     def chain_id(self) -> str:
         """The ChainID, empty without layers; the stack must be published."""
         chain = ""
-        for diff_id in self.diff_ids:
-            chain = cache.chain_id(chain, diff_id)
+        for entry in self.entries:
+            if not entry.chain_id:
+                entry.chain_id = cache.chain_id(chain, _layer(entry).diff_id)
+            chain = entry.chain_id
         return chain
 
 

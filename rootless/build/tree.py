@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.errors import NotFoundError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
 from rootless.record import Record
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rootless.dockerfile.ignore import Ignore
 
+_MAX_DEPTH = 256  # each level holds a descriptor while it is walked
 _WILD = frozenset("*?[\\")
 
 
@@ -191,6 +192,8 @@ def _walk(
 
 
 def _descend(fd: int, name: str, path: str, shown: str, ignore: Ignore | None) -> list[Folder]:
+    if path.count("/") >= _MAX_DEPTH:
+        raise RootlessError(f"{path[:60]}… is nested more than {_MAX_DEPTH} directories deep")
     inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
     try:
         return _walk(inner, path, shown, ignore, os.fstat(inner))

@@ -6,6 +6,8 @@ are made, only when a step is not cached. A crash leaves owned directories in `t
 
 from __future__ import annotations
 
+import os
+
 from rootless.build import files, tree
 from rootless.build.commands import Runner
 from rootless.build.layering import Finisher
@@ -90,7 +92,11 @@ class Workbench:
         sources: tuple[Source, ...],
         key: Key,
     ) -> None:
-        with self._store.writing(), self._roots.mount(_below(action, stack), snapshot) as root:
+        with (
+            _AnyMode(),
+            self._store.writing(),
+            self._roots.mount(_below(action, stack), snapshot) as root,
+        ):
             if isinstance(action, MakeFolder):
                 files.make_folder(root.fd, action)
             elif action.origin is None:
@@ -99,6 +105,16 @@ class Workbench:
                 with self._roots.view(key.beneath[-1]) as view:
                     found = tree.select_all(view.fd, action.sources, parents=action.parents)
                     files.copy(root.fd, snapshot.target, action, found, view.fd)
+
+
+class _AnyMode:
+    """While files are placed, no umask interferes with their modes."""
+
+    def __enter__(self) -> None:
+        self._umask = os.umask(0)
+
+    def __exit__(self, *_: object) -> None:
+        os.umask(self._umask)
 
 
 def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from rootless.errors import IntegrityError
 from rootless.record import Record
+
+if sys.version_info >= (3, 12):
+    from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+else:
+    from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")
@@ -30,11 +37,6 @@ class Digest(Record):
 
         hashlib's is faster, but loads OpenSSL: 3 to 8 ms, more than small blobs ever win back.
         """
-        try:
-            from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
-        except ImportError:  # Python 3.11
-            from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
-
         return cls("sha256", sha256(content).hexdigest())
 
     @property

@@ -71,6 +71,14 @@ def test_a_file_does_not_replace_a_directory(failing):
     assert '"etc": a directory is in the way' in failing("FROM busybox\nCOPY d /\n")
 
 
+def test_a_context_nested_without_end(failing):
+    path = failing.context / "deep"
+    for _ in range(300):
+        path = path / "d"
+    path.mkdir(parents=True)
+    assert "nested more than 256 directories deep" in failing("FROM busybox\nCOPY . /\n")
+
+
 def test_what_is_not_supported_is_said_before_anything_runs(failing):
     said = failing("FROM busybox\nRUN echo ran\nRUN --mount=type=cache,target=/c true\n")
     assert "RUN --mount is not supported yet" in said
