@@ -31,13 +31,14 @@ READY_FD = 3
 class Attachment:
     """A running network program: `wait_ready` before the command starts, `stop` after it ended."""
 
-    def __init__(self, argv: tuple[str, ...], pid: int) -> None:
+    def __init__(self, argv: tuple[str, ...], pid: int, *, holds_ports: bool) -> None:
         """Start `argv` for the network namespace of process `pid`; does not wait for it.
 
         The program says that it is ready by writing to READY_PATH; if it is told to use READY_FD,
         the same pipe is there.
         """
         self.name = os.path.basename(argv[0])
+        self._holds_ports = holds_ports
         self._log_fd = os.memfd_create(self.name)
         netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
         self._ready_fd, ready_fd = os.pipe()
@@ -59,11 +60,15 @@ class Attachment:
             self._fail("it ended without a word")
 
     def stop(self) -> None:
-        """End the program; doing so twice does no harm."""
+        """End the program; doing so twice does no harm.
+
+        The kernel takes 20 ms to remove its network device. Only published ports are worth that
+        wait, so that they are free again at once; else the program is left to end by itself.
+        """
         if not self._pid:
             return
         os.kill(self._pid, _SIGKILL)
-        os.waitpid(self._pid, 0)
+        os.waitpid(self._pid, 0 if self._holds_ports else os.WNOHANG)
         self._pid = 0
         os.close(self._ready_fd)
         os.close(self._log_fd)

@@ -1,6 +1,6 @@
 """pasta (package passt): the host's own addresses and routes, copied into the namespace.
 
-Works with passt of 2023 (Debian 12) and later. The container does not reach the host's loopback:
+Uses what passt has had since 2023 (Debian 12). The container does not reach the host's loopback:
 neither through the gateway's address (--no-map-gw) nor by ports (-T, -U none). With passt of 2023,
 the answers of a published UDP port do not reach programs on the host itself. Runs as
 `Attachment` describes.
@@ -33,6 +33,7 @@ def start(
             *("--pid", attachment.READY_PATH, "--netns", attachment.NETNS_PATH),
         ),
         pid,
+        holds_ports=bool(mappings),
     )
 
 

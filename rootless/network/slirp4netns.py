@@ -44,7 +44,8 @@ class _Slirp4netns(attachment.Attachment):
         api = (f"--api-socket={api_socket}",) if mappings else ()
         ready = f"--ready-fd={attachment.READY_FD}"
         path = ("--netns-type=path", attachment.NETNS_PATH, "tap0")
-        super().__init__((*argv, "--enable-sandbox", ready, *api, *path), pid)
+        command = (*argv, "--enable-sandbox", ready, *api, *path)
+        super().__init__(command, pid, holds_ports=bool(mappings))
 
     def wait_ready(self) -> None:
         super().wait_ready()

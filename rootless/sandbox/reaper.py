@@ -27,19 +27,17 @@ _OWN = frozenset(
 
 
 def reap(child_pid: int) -> int:
-    """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal."""
+    """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal.
 
-    def forward(number: int, _frame: object) -> None:
-        try:
-            os.kill(child_pid, number)
-        except ProcessLookupError:
-            return  # it has just ended; the wait below tells how
-
-    for number in _signal.valid_signals():
-        if number not in _OWN:
-            _signal.signal(number, forward)
+    Signals are waited for, not handled: a handler's Python half would wait for waitpid to return.
+    Blocked, they also reach a process 1 that has no handler for them (pid_namespaces(7)).
+    """
+    watched = (_signal.valid_signals() - _OWN) | {_signal.SIGCHLD}
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, watched)
     while True:
-        pid, status = os.waitpid(-1, 0)
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == child_pid:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
+        if pid == 0 and (number := _signal.sigwait(watched)) != _signal.SIGCHLD:
+            os.kill(child_pid, number)

@@ -316,3 +316,24 @@ def test_a_host_without_a_network_is_an_error_with_its_words():
 def test_slirp4netns_has_no_ipv6_to_publish_on():
     with pytest.raises(RootlessError, match="cannot publish a port on ::1"):
         start("slirp4netns", os.getpid(), "[::1]::80", "/nonexistent")
+
+
+@pytest.mark.parametrize("mode", BOTH)
+def test_published_ports_are_free_again_after_stop(mode, tmp_path):
+    def parent():
+        namespace = Namespace(lambda: None)
+        attached, mappings = start(mode, namespace.pid, "80-89", str(tmp_path))
+        attached.wait_ready()
+        taken = [not _is_free(mapping) for mapping in mappings]
+        attached.stop()
+        return all(taken), ports.claim(mappings) == mappings
+
+    assert in_child(parent) == (True, True)
+
+
+def _is_free(mapping: ports.PortMapping) -> bool:
+    try:
+        ports.claim((mapping,))
+    except RootlessError:
+        return False
+    return True

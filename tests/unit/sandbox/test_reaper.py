@@ -23,6 +23,7 @@ def init(script: str, *, then=lambda child, ready: None) -> int:
             os.dup2(write_fd, 1)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execv("/bin/sh", ["sh", "-c", script])
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         if os.fork() == 0:
             then(parent, read_fd)
             os._exit(0)
@@ -32,6 +33,8 @@ def init(script: str, *, then=lambda child, ready: None) -> int:
 
 
 def send(number: int):
+    """Send it as soon as the child runs; it waits where `reap` is not there yet."""
+
     def then(parent: int, ready: int) -> None:
         os.read(ready, 1)
         os.kill(parent, number)
