@@ -13,6 +13,7 @@ from time import gmtime, monotonic, strftime, time
 from rootless.build import cache, keys, plan, steps, tree
 from rootless.build import config as configs
 from rootless.build.context import Context
+from rootless.build.crew import Crew, ignore_interrupts
 from rootless.build.keys import Key
 from rootless.build.recipes import Recipes
 from rootless.build.request import Cached, Done, Exported, Started, Step, Warned
@@ -22,10 +23,13 @@ from rootless.dockerfile import DockerfileError, parse
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
-from rootless.store import images
+from rootless.record import Record
+from rootless.store import images, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.build.plan import Plan, Stage
     from rootless.build.request import Report, Request
     from rootless.build.steps import Action, Recipe
@@ -84,50 +88,125 @@ class _Builder:
         self.bench: Workbench | None = None
         self.context = _open_context(store, request)
         self.stacks: dict[int, Stack] = {}
-        self.number = 0
+        self.unfinished: dict[int, Stack] = {}
+        self.selected: dict[CopyFiles, tuple[Source, ...]] = {}
+        self.numbers = _numbers(recipes)
         self.total = sum(len(recipe.steps) for recipe in recipes.ordered)
 
     def build(self) -> Image:
         try:
-            for recipe in self.recipes.ordered:
-                self.stacks[recipe.stage.number] = self._build_stage(recipe)
+            self._build_stages()
         except RootlessError:
             self._finish()  # what was done before the step that failed stays cached
             raise
         self._finish()
         return self._export(self.recipes.target)
 
+    def _build_stages(self) -> None:
+        """All that is cached is taken first; stages that are left run at the same time."""
+        crew = Crew(self.report)
+        waiting = list(self.recipes.ordered)
+        works: list[_Work] = []
+        try:
+            while waiting or works or crew.is_busy:
+                works += self._take_ready(waiting)
+                if len(works) == 1 and not crew.is_busy:
+                    self._carry_out(works.pop())
+                    continue
+                self._finish()
+                for work in works:
+                    crew.start(work.recipe.stage.number, self._body(work))
+                    self.unfinished[work.recipe.stage.number] = work.stack
+                works = []
+                if crew.is_busy:
+                    self._join(*crew.next_result())
+        finally:
+            crew.close()
+
     def _finish(self) -> None:
         """Wait until all layers are published."""
         if self.bench:
             self.bench.finish()
 
-    def close(self) -> None:
-        """Let go of everything; what is unfinished is thrown away."""
+    def _clear_bench(self) -> None:
         if self.bench:
             self.bench.close()
+
+    def close(self) -> None:
+        """Let go of everything; what is unfinished is thrown away."""
+        self._clear_bench()
         if self.context:
             self.context.remember()
             self.context.close()
 
-    def _build_stage(self, recipe: Recipe) -> Stack:
+    def _take_ready(self, waiting: list[Recipe]) -> list[_Work]:
+        """Start the stages that can start; those with steps to carry out are returned."""
+        works = []
+        while ready := [one for one in waiting if one.needs <= self.stacks.keys()]:
+            waiting.remove(ready[0])
+            work = self._take_cached(ready[0])
+            if work.steps:
+                works.append(work)
+            else:
+                self.stacks[work.recipe.stage.number] = work.stack
+        return works
+
+    def _take_cached(self, recipe: Recipe) -> _Work:
+        """The beginning of a stage, as far as its steps are cached."""
         stack = self._base(recipe.stage)
-        is_probing = not self.request.no_cache
-        for step in recipe.steps:
-            event = self._event(recipe, step)
+        left = list(recipe.steps)
+        while left and not self.request.no_cache:
+            with _Located(self.plan, left[0]):
+                key = self._key(recipe, left[0], stack, self._sources(left[0].action))
+                hit = cache.find(self.store, key.compute()) if key.is_known else None
+            if not hit:
+                break
+            created = hit.created if self.request.epoch is None else self.created
+            stack.entries.append(Entry(hit.layer.path, hit.layer, created=created))
+            self.report(Cached(self._event(recipe, left.pop(0))))
+        return _Work(recipe, stack, tuple(left))
+
+    def _carry_out(self, work: _Work) -> None:
+        """Make the layers of all steps that are left."""
+        for step in work.steps:
             with _Located(self.plan, step):
                 sources = self._sources(step.action)
-                key = self._key(recipe, step, stack, sources)
-                is_probing = is_probing and key.is_known
-                hit = cache.find(self.store, key.compute()) if is_probing else None
-                if hit:
-                    created = hit.created if self.request.epoch is None else self.created
-                    stack.entries.append(Entry(hit.layer.path, hit.layer, created=created))
-                    self.report(Cached(event))
-                else:
-                    is_probing = False
-                    self._perform(event, step, stack, sources, key)
-        return stack
+                key = self._key(work.recipe, step, work.stack, sources)
+                self._perform(self._event(work.recipe, step), step, work.stack, sources, key)
+        self.stacks[work.recipe.stage.number] = work.stack
+
+    def _body(self, work: _Work) -> Callable[[Report], list[tuple[str, str]]]:
+        """What a child does for a stage, with a workbench of its own."""
+
+        def body(report: Report) -> list[tuple[str, str]]:
+            self.report, self.bench = report, None
+            depth = len(work.stack.entries)
+            try:
+                self._carry_out(work)
+            except KeyboardInterrupt:
+                ignore_interrupts()
+                raise
+            except RootlessError:
+                self._finish()
+                raise
+            else:
+                self._finish()
+            finally:
+                self._clear_bench()
+            new = work.stack.entries[depth:]
+            return [(str(one.layer.diff_id), one.created) for one in new if one.layer]
+
+        return body
+
+    def _join(self, number: int, new: list[tuple[str, str]]) -> None:
+        """Put the layers that a child made on its stage's stack."""
+        stack = self.unfinished.pop(number)
+        for diff_id, created in new:
+            layer = layers.find(self.store, Digest.parse(diff_id))
+            if layer is None:
+                raise RootlessError(f"the layer {diff_id} vanished from the store")
+            stack.entries.append(Entry(layer.path, layer, created=created))
+        self.stacks[number] = stack
 
     def _base(self, stage: Stage) -> Stack:
         """What the stage goes on from."""
@@ -141,9 +220,10 @@ class _Builder:
         return Stack.of(images.layers_of(self.store, image), image.manifest.layers)
 
     def _event(self, recipe: Recipe, step: steps.Step) -> Step:
-        self.number += 1
         title = recipe.stage.title if len(self.recipes.ordered) > 1 else recipe.stage.name
-        return Step(self.number, self.total, title, step.text)
+        before = next(at for at, one in enumerate(recipe.steps) if one is step)
+        number = self.numbers[recipe.stage.number] + before
+        return Step(number, self.total, title, step.text)
 
     def _sources(self, action: Action) -> tuple[Source, ...]:
         """The context's files that a COPY names; they are looked up once, hashed, then copied."""
@@ -151,9 +231,11 @@ class _Builder:
             return ()
         if self.context is None:
             raise RootlessError("there is no build context to copy from")
-        return tree.select_all(
-            self.context.fd, action.sources, self.context.ignore, parents=action.parents
-        )
+        if action not in self.selected:
+            self.selected[action] = tree.select_all(
+                self.context.fd, action.sources, self.context.ignore, parents=action.parents
+            )
+        return self.selected[action]
 
     def _key(
         self, recipe: Recipe, step: steps.Step, stack: Stack, sources: tuple[Source, ...]
@@ -201,6 +283,14 @@ class _Builder:
         return image
 
 
+class _Work(Record):
+    """A stage begun: `steps` are left to carry out on `stack`."""
+
+    recipe: Recipe
+    stack: Stack
+    steps: tuple[steps.Step, ...]
+
+
 class _Located:
     """Gives the errors of a step its place in the Dockerfile."""
 
@@ -218,6 +308,15 @@ class _Located:
             raise self._dockerfile.error(error.message, self._location, error.hint) from error
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             raise self._dockerfile.error(str(error), self._location) from error
+
+
+def _numbers(recipes: Recipes) -> dict[int, int]:
+    """The number of each stage's first step, counted from 1 through all needed stages."""
+    numbers, following = {}, 1
+    for recipe in recipes.ordered:
+        numbers[recipe.stage.number] = following
+        following += len(recipe.steps)
+    return numbers
 
 
 def _open_context(store: Store, request: Request) -> Context | None:

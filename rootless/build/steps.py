@@ -94,6 +94,13 @@ class Recipe(Record):
     steps: tuple[Step, ...]
     config: ImageConfig
 
+    @property
+    def needs(self) -> frozenset[int]:
+        """The numbers of the stages that this one is built on or copies from."""
+        actions = [step.action for step in self.steps]
+        origins = [one.origin for one in actions if isinstance(one, CopyFiles)]
+        return frozenset(one for one in (self.stage.base, *origins) if isinstance(one, int))
+
 
 def resolve(plan: Plan, stage: Stage, base: ImageConfig) -> Recipe:
     """The steps of `stage` on `base`; DockerfileError for whatever cannot be done.

@@ -1,0 +1,69 @@
+"""Stages that need nothing of each other are built at the same time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from tests.support import flattened
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+DOCKERFILE = """\
+FROM busybox AS a
+RUN echo from a; sleep 1; echo a > /a
+FROM busybox AS b
+RUN echo from b; sleep 1; echo b > /b
+RUN echo $(cat /b)b > /b
+FROM a AS c
+RUN cp /a /c
+FROM scratch
+COPY --from=a /a /
+COPY --from=b /b /
+COPY --from=c /c /
+"""
+
+
+@pytest.fixture
+def build(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+
+    def run(text):
+        return rootless("build", "--progress=plain", "-t", "test", "-", stdin=text)
+
+    return run
+
+
+def test_both_run_before_either_is_done(build, rootless, tmp_path):
+    result = build(DOCKERFILE)
+    assert result.exit == 0, result.stderr
+    lines = result.stderr.splitlines()
+    done = [at for at, line in enumerate(lines) if " DONE " in line]
+    for word in ("[a 1/", "[b 2/"):
+        assert next(at for at, line in enumerate(lines) if word in line) < done[0]
+    rootless.ok("save", "-o", tmp_path / "test.tar", "test")
+    files, config = flattened.read(tmp_path / "test.tar")
+    contents = {name: file.content for name, file in files.items() if name != "."}
+    assert contents == {"a": "a\n", "b": "bb\n", "c": "a\n"}
+    assert len(config["rootfs"]["diff_ids"]) == 3
+
+
+def test_all_of_it_is_cached(build):
+    first = build(DOCKERFILE)
+    second = build(DOCKERFILE)
+    assert second.stderr.count("CACHED") == 7
+    assert first.stderr.splitlines()[-2:] == second.stderr.splitlines()[-2:]
+
+
+def test_one_that_fails_stops_the_others(build, rootless):
+    result = build(
+        "FROM busybox AS a\nRUN true\nRUN sleep 98764\nFROM busybox AS b\nRUN true\nRUN exit 5\n"
+        "FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+    )
+    assert result.exit == 1
+    assert "exit code: 5" in result.stderr
+    assert "   6 | >>> RUN exit 5" in result.stderr
+    assert subprocess.run(["pgrep", "-f", "sleep 98764"], check=False).returncode == 1
+    assert os.listdir(rootless.root / "tmp") == []
