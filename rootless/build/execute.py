@@ -1,8 +1,9 @@
 """Carrying a build out: steps become layers, layers and config become an image.
 
-Runs in one process with one thread, uid 0 of its user and mount namespace. Commands run in
-sandboxes that it spawns, layers are packed by a worker it forks. A crash leaves owned directories
-in `tmp/`, and every finished step in the cache.
+Runs in a process with one thread, uid 0 of its user and mount namespace; stages that can be built
+at the same time are each built by a fork of it (`crew`). What is cached needs no more than this
+file; the rest is carried out on a `workbench`. A crash leaves owned directories in `tmp/`, and
+every published step in the cache.
 """
 
 from __future__ import annotations

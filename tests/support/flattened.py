@@ -68,4 +68,4 @@ def _file(files: dict[str, File], layer: tarfile.TarFile, member: tarfile.TarInf
         content = f"-> {member.linkname}"
     elif member.isfile():
         content = layer.extractfile(member).read().decode(errors="replace")
-    return File(content, member.mode, member.uid, member.gid)
+    return File(content, member.mode & 0o7777, member.uid, member.gid)
