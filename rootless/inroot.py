@@ -12,6 +12,7 @@ import os
 from rootless import linux
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_MAX_LINKS = 40  # as the kernel's own limit
 
 
 def open_path(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
@@ -19,16 +20,23 @@ def open_path(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
     return linux.openat2(root_fd, path or ".", flags, linux.RESOLVE_IN_ROOT)
 
 
-def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
-    """An O_PATH descriptor of the directory at `path`, made with its parents where missing."""
+def make_directory(
+    root_fd: int, path: str, mode: int = 0o755, *, max_links: int = _MAX_LINKS
+) -> int:
+    """An O_PATH descriptor of the directory at `path`, made with its parents where missing.
+
+    What a symbolic link points to without being there is made, inside the root.
+    """
     try:
         return open_path(root_fd, path, _DIRECTORY)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
     parent, name = split(path)
-    parent_fd = make_directory(root_fd, parent, mode)
+    parent_fd = make_directory(root_fd, parent, mode, max_links=max_links)
     try:
+        if target := _link(parent, name, parent_fd, max_links):
+            return make_directory(root_fd, target, mode, max_links=max_links - 1)
         os.mkdir(name, mode, dir_fd=parent_fd)
         os.chmod(f"/proc/self/fd/{parent_fd}/{name}", mode)  # whatever the umask is
         return linux.openat2(parent_fd, name, _DIRECTORY, linux.RESOLVE_NO_SYMLINKS)
@@ -36,7 +44,7 @@ def make_directory(root_fd: int, path: str, mode: int = 0o755) -> int:
         os.close(parent_fd)
 
 
-def make_file(root_fd: int, path: str) -> int:
+def make_file(root_fd: int, path: str, *, max_links: int = _MAX_LINKS) -> int:
     """An O_PATH descriptor of the file at `path`, made empty, with its parents, where missing."""
     try:
         return open_path(root_fd, path)
@@ -44,8 +52,10 @@ def make_file(root_fd: int, path: str) -> int:
         if error.errno != errno.ENOENT:
             raise
     parent, name = split(path)
-    parent_fd = make_directory(root_fd, parent)
+    parent_fd = make_directory(root_fd, parent, max_links=max_links)
     try:
+        if target := _link(parent, name, parent_fd, max_links):
+            return make_file(root_fd, target, max_links=max_links - 1)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
         os.close(os.open(name, flags, 0o644, dir_fd=parent_fd))
         return linux.openat2(parent_fd, name, os.O_PATH, linux.RESOLVE_NO_SYMLINKS)
@@ -66,9 +76,23 @@ def read_file(root_fd: int, path: str, limit: int = 1 << 20) -> bytes:
         os.close(fd)
 
 
+def _link(parent: str, name: str, parent_fd: int, max_links: int) -> str | None:
+    """Where a symbolic link that leads to nothing points to, as a path; None when it is none."""
+    try:
+        target = os.readlink(name, dir_fd=parent_fd)
+    except FileNotFoundError:
+        return None
+    if not max_links:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+    return target if target.startswith("/") else f"{parent}/{target}"
+
+
 def split(path: str) -> tuple[str, str]:
     """Parent and last name of a path; the last name is never empty, "." or ".."."""
-    parent, _, name = path.rstrip("/").rpartition("/")
+    path = path.rstrip("/")
+    while path.endswith("/."):
+        path = path[:-2].rstrip("/")
+    parent, _, name = path.rpartition("/")
     if name in ("", ".", ".."):
         raise FileNotFoundError(2, "No such file or directory", path)
     return parent, name

@@ -87,17 +87,24 @@ def new_id() -> str:
 def create(store: Store, container: Container) -> Home:
     """Make and lock the container's directory. RootlessError when its name is taken."""
     store.create()
-    sweep(store)
-    if container.name:
-        _check_name(store, container.name)
-    path = store.path("containers", container.id)
-    with store.writing():
-        os.mkdir(path, 0o700)
-        home = Home(path, _lock(path))
-        for folder in _FOLDERS:
-            os.mkdir(home.file(folder))
-            os.chmod(home.file(folder), 0o755)
-        _write(home.file("container.json"), _encode(container))
+    door_fd = _door(store)
+    try:
+        _sweep(store)
+        if container.name:
+            _check_name(store, container.name)
+        with store.writing():
+            return _make(store.path("containers", container.id), container)
+    finally:
+        os.close(door_fd)
+
+
+def _make(path: str, container: Container) -> Home:
+    os.mkdir(path, 0o700)
+    home = Home(path, _lock(path))
+    for folder in _FOLDERS:
+        os.mkdir(home.file(folder))
+        os.chmod(home.file(folder), 0o755)
+    _write(home.file("container.json"), _encode(container))
     return home
 
 
@@ -135,14 +142,19 @@ def remove(store: Store, container: Container) -> None:
 
 def prune(store: Store) -> tuple[Container, ...]:
     """Remove every stopped container; which they were."""
-    sweep(store)
+    try:
+        door_fd = _door(store)
+    except FileNotFoundError:
+        return ()
+    _sweep(store)
+    os.close(door_fd)
     stopped = tuple(one for one in listing(store) if one.exit_code is not None)
     for container in stopped:
         remove(store, container)
     return stopped
 
 
-def sweep(store: Store) -> None:
+def _sweep(store: Store) -> None:
     """Clean up after processes that were killed: remove what was to be removed, mark the rest."""
     for name in _names(store):
         path = store.path("containers", name)
@@ -152,7 +164,7 @@ def sweep(store: Store) -> None:
             fd = _lock(path)
         except OSError:
             continue  # it runs, or has just been removed
-        _sweep(store, name, path)
+        _sweep_one(store, name, path)
         os.close(fd)
 
 
@@ -184,7 +196,7 @@ def used_images(store: Store) -> dict[Digest, str]:
     return {one.image_id: one.id for one in listing(store)}
 
 
-def _sweep(store: Store, name: str, path: str) -> None:
+def _sweep_one(store: Store, name: str, path: str) -> None:
     container = load(store, name)
     if container is None or container.remove:
         staging.remove_tree(path)
@@ -211,6 +223,13 @@ def _names(store: Store) -> Iterator[str]:
         yield from os.listdir(store.path("containers"))
     except FileNotFoundError:
         return
+
+
+def _door(store: Store) -> int:
+    """Wait to be the only one who makes or sweeps containers: what is half made is nobody's yet."""
+    fd = os.open(store.path("containers"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
 
 
 def _lock(path: str) -> int:

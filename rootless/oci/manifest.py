@@ -53,9 +53,9 @@ class Index(Record):
         for entry in images:
             if entry.platform == platform:
                 return entry
-        for entry in images:
-            if entry.platform and _runs_on(entry.platform, platform):
-                return entry
+        fitting = [one for one in images if one.platform and _runs_on(one.platform, platform)]
+        if fitting:
+            return max(fitting, key=_variant) if platform.architecture == "arm" else fitting[0]
         if len(images) == 1 and images[0].platform is None:
             return images[0]
         offered = ", ".join(sorted({str(entry.platform) for entry in images if entry.platform}))
@@ -97,7 +97,7 @@ def decode(content: bytes, media_type: str = "") -> Manifest | Index:
 
 def _kind(value: dict[str, Any], announced: str) -> str:
     """The media type of a body, agreed between its own words, the sender's and its shape."""
-    if value.get("schemaVersion") != 2:
+    if value.get("schemaVersion") != 2 or "fsLayers" in value:
         raise IntegrityError(
             "the manifest has the old schema 1 form, which cannot be verified",
             hint="ask the image's publisher to push it again with a current tool",
@@ -134,6 +134,10 @@ def _is_attestation(entry: Descriptor) -> bool:
     return "vnd.docker.reference.type" in entry.annotations or (
         entry.platform is not None and entry.platform.os == "unknown"
     )
+
+
+def _variant(entry: Descriptor) -> str:
+    return entry.platform.variant if entry.platform else ""
 
 
 def _runs_on(image: Platform, wanted: Platform) -> bool:

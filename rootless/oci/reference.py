@@ -13,7 +13,8 @@ from rootless.record import Record
 DOCKER_HUB = "docker.io"
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _WORD = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-_HOST = _WORD | frozenset(".-:[]")
+_LABEL = (_WORD | {"-"}) - {"_"}
+_IPV6 = frozenset("0123456789abcdefABCDEF:")
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
@@ -35,7 +36,7 @@ class Reference(Record):
         if colon and not _is_tag(tag):
             raise _bad(text, f"{tag!r} is not a tag: at most 128 letters, digits, '_', '.' or '-'")
         _check_repository(text, repository)
-        if not registry or not _HOST.issuperset(registry):
+        if not _is_host(registry):
             raise _bad(text, f"{registry!r} is not a registry's host name")
         if registry == DOCKER_HUB and "/" not in repository:
             repository = f"library/{repository}"
@@ -80,6 +81,22 @@ def _digest(text: str, digest_text: str) -> Digest:
         raise _bad(text, error.message) from None
 
 
+def _is_host(host: str) -> bool:
+    """A DNS name, an IPv4 address or an [IPv6 address], and perhaps a port."""
+    if host.startswith("["):
+        address, bracket, rest = host[1:].partition("]")
+        extra, colon, port = rest.partition(":")
+        named = bool(address and bracket and not extra) and _IPV6.issuperset(address)
+    else:
+        name, colon, port = host.partition(":")
+        named = all(_is_label(label) for label in name.split("."))
+    return named and (port.isascii() and port.isdecimal() if colon else not port)
+
+
+def _is_label(label: str) -> bool:
+    return label != "" and _LABEL.issuperset(label) and "-" not in (label[0], label[-1])
+
+
 def _is_tag(tag: str) -> bool:
     return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.union(".-").issuperset(tag)
 
@@ -95,12 +112,11 @@ def _check_repository(text: str, repository: str) -> None:
 
 
 def _is_component(component: str) -> bool:
-    words = component.replace("-", " ").replace("__", ".").replace("_", ".")
-    if ".." in words or " ." in words or ". " in words:
+    """Runs of letters and digits, between them one '.', one or two '_', or any number of '-'."""
+    words = component.replace("__", ".").replace("_", ".")
+    if not _LOWER.union(".-").issuperset(words) or words[:1] in ".-" or words[-1] in ".-":
         return False
-    runs = words.replace(".", " ").split(" ")
-    ends = runs[0] and runs[-1]
-    return bool(ends) and all(_LOWER.issuperset(run) for run in runs)
+    return not any(pair in words for pair in ("..", "-.", ".-"))
 
 
 def _bad(text: str, why: str) -> UsageError:

@@ -40,17 +40,20 @@ def resolve(text: str, root_fd: int) -> Account:
 
 
 def _user(user: str, root_fd: int) -> Account:
-    """By name or number; a number without a passwd line has gid 0 and home /."""
-    number = _number(user)
+    """By name or number; a number without a passwd line has gid 0 and home /.
+
+    A number is never taken for a name: an image may call its root "1000" (CVE-2016-3697).
+    """
+    number = _number(user or "0")
     for entry in _entries(root_fd, "etc/passwd", 6):
-        uid, gid = _number(entry[2]), _number(entry[3])
+        uid, gid = _listed(entry[2]), _listed(entry[3])
         if uid is None or gid is None:
             continue
-        if entry[0] == (user or "root") or uid == number:
+        if uid == number if number is not None else entry[0] == user:
             return Account(uid, gid, _supplementary(entry[0], gid, root_fd), entry[5] or "/")
     if number is not None:
         return Account(number, 0, (), "/root" if number == 0 else "/")
-    if user in ("", "root"):
+    if user == "root":
         return Account()
     raise RootlessError(
         f"there is no user {user!r} in the image's /etc/passwd",
@@ -63,7 +66,7 @@ def _group(group: str, root_fd: int) -> int:
     if number is not None:
         return number
     for entry in _entries(root_fd, "etc/group", 3):
-        gid = _number(entry[2])
+        gid = _listed(entry[2])
         if entry[0] == group and gid is not None:
             return gid
     if group == "root":
@@ -78,7 +81,7 @@ def _supplementary(name: str, primary: int, root_fd: int) -> tuple[int, ...]:
     """The groups that list `name` as a member."""
     gids = []
     for entry in _entries(root_fd, "etc/group", 4):
-        gid = _number(entry[2])
+        gid = _listed(entry[2])
         if gid is not None and gid != primary and name in entry[3].split(","):
             gids.append(gid)
     return tuple(gids)
@@ -91,6 +94,12 @@ def _entries(root_fd: int, path: str, fields: int) -> Iterator[list[str]]:
         entry = line.rstrip("\r").split(":")
         if len(entry) >= fields:
             yield entry
+
+
+def _listed(text: str) -> int | None:
+    """An id as a line of the image has it; None when it is none, for such a line does not count."""
+    is_id = 0 < len(text) <= 10 and text.isascii() and text.isdecimal() and int(text) <= MAX_ID
+    return int(text) if is_id else None
 
 
 def _number(text: str) -> int | None:

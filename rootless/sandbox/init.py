@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SIGKILL = 9
 _CLOSE_ON_EXEC = 4
+_LONGEST = 1000  # characters of a report's message, and of its hint
 
 
 def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
@@ -82,5 +83,6 @@ def _start_below(report_fd: int) -> None:
 
 
 def _report(report_fd: int, exit_code: int, message: str, hint: str | None) -> None:
-    content = f"{exit_code}\0{message}\0{hint or ''}"
-    os.write(report_fd, content.encode(errors="surrogateescape")[: select.PIPE_BUF])
+    """One write, so that it arrives whole; the words may come from an image and be any length."""
+    content = f"{exit_code}\0{message[:_LONGEST]}\0{(hint or '')[:_LONGEST]}"
+    os.write(report_fd, content.encode(errors="backslashreplace"))

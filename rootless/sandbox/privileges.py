@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
 _SCM_RIGHTS = 1
-_SIGKILL = 9
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_SHOWN = 200  # of a command's name in an error
 
 
 class Terminal(Record):
@@ -158,8 +159,8 @@ class Become(Record):
         newroot.home = account.home
         if newroot.terminal_fd >= 0:
             os.fchown(newroot.terminal_fd, account.uid, -1)
-        _set_groups(account.groups)
         try:
+            _set_groups(account.groups)
             os.setresgid(account.gid, account.gid, account.gid)
             os.setresuid(account.uid, account.uid, account.uid)
         except OSError as error:
@@ -208,37 +209,41 @@ class Execute(Record):
         name = self.argv[0]
         if "/" in name:
             self._try(name, env)
-        missing = True
+        refused = None
         for folder in env.get("PATH", "").split(":"):
             try:
                 os.execve(f"{folder or '.'}/{name}", self.argv, env)
             except OSError as error:
-                missing = missing and error.errno in (errno.ENOENT, errno.ENOTDIR)
-        if missing:
-            raise SandboxError(
-                f"exec: {name!r}: executable file not found in $PATH",
-                hint=f"PATH is {env.get('PATH', 'not set')}",
-                exit_code=127,
-            )
-        raise SandboxError(f"exec: {name!r}: permission denied", exit_code=126)
+                if error.errno not in _MISSING:
+                    refused = refused or error
+        if refused:
+            raise _cannot_execute(name, refused)
+        raise SandboxError(
+            f"exec: {name[:_SHOWN]!r}: executable file not found in $PATH",
+            hint=f"PATH is {env.get('PATH', 'not set')}",
+            exit_code=127,
+        )
 
     def _try(self, path: str, env: Mapping[str, str]) -> None:
         try:
             os.execve(path, self.argv, env)
         except OSError as error:
-            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-            hint = "the file or the interpreter it names is not in the image" if missing else None
-            if error.errno == errno.ENOEXEC:
-                hint = "is it built for this machine's architecture, and does it begin with #!?"
-            raise SandboxError(
-                f"exec: {path!r}: {error.strerror}", hint=hint, exit_code=127 if missing else 126
-            ) from None
+            raise _cannot_execute(path, error) from None
+
+
+def _cannot_execute(name: str, error: OSError) -> SandboxError:
+    """Docker's 127 for what is not there, 126 for what cannot be executed."""
+    missing = error.errno in _MISSING
+    hint = "the file or the interpreter it names is not in the image" if missing else None
+    if error.errno == errno.ENOEXEC:
+        hint = "is it built for this machine's architecture, and does it begin with #!?"
+    message = f"exec: {name[:_SHOWN]!r}: {error.strerror}"
+    return SandboxError(message, hint=hint, exit_code=127 if missing else 126)
 
 
 def _set_groups(groups: tuple[int, ...]) -> None:
-    """Where only one id is mapped, setgroups is denied and only no groups can be had."""
+    """Where only one id is mapped, the kernel denies setgroups: there are no others to have."""
     try:
         os.setgroups(groups)
     except PermissionError:
-        if groups:
-            raise
+        pass

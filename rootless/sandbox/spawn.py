@@ -32,7 +32,7 @@ class Child:
         os.close(self._report_fd)
         if content:
             self.wait()
-            code, message, hint = content.decode(errors="surrogateescape").split("\0", 2)
+            code, message, hint = content.decode().split("\0", 2)
             raise SandboxError(message, hint=hint or None, exit_code=int(code))
 
     def wait(self) -> int:

@@ -1,0 +1,107 @@
+"""What operations say: the option lines for the kernel and the lines for a shell."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rootless.sandbox import operations as ops
+from rootless.sandbox import privileges as priv
+from rootless.sandbox.quoting import quote
+
+NASTY = "/a b/$(id)/`id`/'q'/\"d\"/é,x:y\\z;&|>*?[~#\n-"
+
+SPEAKING = [
+    ops.Overlay(NASTY, ("a", NASTY), NASTY, NASTY, NASTY),
+    ops.Proc(),
+    ops.Tmpfs(NASTY, f"size={NASTY}"),
+    ops.Devices(),
+    ops.Sysfs(own_network=True),
+    ops.Sysfs(own_network=False),
+    ops.Cgroup(),
+    ops.Bind(NASTY, NASTY, read_only=True),
+    ops.Place(NASTY, NASTY, NASTY),
+    ops.Mask((NASTY, "/proc/kcore")),
+    ops.Protect((NASTY, "/")),
+    ops.PivotRoot(),
+    ops.Hostname(NASTY),
+    ops.Loopback(),
+    ops.Await(3, "pasta"),
+    priv.Terminal(3),
+    priv.WorkingDirectory(NASTY),
+    priv.Bound(("KILL",)),
+    priv.NoNewPrivileges(),
+    priv.Seccomp(bytes(16)),
+    priv.Become("1:1", ()),
+    priv.Execute(("sh", "-c", NASTY), {"A": NASTY}, NASTY, "1:2", ("KILL",)),
+]
+
+
+def name(operation) -> str:
+    return type(operation).__name__
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_quoted_word_is_read_back(word):
+    assert shlex.split(quote(word)) == [word]
+
+
+@pytest.mark.parametrize("word", ["", " ", "a'b", NASTY, "--", "$HOME", "!!", "a\nb", "\\"])
+def test_a_real_shell_reads_it_back(word):
+    argv = ["sh", "-c", f"printf %s {quote(word)}"]
+    assert subprocess.run(argv, capture_output=True, check=True).stdout.decode() == word
+
+
+@pytest.mark.parametrize("operation", SPEAKING, ids=name)
+def test_everybody_speaks(operation):
+    assert operation.describe()
+    assert "(2)" in operation.call
+    script = "\n".join(operation.shell())
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+
+
+@pytest.mark.parametrize("operation", SPEAKING, ids=name)
+def test_no_word_of_a_user_is_executed(operation, tmp_path):
+    """Every tool of the lines is a harmless function; a `$(…)` that ran would leave its trace."""
+    trap = f"/x$(touch {tmp_path}/ran)`touch {tmp_path}/ran`;touch {tmp_path}/ran;'\n"
+    tools = "mkdir mount cd touch ln printf hostname ip exec unshare setpriv env dirname"
+    script = "".join(f"{tool}() {{ :; }}\n" for tool in tools.split() if tool != "exec")
+    lines = [line.removeprefix("exec ") for line in operation.shell()]
+    script += "\n".join(lines).replace(quote(NASTY.lstrip("/")), quote(trap))
+    script = script.replace(quote(NASTY), quote(trap)).replace("touch() { :; }", "")
+    subprocess.run(["bash"], input=script.encode(), cwd=tmp_path, capture_output=True, check=False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_overlay_options_escape_what_overlayfs_splits_at():
+    overlay = ops.Overlay("/", ("a:b", "c,d", "e\\f"), "/u,p:p", "/w", "/t", volatile=True)
+    assert overlay.options == (
+        r"lowerdir=a\:b:c\,d:e\\f,upperdir=/u\,p\:p,workdir=/w,userxattr,volatile"
+    )
+    assert "volatile" not in overlay.replace(volatile=False).options
+
+
+def test_a_placed_file_is_printed_byte_by_byte(tmp_path):
+    content = "127.0.0.1\tlocalhost\n100% \\n 'x' $HOME\n\n"
+    source = tmp_path / "o k" / "hosts"
+    make, write, *_ = ops.Place("/etc/hosts", content, str(source)).shell()
+    subprocess.run(["sh", "-c", f"{make}\n{write}"], check=True)
+    assert source.read_text() == content
+
+
+def test_execute_prints_one_line_that_sets_everything():
+    line = priv.Execute(
+        ("sh", "-c", "echo $A"), {"A": "b c"}, "/w d", "7:8", ("KILL", "CHOWN"),
+        no_new_privileges=True,
+    ).shell()[0]  # fmt: skip
+    words = shlex.split(line)
+    assert words[:4] == ["exec", "env", "-i", "A=b c"]
+    assert words[-3:] == ["sh", "-c", "echo $A"]
+    for word in ("--bounding-set=-all,+kill,+chown", "--no-new-privs", "--inh-caps=-all"):
+        assert word in words
+    for word in ("--root=.", "--wd=/w d", "--setuid=7", "--setgid=8"):
+        assert word in words

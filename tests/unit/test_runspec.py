@@ -1,0 +1,113 @@
+"""What a container is made of, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from rootless import linux, runspec
+from rootless.sandbox import caps, explain
+from rootless.sandbox.operations import Bind, Mask, Overlay, Protect, Sysfs, Tmpfs
+from rootless.sandbox.privileges import Become, Bound, Execute, Seccomp
+from rootless.userns import IdMap
+
+IDS = IdMap(((0, 1000, 1), (1, 100000, 65536)), ((0, 1000, 1), (1, 100000, 65536)))
+ROOTFS = runspec.Rootfs("/layers", ("b/diff", "a/diff"), "/c/diff", "/c/work", "/c/target")
+PROCESS = runspec.Process(("sh",), {"A": "b"}, "/w", "web", seccomp=bytes(8))
+ALONE = runspec.Network(own=True)
+FULL = runspec.Isolation(
+    "host",
+    runspec.Network(own=True, await_fd=9, provider="pasta"),
+    mounts=(Bind("/s", "/d"), Tmpfs("/t")),
+    terminal_fd=8,
+    read_only=True,
+    own_cgroup=True,
+    init=True,
+)
+
+
+def names(spec):
+    return [type(operation).__name__ for operation in spec.operations]
+
+
+def container(process=PROCESS, isolation=FULL):
+    return runspec.container(IDS, ROOTFS, process, isolation)
+
+
+def test_everything_in_its_order():
+    assert names(container(PROCESS.replace(no_new_privileges=True))) == [
+        *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Bind", "Tmpfs", "Terminal"),
+        *("Mask", "Protect", "Protect", "Loopback", "Await", "PivotRoot", "Hostname"),
+        *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Become", "Execute"),
+    ]
+
+
+def test_the_least_there_is():
+    isolation = runspec.Isolation("h", runspec.Network(own=False))
+    spec = container(PROCESS.replace(seccomp=b""), isolation)
+    assert names(spec) == [
+        *("Overlay", "Proc", "Devices", "Sysfs", "Mask", "Protect"),
+        *("PivotRoot", "Hostname", "WorkingDirectory", "Bound", "Become", "Execute"),
+    ]
+    assert "net" not in spec.namespaces
+    assert Sysfs(own_network=False) in spec.operations
+
+
+def test_namespaces():
+    spec = container()
+    assert spec.namespaces == ("mount", "pid", "uts", "ipc", "cgroup", "net")
+    expected = (
+        linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+        | linux.CLONE_NEWCGROUP | linux.CLONE_NEWNET
+    )  # fmt: skip
+    assert spec.clone_flags == expected
+    assert spec.init
+
+
+def test_what_reaches_the_operations():
+    found = {type(operation): operation for operation in container().operations}
+    lowers = ("b/diff", "a/diff")
+    assert found[Overlay] == Overlay(
+        "/layers", lowers, "/c/diff", "/c/work", "/c/target", volatile=True
+    )
+    assert found[Bound].keep == tuple(sorted(caps.DEFAULT)) == found[Become].keep
+    assert found[Execute].user == found[Become].user == "web"
+    assert (found[Execute].argv, found[Execute].working_dir) == (("sh",), "/w")
+    assert found[Seccomp].program == bytes(8)
+    assert found[Mask].paths == runspec.MASKED
+
+
+def test_read_only_is_the_root_and_comes_after_all_mounts():
+    spec = container()
+    assert spec.operations[10] == Protect(("/",))
+    assert Protect(("/",)) not in container(isolation=FULL.replace(read_only=False)).operations
+
+
+def test_a_layer_that_occurs_twice_is_mounted_once():
+    overlay = ROOTFS.replace(lowers=("c", "b", "c", "a", "b")).overlay()
+    assert overlay.lowers == ("c", "b", "a")
+
+
+@pytest.mark.parametrize("own_network", [True, False])
+def test_a_build_step(own_network):
+    mounts = (Bind("/s", "/d"),)
+    spec = runspec.build_step(IDS, ROOTFS, PROCESS, mounts, own_network=own_network)
+    assert ("Loopback" in names(spec), "net" in spec.namespaces) == (own_network, own_network)
+    order = names(spec)
+    assert order[0] == "Overlay"
+    assert order[-1] == "Execute"
+    assert order.index("Bind") < order.index("Mask") < order.index("PivotRoot")
+    assert order.index("PivotRoot") < order.index("Bound") < order.index("Become")
+
+
+def test_the_plan_in_words_walks_the_same_list():
+    spec = container()
+    lines = list(explain.explain(spec))
+    numbered = [line for line in lines if line[0].isdigit()]
+    assert len(numbered) == len(spec.operations) + 2
+    assert numbered[0].endswith("uid 0 = host 1000; 1-65536 = host 100000-165535")
+    for operation in spec.operations:
+        assert any(operation.describe() in line for line in numbered)
+    script = list(explain.script(spec))
+    assert script[0].startswith("unshare --user --map-root-user --map-auto --mount --pid")
+    assert script[1:] == [line for one in spec.operations for line in one.shell()]
+    assert "--map-auto" not in next(explain.script(spec.replace(ids=IdMap(((0, 5, 1),), ()))))
