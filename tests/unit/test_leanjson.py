@@ -71,7 +71,7 @@ def test_order_is_kept():
     ],
 )
 def test_damage_names_the_thing(content):
-    with pytest.raises(IntegrityError, match="^index.json is damaged"):
+    with pytest.raises(IntegrityError, match=r"^index\.json is damaged"):
         leanjson.loads(content, "index.json")
 
 

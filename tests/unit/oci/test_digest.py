@@ -30,7 +30,8 @@ def test_sha512():
         *("", ":", "sha256", "sha256:", HEX, f":{HEX}", f"md5:{HEX[:32]}", f"sha512:{HEX}"),
         *(f"sha256:{HEX[:-1]}", f"sha256:{HEX}0", f"sha256:{HEX.upper()}", f"SHA256:{HEX}"),
         *(f"sha256:../{HEX[3:]}", f"sha256:{'/' * 64}", f"sha256:{HEX}\n", f" sha256:{HEX}"),
-        *(f"sha256:{HEX[:-1]}٠", f"../sha256:{HEX}", f"sha256+b64:{HEX}", "sha256:" + "a" * 10**6),
+        *(f"sha256:{HEX[:-1]}\u0660", f"../sha256:{HEX}", f"sha256+b64:{HEX}"),
+        "sha256:" + "a" * 10**6,
         *(None, 5, b"sha256:" + HEX.encode(), ["sha256", HEX], {}),
     ],
 )

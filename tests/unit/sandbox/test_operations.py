@@ -24,7 +24,7 @@ SPEAKING = [
     ops.Sysfs(own_network=False),
     ops.Cgroup(),
     ops.Bind(NASTY, NASTY, read_only=True),
-    ops.Place(NASTY, NASTY, NASTY),
+    ops.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
     ops.Mask((NASTY, "/proc/kcore")),
     ops.Protect((NASTY, "/")),
     ops.PivotRoot(),
@@ -87,10 +87,10 @@ def test_overlay_options_escape_what_overlayfs_splits_at():
 
 def test_a_placed_file_is_printed_byte_by_byte(tmp_path):
     content = "127.0.0.1\tlocalhost\n100% \\n 'x' $HOME\n\n"
-    source = tmp_path / "o k" / "hosts"
-    make, write, *_ = ops.Place("/etc/hosts", content, str(source)).shell()
-    subprocess.run(["sh", "-c", f"{make}\n{write}"], check=True)
-    assert source.read_text() == content
+    lines = ops.Files(str(tmp_path / "o k"), (("/etc/hosts", content),)).shell()
+    script = ["mount() { :; }", *lines]
+    subprocess.run(["sh", "-c", "\n".join(script)], check=True, cwd=tmp_path)
+    assert (tmp_path / "o k" / "hosts").read_text() == content
 
 
 def test_execute_prints_one_line_that_sets_everything():
