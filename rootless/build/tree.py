@@ -215,4 +215,8 @@ def _missing(pattern: str, *, excluded: bool) -> NotFoundError:
             f'"{pattern}" is excluded by .dockerignore',
             hint=f"add a line !{pattern.lstrip('/')} to .dockerignore to let it in",
         )
-    return NotFoundError(f'"{pattern}" not found')
+    return NotFoundError(
+        f'"{pattern}" not found',
+        hint="sources are paths inside the context, less what .dockerignore leaves out, "
+        "or inside what --from names",
+    )

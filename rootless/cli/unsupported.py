@@ -15,6 +15,19 @@ _VERBS = """attach commit compose container context cp create df diff events exe
     logout logs ls manifest network pause plugin port push rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
+_INSTEAD = {
+    "commit": "write what you changed into a Dockerfile, and build it",
+    "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
+    "kill": "press Ctrl-C where the container runs, or end that rootless process",
+    "login": "logins of docker, podman and skopeo are used: podman login REGISTRY",
+    "push": "rootless save --format oci-archive -o FILE IMAGE; "
+    "then skopeo copy oci-archive:FILE docker://REGISTRY/NAME",
+    "search": "search on the registry's own site, then: rootless pull NAME",
+    "stop": "press Ctrl-C where the container runs, or end that rootless process",
+    "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",
+}
+"""What to do meanwhile, for those that people type most."""
+
 FLAGS = {
     "run": """-a --annotation --attach --blkio-weight -c --cgroup-parent --cgroupns --cpu-shares
         --cpus --cpuset-cpus -d --detach --detach-keys --device --disable-content-trust
@@ -61,7 +74,8 @@ def verb(words: Sequence[str]) -> UsageError:
     name = " ".join(typed)
     see = "'rootless --help' lists the commands"
     if typed[-1] in _VERBS.split():
-        return UsageError(f"'rootless {name}' is not implemented yet", hint=see)
+        hint = _INSTEAD.get(typed[-1], see)
+        return UsageError(f"'rootless {name}' is not implemented yet", hint=hint)
     near = get_close_matches(name, ours)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else see
     return UsageError(f"unknown command: {name!r}", hint=hint)

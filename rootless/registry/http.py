@@ -194,7 +194,8 @@ def _explain(host: str, error: Exception, patience: Patience) -> tuple[str, str 
     if isinstance(error, ProxyError):
         return f"cannot reach {host} through the proxy", "check http_proxy and https_proxy", True
     if isinstance(error, NameResolutionError):
-        return f"the name {host} cannot be resolved", "check the name and the network", True
+        hint = "check the name and the network; without one: rootless load, or rootless import"
+        return f"the name {host} cannot be resolved", hint, True
     if isinstance(error, (ReadTimeoutError, socket.timeout)):
         return f"{host} said nothing for {patience.read:g} s", "try again later", True
     if isinstance(error, NewConnectionError):

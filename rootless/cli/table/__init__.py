@@ -110,7 +110,9 @@ def _field(names: tuple[str, ...]) -> str:
 
 
 TLS_VERIFY = flag(
-    "--tls-verify", default=True, help="=false allows plain http and unchecked certificates"
+    "--tls-verify",
+    default=True,
+    help="check certificates [default]; =false allows plain http",
 )
 PLATFORM = text("--platform", metavar="OS/ARCH", help="choose this platform of the image")
 

@@ -14,10 +14,13 @@ VERBS = (
         "List images",
         "rootless.cli.images:images",
         options=(
-            flag("-a", "--all", help="show all images (docker's default hides intermediate ones)"),
+            flag("-a", "--all", help="does nothing: every image is always shown"),
             flag("--digests", help="show digests"),
             many(
-                "-f", "--filter", metavar="KEY=VALUE", help="dangling=, label=, reference=, before="
+                "-f",
+                "--filter",
+                metavar="KEY=VALUE",
+                help="dangling, label, reference, before or since",
             ),
             text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
             _NO_TRUNC,

@@ -9,14 +9,14 @@ _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go templa
 VERBS = (
     Verb(
         "doctor",
-        "Show what this machine allows, what is missing and how to get it",
+        "Check what this machine allows, and how to fix it",
         "rootless.cli.system:doctor",
     ),
     Verb("info", "Show where things are kept and how", "rootless.cli.system:info", (_FORMAT,)),
     Verb("version", "Show the version", "rootless.cli.system:version", (_FORMAT,)),
     Verb(
         "system prune",
-        "Remove what nothing needs",
+        "Remove stopped containers, unnamed images and the build cache",
         "rootless.cli.system:prune",
         options=(
             flag("-a", "--all", help="remove every image, not only unnamed ones"),

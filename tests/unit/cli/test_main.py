@@ -43,6 +43,7 @@ def test_a_mistake_is_two_lines_and_125():
     [
         (["rnu"], "unknown command: 'rnu'", "did you mean 'run'"),
         (["compose", "up"], "'rootless compose' is not implemented yet", "--help"),
+        (["push", "busybox"], "'rootless push' is not implemented yet", "skopeo copy oci-archive:"),
         (["image", "scp"], "unknown command: 'image scp'", "did you mean 'image"),
         (["help", "nothing"], "unknown command: 'nothing'", ""),
         (["completion", "tcsh"], "no completion for 'tcsh'", "bash, zsh or fish"),
