@@ -16,30 +16,27 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_NOATIME, MS_BIND, MS_MOVE, MS_REC = 32, 1024, 4096, 8192, 16384
-MS_PRIVATE, MS_SLAVE = 1 << 18, 1 << 19
+MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
 MNT_DETACH = 2
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x20000, 0x2000000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x8000000, 0x10000000, 0x20000000
 CLONE_NEWNET = 0x40000000
 
-RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2, 4, 8, 16
+RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 4, 16
 O_PATH = os.O_PATH
-AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
-MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
-OPEN_TREE_CLONE = 1
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+MOUNT_ATTR_RDONLY = 1
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
-MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 SECCOMP_SET_MODE_FILTER = 1
 
 # Numbers from 424 on are the same on every architecture.
-_NR_OPEN_TREE, _NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 428, 429, 430, 431, 432
-_NR_CLOSE_RANGE, _NR_OPENAT2, _NR_PIDFD_GETFD, _NR_MOUNT_SETATTR = 436, 437, 438, 442
+_NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 429, 430, 431, 432
+_NR_CLOSE_RANGE, _NR_OPENAT2, _NR_MOUNT_SETATTR = 436, 437, 442
 _MACHINE = os.uname().machine
 _NR_CLONE = 56 if _MACHINE == "x86_64" else 220
 _NR_SECCOMP = 317 if _MACHINE == "x86_64" else 277
@@ -54,12 +51,19 @@ Path = str | bytes
 
 
 class SyscallError(OSError):
-    """A system call that failed: `syscall` is its name, `errno` the reason, `what` its objects."""
+    """A system call that failed: `syscall` is its name, `errno` the reason, `what` its objects.
+
+    It can be pickled, so a child may send it to its parent.
+    """
 
     def __init__(self, number: int, syscall: str, what: str) -> None:
         super().__init__(number, os.strerror(number))
         self.syscall = syscall
         self.what = what
+
+    def __reduce__(self) -> tuple[type[SyscallError], tuple[int, str, str]]:
+        assert self.errno is not None
+        return type(self), (self.errno, self.syscall, self.what)
 
     def __str__(self) -> str:
         return f"{self.syscall} {self.what}: {self.strerror}".replace(" :", ":")
@@ -92,12 +96,6 @@ def unshare(flags: int) -> None:
     """unshare(2)."""
     if _libc.unshare(flags) < 0:
         _fail("unshare", hex(flags))
-
-
-def setns(fd: int, flags: int = 0) -> None:
-    """setns(2); a namespace's or a process's descriptor."""
-    if _libc.setns(fd, flags) < 0:
-        _fail("setns", hex(flags))
 
 
 def clone(flags: int) -> int:
@@ -165,14 +163,6 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
         _fail("close_range", str(first))
 
 
-def pidfd_getfd(pidfd: int, fd: int) -> int:
-    """pidfd_getfd(2): a copy of another process's descriptor."""
-    copied: int = _syscall(_NR_PIDFD_GETFD, pidfd, fd, 0)
-    if copied < 0:
-        _fail("pidfd_getfd", str(fd))
-    return copied
-
-
 def join_session_keyring() -> None:
     """keyctl(KEYCTL_JOIN_SESSION_KEYRING): a fresh anonymous keyring, not the caller's."""
     if _syscall(_NR_KEYCTL, 1, 0, 0, 0, 0) < 0:
@@ -189,18 +179,9 @@ def mount_setattr(target: Path, attr_set: int, *, recursive: bool = False) -> No
         _fail("mount_setattr", target)
 
 
-def open_tree(path: Path, *, recursive: bool = False) -> int:
-    """open_tree(2) with OPEN_TREE_CLONE: a detached copy of a mount, to be moved somewhere."""
-    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    fd: int = _syscall(_NR_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
-    if fd < 0:
-        _fail("open_tree", path)
-    return fd
-
-
 def move_mount(mount_fd: int, target_fd: int) -> None:
     """move_mount(2): attach a detached mount on an O_PATH descriptor; no path is looked up."""
-    flags = MOVE_MOUNT_F_EMPTY_PATH | 0x40  # MOVE_MOUNT_T_EMPTY_PATH
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     if _syscall(_NR_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags) < 0:
         _fail("move_mount", "a detached mount")
 
