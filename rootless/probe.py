@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 
 
 class Check(Record):
@@ -63,7 +64,7 @@ def explain_userns(error: Exception, user: str) -> RootlessError:
 
 def _explain_maps(complaint: str, user: str) -> RootlessError:
     """newuidmap or the kernel refused the id map."""
-    ask = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    ask = _grant_ids(user)
     program = userns.find_program("newuidmap")
     if program and not os.stat(program).st_mode & 0o4000 and "EPERM" not in complaint:
         ask = f"sudo chmod u+s {program} {userns.find_program('newgidmap')}"
@@ -72,13 +73,9 @@ def _explain_maps(complaint: str, user: str) -> RootlessError:
     )
 
 
-def explain_unmapped(what: str, uid: int, gid: int) -> RootlessError:
-    """`what` belongs to an id that the namespace does not have (chown gave EINVAL)."""
-    user = _user_name()
-    return RootlessError(
-        f"{what} belongs to {uid}:{gid}, an id that {user} does not have here",
-        hint=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
-    )
+def _grant_ids(user: str) -> str:
+    """The command that gives `user` a range of subordinate ids."""
+    return f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
 
 
 def explain_overlay(error: OSError, layers: int) -> RootlessError:
@@ -94,19 +91,24 @@ def explain_overlay(error: OSError, layers: int) -> RootlessError:
     return RootlessError(f"the layers could not be stacked: {error}")
 
 
-def explain_storage(error: OSError, path: str) -> RootlessError:
-    """A write under the store failed."""
+def explain_storage(error: OSError, path: str) -> RootlessError | None:
+    """Why `path` in the store could not be written; None when it is nothing a person can mend."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RootlessError(
-            f"no space left while writing {path}",
-            hint="free some with: rootless system prune; or move the store with --root DIR",
+            f"the disk is full: {path} could not be written",
+            hint="free space with: rootless system prune, or move the store with --root",
         )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if error.errno in _UNWRITABLE:
         return RootlessError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="choose another place for images with --root DIR or ROOTLESS_ROOT",
+            f"the store cannot be written: {path}: {error.strerror}",
+            hint="choose a folder of your own with --root or ROOTLESS_ROOT",
         )
-    return RootlessError(f"{path}: {error.strerror}")
+    if error.errno == errno.EIO:
+        return RootlessError(
+            f"the disk failed to read or write {path}",
+            hint="see the kernel's messages with: dmesg",
+        )
+    return None
 
 
 def checks() -> tuple[Check, ...]:
@@ -158,9 +160,7 @@ def _check_ids() -> Check:
     missing = "no newuidmap" if not userns.find_program("newuidmap") else "no line in /etc/subuid"
     hint = "sudo apt-get install uidmap (shadow-utils elsewhere)"
     if userns.find_program("newuidmap"):
-        hint = (
-            "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name()
-        )
+        hint = _grant_ids(_user_name())
     detail = f"{missing}: only images whose files all belong to root can be used"
     return _failed("ids", detail, hint)
 
@@ -242,7 +242,7 @@ def _in_child(probe: Callable[[], None]) -> RootlessError | None:
 
 
 def _user_name() -> str:
-    """The user outside, also when asked from within the namespace or from a chroot."""
+    """The user outside, also when asked from within the namespace."""
     import pwd
 
     try:

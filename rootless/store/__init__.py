@@ -132,28 +132,9 @@ class _Writing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, OSError) and (failure := self._reworded(error)):
+        if not isinstance(error, OSError):
+            return
+        from rootless import probe
+
+        if failure := probe.explain_storage(error, os.fsdecode(error.filename or self._root)):
             raise failure from error
-
-    def _reworded(self, error: OSError) -> RootlessError | None:
-        from errno import EACCES, EDQUOT, EIO, ENOSPC, ENOTDIR, EPERM, EROFS
-
-        where = error.filename or self._root
-        if isinstance(where, bytes):
-            where = os.fsdecode(where)
-        if error.errno in {ENOSPC, EDQUOT}:
-            return RootlessError(
-                f"the disk is full: {where} could not be written",
-                hint="free space with: rootless system prune, or move the store with --root",
-            )
-        if error.errno in {EROFS, EACCES, EPERM, ENOTDIR}:
-            return RootlessError(
-                f"the store cannot be written: {where}: {error.strerror}",
-                hint="choose a folder of your own with --root or ROOTLESS_ROOT",
-            )
-        if error.errno == EIO:
-            return RootlessError(
-                f"the disk failed to read or write {where}",
-                hint="see the kernel's messages with: dmesg",
-            )
-        return None
