@@ -52,4 +52,6 @@ def script(spec: Spec) -> Iterator[str]:
 def _enter_lines(spec: Spec) -> tuple[str, ...]:
     maps = "--map-root-user --map-auto" if spec.ids.is_range else "--map-root-user"
     names = " ".join(f"--{name}" for name in spec.namespaces)
-    return (f"unshare --user {maps} {names} --fork --kill-child sh",)
+    # bash, for what is pasted waits in its line editor: a plain sh loses what a terminal's 4096
+    # bytes of input cannot hold.
+    return (f"unshare --user {maps} {names} --fork --kill-child bash --norc",)

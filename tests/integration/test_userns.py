@@ -1,0 +1,108 @@
+"""Entering the user namespace: what this process is afterwards, and the words when it cannot."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from rootless import probe, userns
+from rootless.linux import SyscallError
+from tests.support.child import in_child
+
+pytestmark = pytest.mark.needs("userns")
+
+
+def entered() -> dict[str, object]:
+    ids = userns.enter()
+    return {
+        "ids": (os.getresuid(), os.getresgid()),
+        "map": [tuple(map(int, line.split())) for line in open("/proc/self/uid_map")],
+        "uids": ids.uids,
+        "namespaces": tuple(os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt")),
+        "shared": "shared:" in Path("/proc/self/mountinfo").read_text(),
+        "children": Path("/proc/self/task").exists() and _children(),
+    }
+
+
+def _children() -> str:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+
+def test_this_process_becomes_root_of_namespaces_of_its_own():
+    seen = in_child(entered, enter=False)
+    assert seen["ids"] == ((0, 0, 0), (0, 0, 0))
+    assert tuple(seen["map"]) == seen["uids"]
+    assert seen["uids"][0] == (0, os.getuid(), 1)
+    assert seen["children"] == ""
+    for kind, inside in zip(("user", "mnt"), seen["namespaces"], strict=True):
+        assert inside != os.readlink(f"/proc/self/ns/{kind}")
+    assert not seen["shared"], "a mount made inside must not travel out"
+
+
+@pytest.mark.needs("subids")
+def test_the_subordinate_ids_can_be_used():
+    def body() -> tuple[int, ...]:
+        ids = userns.enter()
+        path = f"/tmp/rootless-test-{os.getpid()}"
+        os.close(os.open(path, os.O_CREAT))
+        found = []
+        for uid in (1, ids.size - 1, 0):
+            os.chown(path, uid, uid)
+            found.append(os.stat(path).st_uid)
+        os.unlink(path)
+        return (*found, ids.size)
+
+    first, last, own, size = in_child(body, enter=False)
+    assert (first, last, own) == (1, size - 1, 0)
+    assert size > 65536
+
+
+def test_it_can_be_entered_again_from_within():
+    def body() -> tuple[int, ...]:
+        userns.enter()
+        return os.getresuid()
+
+    assert in_child(body) == (0, 0, 0)
+
+
+def test_descriptors_are_as_they_were():
+    def body() -> bool:
+        before = os.listdir("/proc/self/fd")
+        userns.enter()
+        return os.listdir("/proc/self/fd") == before
+
+    assert in_child(body, enter=False)
+
+
+def test_without_newuidmap_only_the_own_id_is_mapped(monkeypatch):
+    monkeypatch.setattr(userns, "_HELPER_FOLDERS", ("/nowhere",))
+
+    def body() -> tuple[object, ...]:
+        ids = userns.enter()
+        return ids.uids, ids.is_range, Path("/proc/self/setgroups").read_text(), os.getuid()
+
+    uids, is_range, setgroups, uid = in_child(body, enter=False)
+    assert (uids, is_range, setgroups, uid) == (((0, os.getuid(), 1),), False, "deny\n", 0)
+
+
+def test_refusals_are_sentences_with_a_cure():
+    for number in (errno.EPERM, errno.ENOSPC):
+        error = probe.explain_userns(SyscallError(number, "unshare", "0x10000000"), "me")
+        assert "user namespace" in error.message
+    for layers, number in ((501, errno.EINVAL), (3, errno.EINVAL), (3, errno.EPERM)):
+        error = probe.explain_overlay(OSError(number, os.strerror(number)), layers)
+        assert ("500" in error.message) == (layers == 501)
+    disk = probe.explain_storage(OSError(errno.ENOSPC, "full"), "/x")
+    assert "/x" in disk.message
+    assert "system prune" in disk.hint
+
+
+def test_every_check_has_a_cure_when_it_fails():
+    checks = probe.checks()
+    assert len({check.name for check in checks}) == len(checks)
+    for check in checks:
+        assert check.detail
+        assert check.ok or check.hint, check
