@@ -171,8 +171,9 @@ def _saved_blobs(chosen: Sequence[_Chosen]) -> dict[Digest, _Saved]:
         descriptor, manifest = one.image.descriptor, one.image.manifest
         found[descriptor.digest] = _Saved(descriptor.size)
         found[manifest.config.digest] = _Saved(manifest.config.size)
-        pairs = zip(manifest.layers, one.image.config.diff_ids, strict=True)
-        found.update({layer.digest: _Saved(layer.size, diff_id) for layer, diff_id in pairs})
+        found.update(
+            {blob.digest: _Saved(blob.size, diff_id) for blob, diff_id in one.image.layers}
+        )
     return found
 
 
@@ -360,12 +361,7 @@ def _unpack_layers(store: Store, content: bytes) -> None:
     manifest = manifests.decode(content)
     assert isinstance(manifest, Manifest)
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    if len(config.diff_ids) != len(manifest.layers):
-        raise IntegrityError(
-            f"the archive's image has {len(manifest.layers)} layers, "
-            f"but its config lists {len(config.diff_ids)}"
-        )
-    for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+    for descriptor, diff_id in manifest.pair(config.diff_ids):
         with blobs.open_file(store, descriptor.digest) as file:
             if layers.find(store, diff_id):
                 _check_contents(file.read, diff_id)

@@ -73,10 +73,7 @@ def pull(
         raise IntegrityError(f"{reference.familiar} is a list of lists of images")
     config = ImageConfig.decode(_small_blob(store, client, repository, manifest.config))
     _check(reference, manifest, config, platform)
-    pairs = {
-        descriptor.digest: (descriptor, diff_id)
-        for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
-    }
+    pairs = {pair[0].digest: pair for pair in manifest.pair(config.diff_ids)}
     _fetch_layers(store, client, repository, list(pairs.values()), report)
     annotations = {index.SOURCE_DIGEST: str(source)}
     return images.add(store, content, manifest.media_type, (reference,), annotations)
@@ -90,10 +87,6 @@ def _check(
     for layer in manifest.layers:
         if layer.media_type not in media_types.COMPRESSION:
             raise IntegrityError(f"{name} has a layer of the unknown kind {layer.media_type!r}")
-    if len(config.diff_ids) != len(manifest.layers):
-        raise IntegrityError(
-            f"{name} has {len(manifest.layers)} layers, but its config lists {len(config.diff_ids)}"
-        )
     if config.platform.architecture:  # whatever an index said about it
         is_for = manifest.config.replace(platform=config.platform)
         Index(media_types.OCI_INDEX, (is_for,)).choose(platform)

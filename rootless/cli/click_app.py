@@ -98,7 +98,8 @@ def _image_names(
     from rootless.store import Store, images
 
     store = Store(settings.read(os.environ).root)
-    names = [one.familiar for image in images.listing(store) for one in image.references]
+    found = images.listing(store, lambda *_: None)
+    names = [one.familiar for image in found for one in image.references]
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 

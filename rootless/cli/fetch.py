@@ -30,13 +30,7 @@ def local(store: Store, text: str, wanted: Platform | None = None) -> Image | No
         image = images.resolve(store, text)
     except NotFoundError:
         return None
-    return image if wanted is None or _runs_on(image.config.platform, wanted) else None
-
-
-def _runs_on(own: Platform, wanted: Platform) -> bool:
-    """The same architecture, and of arm's variants the wanted or an older one."""
-    same = (own.os, own.architecture) == (wanted.os, wanted.architecture)
-    return same and (not wanted.variant or own.variant <= wanted.variant)
+    return image if wanted is None or image.config.platform.runs_on(wanted) else None
 
 
 def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:

@@ -32,13 +32,15 @@ def images(given: Settings, arguments: Arguments) -> int:
     """List images, newest first, a line for each name."""
     store = Store(given.root)
     found = sorted(
-        store_images.listing(store), key=lambda image: words.timestamp(image.created), reverse=True
+        store_images.listing(store, _warn),
+        key=lambda image: words.timestamp(image.created),
+        reverse=True,
     )
     kept = [image for image in found if _passes(store, image, arguments.filter)]
     if arguments.quiet and not arguments.format:
         shown = [image for image in kept if _names(image, arguments.name)]
         for image in shown:
-            print(_id(image, full=arguments.no_trunc))
+            print(listing.shown_id(image, full=arguments.no_trunc))
         return 0
     rows = [
         {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
@@ -51,6 +53,12 @@ def images(given: Settings, arguments: Arguments) -> int:
         columns.insert(2, "Digest")
     listing.show(rows, _HEADERS, columns, arguments.format or "")
     return 0
+
+
+def _warn(name: str, error: RootlessError) -> None:
+    """One line for an image that cannot be shown; the others are."""
+    complaint = words.escape(f"{name} is damaged and left out: {error.message}")
+    print(f"warning: {complaint}", file=sys.stderr)
 
 
 def tag(given: Settings, arguments: Arguments) -> int:
@@ -121,13 +129,9 @@ def _summary(image: Image, reference: Reference, *, is_new: bool) -> None:
     print(f"Status: {news} for {reference.familiar}")
 
 
-def _id(image: Image, *, full: bool) -> str:
-    return str(image.id) if full else image.id.short
-
-
 def _facts(store: Store, image: Image, *, full: bool) -> dict[str, str]:
     return {
-        "ID": _id(image, full=full),
+        "ID": listing.shown_id(image, full=full),
         "CreatedSince": words.since(image.created),
         "CreatedAt": image.created or "N/A",
         "Size": words.size(store_images.size(store, image)),

@@ -96,7 +96,9 @@ def history(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     image = images.resolve(store, arguments.image)
     rows = list(_history(store, image, full=arguments.no_trunc, human=arguments.human))
-    rows[0:1] = [{**row, "ID": _own_id(image, full=arguments.no_trunc)} for row in rows[0:1]]
+    rows[0:1] = [
+        {**row, "ID": listing.shown_id(image, full=arguments.no_trunc)} for row in rows[0:1]
+    ]
     if arguments.quiet and not arguments.format:
         for row in rows:
             print(row["ID"])
@@ -107,12 +109,8 @@ def history(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _own_id(image: Image, *, full: bool) -> str:
-    return str(image.id) if full else image.id.short
-
-
 def _history(store: Store, image: Image, *, full: bool, human: bool) -> Iterator[dict[str, str]]:
-    sizes = _layer_sizes(store, image)
+    sizes = reversed(images.layer_sizes(store, image))
     for entry in reversed(image.config.history):
         size = 0 if entry.empty_layer else next(sizes, 0)
         by = entry.created_by.replace("\t", " ")
@@ -126,11 +124,3 @@ def _history(store: Store, image: Image, *, full: bool, human: bool) -> Iterator
             "Size": words.size(size) if human else str(size),
             "Comment": entry.comment,
         }
-
-
-def _layer_sizes(store: Store, image: Image) -> Iterator[int]:
-    """The size of each layer, the topmost first."""
-    pairs = zip(image.config.diff_ids, image.manifest.layers, strict=True)
-    for diff_id, blob in reversed(list(pairs)):
-        layer = layers.find(store, diff_id)
-        yield layer.size if layer else blob.size

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rootless.store.images import Image
+
     Row = Mapping[str, str]
 
 
@@ -29,6 +31,11 @@ def show(rows: Sequence[Row], headers: Row, columns: Sequence[str], form: str) -
     for row in rows:
         said = template.compact(dict(row)) if form == "json" else template.render(form, dict(row))
         print(words.escape(said, lines=True))
+
+
+def shown_id(image: Image, *, full: bool) -> str:
+    """An image's id as `images` and `history` show it."""
+    return str(image.id) if full else image.id.short
 
 
 def _table(lines: Sequence[Sequence[str]]) -> None:

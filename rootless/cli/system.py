@@ -66,7 +66,7 @@ def _facts(given: Settings) -> dict[str, Any]:
         "ServerVersion": __version__,
         "DockerRootDir": given.root,
         "RuntimeDir": given.runtime_dir,
-        "Images": len(images.listing(store)),
+        "Images": len(images.listing(store, lambda *_: None)),
         "Driver": "overlay",
         "Networks": [*network, "host", "none"],
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],

@@ -10,13 +10,15 @@ from rootless import leanjson
 from rootless.errors import IntegrityError, NotFoundError
 from rootless.oci import media_types
 from rootless.oci.descriptor import Descriptor, text, text_map
-from rootless.oci.platform import Platform
 from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from rootless.oci.digest import Digest
+    from rootless.oci.platform import Platform
 
 
 class Manifest(Record):
@@ -26,6 +28,15 @@ class Manifest(Record):
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = {}
+
+    def pair(self, diff_ids: tuple[Digest, ...]) -> tuple[tuple[Descriptor, Digest], ...]:
+        """Each layer with its diff_id from the config; IntegrityError when they do not match."""
+        if len(diff_ids) != len(self.layers):
+            raise IntegrityError(
+                f"the image {self.config.digest.short} has {len(self.layers)} layers, "
+                f"but its config lists {len(diff_ids)}"
+            )
+        return tuple(zip(self.layers, diff_ids, strict=True))
 
     def encode(self) -> bytes:
         """New bytes, for an image of our own making."""
@@ -53,7 +64,7 @@ class Index(Record):
         for entry in images:
             if entry.platform == platform:
                 return entry
-        fitting = [one for one in images if one.platform and _runs_on(one.platform, platform)]
+        fitting = [one for one in images if one.platform and one.platform.runs_on(platform)]
         if fitting:
             return max(fitting, key=_variant) if platform.architecture == "arm" else fitting[0]
         if len(images) == 1 and images[0].platform is None:
@@ -138,10 +149,3 @@ def _is_attestation(entry: Descriptor) -> bool:
 
 def _variant(entry: Descriptor) -> str:
     return entry.platform.variant if entry.platform else ""
-
-
-def _runs_on(image: Platform, wanted: Platform) -> bool:
-    """The same os and architecture, and for arm a variant the machine still runs."""
-    if (image.os, image.architecture) != (wanted.os, wanted.architecture):
-        return False
-    return image.architecture != "arm" or image.variant <= (wanted.variant or "v7")

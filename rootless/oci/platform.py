@@ -61,5 +61,11 @@ class Platform(Record):
         """This machine's platform."""
         return cls.make("linux", os.uname().machine)
 
+    def runs_on(self, machine: Platform) -> bool:
+        """The same os and architecture, and for arm a variant that `machine` still runs."""
+        if (self.os, self.architecture) != (machine.os, machine.architecture):
+            return False
+        return self.architecture != "arm" or self.variant <= (machine.variant or "v7")
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -86,10 +86,9 @@ def check(store: Store) -> tuple[str, ...]:
         except RootlessError as error:
             wrong.append(f"{name}: {error.message}")
             continue
-        pairs = zip(image.config.diff_ids, image.manifest.layers, strict=True)
         wrong += [
             f"{name}: the layer {diff_id} is missing"
-            for diff_id, blob in pairs
+            for blob, diff_id in image.layers
             if not layers.find(store, diff_id) and not blobs.has(store, blob.digest)
         ]
     return tuple(wrong)

@@ -20,7 +20,7 @@ from rootless.store import blobs, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rootless.store import Store
     from rootless.store.layers import Layer
@@ -50,6 +50,11 @@ class Image(Record):
         """RFC 3339, or empty."""
         return self.config.created
 
+    @property
+    def layers(self) -> tuple[tuple[Descriptor, Digest], ...]:
+        """Each layer as its manifest lists it, with its diff_id; base first."""
+        return self.manifest.pair(self.config.diff_ids)
+
 
 class Removal(Record):
     """What `remove` did: names taken away, then digests of image and layers deleted."""
@@ -67,20 +72,37 @@ def resolve(store: Store, text: str) -> Image:
     return load(store, _find(store, entries, text), entries)
 
 
-def listing(store: Store) -> tuple[Image, ...]:
-    """All images, dangling ones too, the last added first."""
+def listing(
+    store: Store, left_out: Callable[[str, RootlessError], object] | None = None
+) -> tuple[Image, ...]:
+    """All images, dangling ones too, the last added first.
+
+    The first damaged one is an error; with `left_out`, which is called with its name or short
+    digest and that error, it is left out.
+    """
     entries = index.read(store)
     firsts = {entry.digest: entry for entry in reversed(entries)}
-    return tuple(load(store, entry, entries) for entry in firsts.values())
+    found = []
+    for entry in firsts.values():
+        try:
+            found.append(load(store, entry, entries))
+        except (NotFoundError, IntegrityError) as error:
+            if left_out is None:
+                raise
+            name = index.name_of(entry)
+            left_out(_familiar([name])[0] if name else entry.digest.short, error)
+    return tuple(found)
+
+
+def layer_sizes(store: Store, image: Image) -> tuple[int, ...]:
+    """Bytes of each layer's tar, base first; one that is not unpacked counts as stored."""
+    known = ((blob, layers.find(store, diff_id)) for blob, diff_id in image.layers)
+    return tuple(layer.size if layer else blob.size for blob, layer in known)
 
 
 def size(store: Store, image: Image) -> int:
-    """Bytes of the image's layers, uncompressed; those not unpacked count as stored."""
-    total = 0
-    for diff_id, blob in zip(image.config.diff_ids, image.manifest.layers, strict=True):
-        layer = layers.find(store, diff_id)
-        total += layer.size if layer else blob.size
-    return total
+    """Bytes of all the image's layers, as `layer_sizes` counts them."""
+    return sum(layer_sizes(store, image))
 
 
 def tag(store: Store, reference: Reference, descriptor: Descriptor) -> None:
@@ -135,10 +157,9 @@ def layer_descriptor(layer: Layer) -> Descriptor:
 
 def layers_of(store: Store, image: Image) -> tuple[Layer, ...]:
     """The image's layers, base first; one that is only a blob is unpacked again."""
-    pairs = zip(image.config.diff_ids, image.manifest.layers, strict=True)
     return tuple(
         layers.find(store, diff_id) or _unpack_again(store, blob, diff_id)
-        for diff_id, blob in pairs
+        for blob, diff_id in image.layers
     )
 
 
@@ -277,11 +298,7 @@ def load(store: Store, entry: Descriptor, entries: tuple[Descriptor, ...] | None
     """The image of an index entry, its names taken from `entries` (by default the index)."""
     manifest = manifest_of(store, entry)
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    if len(config.diff_ids) != len(manifest.layers):
-        raise IntegrityError(
-            f"the image {manifest.config.digest.short} has {len(manifest.layers)} layers, "
-            f"but its config lists {len(config.diff_ids)}"
-        )
+    manifest.pair(config.diff_ids)
     references, repo_digests = _names(index.read(store) if entries is None else entries, entry)
     descriptor = entry.replace(annotations={})
     return Image(descriptor, manifest, config, references, repo_digests)

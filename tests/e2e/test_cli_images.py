@@ -210,3 +210,14 @@ def test_doctor_and_info(rootless):
     info = json.loads(rootless.ok("info", "--format", "json"))
     assert (info["DockerRootDir"], info["Images"]) == (str(rootless.root), 0)
     assert rootless.ok("version", "--format", "{{.Client.Version}}").strip()
+
+
+def test_a_damaged_image_hides_no_other(rootless, motd, rootfs):
+    broken = rootless.ok("import", rootfs, "broken").strip()
+    (rootless.root / "blobs/sha256" / broken.removeprefix("sha256:")).unlink()
+    listed = rootless("images", "--format", "{{.Repository}}")
+    assert (listed.exit, listed.stdout) == (0, "motd\n")
+    (warning,) = listed.stderr.splitlines()
+    assert warning.startswith("warning: broken:latest is damaged and left out: the blob sha256:")
+    assert rootless("rmi", "broken").exit == 0
+    assert rootless("images").stderr == ""

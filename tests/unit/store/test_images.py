@@ -157,6 +157,21 @@ def test_image_without_its_manifest_can_be_removed_and_does_not_hide_others(stor
     assert [names(image) for image in images.listing(store)] == [["whole:latest"]]
 
 
+def test_a_listing_can_leave_out_what_is_damaged(store, make_image):
+    broken = make_image("broken", layer="b")
+    unnamed = make_image(layer="u")
+    make_image("whole", layer="w")
+    os.unlink(blobs.path(store, broken.id))
+    with open(blobs.path(store, unnamed.descriptor.digest), "wb") as file:
+        file.write(b"{}")
+    with pytest.raises(RootlessError):
+        images.listing(store)
+    told: dict[str, RootlessError] = {}
+    assert [names(one) for one in images.listing(store, told.__setitem__)] == [["whole:latest"]]
+    assert list(told) == [unnamed.descriptor.digest.short, "broken:latest"]
+    assert str(broken.id) in told["broken:latest"].message
+
+
 def test_config_and_manifest_must_agree_on_the_number_of_layers(store, make_image):
     image = make_image("app")
     with pytest.raises(IntegrityError, match="has 0 layers, but its config lists 1"):
