@@ -46,8 +46,8 @@ def _scan(text: str) -> tuple[Any, int]:
 def loads(content: str | bytes, what: str = "JSON") -> Any:
     """The value in `content`; IntegrityError naming `what` when it is not one JSON value."""
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        text = text.strip(" \t\r\n")
+        text = content.decode() if isinstance(content, bytes) else content
+        text = text.removeprefix("\ufeff").strip(" \t\r\n")
         value, end = _scan(text)
     except StopIteration:
         raise IntegrityError(f"{what} is damaged: it is empty or cut short") from None
@@ -62,9 +62,8 @@ def dumps(value: object) -> bytes:
     """Compact UTF-8 JSON; dictionaries keep their order."""
     from _json import encode_basestring_ascii, make_encoder
 
-    encode = make_encoder(
-        None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, False
-    )
+    no, plain = False, encode_basestring_ascii
+    encode = make_encoder(None, _refuse, plain, None, ":", ",", no, no, no)
     return "".join(encode(value, 0)).encode()
 
 

@@ -7,6 +7,7 @@ to its end; with process 1 of the sandbox everything in it dies. Networks are th
 from __future__ import annotations
 
 import os
+import select
 
 from rootless import runspec
 from rootless.sandbox import caps, seccomp
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.build.layering import Finisher
     from rootless.build.steps import RunCommand
     from rootless.runspec import Rootfs
     from rootless.userns import IdMap
@@ -34,9 +36,18 @@ class Runner:
         self._filter = seccomp.program(os.uname().machine, caps.DEFAULT)
 
     def run(
-        self, command: RunCommand, rootfs: Rootfs, folder: str, relay: Callable[[bytes], None]
+        self,
+        command: RunCommand,
+        rootfs: Rootfs,
+        folder: str,
+        relay: Callable[[bytes], None],
+        finisher: Finisher,
     ) -> int:
-        """The exit status; `folder` is where a script may be put, `relay` gets the output."""
+        """The exit status; `folder` is where a script may be put, `relay` gets the output.
+
+        Layers that `finisher` has packed meanwhile are published: however long the command runs,
+        what was done before it is in the cache.
+        """
         network = self._network if command.network == "default" else command.network
         own_network = network == "none"
         env = {**command.hidden, **command.env}
@@ -52,16 +63,34 @@ class Runner:
         finally:
             os.close(null_fd)
             os.close(write_fd)
-        with open(read_fd, "rb", buffering=0) as output:
+        try:
             child.await_exec()
             try:
-                while content := output.read(_CHUNK):
-                    relay(content)
+                _relay(read_fd, relay, finisher)
             except BaseException:
                 child.kill()
                 child.wait()
                 raise
             return child.wait()
+        finally:
+            os.close(read_fd)
+
+
+def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -> None:
+    """Until the command and all it started have closed their output."""
+    while True:
+        poller = select.poll()
+        poller.register(output_fd, select.POLLIN)
+        if finisher.ready_fd >= 0:
+            poller.register(finisher.ready_fd, select.POLLIN)
+        ready = [fd for fd, _ in poller.poll()]
+        if finisher.ready_fd in ready:
+            finisher.publish_ready()
+        if output_fd in ready:
+            content = os.read(output_fd, _CHUNK)
+            if not content:
+                return
+            relay(content)
 
 
 def _name_service(*, own_network: bool) -> list[Bind]:

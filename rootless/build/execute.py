@@ -115,6 +115,7 @@ class _Builder:
                     self._carry_out(works.pop())
                     continue
                 self._finish()
+                self.request.enter()
                 for work in works:
                     crew.start(work.recipe.stage.number, self._body(work))
                     self.unfinished[work.recipe.stage.number] = work.stack
@@ -218,7 +219,11 @@ class _Builder:
         return self._stack(self.recipes.image(stage.base, stage.platform))
 
     def _stack(self, image: Image) -> Stack:
-        return Stack.of(images.layers_of(self.store, image), image.manifest.layers)
+        found = [layers.find(self.store, diff_id) for diff_id in image.config.diff_ids]
+        if not all(found):
+            self.request.enter()  # what must be unpacked again belongs to many ids
+            found = [*images.layers_of(self.store, image)]
+        return Stack.of(tuple(one for one in found if one), image.manifest.layers)
 
     def _event(self, recipe: Recipe, step: steps.Step) -> Step:
         title = recipe.stage.title if len(self.recipes.ordered) > 1 else recipe.stage.name

@@ -46,8 +46,15 @@ class Finisher:
             self._worker = Worker()
         self._worker.submit(snapshot.diff)
 
+    @property
+    def ready_fd(self) -> int:
+        """Readable when `publish_ready` has something to do; -1 when nothing is being packed."""
+        return self._worker.answer_fd if self._worker and self._pending else -1
+
     def publish_ready(self) -> None:
-        """Publish what the worker has finished. Nothing may be mounted: directories move."""
+        """Publish what the worker has finished. Directories move: nobody may be about to mount
+        one by its path, while those that are mounted already do not mind.
+        """
         while self._worker and self._pending and self._worker.has_result():
             self._publish(self._worker)
 
@@ -77,7 +84,7 @@ class Worker:
 
     def __init__(self) -> None:
         request_read, self._request_fd = os.pipe()
-        self._answer_fd, answer_write = os.pipe()
+        self.answer_fd, answer_write = os.pipe()
         self._answers = b""
         parent = os.getpid()
         self._pid = os.fork()
@@ -96,13 +103,13 @@ class Worker:
         from select import POLLIN, poll
 
         poller = poll()
-        poller.register(self._answer_fd, POLLIN)
+        poller.register(self.answer_fd, POLLIN)
         return b"\n" in self._answers or bool(poller.poll(0))
 
     def result(self) -> tuple[Digest, int]:
         """The next diff_id and tar size; RootlessError says why there is none."""
         while b"\n" not in self._answers:
-            chunk = os.read(self._answer_fd, 4096)
+            chunk = os.read(self.answer_fd, 4096)
             if not chunk:
                 raise RootlessError("the process that packs layers died")
             self._answers += chunk
@@ -119,7 +126,7 @@ class Worker:
         os.kill(self._pid, SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._request_fd)
-        os.close(self._answer_fd)
+        os.close(self.answer_fd)
 
 
 def _measure_all(request_fd: int, answer_fd: int, parent: int) -> NoReturn:

@@ -24,15 +24,17 @@ class Request(Record):
     `dockerfile` and `ignore` are file contents; `name` is how errors call the Dockerfile.
     `context_dir` is None when there is no context. `build_args` maps names to values; the caller
     has looked up those given without one. `fetch` finds a base image, pulling it where needed.
-    `epoch` (seconds) replaces the clock in everything the image records. `ids` is what
-    `userns.enter` returned. `network` is default (the host's), host or none.
+    `epoch` (seconds) replaces the clock in everything the image records. `enter` is
+    `userns.enter`, or returns what it did; it is called when there is something to carry out:
+    a build that finds all in the cache needs no namespace. `network` is default (the host's),
+    host or none.
     """
 
     dockerfile: bytes
     context_dir: str | None
     fetch: Callable[[Reference, Platform], Image]
     platform: Platform
-    ids: IdMap
+    enter: Callable[[], IdMap]
     name: str = "Dockerfile"
     ignore: bytes = b""
     tags: tuple[Reference, ...] = ()

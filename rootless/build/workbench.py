@@ -39,7 +39,7 @@ class Workbench:
         self._report = report
         self._context_fd = context_fd
         self._finisher = Finisher(store, created)
-        self._runner = Runner(request.ids, request.network)
+        self._runner = Runner(request.enter(), request.network)
         self._roots = Roots(store)
 
     def perform(
@@ -77,6 +77,7 @@ class Workbench:
             rootfs,
             self._roots.scripts_dir,
             lambda content: self._report(Output(event, content)),
+            self._finisher,
         )
         if status:
             command = " ".join(action.argv)

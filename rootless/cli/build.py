@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import userns
 from rootless.build.request import Request
 from rootless.cli import fetch, files, progress
 from rootless.errors import NotFoundError, UsageError
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
     from rootless.registry.client import Client
     from rootless.store.images import Image
+    from rootless.userns import IdMap
 
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
-    from rootless import userns
     from rootless.build import execute
 
     store = Store(given.root)
@@ -54,7 +55,7 @@ def build(given: Settings, arguments: Arguments) -> int:
         context_dir=context,
         fetch=bases.fetch,
         platform=platform,
-        ids=userns.enter(),
+        enter=bases.enter,
         name=name,
         ignore=ignore,
         tags=tags,
@@ -183,7 +184,7 @@ def _epoch(variables: Mapping[str, str]) -> int | None:
 
 
 class _Bases:
-    """Finds base images, in the store or in a registry."""
+    """Finds base images, in the store or in a registry, and enters the namespace for it."""
 
     def __init__(
         self, given: Settings, store: Store, arguments: Arguments, display: BuildDisplay
@@ -193,6 +194,13 @@ class _Bases:
         self._arguments = arguments
         self._display = display
         self._clients: dict[Reference, Client] = {}
+        self._ids: IdMap | None = None
+
+    def enter(self) -> IdMap:
+        """Enter the user namespace, once, when somebody first needs it."""
+        if self._ids is None:
+            self._ids = userns.enter()
+        return self._ids
 
     def prepare(self, planned: Plan) -> None:
         """Read the logins for those bases that must be pulled, outside the namespace."""
@@ -206,6 +214,7 @@ class _Bases:
         if image is None:
             self._display.rest()
             client = self._client(reference)
+            self.enter()
             quiet = self._arguments.quiet
             image = fetch.pull(self._given, self._store, client, reference, platform, quiet=quiet)
         return image

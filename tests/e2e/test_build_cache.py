@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+
 import pytest
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
@@ -111,3 +114,20 @@ def test_source_date_epoch_fixes_all_times(rootless, project):
     cached(rootless, project, "--build-arg", "SOURCE_DATE_EPOCH=1000000000")
     created = rootless.ok("inspect", "-f", "{{.Created}}", "test").strip()
     assert created == "2001-09-09T01:46:40Z"
+
+
+def test_what_was_done_before_a_long_command_survives_its_killing(rootless, project):
+    """`kill -9` while the second RUN runs: the first is in the cache already."""
+    (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN sleep 60\n")
+    argv = rootless.command("build", "--progress=plain", "-t", "test", project)
+    build = subprocess.Popen(argv, env=rootless.environment, stderr=subprocess.DEVNULL)
+    steps = rootless.root / "cache" / "steps"
+    deadline = time.monotonic() + 30
+    while not (steps.is_dir() and any(steps.iterdir())):
+        assert time.monotonic() < deadline, "the first step was not recorded while the second ran"
+        assert build.poll() is None
+        time.sleep(0.05)
+    build.kill()
+    build.wait()
+    (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN true\n")
+    assert cached(rootless, project) == [1]
