@@ -46,6 +46,14 @@ def enter() -> IdMap:
 
     RootlessError, with the machine's own reason and cure, when that is not allowed here.
     """
+    return begin().finish()
+
+
+def begin() -> Entering:
+    """Leave for the new namespaces; the maps are written meanwhile, until `finish`.
+
+    In between this process may do what needs no ids: import, read, compute.
+    """
     ids = available()
     user = _names(os.getuid())[0]
     ready_read, ready_write = os.pipe()
@@ -57,19 +65,40 @@ def enter() -> IdMap:
         _helper(target, ids, ready_read, report_write)
     os.close(ready_read)
     os.close(report_write)
+    entering = Entering(ids, user, helper, report_read)
     try:
         linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
         os.write(ready_write, b"x")
     except linux.SyscallError as error:
-        raise _refused(error, user) from None
-    finally:
         os.close(ready_write)
-        complaint = _read_all(report_read)
-        os.waitpid(helper, 0)
-    if complaint:
-        raise _refused(RuntimeError(complaint), user)
-    _become_root()
-    return ids
+        entering.wait()
+        raise _refused(error, user) from None
+    os.close(ready_write)
+    return entering
+
+
+class Entering:
+    """A process between two user namespaces: already in the new one, still without ids there."""
+
+    def __init__(self, ids: IdMap, user: str, helper: int, report_fd: int) -> None:
+        self._ids = ids
+        self._user = user
+        self._helper = helper
+        self._report_fd = report_fd
+
+    def wait(self) -> str:
+        """What the helper had to complain about, once it is done."""
+        complaint = _read_all(self._report_fd)
+        os.waitpid(self._helper, 0)
+        return complaint
+
+    def finish(self) -> IdMap:
+        """Become uid 0 as soon as the maps are there; RootlessError when they cannot be had."""
+        complaint = self.wait()
+        if complaint:
+            raise _refused(RuntimeError(complaint), self._user)
+        _become_root()
+        return self._ids
 
 
 def available() -> IdMap:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from rootless.userns import IdMap
 
 _OWN_NETWORK = frozenset({"none", *choice.PACKAGES})
-_FORWARDER = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}
 
 
 class Source(Record):
@@ -104,7 +103,7 @@ def plan(
     isolation = runspec.Isolation(
         hostname=hostname,
         network=network,
-        mounts=(*_etc(request, f"{home}/etc", hostname), *request.mounts),
+        mounts=(_etc(request, f"{home}/etc", hostname), *request.mounts),
         terminal_fd=terminal_fd,
         read_only=request.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
@@ -117,12 +116,10 @@ def plan(
 
 
 def _record(source: Source, request: Request) -> records.Container:
-    from rootless.container.names import random_name
-
     container_id = records.new_id()
     return records.Container(
         id=container_id,
-        name=request.name or (random_name() if not request.remove else ""),
+        name=request.name or ("" if request.remove else _random_name()),
         image=request.image,
         image_id=source.image.id,
         command=_argv(request, source.image.config),
@@ -196,19 +193,28 @@ def _follow(store: Store, child: Child, request: Request, channel: Channel | Non
 
 
 def _connect(request: Request, child: Child) -> Attachment:
-    from rootless.network import pasta, slirp4netns
+    from rootless.network import attach
 
-    program, ports = request.network.program, request.ports
-    if request.network.mode == "pasta":
-        forward = dns.needs_forwarder(_read("/etc/resolv.conf"))
-        return pasta.start(program, child.pid, ports, forward_dns=forward)
-    return slirp4netns.start(program, child.pid, ports, run_dir=request.runtime_dir)
+    os.makedirs(request.runtime_dir, mode=0o700, exist_ok=True)
+    return attach.start(
+        request.network,
+        child.pid,
+        request.ports,
+        forward_dns=dns.needs_forwarder(_read("/etc/resolv.conf")),
+        run_dir=request.runtime_dir,
+    )
 
 
 def _channel() -> Channel:
     from rootless.container.terminal import Channel
 
     return Channel()
+
+
+def _random_name() -> str:
+    from rootless.container.names import random_name
+
+    return random_name()
 
 
 def _argv(request: Request, config: ImageConfig) -> tuple[str, ...]:
@@ -242,23 +248,29 @@ def _working_dir(request: Request, config: ImageConfig) -> str:
     return path
 
 
-def _etc(request: Request, folder: str, hostname: str) -> tuple[runspec.Place, ...]:
+def _etc(request: Request, folder: str, hostname: str) -> runspec.Files:
     """hostname, hosts and resolv.conf of the container's own, in /etc."""
-    mode = request.network.mode
-    resolv = _read("/etc/resolv.conf")
-    if mode in _FORWARDER:
-        resolv = dns.resolv_conf(resolv, _FORWARDER[mode])
-    if request.dns:
-        resolv = "".join(f"nameserver {server}\n" for server in request.dns)
-    contents = {
-        "hostname": f"{hostname}\n",
-        "hosts": dns.hosts(hostname, extra=request.hosts),
-        "resolv.conf": resolv if mode != "none" else "",
-    }
-    return tuple(
-        runspec.Place(f"/etc/{name}", content, f"{folder}/{name}")
-        for name, content in contents.items()
+    contents = (
+        ("/etc/hostname", f"{hostname}\n"),
+        ("/etc/hosts", dns.hosts(hostname, extra=request.hosts)),
+        ("/etc/resolv.conf", _resolv_conf(request)),
     )
+    return runspec.Files(folder, contents)
+
+
+def _resolv_conf(request: Request) -> str:
+    """The host's, less what cannot be reached from a network of one's own."""
+    host, mode = _read("/etc/resolv.conf"), request.network.mode
+    if mode == "none":
+        return ""
+    forwarder = ""
+    if mode in choice.PACKAGES and dns.needs_forwarder(host):
+        from rootless.network import attach
+
+        forwarder = attach.FORWARDERS[mode]
+    elif mode == "host" and not request.dns:
+        return host
+    return dns.resolv_conf(host, forwarder, request.dns)
 
 
 def _read(path: str) -> str:

@@ -82,12 +82,15 @@ class Overlay(Record):
             os.chmod(self.upper, below.st_mode & 0o7777)
 
     def _mount_long(self) -> None:
-        """mount(2) takes one page of options; fsconfig(2) takes layers one by one (Linux 6.5)."""
+        """mount(2) takes one page of options; fsconfig(2) takes layers one by one (Linux 6.5).
+
+        A layer is taken as it is written, but the upper directory's name is unescaped.
+        """
         context = linux.fsopen("overlay")
         for lower in self.lowers:
             linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "lowerdir+", lower)
-        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "upperdir", self.upper)
-        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "workdir", self.work)
+        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "upperdir", _escape(self.upper))
+        linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "workdir", _escape(self.work))
         for flag in ("userxattr", "volatile")[: 2 if self.volatile else 1]:
             linux.fsconfig(context, linux.FSCONFIG_SET_FLAG, flag)
         linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
@@ -247,35 +250,45 @@ class Bind(Record):
             linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
 
 
-class Place(Record):
-    """Write `content` to a file of ours outside, and show that file at `path` of the container."""
+class Files(Record):
+    """Small files of the container's own over the image's: (path, content) pairs.
 
-    path: str
-    content: str
-    source: str
+    They live in memory, on a tmpfs mounted at `folder` outside, and are bound from there.
+    """
 
-    call = "write(2), mount(2) bind"
+    folder: str
+    contents: tuple[tuple[str, str], ...]
+
+    call = "mount(2) tmpfs, write(2), mount(2) bind"
 
     def describe(self) -> str:
-        return f"give it a {self.path} of its own, without touching the image's"
+        names = ", ".join(path for path, _ in self.contents)
+        return f"give it {names} of its own, kept in memory, without touching the image's"
 
     def shell(self) -> tuple[str, ...]:
-        source, path = quote(self.source), quote(self.path.lstrip("/"))
-        content = self.content.replace("\\", "\\\\").replace("%", "%%")
-        content = content.replace("\n", "\\n").replace("\t", "\\t")
-        return (
-            f"mkdir -p {quote(os.path.dirname(self.source))}",
-            f"printf {quote(content)} > {source}",
-            f"mkdir -p {quote(os.path.dirname(self.path.lstrip('/')))}; touch {path}",
-            f"mount --bind {source} {path}",
-        )
+        lines = [f"mkdir -p {quote(self.folder)}", f"mount -t tmpfs tmpfs {quote(self.folder)}"]
+        for path, content in self.contents:
+            source, target = quote(self._source(path)), quote(path.lstrip("/"))
+            text = content.replace("\\", "\\\\").replace("%", "%%")
+            text = text.replace("\n", "\\n").replace("\t", "\\t")
+            folder = quote(os.path.dirname(path.lstrip("/")))
+            lines.append(f"printf {quote(text)} > {source}")
+            lines.append(f"mkdir -p {folder}; touch {target}; mount --bind {source} {target}")
+        return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
-        fd = os.open(self.source, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        os.write(fd, self.content.encode())
-        os.fchmod(fd, 0o644)
-        os.close(fd)
-        linux.mount(self.source, newroot.file(self.path), None, linux.MS_BIND)
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+        linux.mount("tmpfs", self.folder, "tmpfs", flags, "mode=755,size=1m")
+        for path, content in self.contents:
+            source = self._source(path)
+            fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            os.write(fd, content.encode())
+            os.fchmod(fd, 0o644)
+            os.close(fd)
+            linux.mount(source, newroot.file(path), None, linux.MS_BIND)
+
+    def _source(self, path: str) -> str:
+        return f"{self.folder}/{os.path.basename(path)}"
 
 
 class Mask(Record):

@@ -1,0 +1,210 @@
+"""The flags of `run` as a value: docker's spellings checked and understood."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.container.request import Request
+from rootless.errors import RootlessError, UsageError
+from rootless.network import choice, ports
+from rootless.sandbox import caps
+from rootless.sandbox.operations import Bind, Tmpfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+    from rootless.network.choice import Choice
+    from rootless.sandbox.spec import Operation
+
+_VOLUME_WORDS = frozenset({"ro", "rw", "z", "Z", "rprivate", "private"})
+_MAX_HOSTNAME = 64
+
+
+def read(given: Settings, arguments: Arguments) -> Request:
+    """The request that the flags make. UsageError or RootlessError names the one that is wrong."""
+    network = _network(given, arguments)
+    _check_terminal(arguments)
+    capabilities = _capabilities(arguments)
+    options = _security_options(arguments.security_opt)
+    return Request(
+        image=arguments.image,
+        network=network,
+        runtime_dir=given.runtime_dir,
+        command=tuple(arguments.command),
+        entrypoint=_entrypoint(arguments.entrypoint),
+        env=_environment(given, arguments),
+        working_dir=arguments.workdir or "",
+        user=arguments.user,
+        name=arguments.name or "",
+        hostname=_hostname(arguments.hostname),
+        ports=_ports(arguments, network),
+        mounts=(*map(_volume, arguments.volume), *map(_tmpfs, arguments.tmpfs)),
+        hosts=tuple(map(_host_line, arguments.add_host)),
+        dns=arguments.dns,
+        remove=arguments.rm,
+        read_only=arguments.read_only,
+        init=arguments.init,
+        interactive=arguments.interactive,
+        terminal=arguments.tty,
+        capabilities=capabilities,
+        no_new_privileges="no-new-privileges" in options,
+        seccomp=b"" if "unconfined" in options else _filter(capabilities),
+        cidfile=arguments.cidfile or "",
+    )
+
+
+def _network(given: Settings, arguments: Arguments) -> Choice:
+    tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    network = choice.choose(arguments.network or "", given.environment.get("PATH", ""), tun=tun)
+    if network.note and not arguments.quiet:
+        print(f"note: {network.note}", file=sys.stderr)
+    return network
+
+
+def _ports(arguments: Arguments, network: Choice) -> tuple[ports.PortMapping, ...]:
+    mappings = tuple(one for text in arguments.publish for one in ports.parse(text))
+    if not mappings:
+        return ()
+    if network.mode == "none":
+        raise UsageError(
+            "ports cannot be published with --network none",
+            hint="leave out --network, or -p",
+        )
+    if network.mode == "host":
+        print("note: with --network host, published ports are ignored", file=sys.stderr)
+        return ()
+    return ports.claim(mappings)
+
+
+def _check_terminal(arguments: Arguments) -> None:
+    if arguments.tty and arguments.interactive and not os.isatty(0) and not arguments.dry_run:
+        raise RootlessError(
+            "the input device is not a TTY", hint="leave out -t when the input is a pipe or file"
+        )
+
+
+def _entrypoint(text: str | None) -> tuple[str, ...] | None:
+    """One word, as docker has it; the empty string resets the image's."""
+    if text is None:
+        return None
+    return (text,) if text else ()
+
+
+def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
+    """The files first, then -e, later ones winning; a bare NAME is the caller's, if set."""
+    env: dict[str, str] = {}
+    for text in (*_env_lines(arguments.env_file), *arguments.env):
+        name, equals, value = text.partition("=")
+        if not name:
+            raise UsageError(f"{text!r} is not an environment variable", hint="write -e NAME=VALUE")
+        if equals:
+            env[name] = value
+        elif name in given.environment:
+            env[name] = given.environment[name]
+    return env
+
+
+def _env_lines(paths: tuple[str, ...]) -> Iterator[str]:
+    from rootless.cli import files
+
+    for path in paths:
+        for number, line in enumerate(
+            files.read(path).decode(errors="surrogateescape").splitlines(), 1
+        ):
+            stripped = line.lstrip()
+            if not stripped or stripped.startswith("#"):
+                continue
+            if " " in stripped.partition("=")[0].rstrip("\r"):
+                raise UsageError(f"{path}:{number}: a variable's name holds a blank: {stripped!r}")
+            yield stripped.rstrip("\r")
+
+
+def _hostname(name: str | None) -> str:
+    if name and (len(name) > _MAX_HOSTNAME or not name.replace("-", "").replace(".", "").isalnum()):
+        raise UsageError(
+            f"{name!r} is not a host name", hint="use at most 64 letters, digits, '-' and '.'"
+        )
+    return name or ""
+
+
+def _volume(text: str) -> Operation:
+    """`SRC:DST[:OPTIONS]` with a path as SRC; a directory that is missing is made, as by docker."""
+    source, _, rest = text.partition(":")
+    target, _, options = rest.partition(":")
+    words = frozenset(options.split(",")) if options else frozenset()
+    if not target.startswith("/") or not words <= _VOLUME_WORDS:
+        raise UsageError(
+            f"{text!r} is not a volume", hint="write -v SOURCE:/PATH/IN/CONTAINER[:ro]"
+        )
+    if not source.startswith(("/", ".", "~")):
+        raise UsageError(
+            f"named volumes are not there yet: {source!r}",
+            hint=f"give a directory: -v ./{source or 'DIR'}:{target}",
+        )
+    path = os.path.abspath(os.path.expanduser(source))
+    try:
+        if not os.path.exists(path):
+            os.makedirs(path)
+    except OSError as error:
+        raise RootlessError(f"{path} cannot be mounted: {error.strerror}") from None
+    return Bind(path, target, read_only="ro" in words)
+
+
+def _tmpfs(text: str) -> Operation:
+    """`PATH[:OPTIONS]`; options go to the kernel but for the flags it takes separately."""
+    from rootless import linux
+
+    path, _, options = text.partition(":")
+    if not path.startswith("/"):
+        raise UsageError(f"{text!r} is not a tmpfs", hint="write --tmpfs /PATH[:size=64m,mode=700]")
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    rest = []
+    words = {"exec": linux.MS_NOEXEC, "suid": linux.MS_NOSUID, "dev": linux.MS_NODEV}
+    for word in filter(None, options.split(",")):
+        if word in words:
+            flags &= ~words[word]
+        elif word == "ro":
+            flags |= linux.MS_RDONLY
+        elif word not in ("rw", "noexec", "nosuid", "nodev"):
+            rest.append(word)
+    return Tmpfs(path, ",".join(rest), flags)
+
+
+def _host_line(text: str) -> tuple[str, str]:
+    name, separator, address = text.replace("=", ":", 1).partition(":")
+    if not separator or not name or not address or " " in text:
+        raise UsageError(f"{text!r} is not a host", hint="write --add-host NAME:ADDRESS")
+    return address.strip("[]"), name
+
+
+def _capabilities(arguments: Arguments) -> frozenset[str]:
+    dropped = frozenset().union(*map(caps.parse, arguments.cap_drop))
+    added = frozenset().union(*map(caps.parse, arguments.cap_add))
+    return (caps.DEFAULT - dropped) | added
+
+
+def _security_options(texts: tuple[str, ...]) -> frozenset[str]:
+    """The words that matter: no-new-privileges, unconfined."""
+    found = set()
+    for text in texts:
+        name, _, value = text.replace("=", ":", 1).partition(":")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            found |= {name} if value != "false" else set()
+        elif (name, value) == ("seccomp", "unconfined"):
+            found.add("unconfined")
+        elif (name, value) not in (("label", "disable"), ("apparmor", "unconfined")):
+            raise UsageError(
+                f"unknown security option: {text}",
+                hint="there are no-new-privileges and seccomp=unconfined",
+            )
+    return frozenset(found)
+
+
+def _filter(capabilities: frozenset[str]) -> bytes:
+    from rootless.sandbox import seccomp
+
+    return seccomp.program(os.uname().machine, capabilities)
