@@ -232,7 +232,7 @@ class Reader:
         return entry
 
     def _after(self) -> str:
-        return f"after {shown(self._name)!r}" if self._name else "at the start of the archive"
+        return f"after {shown(self._name)!r}" if self._name else "at its start: is this a tar?"
 
     def _where(self, block: bytes) -> str:
         return repr(shown(self._extension.get(b"path") or _ustar_name(block)))

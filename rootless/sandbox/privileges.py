@@ -220,7 +220,9 @@ class Execute(Record):
             raise _cannot_execute(name, refused)
         raise SandboxError(
             f"exec: {name[:_SHOWN]!r}: executable file not found in $PATH",
-            hint=f"PATH is {env.get('PATH', 'not set')}",
+            hint="flags of run stand before the image"
+            if name.startswith("-")
+            else f"PATH is {env.get('PATH', 'not set')}",
             exit_code=127,
         )
 

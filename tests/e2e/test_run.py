@@ -54,6 +54,7 @@ def sh(script: str) -> tuple[str, str, str]:
         (("--init", "busybox", *sh("kill -9 $$")), 137, ""),
         (("--init", "busybox", *sh("kill -TERM $$")), 143, ""),
         (("busybox", "nothing"), 127, "executable file not found in $PATH"),
+        (("busybox", "-it"), 127, "flags of run stand before the image"),
         (("busybox", "/nothing"), 127, "No such file or directory"),
         (("busybox", "/etc"), 126, "Permission denied"),
         (("busybox", "n" * 5000), 127, "executable file not found"),
