@@ -53,6 +53,7 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     report_read, report_write = os.pipe()
     pid = linux.clone(spec.clone_flags)
     if pid == 0:
+        os.close(report_read)  # only the parent reads: without it the pipe must break
         init.run(spec, (stdin, stdout, stderr), report_write)
     os.close(report_write)
     return Child(pid, report_read)
