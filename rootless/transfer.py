@@ -224,7 +224,8 @@ class _Fetch:
 
     def _unpack(self, progress_fd: int) -> dict[str, Any]:
         """The worker's task. Chroots."""
-        read = _Follower(progress_fd, self._descriptor.size).read
+        published = blobs.path(self._store, self._descriptor.digest)
+        read = _Follower(progress_fd, self._descriptor.size, published).read
         directory = os.path.join(self._staged.path, "diff")
         return worker.unpack_layer(read, directory, self._diff_id.algorithm)
 
@@ -236,8 +237,10 @@ class _Follower:
     writer's death is the reader's, so the pipe need not end.
     """
 
-    def __init__(self, progress_fd: int, size: int) -> None:
+    def __init__(self, progress_fd: int, size: int, published: str) -> None:
+        """`published` is what the file is called once it is whole, which may come first."""
         self._progress = open(progress_fd, "rb")  # noqa: SIM115 - open as long as the worker lives
+        self._published = published
         self._fd = -1
         self._size = size
         self._available = 0
@@ -246,13 +249,18 @@ class _Follower:
     def read(self, count: int) -> bytes:
         """Up to `count` bytes, as soon as there are any; b"" at the end of the blob."""
         if self._fd < 0:
-            path = self._progress.readline().rstrip(b"\n")
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = self._open(self._progress.readline().rstrip(b"\n"))
         while self._at >= self._available and self._at < self._size:
             self._available = int(self._progress.readline())
         chunk = os.pread(self._fd, min(count, self._available - self._at), self._at)
         self._at += len(chunk)
         return chunk
+
+    def _open(self, path: bytes) -> int:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return os.open(self._published, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _is_here(store: Store, descriptor: Descriptor, diff_id: Digest) -> bool:
