@@ -286,7 +286,7 @@ def _pax_records(content: bytes) -> dict[bytes, bytes]:
         digits = content[at:space] if space > 0 else b""
         end = at + int(digits) if digits.isdigit() else 0
         key, equals, value = content[space + 1 : end - 1].partition(b"=")
-        if not (space < end <= len(content) and content[end - 1] == 10 and equals and key):
+        if not (at < space < end <= len(content) and content[end - 1] == 10 and equals and key):
             raise ValueError("its pax header is malformed")
         records[key] = value
         at = end

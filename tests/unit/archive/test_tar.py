@@ -113,6 +113,14 @@ def test_noise_is_an_error_or_nothing(content):
         assert error.message.isprintable()
 
 
+@pytest.mark.parametrize("records", [b"a=b\n", b"0 a=b\n", b"1 a=b\n", b"6 a=b\n\n", b" a=b\n"])
+def test_pax_records_without_a_length_end(records):
+    """Neither an endless loop nor a guess."""
+    content = evil_tars.pax_raw(records)
+    with pytest.raises(IntegrityError, match="pax header is malformed"):
+        _read(content + evil_tars.file(b"f"))
+
+
 good = evil_tars.pax(path=b"some/name", mtime=b"12.5") + evil_tars.file(b"f", b"x" * 700)
 good += evil_tars.gnu_long(b"L", b"n" * 120) + evil_tars.symlink(b"n", b"t")
 
