@@ -17,7 +17,7 @@ import fcntl
 import os
 
 from rootless import leanjson
-from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.oci.digest import Digest
 from rootless.record import Record
 from rootless.store import staging
@@ -101,9 +101,7 @@ def create(store: Store, container: Container) -> Home:
 def _make(path: str, container: Container) -> Home:
     os.mkdir(path, 0o700)
     home = Home(path, _lock(path))
-    for folder in _FOLDERS:
-        os.mkdir(home.file(folder))
-        os.chmod(home.file(folder), 0o755)
+    staging.make_folders(path, _FOLDERS)
     _write(home.file("container.json"), _encode(container))
     return home
 
@@ -275,8 +273,9 @@ def _write(path: str, value: dict[str, object]) -> None:
 
 
 def _read(path: str) -> Any:
+    """The record at `path`; None when there is none, or only what a power cut left of it."""
     try:
         with open(path, "rb", buffering=0) as file:
             return leanjson.loads(file.read(1 << 20), path)
-    except FileNotFoundError:
+    except (FileNotFoundError, IntegrityError):
         return None

@@ -49,6 +49,10 @@ class Store:
         """An absolute path inside the store."""
         return os.path.join(self.root, *parts)
 
+    def new_path(self) -> str:
+        """A path in tmp/ that nothing has yet, for unfinished work."""
+        return self.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+
     def create(self) -> None:
         """Make the folders, the layout file and an empty index where they are missing."""
         from rootless.store import lock
@@ -94,7 +98,7 @@ class Store:
 
 def replace_file(store: Store, path: str, content: bytes) -> None:
     """Put `content` at `path` inside the store: wholly, durably, or not at all."""
-    unfinished = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+    unfinished = store.new_path()
     fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         with open(fd, "wb") as file:

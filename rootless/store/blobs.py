@@ -16,11 +16,11 @@ from rootless.store import replace_file, staging, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from hashlib import _Hash
     from io import FileIO
     from typing import Self
 
+    from rootless.archive import Put
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
 
@@ -68,7 +68,7 @@ def put(store: Store, content: bytes) -> Digest:
     return digest
 
 
-def copy(store: Store, digest: Digest, put: Callable[[bytes], object]) -> None:
+def copy(store: Store, digest: Digest, put: Put) -> None:
     """Call `put` with a blob's bytes, chunk by chunk."""
     with open_file(store, digest) as file:
         while chunk := file.read(_CHUNK):
@@ -171,7 +171,7 @@ def _new_hash(expected: Descriptor | None) -> _Hash:
 
 
 def _open_new(store: Store) -> tuple[str, int]:
-    name = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+    name = store.new_path()
     fd = os.open(name, _UNFINISHED | os.O_EXCL, 0o644)
     staging.owns(fd, name)  # new, so nobody else can have it; the sweeper spares young files
     return name, fd

@@ -18,20 +18,18 @@ from rootless.store import blobs, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rootless.archive import Put, Read
     from rootless.store import Store
     from rootless.store.staging import Staging
-
-    Read = Callable[[int], bytes]
-    Put = Callable[[bytes], object]
 
 
 class Layer(Record):
     """`path` is the overlay lower directory; `size` counts the bytes of its tar.
 
     `opaque`: its root hides all layers below. overlayfs ignores that mark on a layer's root, so
-    whoever stacks layers leaves out what lies below.
+    whoever stacks layers leaves out what lies below: see `visible`.
     """
 
     diff_id: Digest
@@ -64,6 +62,16 @@ def open_folder(store: Store, name: str) -> Layer:
     diff_id = Digest.parse(record.get("diff_id"))
     opaque = record.get("opaque") is True
     return Layer(diff_id, os.path.join(folder, "diff"), record["size"], opaque=opaque)
+
+
+def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Those of a stack (base first) that are mounted, topmost first: an opaque root is the last."""
+    seen = []
+    for layer in reversed(stack):
+        seen.append(layer)
+        if layer.opaque:
+            break
+    return tuple(seen)
 
 
 def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:

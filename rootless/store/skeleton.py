@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.store import Store
 
-FOLDERS = ("dev", "etc", "proc", "sys")
-FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_FOLDERS = ("dev", "etc", "proc", "sys")
+_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 
 
 def path(store: Store) -> str:
@@ -29,12 +29,9 @@ def path(store: Store) -> str:
 def _make(store: Store, skeleton: str) -> None:
     from rootless.store.staging import Staging
 
-    with Staging(store) as staged:
+    with Staging(store, _FOLDERS) as staged:
         os.chmod(staged.path, 0o755)
-        for folder in FOLDERS:
-            os.mkdir(os.path.join(staged.path, folder))
-            os.chmod(os.path.join(staged.path, folder), 0o755)
-        for name in FILES:
+        for name in _FILES:
             os.close(os.open(os.path.join(staged.path, name), os.O_CREAT | os.O_WRONLY, 0o644))
         try:
             staged.publish(skeleton)

@@ -34,9 +34,7 @@ class Staging:
             sweep(store)
         with store.writing():
             self.path, self._fd = _make_owned(store)
-            for folder in folders:
-                os.mkdir(os.path.join(self.path, folder))
-                os.chmod(os.path.join(self.path, folder), 0o755)  # whatever the umask
+            make_folders(self.path, folders)
 
     def publish(self, path: str) -> None:
         """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken."""
@@ -59,6 +57,14 @@ class Staging:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+
+def make_folders(path: str, names: tuple[str, ...]) -> None:
+    """New directories in `path`, 0755 whatever the umask is."""
+    for name in names:
+        folder = os.path.join(path, name)
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
 
 
 def sweep(store: Store, *, file_seconds: int = _FILE_SECONDS) -> None:
@@ -154,7 +160,7 @@ def _open_forced(name: str, top_fd: int) -> int:
 
 def _make_owned(store: Store) -> tuple[str, int]:
     while True:
-        path = store.path("tmp", f"{os.getpid()}-{os.urandom(4).hex()}")
+        path = store.new_path()
         os.mkdir(path, 0o700)
         try:
             fd = os.open(path, _DIRECTORY)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    Read = Callable[[int], bytes]
+    from rootless.archive import Read
 
 
 class Worker:
