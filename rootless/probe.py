@@ -115,6 +115,7 @@ def checks() -> tuple[Check, ...]:
     """Every probe, most basic first; each in a child, so nothing of this process changes."""
     return (
         _check_kernel(),
+        _check_user(),
         _check_userns(),
         _check_ids(),
         _check_overlay(),
@@ -138,6 +139,17 @@ def _check_userns() -> Check:
     if complaint is None:
         return _passed("user namespace", "can be entered, and mounts can be made in it")
     return _failed("user namespace", complaint.message, complaint.hint)
+
+
+def _check_user() -> Check:
+    if os.getuid():
+        return _passed("user", f"uid {os.getuid()}, an ordinary user")
+    return _failed(
+        "user",
+        "root: a container's root is then this machine's root, one barrier less",
+        "use an ordinary user",
+        required=False,
+    )
 
 
 def _passed(name: str, detail: str) -> Check:

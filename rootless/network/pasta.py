@@ -22,12 +22,14 @@ def start(
     the host's loopback. Otherwise the host's resolvers must be asked directly: forwarding would
     change the sender of their answers too.
     """
+    # Where root is the host's root, pasta would become nobody, who may not enter the namespace.
+    user = ("--runas", "0:0") if _root_is_the_hosts() else ()
     # The lifetime is ours to end, so the path of the namespace need not be watched.
     argv = (program, "--foreground", "--quiet", "--config-net", "--no-netns-quit", "--no-map-gw")
     dns = ("--dns-forward", FORWARDER) if forward_dns else ()
     return attachment.Attachment(
         (
-            *(*argv, *dns, *_forward("tcp", "--tcp-ports", mappings)),
+            *(*argv, *user, *dns, *_forward("tcp", "--tcp-ports", mappings)),
             *_forward("udp", "--udp-ports", mappings),
             *("--tcp-ns", "none", "--udp-ns", "none"),
             *("--pid", attachment.READY_PATH, "--netns", attachment.NETNS_PATH),
@@ -35,6 +37,11 @@ def start(
         pid,
         holds_ports=bool(mappings),
     )
+
+
+def _root_is_the_hosts() -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.readline().split()[:2] == ["0", "0"]
 
 
 def _forward(protocol: str, option: str, mappings: tuple[ports.PortMapping, ...]) -> list[str]:
