@@ -10,10 +10,8 @@ from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations import (
     Await,
-    Bind,
     Cgroup,
     Devices,
-    Files,
     Hostname,
     Loopback,
     Mask,
@@ -22,7 +20,6 @@ from rootless.sandbox.operations import (
     Proc,
     Protect,
     Sysfs,
-    Tmpfs,
 )
 from rootless.sandbox.privileges import (
     Become,
@@ -119,19 +116,7 @@ def container(ids: IdMap, rootfs: Rootfs, process: Process, isolation: Isolation
     namespaces = ["mount", "pid", "uts", "ipc", "cgroup"]
     if isolation.network.own:
         namespaces.append("net")
-    operations = (
-        rootfs.overlay(),
-        *_kernel_views(isolation),
-        *isolation.mounts,
-        *_terminal(isolation),
-        Mask(MASKED),
-        Protect(READ_ONLY),
-        *([Protect(("/",))] if isolation.read_only else ()),
-        *_network(isolation.network),
-        PivotRoot(),
-        Hostname(isolation.hostname),
-        *_privileges(process),
-    )
+    operations = _operations(rootfs, process, isolation)
     return Spec(ids, tuple(namespaces), operations, init=isolation.init)
 
 
@@ -146,18 +131,24 @@ def build_step(
     """The sandbox of one RUN: the host's network unless `own_network`, which has only lo."""
     isolation = Isolation("buildkitsandbox", Network(own=own_network), mounts)
     namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
-    operations = (
+    return Spec(ids, namespaces, _operations(rootfs, process, isolation))
+
+
+def _operations(rootfs: Rootfs, process: Process, isolation: Isolation) -> tuple[Operation, ...]:
+    """Everything that makes a container, in the order it happens."""
+    return (
         rootfs.overlay(),
         *_kernel_views(isolation),
-        *mounts,
+        *isolation.mounts,
+        *_terminal(isolation),
         Mask(MASKED),
         Protect(READ_ONLY),
+        *([Protect(("/",))] if isolation.read_only else ()),
         *_network(isolation.network),
         PivotRoot(),
         Hostname(isolation.hostname),
         *_privileges(process),
     )
-    return Spec(ids, namespaces, operations)
 
 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
@@ -195,16 +186,3 @@ def _privileges(process: Process) -> tuple[Operation, ...]:
             no_new_privileges=process.no_new_privileges,
         ),
     )
-
-
-__all__ = [
-    "Bind",
-    "Files",
-    "Isolation",
-    "Network",
-    "Process",
-    "Rootfs",
-    "Tmpfs",
-    "build_step",
-    "container",
-]

@@ -12,9 +12,9 @@ import os
 import stat
 from time import time_ns
 
-from rootless import leanjson
+from rootless import inroot, leanjson
 from rootless.errors import IntegrityError, RootlessError
-from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.linux import SyscallError
 from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ class Context:
         from hashlib import sha256
 
         if stat.S_ISLNK(found.st_mode):
-            fd = openat2(self.fd, path, O_PATH | os.O_NOFOLLOW, RESOLVE_IN_ROOT)
+            fd = inroot.open_path(self.fd, path, os.O_PATH | os.O_NOFOLLOW)
             try:
                 return sha256(os.fsencode(os.readlink("", dir_fd=fd))).hexdigest()
             finally:
@@ -105,7 +105,7 @@ class Context:
         if not stat.S_ISREG(found.st_mode):
             return ""
         try:
-            fd = openat2(self.fd, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+            fd = inroot.open_path(self.fd, path, os.O_RDONLY | os.O_NONBLOCK)
         except SyscallError as error:
             raise RootlessError(f'"{path}" cannot be read: {error.strerror}') from None
         with open(fd, "rb", buffering=0) as file:

@@ -12,9 +12,10 @@ import os
 import stat
 from errno import ENOENT, ENOTDIR
 
+from rootless import inroot
 from rootless.build.tree import open_folder
 from rootless.errors import RootlessError
-from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.linux import SyscallError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -76,7 +77,7 @@ class Target:
 
     def make_folders(self, path: str) -> int:
         """A descriptor of the directory `path`; missing ones are made with mode 0755."""
-        fd = openat2(self.root_fd, ".", O_PATH | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+        fd = inroot.open_path(self.root_fd, "", os.O_PATH | os.O_DIRECTORY)
         seen = ""
         for name in path.split("/"):
             if name in ("", "."):
@@ -91,7 +92,7 @@ class Target:
 
     def _open_or_make(self, parent_fd: int, path: str, name: str) -> int:
         try:
-            return openat2(self.root_fd, path, O_PATH | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+            return inroot.open_path(self.root_fd, path, os.O_PATH | os.O_DIRECTORY)
         except SyscallError as error:
             if error.errno == ENOTDIR:
                 raise RootlessError(f"{path} is in the way: it is not a directory") from None
@@ -121,7 +122,7 @@ class Target:
     def _look(self, path: str) -> tuple[int, str]:
         """The mode of `path` (0 when there is nothing), and where it points if it is a link."""
         try:
-            fd = openat2(self.root_fd, path, O_PATH | os.O_NOFOLLOW, RESOLVE_IN_ROOT)
+            fd = inroot.open_path(self.root_fd, path, os.O_PATH | os.O_NOFOLLOW)
         except SyscallError as error:
             if error.errno in (ENOENT, ENOTDIR):
                 return 0, ""
@@ -137,8 +138,7 @@ class Target:
             raise RootlessError(f"{source.path} is neither a file nor a directory")
         folder_fd = self.make_folders(os.path.dirname(path))
         try:
-            flags = os.O_RDONLY | os.O_NONBLOCK
-            fd = openat2(source_fd, source.path, flags, RESOLVE_IN_ROOT)
+            fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
             self._copy_file(fd, source.stat, folder_fd, os.path.basename(path), path)
         finally:
             os.close(folder_fd)

@@ -8,11 +8,12 @@ too; each cleans up after itself, and dies with the parent.
 from __future__ import annotations
 
 import os
-from _signal import SIG_IGN, SIGINT, SIGKILL, signal
+from _signal import SIG_IGN, SIGINT, signal
 
-from rootless import leanjson, linux
+from rootless import leanjson
 from rootless.build.request import Cached, Done, Output, Started, Step
 from rootless.errors import RootlessError
+from rootless.store import worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ def _work(body: Body, write_fd: int, parent: int) -> NoReturn:
             content = content[os.write(write_fd, content) :]
 
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, SIGKILL)
-        if os.getppid() == parent:
-            send("layers", body(lambda event: send(*_encode(event))))
+        worker.die_with(parent)
+        send("layers", body(lambda event: send(*_encode(event))))
     except RootlessError as error:
         send("error", (error.message, error.hint))
     except (KeyboardInterrupt, BrokenPipeError):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
+from rootless import inroot
 from rootless.build.copy import Placement, Target
 from rootless.errors import IntegrityError
-from rootless.linux import RESOLVE_IN_ROOT, openat2
 from rootless.sandbox import accounts
 
 TYPE_CHECKING = False
@@ -55,7 +55,7 @@ def _is_archive(source: Source, source_fd: int) -> bool:
 
     if source.folders:
         return False
-    fd = openat2(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+    fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         try:
             return next(iter(tar.Reader(codecs.decompress(file.read))), None) is not None
@@ -68,7 +68,7 @@ def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None
     from rootless.store import worker
 
     def unpack() -> dict[str, int]:
-        fd = openat2(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+        fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
         with open(fd, "rb", buffering=0) as file:
             read = codecs.decompress(file.read)
             into = os.fsencode(destination.strip("/"))

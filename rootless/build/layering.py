@@ -13,7 +13,7 @@ from rootless.build import cache
 from rootless.build.stack import Entry
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
-from rootless.store import layers
+from rootless.store import layers, worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,12 +131,8 @@ class Worker:
 
 def _measure_all(request_fd: int, answer_fd: int, parent: int) -> NoReturn:
     """The worker's whole life; it ends with the builder."""
-    from rootless import linux
-
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, 9)
-        if os.getppid() != parent:
-            os._exit(1)
+        worker.die_with(parent)
         with open(request_fd, "rb") as requests:
             for line in requests:
                 os.write(answer_fd, _measure(os.fsdecode(line[:-1])).encode() + b"\n")

@@ -1,8 +1,8 @@
 """File trees presented for a step: layers stacked under a fresh upper directory.
 
 The builder mounts them in its own private mount namespace; they are gone with it. `Roots` holds
-tiny directories in `tmp/`. Two stand at the bottom of stacks: `empty`, because overlayfs wants a
-layer, and `stubs`, the mount points a command's sandbox needs, which so never get into an image.
+tiny directories in `tmp/`: one for scripts, and an empty one for the bottom of a stack, because
+overlayfs wants a layer. Below a command's root lies the store's skeleton instead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 
 from rootless import linux
 from rootless.runspec import Rootfs
-from rootless.store import snapshots
+from rootless.store import skeleton, snapshots
 from rootless.store.staging import Staging
 
 TYPE_CHECKING = False
@@ -22,34 +22,29 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
-_STUB_FOLDERS = ("proc", "dev", "sys", "etc")
-_STUB_FILES = ("etc/resolv.conf", "etc/hosts")
-
 
 class Roots:
     """Makes root file systems for one build, until it is closed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._bottom = Staging(store, ("empty", "stubs", "scripts"))
-        self.scripts_dir = os.path.join(self._bottom.path, "scripts")
-        stubs = os.path.join(self._bottom.path, "stubs")
-        for name in _STUB_FOLDERS:
-            os.mkdir(os.path.join(stubs, name), 0o755)
-        for name in _STUB_FILES:
-            os.close(os.open(os.path.join(stubs, name), os.O_CREAT | os.O_WRONLY, 0o644))
+        self._own = Staging(store, ("empty", "scripts"))
+        self.scripts_dir = os.path.join(self._own.path, "scripts")
 
-    def rootfs(self, stack: Stack, snapshot: Snapshot, bottom: str = "empty") -> Rootfs:
-        """How `snapshot` on `stack` is mounted."""
-        paths = (*stack.paths, os.path.join(self._bottom.path, bottom))
+    def for_command(self, stack: Stack, snapshot: Snapshot) -> Rootfs:
+        """`snapshot` on `stack` as a sandbox mounts it, with the mount points it needs."""
+        return self._rootfs(stack, snapshot, skeleton.path(self._store))
+
+    def _rootfs(self, stack: Stack, snapshot: Snapshot, bottom: str) -> Rootfs:
+        paths = (*stack.paths, bottom)
         base = self._store.root
         lowers = tuple(path[len(base) + 1 :] for path in paths)
         return Rootfs(base, lowers, snapshot.diff, snapshot.work, snapshot.target)
 
     def mount(self, stack: Stack, snapshot: Snapshot) -> Mounted:
         """Mount it here, to put files into it or to read from it."""
-        overlay = self.rootfs(stack, snapshot).overlay()
-        overlay.mount()
+        empty = os.path.join(self._own.path, "empty")
+        self._rootfs(stack, snapshot, empty).overlay().mount()
         return Mounted(snapshot.target)
 
     def view(self, stack: Stack) -> View:
@@ -63,7 +58,7 @@ class Roots:
 
     def close(self) -> None:
         """Delete the directories."""
-        self._bottom.discard()
+        self._own.discard()
 
 
 class Mounted:

@@ -62,8 +62,16 @@ class Stack:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The directories as overlayfs lists them: topmost first."""
-        return tuple(entry.path for entry in reversed(self.entries))
+        """The directories as overlayfs lists them: topmost first, none below an opaque root.
+
+        Only published layers can have one: a step cannot make its own root opaque.
+        """
+        paths = []
+        for entry in reversed(self.entries):
+            paths.append(entry.path)
+            if entry.layer and entry.layer.opaque:
+                break
+        return tuple(paths)
 
     @property
     def is_published(self) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import inroot
 from rootless.errors import NotFoundError, RootlessError
-from rootless.linux import O_PATH, RESOLVE_IN_ROOT, SyscallError, openat2
+from rootless.linux import SyscallError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -81,7 +82,7 @@ def select_all(
 
 def open_folder(root_fd: int, path: str) -> int:
     """A descriptor of the directory `path` below `root_fd`, to read from."""
-    return openat2(root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, RESOLVE_IN_ROOT)
+    return inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _components(pattern: str) -> list[str]:
@@ -149,7 +150,7 @@ def _expressions(component: str) -> Iterator[str]:
 def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
     """The source at `path`, links followed; None when it is missing or excluded."""
     try:
-        fd = openat2(root_fd, path or ".", O_PATH, RESOLVE_IN_ROOT)
+        fd = inroot.open_path(root_fd, path)
     except SyscallError:
         return None
     try:

@@ -71,7 +71,7 @@ class Workbench:
         self._roots.close()
 
     def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
-        rootfs = self._roots.rootfs(stack, snapshot, "stubs")
+        rootfs = self._roots.for_command(stack, snapshot)
         status = self._runner.run(
             action,
             rootfs,

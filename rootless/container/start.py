@@ -17,7 +17,8 @@ from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH
 from rootless.record import Record
 from rootless.sandbox import spawn
-from rootless.store import lock, skeleton
+from rootless.sandbox.operations import Files
+from rootless.store import layers, lock, skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,12 +48,7 @@ class Source(Record):
     @property
     def lowers(self) -> tuple[str, ...]:
         """The overlay's read-only directories, topmost first, as seen from layers/."""
-        visible = []
-        for layer in reversed(self.layers):
-            visible.append(f"{layer.id}/diff")
-            if layer.opaque:
-                break
-        return (*visible, "../skeleton")
+        return (*(f"{layer.id}/diff" for layer in layers.visible(self.layers)), "../skeleton")
 
 
 def run(
@@ -158,6 +154,7 @@ def _run(
         return _follow(source.store, child, request, channel)
     except BaseException:
         child.kill()
+        child.wait()
         raise
     finally:
         if attachment:
@@ -248,14 +245,14 @@ def _working_dir(request: Request, config: ImageConfig) -> str:
     return path
 
 
-def _etc(request: Request, folder: str, hostname: str) -> runspec.Files:
+def _etc(request: Request, folder: str, hostname: str) -> Files:
     """hostname, hosts and resolv.conf of the container's own, in /etc."""
     contents = (
         ("/etc/hostname", f"{hostname}\n"),
         ("/etc/hosts", dns.hosts(hostname, extra=request.hosts)),
         ("/etc/resolv.conf", _resolv_conf(request)),
     )
-    return runspec.Files(folder, contents)
+    return Files(folder, contents)
 
 
 def _resolv_conf(request: Request) -> str:

@@ -277,8 +277,7 @@ class Files(Record):
         return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
-        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-        linux.mount("tmpfs", self.folder, "tmpfs", flags, "mode=755,size=1m")
+        linux.mount("tmpfs", self.folder, "tmpfs", _HARDENED, "mode=755,size=1m")
         for path, content in self.contents:
             source = self._source(path)
             fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

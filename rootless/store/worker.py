@@ -9,8 +9,8 @@ of the child is an error in the parent; the death of the parent is the child's d
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from _signal import SIGKILL
 from _thread import allocate_lock
 
 from rootless import errors, leanjson
@@ -49,7 +49,7 @@ class Worker:
         """End the child, if it has not ended, and wait until it has."""
         with self._lock:
             if self._status is None:
-                os.kill(self._child, signal.SIGKILL)
+                os.kill(self._child, SIGKILL)
                 self._reap()
             if self._answer_fd >= 0:
                 os.close(self._answer_fd)
@@ -105,7 +105,7 @@ def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
 def _answer(task: Callable[[], dict[str, Any]], write_fd: int, parent: int) -> NoReturn:
     """The child's whole life."""
     try:
-        _die_with(parent)
+        die_with(parent)
         leanjson.dumps(None)  # loads what it needs, before a chroot hides that
         try:
             message = {"value": task()}
@@ -121,10 +121,11 @@ def _answer(task: Callable[[], dict[str, Any]], write_fd: int, parent: int) -> N
         os._exit(1)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """In a forked child: end when the process `parent` ends, or now if it has ended already."""
     from rootless import linux
 
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    linux.prctl(linux.PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
