@@ -41,10 +41,7 @@ _DEEPEST_INDEX = 4
 _MOST_LINKS = 8
 _KEPT_FILE = 0o644
 _OLD_FORM = {"json", "VERSION"}  # beside each layer, for docker before 1.10
-_MAGIC = {
-    b"\x1f\x8b": media_types.OCI_LAYER_GZIP,
-    b"\x28\xb5\x2f\xfd": media_types.OCI_LAYER_ZSTD,
-}
+_COMPRESSED = {"gzip": media_types.OCI_LAYER_GZIP, "zstd": media_types.OCI_LAYER_ZSTD}
 
 
 def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIVE) -> None:
@@ -347,9 +344,8 @@ def _docker_image(store: Store, members: _Members, entry: Any) -> _Found:
 
 def _layer_descriptor(store: Store, digest: Digest) -> Descriptor:
     with blobs.open_file(store, digest) as file:
-        start = file.read(4)
-    kinds = [kind for magic, kind in _MAGIC.items() if start.startswith(magic)]
-    return _descriptor(store, digest, kinds[0] if kinds else media_types.OCI_LAYER)
+        compression = codecs.recognise(file.read(codecs.ENOUGH))
+    return _descriptor(store, digest, _COMPRESSED.get(compression, media_types.OCI_LAYER))
 
 
 def _descriptor(store: Store, digest: Digest, media_type: str) -> Descriptor:

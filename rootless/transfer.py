@@ -85,7 +85,7 @@ def _check(
     """Refuse, before a layer is asked for, what could not become an image for `platform`."""
     name = reference.familiar
     for layer in manifest.layers:
-        if layer.media_type not in media_types.COMPRESSION:
+        if layer.media_type not in media_types.LAYERS:
             raise IntegrityError(f"{name} has a layer of the unknown kind {layer.media_type!r}")
     if config.platform.architecture:  # whatever an index said about it
         is_for = manifest.config.replace(platform=config.platform)

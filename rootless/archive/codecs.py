@@ -8,7 +8,7 @@ ends early, holds damage or goes on with garbage raises IntegrityError.
 
 from __future__ import annotations
 
-from rootless.errors import IntegrityError, RootlessError
+from rootless.errors import IntegrityError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,28 +39,30 @@ _MAGIC = {
     "xz": b"\xfd7zXZ\0",
     "bzip2": b"BZh",
 }
+_SKIPPABLE = b"\x2a\x4d\x18"  # follows a byte from 0x50 to 0x5f
+ENOUGH = 6
 
 
-def decompress(read: Read, compression: str | None = None) -> Read:
-    """The plain stream. `compression` is gzip, zstd, xz, bzip2 or none; None looks at the start."""
-    if compression is None:
-        read, compression = _sniff(read)
+def decompress(read: Read) -> Read:
+    """The plain stream of one that may be compressed, as its first bytes say."""
+    start = b""
+    while len(start) < ENOUGH and (piece := read(CHUNK)):
+        start += piece
+    compression, read = recognise(start), _prepend(start, read)
     if compression == "none":
         return read
-    if compression not in _MAGIC:
-        raise RootlessError(f"{compression} is not a compression this program knows")
     if compression == "zstd":
         return _zstd(read)
     make, failure = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2}[compression]()
     return _Streams(read, compression, make, failure).read
 
 
-def _sniff(read: Read) -> tuple[Read, str]:
-    start = b""
-    while len(start) < 6 and (piece := read(CHUNK)):
-        start += piece
+def recognise(start: bytes) -> str:
+    """gzip, zstd, xz, bzip2 or none, from the first bytes of a stream: ENOUGH of them."""
+    if start[1:4] == _SKIPPABLE and start[0] >> 4 == 5:  # pzstd begins with such a frame
+        return "zstd"
     found = (kind for kind, magic in _MAGIC.items() if start.startswith(magic))
-    return _prepend(start, read), next(found, "none")
+    return next(found, "none")
 
 
 def _prepend(start: bytes, read: Read) -> Read:
@@ -135,7 +137,6 @@ class _Streams:
         self._make = make
         self._failure: tuple[type[Exception], ...] = (*failure, EOFError)
         self._current = make()
-        self._begun = False
 
     def read(self, size: int) -> bytes:
         try:
@@ -153,9 +154,7 @@ class _Streams:
     def _input(self) -> bytes:
         data = self._read(CHUNK)
         if not data:
-            what = "ends too early" if self._begun else "is empty"
-            raise IntegrityError(f"the {self._kind} stream {what}")
-        self._begun = True
+            raise IntegrityError(f"the {self._kind} stream ends too early")
         return data
 
     def _next(self) -> bool:
@@ -232,7 +231,7 @@ def _walk_frames() -> Generator[int, bytes, None]:
     """Yields how many bytes to hand in (positive) or to pass over (negative, or 0)."""
     while True:
         magic = yield 4
-        if magic[1:] == b"\x2a\x4d\x18":  # a skippable frame
+        if magic[1:] == _SKIPPABLE:
             yield -int.from_bytes((yield 4), "little")
             continue
         descriptor = (yield 1)[0]

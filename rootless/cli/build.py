@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from rootless.store.images import Image
     from rootless.userns import IdMap
 
-_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
-
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
@@ -127,7 +125,7 @@ def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
         raise UsageError("-f cannot be used when the context is standard input")
     if file in (None, "-"):
         content = sys.stdin.buffer.read()
-        if context is None and (content.startswith(_ARCHIVES) or content[257:262] == b"ustar"):
+        if context is None and _is_archive(content):
             raise UsageError(
                 "a build context from an archive on standard input is not implemented yet",
                 hint="unpack it and name the directory",
@@ -139,6 +137,13 @@ def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
     except NotFoundError as error:
         hint = "name it with -f, or put a file called Dockerfile into the context"
         raise NotFoundError(error.message, hint=hint) from None
+
+
+def _is_archive(content: bytes) -> bool:
+    from rootless.archive import codecs
+
+    start = content[: codecs.ENOUGH]
+    return codecs.recognise(start) != "none" or content[257:262] == b"ustar"
 
 
 def _ignore(context: str | None, file: str | None) -> bytes:

@@ -15,7 +15,7 @@ _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _WORD = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _LABEL = (_WORD | {"-"}) - {"_"}
 _IPV6 = frozenset("0123456789abcdefABCDEF:")
-_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 class Reference(Record):
@@ -71,7 +71,7 @@ def _split_registry(name: str) -> tuple[str, str]:
     is_registry = "." in first or ":" in first or first == "localhost" or first != first.lower()
     if not slash or not is_registry:
         return DOCKER_HUB, name
-    return (DOCKER_HUB if first in _HUB_NAMES else first), rest
+    return (DOCKER_HUB if first in HUB_HOSTS else first), rest
 
 
 def _digest(text: str, digest_text: str) -> Digest:

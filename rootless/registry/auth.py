@@ -21,7 +21,7 @@ from typing import Any
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
-from rootless.oci.reference import DOCKER_HUB
+from rootless.oci.reference import DOCKER_HUB, HUB_HOSTS
 from rootless.record import Record
 from rootless.registry.errors import RegistryError
 
@@ -29,7 +29,6 @@ HELPER_TIMEOUT = 20.0
 MAX_HELPER_OUTPUT = 64 << 10
 MAX_FILE = 4 << 20
 _HUB_KEY = "https://index.docker.io/v1/"
-_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 _NOT_FOUND = b"credentials not found"
 
@@ -140,7 +139,7 @@ def _host(key: str) -> str:
 
 def _canonical(name: str) -> str:
     host, slash, path = name.partition("/")
-    return f"{DOCKER_HUB if host in _HUB_HOSTS else host}{slash}{path}"
+    return f"{DOCKER_HUB if host in HUB_HOSTS else host}{slash}{path}"
 
 
 def _ask_helper(path: str, name: object, registry: str) -> Credentials | None:

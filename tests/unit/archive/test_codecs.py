@@ -8,13 +8,12 @@ import io
 import lzma
 import random
 import sys
-import zlib
 
 import pytest
 import zstandard
 
 from rootless.archive import codecs
-from rootless.errors import IntegrityError, RootlessError
+from rootless.errors import IntegrityError
 
 PLAIN = random.Random(1).randbytes(300_000) + bytes(300_000)
 
@@ -34,9 +33,9 @@ PACKED = {kind: pack(PLAIN) for kind, pack in PACK.items()}
 COMPRESSED = [kind for kind in PACK if kind != "none"]
 
 
-def _unpack(content, kind=None, *, give=1 << 20, ask=1 << 20):
+def _unpack(content, *, give=1 << 20, ask=1 << 20):
     stream = io.BytesIO(content)
-    read = codecs.decompress(lambda size: stream.read(min(size, give)), kind)
+    read = codecs.decompress(lambda size: stream.read(min(size, give)))
     pieces = []
     while piece := read(ask):
         assert len(piece) <= ask
@@ -54,11 +53,10 @@ def _gzip_by(request, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", PACK)
-@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize(("give", "ask"), [(1 << 20, 1 << 20), (997, 1 << 16), (1 << 20, 1009)])
 @pytest.mark.usefixtures("_gzip_by")
-def test_plain_again(kind, named, give, ask):
-    assert _unpack(PACKED[kind], kind if named else None, give=give, ask=ask) == PLAIN
+def test_plain_again(kind, give, ask):
+    assert _unpack(PACKED[kind], give=give, ask=ask) == PLAIN
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
@@ -69,11 +67,11 @@ def test_several_streams_one_after_another(kind):
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
-@pytest.mark.parametrize("cut", [1, 5, 100, 200_000])
+@pytest.mark.parametrize("left", [-1, -5, -100, 1000, codecs.ENOUGH])
 @pytest.mark.usefixtures("_gzip_by")
-def test_cut_short(kind, cut):
+def test_cut_short(kind, left):
     with pytest.raises(IntegrityError, match=kind):
-        _unpack(PACKED[kind][:-cut], kind)
+        _unpack(PACKED[kind][:left])
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
@@ -82,9 +80,9 @@ def test_damaged_or_followed_by_garbage(kind):
     broken = bytearray(PACKED["gzip"] if kind == "gzip" else _checked(kind))
     broken[len(broken) // 2] ^= 0xFF
     with pytest.raises(IntegrityError, match=kind):
-        _unpack(bytes(broken), kind)
+        _unpack(bytes(broken))
     with pytest.raises(IntegrityError, match=kind):
-        _unpack(PACKED[kind] + b"garbage", kind)
+        _unpack(PACKED[kind] + b"garbage")
 
 
 def _checked(kind):
@@ -100,7 +98,7 @@ def test_gzip_may_be_padded_with_zeros():
 def test_zstd_frames_of_all_shapes(options):
     skippable = b"\x50\x2a\x4d\x18\x05\0\0\0hello"
     packed = skippable + _zstd(PLAIN, **options) + skippable + _zstd(b"", **options)
-    assert _unpack(packed, "zstd", give=7) == PLAIN
+    assert _unpack(packed, give=7) == PLAIN
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
@@ -111,7 +109,7 @@ def test_a_bomb_is_given_out_in_pieces(kind):
 
     packed = PACK[kind](bytes(50_000_000))
     tracemalloc.start()
-    read = codecs.decompress(io.BytesIO(packed).read, kind)
+    read = codecs.decompress(io.BytesIO(packed).read)
     total = 0
     while piece := read(1 << 20):
         total += len(piece)
@@ -131,14 +129,9 @@ def test_a_stream_that_wants_too_much_memory_is_refused():
         _unpack(packed.compress(b"x" * 100) + packed.flush())
 
 
-def test_other_streams():
-    assert _unpack(b"") == b""
-    assert _unpack(b"ab") == b"ab"
-    with pytest.raises(IntegrityError, match="gzip stream is empty"):
-        _unpack(b"", "gzip")
-    with pytest.raises(RootlessError, match="lz4"):
-        codecs.decompress(io.BytesIO().read, "lz4")
-    assert zlib.crc32(PLAIN)
+@pytest.mark.parametrize("content", [b"", b"ab", b"P", b"lz4 is not known"])
+def test_what_is_not_compressed_comes_as_it_is(content):
+    assert _unpack(content) == content
 
 
 def test_nothing_is_left_to_import_when_reading():
