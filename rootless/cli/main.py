@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _carry_out(words)
         print(end="", flush=True)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain

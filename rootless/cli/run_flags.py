@@ -44,7 +44,7 @@ def read(given: Settings, arguments: Arguments) -> Request:
         ports=_ports(arguments, network),
         mounts=(*map(_volume, arguments.volume), *map(_tmpfs, arguments.tmpfs)),
         hosts=tuple(map(_host_line, arguments.add_host)),
-        dns=arguments.dns,
+        dns=tuple(map(_address, arguments.dns)),
         remove=arguments.rm,
         read_only=arguments.read_only,
         init=arguments.init,
@@ -136,6 +136,11 @@ def _volume(text: str) -> Operation:
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
     words = frozenset(options.split(",")) if options else frozenset()
+    if text.startswith("/") and not rest:
+        raise UsageError(
+            f"volumes without a name are not there yet: {text!r}",
+            hint=f"give a directory: -v ./DIR:{text}; or memory: --tmpfs {text}",
+        )
     if not target.startswith("/") or not words <= _VOLUME_WORDS:
         raise UsageError(
             f"{text!r} is not a volume", hint="write -v SOURCE:/PATH/IN/CONTAINER[:ro]"
@@ -150,7 +155,10 @@ def _volume(text: str) -> Operation:
         if not os.path.exists(path):
             os.makedirs(path)
     except OSError as error:
-        raise RootlessError(f"{path} cannot be mounted: {error.strerror}") from None
+        raise RootlessError(
+            f"{path} does not exist and cannot be made: {error.strerror}",
+            hint="give a directory or file that is there",
+        ) from None
     return Bind(path, target, read_only="ro" in words)
 
 
@@ -172,6 +180,18 @@ def _tmpfs(text: str) -> Operation:
         elif word not in ("rw", "noexec", "nosuid", "nodev"):
             rest.append(word)
     return Tmpfs(path, ",".join(rest), flags)
+
+
+def _address(text: str) -> str:
+    """An IP address, as a resolver's must be."""
+    import _socket
+
+    family = _socket.AF_INET6 if ":" in text else _socket.AF_INET
+    try:
+        _socket.inet_pton(family, text)
+    except OSError:
+        raise UsageError(f"{text!r} is not an IP address", hint="write --dns 9.9.9.9") from None
+    return text
 
 
 def _host_line(text: str) -> tuple[str, str]:

@@ -38,8 +38,8 @@ class Overlay(Record):
 
     def describe(self) -> str:
         return (
-            f"stack {len(self.lowers)} read-only layer(s) under a writable one: the upper "
-            "directory catches every change, the layers stay as they are"
+            f"stack {len(self.lowers)} read-only directories (the layers, on a skeleton of mount "
+            "points) under a writable one: it catches every change, the layers stay as they are"
         )
 
     def shell(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -67,7 +68,10 @@ def sh(script: str) -> tuple[str, str, str]:
         (("-u", "3000000", "busybox", "true"), 125, "not mapped"),
         (("-w", "relative", "busybox", "true"), 125, "not an absolute path"),
         (("-w", "/proc/self/fd/3", "busybox", "true"), 125, "/proc/self/fd/3"),
-        (("-v", "/etc/passwd", "busybox"), 125, "is not a volume"),
+        (("-v", "/etc/passwd", "busybox"), 125, "volumes without a name are not there yet"),
+        (("-v", "/nodir/x:/x", "busybox"), 125, "does not exist and cannot be made"),
+        (("-v", "a:b", "busybox"), 125, "is not a volume"),
+        (("--dns", "foo", "busybox"), 125, "'foo' is not an IP address"),
         (("-v", "name:/x", "busybox"), 125, "named volumes"),
         (("-p", "80", "busybox"), 125, "--network none"),
         (("-e", "=x", "busybox"), 125, "not an environment variable"),
@@ -346,3 +350,27 @@ def test_a_store_that_cannot_be_written(store):
     assert "Read-only file system" in complaint
     assert "--root" in complaint
     assert "Traceback" not in complaint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root proves nothing here")
+def test_without_subordinate_ids_root_runs_and_others_are_refused(store, busybox_image, tmp_path):
+    """One mapped id, as where newuidmap is missing."""
+    program = (
+        "import sys; from rootless import userns; userns._HELPER_FOLDERS = ();"
+        "from rootless.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    argv = [sys.executable, "-c", program, "--root", str(tmp_path / "single")]
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    loaded = subprocess.run([*argv, "load", "-i", archive], env=store.environment, check=False)
+    assert loaded.returncode == 0
+    run = [*argv, "run", "--rm", "--network", "none"]
+    for words, code, text in (
+        (["busybox", "id", "-u"], 0, "0"),
+        (["-u", "nobody", "busybox", "true"], 125, "not mapped"),
+    ):
+        answer = subprocess.run(
+            [*run, *words], env=store.environment, check=False, capture_output=True, text=True
+        )
+        assert answer.returncode == code, answer.stderr
+        assert text in answer.stdout + answer.stderr
+        assert "Traceback" not in answer.stderr
