@@ -127,9 +127,8 @@ def checks() -> tuple[Check, ...]:
 
 def _check_kernel() -> Check:
     release = os.uname().release
-    major, minor = (int(part) for part in release.split(".")[:2])
-    ok = (major, minor) >= (5, 12)
-    if ok:
+    major, minor = release.partition("-")[0].split(".")[:2]
+    if (int(major), int(minor)) >= (5, 12):
         return _passed("kernel", f"Linux {release}")
     return _failed("kernel", f"Linux {release}", "a kernel from 5.12 on is needed")
 

@@ -118,12 +118,6 @@ def available() -> IdMap:
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
 
 
-def subordinate_ids(uid: int) -> tuple[tuple[IdRange, ...], tuple[IdRange, ...]]:
-    """What /etc/subuid and /etc/subgid grant a user, as ranges from 1 on inside."""
-    names = _names(uid)
-    return _stack(_subordinate("/etc/subuid", names)), _stack(_subordinate("/etc/subgid", names))
-
-
 def find_program(name: str) -> str | None:
     """Where a system program is; the user's PATH does not count for setuid helpers."""
     for folder in _HELPER_FOLDERS:

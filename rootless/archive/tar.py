@@ -35,8 +35,8 @@ MAX_DEVICE = 8**7 - 1
 
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0123456"
 _OLD_FILE, _CONTIGUOUS = b"\0007"
-_PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_LINK = b"xgLK"
-_EXTENSIONS = b"xgLK"
+_PAX, _GNU_NAME, _GNU_LINK = b"xLK"
+_EXTENSIONS = b"xgLK"  # g: a global pax header, read and left out
 _KINDS = b"\00001234567"
 _DEVICES = b"34"
 _XATTR = b"SCHILY.xattr."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rootless.build.layering import Finisher
     from rootless.build.steps import RunCommand
     from rootless.runspec import Rootfs
+    from rootless.sandbox.spec import Spec
     from rootless.userns import IdMap
 
 _CHUNK = 1 << 16
@@ -48,14 +49,7 @@ class Runner:
         Layers that `finisher` has packed meanwhile are published: however long the command runs,
         what was done before it is in the cache.
         """
-        network = self._network if command.network == "default" else command.network
-        own_network = network == "none"
-        env = {**command.hidden, **command.env}
-        process = runspec.Process(
-            command.argv, env, command.cwd, command.user, seccomp=self._filter
-        )
-        mounts = (*_name_service(own_network=own_network), *_script(command, folder))
-        spec = runspec.build_step(self._ids, rootfs, process, mounts, own_network=own_network)
+        spec = self._spec(command, rootfs, folder)
         read_fd, write_fd = os.pipe()
         null_fd = os.open(os.devnull, os.O_RDONLY)
         try:
@@ -74,6 +68,16 @@ class Runner:
             return child.wait()
         finally:
             os.close(read_fd)
+
+    def _spec(self, command: RunCommand, rootfs: Rootfs, folder: str) -> Spec:
+        network = self._network if command.network == "default" else command.network
+        own_network = network == "none"
+        env = {**command.hidden, **command.env}
+        process = runspec.Process(
+            command.argv, env, command.cwd, command.user, seccomp=self._filter
+        )
+        mounts = (*_name_service(own_network=own_network), *_script(command, folder))
+        return runspec.build_step(self._ids, rootfs, process, mounts, own_network=own_network)
 
 
 def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -> None:
