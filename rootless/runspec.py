@@ -144,10 +144,10 @@ def _operations(rootfs: Rootfs, process: Process, isolation: Isolation) -> tuple
         Mask(MASKED),
         Protect(READ_ONLY),
         *([Protect(("/",))] if isolation.read_only else ()),
-        *_network(isolation.network),
+        *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
         Hostname(isolation.hostname),
-        *_privileges(process),
+        *_privileges(process, isolation.network),
     )
 
 
@@ -161,21 +161,20 @@ def _terminal(isolation: Isolation) -> tuple[Operation, ...]:
     return (Terminal(isolation.terminal_fd),) if isolation.terminal_fd >= 0 else ()
 
 
-def _network(network: Network) -> tuple[Operation, ...]:
-    if not network.own:
-        return ()
-    waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
-    return (Loopback(), *waits)
+def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
+    """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional.
 
-
-def _privileges(process: Process) -> tuple[Operation, ...]:
-    """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional."""
+    The network is awaited as late as possible, but before the user changes: then the kernel would
+    no longer let the parent open this process's namespaces.
+    """
     keep = tuple(sorted(process.capabilities))
+    waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
     return (
         WorkingDirectory(process.working_dir),
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
+        *waits,
         Become(process.user, keep),
         Execute(
             process.argv,
