@@ -36,8 +36,8 @@ def container(process=PROCESS, isolation=FULL):
 def test_everything_in_its_order():
     assert names(container(PROCESS.replace(no_new_privileges=True))) == [
         *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Bind", "Tmpfs", "Terminal"),
-        *("Mask", "Protect", "Protect", "Loopback", "Await", "PivotRoot", "Hostname"),
-        *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Become", "Execute"),
+        *("Mask", "Protect", "Protect", "Loopback", "PivotRoot", "Hostname"),
+        *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Await", "Become", "Execute"),
     ]
 
 
