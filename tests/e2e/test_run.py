@@ -70,7 +70,7 @@ def sh(script: str) -> tuple[str, str, str]:
         (("-w", "/proc/self/fd/3", "busybox", "true"), 125, "/proc/self/fd/3"),
         (("-v", "/etc/passwd", "busybox"), 125, "volumes without a name are not there yet"),
         (("-v", "/nodir/x:/x", "busybox"), 125, "does not exist and cannot be made"),
-        (("-v", "a:b", "busybox"), 125, "is not a volume"),
+        (("-v", "a:b", "busybox"), 125, "volume"),
         (("--dns", "foo", "busybox"), 125, "'foo' is not an IP address"),
         (("-v", "name:/x", "busybox"), 125, "named volumes"),
         (("-p", "80", "busybox"), 125, "--network none"),
@@ -240,6 +240,7 @@ def started(store, *words: str, **options):
     argv = store.command("run", "--rm", "--network", "none", *words)
     running = subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment, **options)
     assert running.stdout.readline() == b"ready\n"
+    time.sleep(0.3)  # the command may be quicker than its parent's signal handlers
     return running
 
 

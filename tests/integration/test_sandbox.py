@@ -276,7 +276,7 @@ def test_commands_that_cannot_be_executed(rootfs, tmp_path, argv, code, words):
         (runspec.Process(("true",), PATH, user="1000000"), (), "the id is not mapped"),
         (runspec.Process(("true",), PATH, "/proc/self/fd/7"), (), r"symbolic links|cross-device"),
         (runspec.Process(("true",), PATH, "/proc/1/cwd"), (), r"symbolic links|cross-device"),
-        (runspec.Process(("true",), {"A\0": ""}), (), "null byte"),
+        (runspec.Process(("true",), {**PATH, "A\0": ""}), (), "null byte"),
         (runspec.Process(("true",), PATH), (Tmpfs("/t", "no=such"),), "Invalid argument"),
         (runspec.Process(("true",), PATH), (Bind("/nowhere", "/t"),), "/nowhere"),
     ],
