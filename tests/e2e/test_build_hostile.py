@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.support import flattened
+from tests.support.images import layer, write_layout
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -108,3 +109,13 @@ def test_a_passwd_that_is_a_pipe(build):
         "USER root\nRUN true\nUSER x\nRUN id\n"
     )
     assert "there is no user 'x'" in result.stderr
+
+
+def test_a_base_whose_root_is_opaque_hides_what_is_below(build, rootless, tmp_path):
+    contents = [{"old": b"1", "etc/": b""}, {".wh..wh..opq": b"", "new": b"2"}]
+    rootless.load(
+        write_layout(tmp_path / "cut", "cut:1", [layer(one) for one in contents]), tmp_path
+    )
+    result = build("FROM scratch\nCOPY --from=cut:1 / /all/\n")
+    assert result.exit == 0, result.stderr
+    assert set(files(rootless, tmp_path)) == {"all", "all/new"}
