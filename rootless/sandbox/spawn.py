@@ -23,6 +23,7 @@ class Child:
     def __init__(self, pid: int, report_fd: int) -> None:
         self.pid = pid
         self._report_fd = report_fd
+        self._status: int | None = None
 
     def await_exec(self) -> None:
         """Return when the command runs; SandboxError with the child's words when it cannot."""
@@ -37,14 +38,16 @@ class Child:
 
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return status if status >= 0 else 128 - status
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._status if self._status >= 0 else 128 - self._status
 
     def kill(self, signal: int = 9) -> None:
-        """Send a signal; SIGKILL ends the whole container."""
+        """Send a signal, unless it has ended; SIGKILL ends the whole container."""
         try:
-            os.kill(self.pid, signal)
-        except ProcessLookupError:
+            if self._status is None:
+                os.kill(self.pid, signal)
+        except ProcessLookupError:  # a signal handler of ours, just after waitpid
             pass
 
 
