@@ -12,6 +12,7 @@ from rootless.sandbox.operations import (
     Await,
     Cgroup,
     Devices,
+    Directory,
     Hostname,
     Loopback,
     Mask,
@@ -143,12 +144,19 @@ def _operations(rootfs: Rootfs, process: Process, isolation: Isolation) -> tuple
         *_terminal(isolation),
         Mask(MASKED),
         Protect(READ_ONLY),
-        *([Protect(("/",))] if isolation.read_only else ()),
+        *_read_only_root(process, isolation),
         *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
         Hostname(isolation.hostname),
         *_privileges(process, isolation.network),
     )
+
+
+def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, ...]:
+    """As docker does, the working directory is made even where nothing can be written."""
+    if not isolation.read_only:
+        return ()
+    return (Directory(process.working_dir), Protect(("/",)))
 
 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:

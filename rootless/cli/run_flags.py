@@ -113,7 +113,7 @@ def _env_lines(paths: tuple[str, ...]) -> Iterator[str]:
 
     for path in paths:
         for number, line in enumerate(
-            files.read(path).decode(errors="surrogateescape").splitlines(), 1
+            files.read(path).decode(errors="surrogateescape").split("\n"), 1
         ):
             stripped = line.lstrip()
             if not stripped or stripped.startswith("#"):
@@ -145,6 +145,7 @@ def _volume(text: str) -> Operation:
         raise UsageError(
             f"{text!r} is not a volume", hint="write -v SOURCE:/PATH/IN/CONTAINER[:ro]"
         )
+    _check_below_root(target)
     if not source.startswith(("/", ".", "~")):
         raise UsageError(
             f"named volumes are not there yet: {source!r}",
@@ -162,6 +163,13 @@ def _volume(text: str) -> Operation:
     return Bind(path, target, read_only="ro" in words)
 
 
+def _check_below_root(path: str) -> None:
+    if os.path.normpath(path) in ("/", "//"):
+        raise UsageError(
+            "nothing can be mounted on the container's root itself", hint="name a directory in it"
+        )
+
+
 def _tmpfs(text: str) -> Operation:
     """`PATH[:OPTIONS]`; options go to the kernel but for the flags it takes separately."""
     from rootless import linux
@@ -169,6 +177,7 @@ def _tmpfs(text: str) -> Operation:
     path, _, options = text.partition(":")
     if not path.startswith("/"):
         raise UsageError(f"{text!r} is not a tmpfs", hint="write --tmpfs /PATH[:size=64m,mode=700]")
+    _check_below_root(path)
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     rest = []
     words = {"exec": linux.MS_NOEXEC, "suid": linux.MS_NOSUID, "dev": linux.MS_NODEV}

@@ -143,6 +143,7 @@ def _run(
         show(spec)
     stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     child = spawn.spawn(spec, stdin)
+    foreground.forward_signals(child)
     attachment = None
     try:
         if connected:
@@ -176,7 +177,6 @@ def _write_cidfile(path: str, container_id: str) -> None:
 def _follow(store: Store, child: Child, request: Request, channel: Channel | None) -> int:
     """From the start of the command to its exit status."""
     if channel is None:
-        foreground.forward_signals(child)
         child.await_exec()
         lock.release(store)
         return child.wait()
@@ -185,7 +185,6 @@ def _follow(store: Store, child: Child, request: Request, channel: Channel | Non
     master = channel.receive()
     child.await_exec()
     lock.release(store)
-    foreground.forward_signals(child)
     return terminal.converse(child, master, interactive=request.interactive)
 
 

@@ -10,6 +10,7 @@ import os
 
 from rootless import linux
 from rootless.record import Record
+from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import quote
 
 TYPE_CHECKING = False
@@ -136,7 +137,13 @@ class Tmpfs(Record):
         return (f"mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
 
     def apply(self, newroot: Newroot) -> None:
-        linux.mount("tmpfs", newroot.directory(self.path), "tmpfs", self.flags, self.options)
+        try:
+            linux.mount("tmpfs", newroot.directory(self.path), "tmpfs", self.flags, self.options)
+        except OSError as error:
+            raise SandboxError(
+                f"a tmpfs cannot be mounted on {self.path}: {error.strerror}",
+                hint=f"look at its options: {self.options}" if self.options else None,
+            ) from None
 
 
 class Devices(Record):
@@ -245,9 +252,14 @@ class Bind(Record):
 
     def apply(self, newroot: Newroot) -> None:
         make = newroot.directory if os.path.isdir(self.source) else newroot.file
-        linux.mount(self.source, make(self.path), None, linux.MS_BIND | linux.MS_REC)
-        if self.read_only:
-            linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
+        try:
+            linux.mount(self.source, make(self.path), None, linux.MS_BIND | linux.MS_REC)
+            if self.read_only:
+                linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
+        except OSError as error:
+            raise SandboxError(
+                f"{self.source} cannot be shown at {self.path}: {error.strerror}"
+            ) from None
 
 
 class Files(Record):
@@ -288,6 +300,23 @@ class Files(Record):
 
     def _source(self, path: str) -> str:
         return f"{self.folder}/{os.path.basename(path)}"
+
+
+class Directory(Record):
+    """Make a directory in the container's tree while that can still be written."""
+
+    path: str
+
+    call = "mkdir(2)"
+
+    def describe(self) -> str:
+        return f"make sure that there is a {self.path}"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"mkdir -p {quote(self.path.lstrip('/') or '.')}",)
+
+    def apply(self, newroot: Newroot) -> None:
+        newroot.directory(self.path)
 
 
 class Mask(Record):

@@ -240,7 +240,6 @@ def started(store, *words: str, **options):
     argv = store.command("run", "--rm", "--network", "none", *words)
     running = subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment, **options)
     assert running.stdout.readline() == b"ready\n"
-    time.sleep(0.3)  # the command may be quicker than its parent's signal handlers
     return running
 
 
@@ -375,3 +374,13 @@ def test_without_subordinate_ids_root_runs_and_others_are_refused(store, busybox
         assert answer.returncode == code, answer.stderr
         assert text in answer.stdout + answer.stderr
         assert "Traceback" not in answer.stderr
+
+
+def test_a_read_only_root_has_its_working_directory(run):
+    assert run("pwd", flags=("--read-only", "-w", "/made/here")) == "/made/here\n"
+
+
+@pytest.mark.parametrize("flags", [("-v", ".:/"), ("--tmpfs", "/"), ("--tmpfs", "/x/..")])
+def test_nothing_hides_the_root(store, flags):
+    result = store("run", "--rm", *flags, "busybox", "true")
+    assert (result.exit, "container's root itself" in result.stderr) == (125, True)

@@ -36,7 +36,7 @@ def container(process=PROCESS, isolation=FULL):
 def test_everything_in_its_order():
     assert names(container(PROCESS.replace(no_new_privileges=True))) == [
         *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Bind", "Tmpfs", "Terminal"),
-        *("Mask", "Protect", "Protect", "Loopback", "PivotRoot", "Hostname"),
+        *("Mask", "Protect", "Directory", "Protect", "Loopback", "PivotRoot", "Hostname"),
         *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Await", "Become", "Execute"),
     ]
 
@@ -78,7 +78,7 @@ def test_what_reaches_the_operations():
 
 def test_read_only_is_the_root_and_comes_after_all_mounts():
     spec = container()
-    assert spec.operations[10] == Protect(("/",))
+    assert spec.operations[11] == Protect(("/",))
     assert Protect(("/",)) not in container(isolation=FULL.replace(read_only=False)).operations
 
 
