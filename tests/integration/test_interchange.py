@@ -334,7 +334,9 @@ def tree(folder):
 
 
 def run(*command):
-    return subprocess.run(list(map(str, command)), check=True, capture_output=True).stdout
+    answer = subprocess.run(list(map(str, command)), check=False, capture_output=True)
+    assert answer.returncode == 0, answer.stderr.decode(errors="replace")
+    return answer.stdout
 
 
 @pytest.mark.needs("subids")
@@ -427,13 +429,14 @@ def test_podman_loads_what_we_save(store, rootfs, tmp_path):
         return image.id.hex, tree(one.path)
 
     image_id, expected = in_child(body)
+    uid = str(os.getuid())  # it names podman's locks in /dev/shm
     short = tempfile.mkdtemp()  # podman's runroot may not be longer than 50 characters
     podman = ["podman", "--root", tmp_path / "p", "--runroot", short]
     podman += ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
 
     def load_and_save():
         """In our namespace, where podman needs none of its own, nor a process to keep it."""
-        os.environ |= {"_CONTAINERS_USERNS_CONFIGURED": "init", "_CONTAINERS_ROOTLESS_UID": "1"}
+        os.environ |= {"_CONTAINERS_USERNS_CONFIGURED": "init", "_CONTAINERS_ROOTLESS_UID": uid}
         os.environ |= {"HOME": short, "XDG_RUNTIME_DIR": short}
         run(*podman, "load", "-i", tmp_path / "saved.tar")
         shown = run(*podman, "images", "-q", "--no-trunc").decode().strip()
