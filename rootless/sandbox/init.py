@@ -38,7 +38,7 @@ def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
         _tie_to_parent(report_fd)
         operation = spec.operations[-1]
         if spec.init:
-            _start_below(report_fd)
+            _start_below()
         operation.apply(newroot)
     except RootlessError as error:
         _report(report_fd, error.exit_code, error.message, error.hint)
@@ -71,14 +71,14 @@ def _tie_to_parent(report_fd: int) -> None:
         os._exit(125)
 
 
-def _start_below(report_fd: int) -> None:
+def _start_below() -> None:
     """Let a child run the command, and stay as process 1 that reaps and forwards signals."""
+    # No /proc/1/exe, which is the host's Python, nor /proc/1/fd; and that before the command is
+    # there to look, which makes itself dumpable by exec.
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
     pid = os.fork()
     if pid:
-        os.close(report_fd)
-        linux.prctl(linux.PR_SET_DUMPABLE, 0)  # no /proc/1/exe: it is the host's Python
-        for fd in (0, 1, 2):
-            os.close(fd)
+        linux.close_range(0)
         os._exit(reaper.reap(pid))
 
 

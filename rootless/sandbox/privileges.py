@@ -26,6 +26,8 @@ _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x4004543
 _SCM_RIGHTS = 1
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _SHOWN = 200  # of a command's name in an error
+_MAX_INTERPRETERS = 6  # one more than the kernel follows from script to script
+_KERNEL_READS = 256  # BINPRM_BUF_SIZE
 
 
 class Terminal(Record):
@@ -212,7 +214,9 @@ class Execute(Record):
         refused = None
         for folder in env.get("PATH", "").split(":"):
             try:
-                os.execve(f"{folder or '.'}/{name}", self.argv, env)
+                path = f"{folder or '.'}/{name}"
+                _check_origin(path)
+                os.execve(path, self.argv, env)
             except OSError as error:
                 if error.errno not in _MISSING:
                     refused = refused or error
@@ -228,9 +232,39 @@ class Execute(Record):
 
     def _try(self, path: str, env: Mapping[str, str]) -> None:
         try:
+            _check_origin(path)
             os.execve(path, self.argv, env)
         except OSError as error:
             raise _cannot_execute(path, error) from None
+
+
+def _check_origin(path: str) -> None:
+    """Refuse (ELOOP) a command, or a script's interpreter, behind a magic link of /proc.
+
+    /proc/self/exe still is the host's Python: executed, it could be opened for writing as the
+    container's own program (CVE-2019-5736).
+    """
+    for _ in range(_MAX_INTERPRETERS):
+        start = _first_line(path)
+        if not start.startswith(b"#!"):
+            return
+        words = start[2:].split(b"\0")[0].split()
+        path = os.fsdecode(words[0]) if words else path
+
+
+def _first_line(path: str) -> bytes:
+    """As much of it as the kernel looks at; b"" where only executing is allowed."""
+    flags = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    os.close(linux.openat2(linux.AT_FDCWD, path, os.O_PATH, linux.RESOLVE_NO_MAGICLINKS))
+    try:
+        fd = linux.openat2(linux.AT_FDCWD, path, flags, linux.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return b""
+    try:
+        regular = os.fstat(fd).st_mode & 0o170000 == 0o100000
+        return os.read(fd, _KERNEL_READS).partition(b"\n")[0] if regular else b""
+    finally:
+        os.close(fd)
 
 
 def _cannot_execute(name: str, error: OSError) -> SandboxError:
@@ -239,6 +273,8 @@ def _cannot_execute(name: str, error: OSError) -> SandboxError:
     hint = "the file or the interpreter it names is not in the image" if missing else None
     if error.errno == errno.ENOEXEC:
         hint = "is it built for this machine's architecture, and does it begin with #!?"
+    if error.errno == errno.ELOOP:
+        hint = "a command cannot be a link of /proc: it may be a file of the host"
     message = f"exec: {name[:_SHOWN]!r}: {error.strerror}"
     return SandboxError(message, hint=hint, exit_code=127 if missing else 126)
 
