@@ -67,16 +67,25 @@ class Finisher:
         """End the worker and throw away what was not published."""
         if self._worker:
             self._worker.close()
-        for snapshot, _, _ in self._pending:
-            snapshot.discard()
+        self._discard()
 
     def _publish(self, worker: Worker) -> None:
-        diff_id, size = worker.result()
+        """Publish the lowest; when that fails, all that lies on it is lost too."""
         snapshot, entry, key = self._pending[0]
-        entry.layer = layers.publish(self._store, snapshot, diff_id, size)
+        try:
+            diff_id, size = worker.result()
+            entry.layer = layers.publish(self._store, snapshot, diff_id, size)
+        except BaseException:
+            self._discard()
+            raise
         entry.path = entry.layer.path
         del self._pending[0]
         cache.record(self._store, key(), diff_id, entry.created)
+
+    def _discard(self) -> None:
+        for snapshot, _, _ in self._pending:
+            snapshot.discard()
+        self._pending.clear()
 
 
 class Worker:

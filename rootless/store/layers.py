@@ -80,10 +80,10 @@ def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
     The caller has verified both. When the store has that layer already, `staged` is discarded and
     the old one returned.
     """
-    for name in os.listdir(staged.path):
-        if name != "diff":
-            staging.remove_tree(os.path.join(staged.path, name))
     with store.writing():
+        for name in os.listdir(staged.path):
+            if name != "diff":
+                staging.remove_tree(os.path.join(staged.path, name))
         record = {"diff_id": str(diff_id), "size": size, "created": _now()}
         if _is_opaque(os.path.join(staged.path, "diff")):
             record["opaque"] = True

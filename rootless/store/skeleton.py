@@ -29,7 +29,7 @@ def path(store: Store) -> str:
 def _make(store: Store, skeleton: str) -> None:
     from rootless.store.staging import Staging
 
-    with Staging(store, _FOLDERS) as staged:
+    with store.writing(), Staging(store, _FOLDERS) as staged:
         os.chmod(staged.path, 0o755)
         for name in _FILES:
             os.close(os.open(os.path.join(staged.path, name), os.O_CREAT | os.O_WRONLY, 0o644))

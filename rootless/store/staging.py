@@ -39,13 +39,19 @@ class Staging:
     def publish(self, path: str) -> None:
         """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken."""
         os.rename(self.path, path)
-        sync_directory(os.path.dirname(path))
         self._release()
+        sync_directory(os.path.dirname(path))
 
     def discard(self) -> None:
-        """Delete the directory and all in it; nothing happens when it was published."""
+        """Delete the directory and all in it; nothing happens when it was published.
+
+        What cannot be deleted now is left to a later sweep: it is no error of who discards.
+        """
         if self._fd >= 0:
-            remove_tree(self.path)
+            try:
+                remove_tree(self.path)
+            except OSError:
+                pass
             self._release()
 
     def _release(self) -> None:
