@@ -65,18 +65,21 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
 
 
 def _explain(spec: Spec) -> None:
+    from rootless.cli import words
     from rootless.sandbox import explain
 
-    print(*explain.explain(spec), sep="\n", file=sys.stderr, flush=True)
+    print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)
 
 
 def _dry_run(plan: Callable[..., Spec], source: object, ids: IdMap, request: Request) -> int:
     """Print the plan and, below it, the script that carries it out by hand."""
+    from rootless.cli import words
     from rootless.sandbox import explain
 
     identity = os.urandom(6).hex()
     spec = plan(source, ids, request, f"/tmp/rootless-{identity}", request.hostname or identity)
-    print("# What would happen:", *(f"# {line}" for line in explain.explain(spec)), sep="\n")
+    told = (f"# {words.escape(line)}" for line in explain.explain(spec))
+    print("# What would happen:", *told, sep="\n")
     print(
         "\n# The same by hand: paste these lines into a terminal (bash)",
         *explain.script(spec),

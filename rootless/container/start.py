@@ -153,8 +153,10 @@ def _run(
             os.write(await_write, b"x")
             os.close(await_write)
         return _follow(source.store, child, request, channel)
-    except BaseException:
+    except BaseException as error:
         child.kill()
+        if isinstance(error, OSError | RootlessError):
+            child.await_exec()  # where it failed before us, its own words say why
         child.wait()
         raise
     finally:

@@ -40,7 +40,10 @@ class Attachment:
         self.name = os.path.basename(argv[0])
         self._holds_ports = holds_ports
         self._log_fd = os.memfd_create(self.name)
-        netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        try:
+            netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        except FileNotFoundError:
+            raise RootlessError("the container ended before it had its network") from None
         self._ready_fd, ready_fd = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()

@@ -27,10 +27,13 @@ class Child:
 
     def await_exec(self) -> None:
         """Return when the command runs; SandboxError with the child's words when it cannot."""
+        if self._report_fd < 0:
+            return
         content = b""
         while chunk := os.read(self._report_fd, 4096):
             content += chunk
         os.close(self._report_fd)
+        self._report_fd = -1
         if content:
             self.wait()
             code, message, hint = content.decode().split("\0", 2)
