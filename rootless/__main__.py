@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -18,9 +19,21 @@ def main() -> NoReturn:
     Without taking the interpreter down in good order: that costs 3 ms, and all that matters has
     been written. An exception that is a bug of ours still ends in the usual way.
     """
+    _make_ordinary()
     code = command_line.main()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _make_ordinary() -> None:
+    """Undo what odd parents hand down: closed standard streams, and children nobody waits for."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
+    os.close(fd)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 if __name__ == "__main__":
