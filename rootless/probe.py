@@ -64,13 +64,19 @@ def explain_userns(error: Exception, user: str) -> RootlessError:
 
 def _explain_maps(complaint: str, user: str) -> RootlessError:
     """newuidmap or the kernel refused the id map."""
-    ask = _grant_ids(user)
     program = userns.find_program("newuidmap")
-    if program and not os.stat(program).st_mode & 0o4000 and "EPERM" not in complaint:
-        ask = f"sudo chmod u+s {program} {userns.find_program('newgidmap')}"
-    return RootlessError(
-        f"the user ids of the namespace could not be mapped: {complaint}", hint=ask
-    )
+    if program and not _is_privileged(program):
+        cure = f"sudo chmod u+s {program} {userns.find_program('newgidmap')}"
+    else:
+        cure = _grant_ids(user)
+    reason = complaint.splitlines()[0]
+    return RootlessError(f"the user ids of the namespace could not be mapped: {reason}", hint=cure)
+
+
+def _is_privileged(program: str) -> bool:
+    """Whether a program gains privileges by its setuid bit or by file capabilities."""
+    is_setuid = bool(os.stat(program).st_mode & 0o4000)
+    return is_setuid or "security.capability" in os.listxattr(program)
 
 
 def _grant_ids(user: str) -> str:
@@ -117,10 +123,11 @@ def checks() -> tuple[Check, ...]:
         _check_kernel(),
         _check_user(),
         _check_userns(),
+        _check_setuid(),
         _check_ids(),
         _check_overlay(),
         _check_network(),
-        _check_devices(),
+        _check_route(),
         _check_cgroup(),
     )
 
@@ -168,12 +175,21 @@ def _check_ids() -> Check:
     ids = userns.available()
     if ids.is_range:
         return _passed("ids", f"{ids.size} uids can be mapped")
-    missing = "no newuidmap" if not userns.find_program("newuidmap") else "no line in /etc/subuid"
-    hint = "sudo apt-get install uidmap (shadow-utils elsewhere)"
-    if userns.find_program("newuidmap"):
-        hint = _grant_ids(_user_name())
+    missing, hint = _why_one_id()
     detail = f"{missing}: only images whose files all belong to root can be used"
     return _failed("ids", detail, hint)
+
+
+def _why_one_id() -> tuple[str, str]:
+    """What is missing for a range of ids, and the cure."""
+    if linux.prctl(linux.PR_GET_NO_NEW_PRIVS):
+        return (
+            "no_new_privs is set, so newuidmap can do nothing",
+            "start rootless outside of the sandbox or service that sets it",
+        )
+    if not userns.find_program("newuidmap"):
+        return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
+    return "no line in /etc/subuid", _grant_ids(_user_name())
 
 
 def _check_overlay() -> Check:
@@ -210,10 +226,36 @@ def _check_network() -> Check:
     )
 
 
-def _check_devices() -> Check:
-    if os.access("/dev/fuse", os.R_OK | os.W_OK):
-        return _passed("fuse", "/dev/fuse can be opened")
-    return _failed("fuse", "/dev/fuse cannot be opened", "sudo modprobe fuse", required=False)
+def _check_route() -> Check:
+    """pasta copies the host's addresses and routes; without a default route it has none to copy."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as netlink:
+        routed = bool(netlink.get_default_routes())
+    if routed:
+        return _passed("route", "this machine has a default route")
+    return _failed(
+        "route",
+        "this machine has no default route, so pasta cannot connect containers",
+        "connect it, or use --network none or host",
+        required=False,
+    )
+
+
+def _check_setuid() -> Check:
+    """What python-prctl, which needs a compiler to install, says of this process."""
+    try:
+        import prctl
+    except ImportError:
+        return _failed(
+            "python-prctl",
+            "it is not installed; nothing but this line needs it",
+            "sudo apt-get install gcc python3-dev libcap-dev; then pip install python-prctl",
+            required=False,
+        )
+    if not prctl.get_no_new_privs():
+        return _passed("setuid", "programs may gain privileges, as newuidmap must")
+    return _failed("setuid", *_why_one_id(), required=False)
 
 
 def _check_cgroup() -> Check:

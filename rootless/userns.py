@@ -104,18 +104,22 @@ class Entering:
 def available() -> IdMap:
     """The widest map this user may have: their own id, and their subordinate ids if any.
 
-    Real root maps every id it has to itself.
+    Real root maps every id it has to itself. Under no_new_privs newuidmap can do nothing.
     """
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
         return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
     own = IdMap(((0, uid, 1),), ((0, gid, 1),))
-    if not (find_program("newuidmap") and find_program("newgidmap")):
+    if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own
     names = _names(uid)
     uids = _stack(_subordinate("/etc/subuid", names))
     gids = _stack(_subordinate("/etc/subgid", names))
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
+
+
+def _has_newidmap() -> bool:
+    return bool(find_program("newuidmap") and find_program("newgidmap"))
 
 
 def find_program(name: str) -> str | None:

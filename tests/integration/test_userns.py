@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless import probe, userns
+from rootless import linux, probe, userns
 from rootless.linux import SyscallError
 from tests.support.child import in_child
 
@@ -106,3 +106,17 @@ def test_every_check_has_a_cure_when_it_fails():
     for check in checks:
         assert check.detail
         assert check.ok or check.hint, check
+
+
+@pytest.mark.needs("userns", "subids")
+def test_without_new_privileges_there_is_one_id():
+    """newuidmap's setuid bit means nothing then; what needs one id goes on working."""
+
+    def body():
+        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        [check] = [check for check in probe.checks() if check.name == "ids"]
+        return userns.enter().is_range, os.getuid(), check.ok, check.detail
+
+    is_range, uid, ok, detail = in_child(body, enter=False)
+    assert (is_range, uid, ok) == (False, 0, False)
+    assert "no_new_privs" in detail
