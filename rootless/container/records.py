@@ -129,13 +129,17 @@ def find(store: Store, text: str) -> Container:
 
 
 def remove(store: Store, container: Container) -> None:
-    """Delete a stopped container and its files."""
+    """Delete a stopped container and its files, unless somebody else is faster."""
     path = store.path("containers", container.id)
-    fd = _lock(path)
+    door_fd = _door(store)  # one remover at a time
     try:
+        fd = _lock(path, wait=True)  # somebody who lists containers may hold it for a moment
         staging.remove_tree(path)
-    finally:
         os.close(fd)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(door_fd)
 
 
 def prune(store: Store) -> tuple[Container, ...]:
@@ -230,11 +234,11 @@ def _door(store: Store) -> int:
     return fd
 
 
-def _lock(path: str) -> int:
+def _lock(path: str, *, wait: bool = False) -> int:
     """Hold a container's directory; BlockingIOError when another process does."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BaseException:
         os.close(fd)
         raise
