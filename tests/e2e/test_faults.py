@@ -1,0 +1,467 @@
+"""Faults: whatever dies, fills up, is damaged or missing, the next try works and nothing stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rootless.store import Store, gc
+from tests.support import child, flattened
+from tests.support.child import in_child
+
+pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
+
+DOCKERFILE = """\
+FROM busybox AS first
+COPY f /copied/f
+RUN echo made >/made && mkdir -p /a/b && ln -s /made /a/b/link
+FROM busybox AS other
+RUN echo other >/other
+FROM first
+WORKDIR /work
+COPY --from=other /other /other
+"""
+
+
+@pytest.fixture
+def box(rootless, busybox_image, tmp_path):
+    """A store with busybox, and the context of a small build."""
+    rootless.load(busybox_image, tmp_path)
+    rootless.context = tmp_path / "context"
+    rootless.context.mkdir()
+    (rootless.context / "f").write_text("content")
+    (rootless.context / "Dockerfile").write_text(DOCKERFILE)
+    rootless.build = ("build", "--no-cache", "-q", "-t", "app", rootless.context)
+    return rootless
+
+
+def assert_good(box):
+    """Everything works at the first try, the store is whole, and nothing is left lying about."""
+    box.ok(*box.build)
+    show = ("cat", "/a/b/link", "/other", "../copied/f")
+    assert box.ok("run", "--rm", "--network=none", "app", *show) == "made\nother\ncontent"
+    assert_clean(box)
+
+
+def assert_clean(box):
+    assert processes(box) == []
+    assert mounts(box) == []
+    assert [one for one in (box.root / "tmp").iterdir() if one.is_dir()] == []
+    assert os.listdir(box.root / "containers") == []
+    box.ok("system", "prune", "-f")  # small files wait a day for a download to go on, or for this
+    assert os.listdir(box.root / "tmp") == []
+    assert in_child(lambda: gc.check(Store(str(box.root)))) == ()
+
+
+def processes(box):
+    """Command lines of processes that have to do with the store, our own helpers' too."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                line = file.read().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(box.root.parent) in line and int(pid) != os.getpid():
+            found.append(line)
+    return found
+
+
+def mounts(box):
+    with open("/proc/self/mountinfo") as file:
+        return [line for line in file if str(box.root) in line]
+
+
+def start(box, *argv, **options):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    environment = box.environment
+    return subprocess.Popen(
+        box.command(*argv), env=environment, stdin=subprocess.DEVNULL, text=True, **options
+    )
+
+
+def is_gone(marker):
+    """Wait until no process has `marker` in its command line."""
+    for _ in range(100):
+        answer = subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True)
+        if answer.returncode:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+# --- kill -9 at any moment -----------------------------------------------------------------------
+
+
+def kill_moments(box, *argv, before=lambda: None):
+    """Kill -9 the command at moments spread over the time that it takes."""
+    before()
+    began = time.monotonic()
+    box.ok(*argv)
+    takes = time.monotonic() - began
+    generator = random.Random(60)
+    for number in range(6):
+        before()
+        running = start(box, *argv)
+        time.sleep(takes * (number + generator.random()) / 6)
+        running.kill()
+        running.communicate(timeout=20)
+        box.ok("images")
+
+
+def test_killed_builds(box):
+    kill_moments(box, *box.build)
+    assert_good(box)
+
+
+def test_killed_runs(box):
+    kill_moments(box, "run", "--rm", "busybox", "true")
+    assert_good(box)
+
+
+def test_killed_loads_and_removals(box, busybox_image, tmp_path):
+    def load():
+        box.load(busybox_image, tmp_path)
+
+    box.ok("rmi", "busybox")
+    kill_moments(box, "load", "-i", tmp_path / "base.tar", before=lambda: box("rmi", "busybox"))
+    box.ok("system", "prune", "-af")
+    kill_moments(box, "rmi", "busybox", before=load)
+    load()
+    assert_good(box)
+
+
+@pytest.mark.needs("registry", "skopeo")
+def test_killed_pulls(box, busybox_image, registry):
+    name = registry.push(busybox_image, "faults/killed:1")
+    kill_moments(box, "pull", "-q", name, before=lambda: box("rmi", name))
+    assert_good(box)
+
+
+def test_a_killed_container_that_was_to_stay_is_a_stopped_one(box):
+    running = start(box, "run", "--name", "stays", "busybox", "sh", "-c", "echo up; sleep 7160")
+    assert running.stdout.readline() == "up\n"
+    running.kill()
+    running.communicate(timeout=20)
+    assert is_gone("sleep 7160")
+    assert "Exited (137)" in box.ok("ps", "-a")
+    box.ok("run", "--rm", "busybox", "true")
+    box.ok("rm", "stays")
+    assert_clean(box)
+
+
+# --- each system call in turn -------------------------------------------------------------------
+
+# A user's newuidmap is not set-uid under strace: the tests are root of a namespace already.
+STRACE = ("unshare", "--map-root-user", "strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf")
+CHANGES = {
+    "rename": "rename,renameat,renameat2",
+    "fsync": "fsync",
+    "mkdir": "mkdir,mkdirat",
+    "mount": "mount",
+    "unlink": "unlink,unlinkat,rmdir",
+}
+
+
+def injected(box, what, *argv):
+    calls = what.partition(":")[0]
+    options = (f"--trace={calls}", f"--inject={what}")
+    answer = subprocess.run(
+        [*STRACE, *options, *box.command(*argv)],
+        env=box.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return answer.returncode, answer.stderr.decode()
+
+
+@pytest.mark.needs("strace", "unshare")
+@pytest.mark.parametrize("kind", CHANGES)
+def test_death_at_each_change_of_a_build(box, kind):
+    died = _at_each(box, kind, "signal=KILL", box.build)
+    assert died
+    assert_good(box)
+
+
+@pytest.mark.needs("strace", "unshare")
+@pytest.mark.parametrize("kind", ["mkdir", "mount"])
+def test_death_at_each_change_of_a_run(box, kind):
+    died = _at_each(box, kind, "signal=KILL", ("run", "--rm", "busybox", "true"))
+    assert died
+    assert_good(box)
+
+
+@pytest.mark.needs("strace", "unshare")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+@pytest.mark.parametrize("kind", ["rename", "fsync", "mkdir"])
+def test_failure_of_each_change_is_a_sentence(box, kind, error):
+    assert _at_each(box, kind, f"error={error}", box.build)
+    assert_good(box)
+
+
+def _at_each(box, kind, fault, argv):
+    """The command with its first, second, … change failing, until none is left; how many."""
+    step, stride, died = 1, 1, 0
+    while True:
+        code, said = injected(box, f"{CHANGES[kind]}:{fault}:when={step}", *argv)
+        assert "Traceback" not in said, said
+        if code == 0:
+            return died
+        died += 1
+        box.ok("images")
+        if fault.startswith("error"):
+            assert said.startswith("error: ") or "\nerror: " in said, said
+        step += stride
+        stride += step > 8
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("unshare")
+def test_a_disk_that_fills_up_in_a_build(box, busybox_image, tmp_path):
+    """In one namespace with a small disk: each failure is a sentence, and there is a way on."""
+    small = tmp_path / "small"
+    small.mkdir()
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    (box.context / "big").write_bytes(os.urandom(6_000_000))
+    (box.context / "copy").write_text("FROM busybox\nCOPY big /a\nCOPY big /b\n")
+    (box.context / "run").write_text("FROM busybox\nRUN head -c 9000000 /dev/urandom >/big\n")
+    (box.context / "fits").write_text("FROM busybox\nCOPY f /f\n")
+    python = f"{sys.executable} -m rootless --root {small}/store"
+    script = f"""
+        mount -t tmpfs -o size=12m tmpfs {small}
+        {python} load -i {archive} || exit 90
+        for name in copy run; do
+            {python} build --progress=plain -f {box.context}/$name {box.context} && exit 91
+        done
+        head -c 30m /dev/zero >{small}/filler
+        {python} run --network=none busybox true && exit 92
+        rm {small}/filler
+        {python} system prune -f || exit 93
+        {python} build -f {box.context}/fits {box.context} || exit 94
+        {python} run --network=none --rm busybox true || exit 95
+        ls {small}/store/tmp {small}/store/containers
+    """
+    answer = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=box.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.count("error: ") == 3
+    assert answer.stderr.lower().count("no space left") + answer.stderr.count("is full") >= 3
+    assert answer.stdout.endswith(f"{small}/store/containers:\n\n{small}/store/tmp:\n")
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("registry", "skopeo")
+def test_everything_at_once(box, busybox_image, registry):
+    name = registry.push(busybox_image, "faults/crowd:1")
+
+    def pull(_):
+        return box("pull", "-q", name, timeout=60)
+
+    def build(number):
+        return box(*box.build[:-1], "-t", f"own{number}", box.context, timeout=60)
+
+    def remove(_):
+        box("rmi", name, timeout=60)
+        return box("system", "prune", "-f", timeout=60)
+
+    def run(_):
+        return box("run", "--rm", "--network=none", "busybox", "true", timeout=60)
+
+    work = [pull, build, remove, run] * 4
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda task: task[1](task[0]), enumerate(work)))
+    for task, result in zip(work, results, strict=True):
+        assert "Traceback" not in result.stderr
+        busy = task is remove and "in use" in result.stderr
+        assert result.exit == 0 or busy, result.stderr
+    assert_good(box)
+
+
+def test_containers_removed_by_two_at_once(box):
+    for number in range(6):
+        box.ok("run", "--network=none", "--name", f"c{number}", "busybox", "true")
+    names = [f"c{number}" for number in range(6)]
+    everyone = [start(box, "rm", *names) for _ in range(4)] + [start(box, "ps", "-a")]
+    for process in everyone:
+        assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert_clean(box)
+
+
+# --- signals and streams --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("alone", [True, False], ids=["process", "group"])
+def test_a_signal_ends_a_build(box, number, alone):
+    """Sent to one process, as by kill, or to all of the terminal, as by Ctrl-C."""
+    marker = f"sleep 71{number:02}{alone:d}"
+    (box.context / "slow").write_text(f"FROM busybox\nRUN echo begun; {marker}; true\n")
+    running = start(
+        box, "build", "--progress=plain", "-f", box.context / "slow", box.context,
+        start_new_session=True, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while "begun" not in (line := running.stdout.readline()) or "echo" in line:
+        assert line, "the build ended"
+    (os.kill if alone else os.killpg)(running.pid, number)
+    said = running.communicate(timeout=20)[0]
+    assert "Traceback" not in said
+    assert running.returncode == (130 if number == signal.SIGINT else -number)
+    assert is_gone(marker)
+    assert_good(box)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_container(box, number):
+    script = f"trap 'exit 7' {number.name[3:]}; echo up; while :; do sleep 0.02; done"
+    running = start(box, "run", "--rm", "busybox", "sh", "-c", script)
+    assert running.stdout.readline() == "up\n"
+    running.send_signal(number)
+    running.communicate(timeout=20)
+    assert running.returncode == 7
+    assert_good(box)
+
+
+@pytest.mark.parametrize("network", ["none", "pasta"])
+def test_signals_while_a_container_starts(box, network):
+    for delay in range(0, 160, 16):
+        running = start(box, "run", "--rm", f"--network={network}", "busybox", "sleep", "7163")
+        time.sleep(delay / 1000)
+        running.terminate()
+        time.sleep(0.05)
+        running.kill()
+        assert "Traceback" not in running.communicate(timeout=20)[1]
+    assert is_gone("sleep 7163")
+    assert_good(box)
+
+
+@pytest.mark.needs("registry", "skopeo")
+def test_a_signal_ends_a_pull(box, busybox_image, registry):
+    name = registry.push(busybox_image, "faults/interrupted:1")
+    for delay in range(60, 360, 60):
+        running = start(box, "pull", name, start_new_session=True)
+        time.sleep(delay / 1000)
+        os.killpg(running.pid, signal.SIGINT)
+        said = running.communicate(timeout=20)[1]
+        assert "Traceback (most" not in said or delay < 180, said  # Python itself was starting
+        box("rmi", name)
+    box.ok("pull", "-q", name)
+    assert_good(box)
+
+
+def test_readers_that_go_away(box):
+    (box.context / "loud").write_text("FROM busybox\nRUN seq 20000\n")
+    for verb in (
+        "build --progress=plain --no-cache -f loud .",
+        "run --rm --network=none busybox seq 200000",
+        "images", "history busybox", "inspect busybox", "ps -a", "save busybox", "info",
+    ):  # fmt: skip
+        for redirection in ("2>&1", "2>errors"):
+            command = " ".join(box.command())
+            line = f"{command} {verb} {redirection} | head -c 1 >/dev/null"
+            subprocess.run(["sh", "-c", line], env=box.environment, cwd=box.context, check=True)
+            errors = box.context / "errors"
+            assert not errors.exists() or "Traceback" not in errors.read_text(), verb
+    assert_good(box)
+
+
+def test_standard_streams_that_are_closed(box):
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        command = " ".join(box.command("run", "--rm", "--network=none", "-v", f"{box.context}:/c"))
+        line = f"{command} busybox sh -c 'ls /proc/self/fd >/c/fds' {closed}"
+        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=30)
+        assert (box.context / "fds").read_text().split() == ["0", "1", "2", "3"], closed
+        line = f"{' '.join(map(str, box.command(*box.build)))} {closed}"
+        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=30)
+    assert_good(box)
+
+
+def test_a_parent_that_waits_for_no_children(box):
+    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    code += "; os.execvp(sys.argv[1], sys.argv[1:])"
+    for verb in (("run", "--rm", "busybox", "sh", "-c", "exit 3"), box.build):
+        answer = subprocess.run(
+            [sys.executable, "-c", code, *box.command(*verb)],
+            env=box.environment, check=False, capture_output=True, timeout=30,
+        )  # fmt: skip
+        assert answer.returncode == (3 if verb[0] == "run" else 0), answer.stderr
+
+
+# --- poor surroundings ----------------------------------------------------------------------------
+
+
+def test_almost_no_environment(box, tmp_path):
+    bare = {"PYTHONPATH": box.environment["PYTHONPATH"]}
+    assert box.ok("run", "--rm", "busybox", "echo", "here", env=bare) == "here\n"
+    box.ok(*box.build, env=bare)
+    homeless = subprocess.run(
+        [sys.executable, "-m", "rootless", "images"], env=bare, capture_output=True, check=False
+    )
+    assert homeless.returncode == 125
+    assert b"HOME is not set" in homeless.stderr
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {gone}; rmdir {gone}; {' '.join(box.command('run', '--rm', 'busybox', 'pwd'))}"
+    answer = subprocess.run(
+        ["sh", "-c", line], env=box.environment, capture_output=True, text=True, check=False
+    )
+    assert answer.stdout == "/\n", answer.stderr
+
+
+def test_files_of_images_do_not_depend_on_umask_zone_or_epoch(box, busybox_image, tmp_path):
+    (box.context / "d").mkdir()
+    (box.context / "d" / "tool").write_text("#!/bin/sh\n")
+    for path, mode in (("d", 0o755), ("d/tool", 0o755), ("f", 0o640)):
+        (box.context / path).chmod(mode)
+    (box.context / "Dockerfile").write_text(
+        "FROM busybox\nCOPY d /d\nCOPY f /new/f\nADD f /f\nWORKDIR /w/x\n"
+        "COPY <<end /here\ntext\nend\nRUN mkdir /made && touch /made/file\n"
+    )
+    found = []
+    for number, (umask, zone) in enumerate([(0o077, "UTC"), (0, "Asia/Tokyo"), (0o022, "UTC+11")]):
+        other = type(box)(tmp_path / f"store{number}")
+        environment = {**box.environment, "TZ": zone, "SOURCE_DATE_EPOCH": "1700000000"}
+        was = os.umask(umask)
+        try:
+            other.load(busybox_image, tmp_path)
+            other.ok("build", "-q", "-t", "x", box.context, env=environment)
+            other.ok("save", "-o", tmp_path / "x.tar", "x")
+            stat = "cd /; stat -c '%a %u %g %n' / d d/* new/f w w/x here made made/* tmp"
+            shown = other.ok("run", "--rm", "--network=none", "x", "sh", "-c", stat)
+        finally:
+            os.umask(was)
+            child.remove_tree(other.root)
+        entries, config = flattened.read(tmp_path / "x.tar")
+        owned = {name: (one.mode, one.uid, one.gid) for name, one in entries.items()}
+        found.append((shown, config["created"], owned))
+    assert found[0] == found[1] == found[2]
+    assert "755 0 0 d/tool\n640 0 0 new/f" in found[0][0]
+    assert found[0][1] == "2023-11-14T22:13:20Z"
+
+
+def test_nothing_stays_after_many_runs(box):
+    for _ in range(25):
+        box.ok("run", "--rm", "busybox", "true")
+    assert_clean(box)
+
+
+def test_a_step_that_is_killed_is_told(box):
+    (box.context / "killed").write_text("FROM busybox\nRUN sh -c 'kill -9 $$'; exit $?\n")
+    answer = box("build", "-f", box.context / "killed", box.context)
+    assert (answer.exit, "exit code: 137" in answer.stderr) == (1, True)
+    assert_good(box)
