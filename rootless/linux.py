@@ -24,7 +24,8 @@ CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x8000000, 0x10000000, 0x20000000
 CLONE_NEWNET = 0x40000000
 
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 2, 4, 16
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
+OPEN_TREE_CLONE = 1
 MOUNT_ATTR_RDONLY = 1
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
@@ -36,6 +37,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_SET_MODE_FILTER = 1
 
 # Numbers from 424 on are the same on every architecture.
+_NR_OPEN_TREE = 428
 _NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 429, 430, 431, 432
 _NR_CLOSE_RANGE, _NR_OPENAT2, _NR_MOUNT_SETATTR = 436, 437, 442
 _MACHINE = os.uname().machine
@@ -170,14 +172,30 @@ def join_session_keyring() -> None:
         _fail("keyctl", "join session keyring")
 
 
-def mount_setattr(target: Path, attr_set: int, *, recursive: bool = False) -> None:
-    """mount_setattr(2): add MOUNT_ATTR_* to a mount, or to all below it too (Linux 5.12)."""
+def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False) -> None:
+    """mount_setattr(2): add MOUNT_ATTR_* to a mount, or to all below it too (Linux 5.12).
+
+    `target` is a path, or the descriptor of a mount that need not be attached anywhere.
+    """
     attributes = (ctypes.c_uint64 * 4)(attr_set, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
-    name = os.fsencode(target)
+    fd, name = AT_FDCWD, b""
+    if isinstance(target, int):
+        fd, flags = target, flags | AT_EMPTY_PATH
+    else:
+        name = os.fsencode(target)
     size = ctypes.c_size_t(32)
-    if _syscall(_NR_MOUNT_SETATTR, AT_FDCWD, name, flags, ctypes.byref(attributes), size) < 0:
-        _fail("mount_setattr", target)
+    if _syscall(_NR_MOUNT_SETATTR, fd, name, flags, ctypes.byref(attributes), size) < 0:
+        _fail("mount_setattr", str(target) if isinstance(target, int) else target)
+
+
+def open_tree(path: Path) -> int:
+    """open_tree(2): a detached copy of the mount at `path` and of all below it (Linux 5.2)."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_RECURSIVE
+    fd: int = _syscall(_NR_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
+    if fd < 0:
+        _fail("open_tree", path)
+    return fd
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:

@@ -29,11 +29,19 @@ class Newroot:
 
     def directory(self, path: str) -> str:
         """A path that means this directory of the new root; it is made if missing."""
-        return f"/proc/self/fd/{inroot.make_directory(self.fd, path)}"
+        return f"/proc/self/fd/{self.directory_fd(path)}"
+
+    def directory_fd(self, path: str) -> int:
+        """A descriptor of this directory of the new root; it is made if missing."""
+        return inroot.make_directory(self.fd, path)
 
     def file(self, path: str) -> str:
         """A path that means this file of the new root; it is made if missing."""
-        return f"/proc/self/fd/{inroot.make_file(self.fd, path)}"
+        return f"/proc/self/fd/{self.file_fd(path)}"
+
+    def file_fd(self, path: str) -> int:
+        """A descriptor of this file of the new root; it is made if missing."""
+        return inroot.make_file(self.fd, path)
 
     def existing(self, path: str) -> str | None:
         """A path that means what is there now, or None where nothing is."""

@@ -238,7 +238,7 @@ class Bind(Record):
     read_only: bool = False
     why: str = "a volume"
 
-    call = "mount(2) bind"
+    call = "open_tree(2), mount_setattr(2), move_mount(2)"
 
     def describe(self) -> str:
         access = "read-only" if self.read_only else "readable and writable"
@@ -251,11 +251,13 @@ class Bind(Record):
         return (make, f"mount --rbind {source} {path}", *((protect,) if self.read_only else ()))
 
     def apply(self, newroot: Newroot) -> None:
-        make = newroot.directory if os.path.isdir(self.source) else newroot.file
+        """Read-only before it is attached: what the path leads to may be changed any moment."""
+        find = newroot.directory_fd if os.path.isdir(self.source) else newroot.file_fd
         try:
-            linux.mount(self.source, make(self.path), None, linux.MS_BIND | linux.MS_REC)
+            tree = linux.open_tree(self.source)
             if self.read_only:
-                linux.mount_setattr(make(self.path), linux.MOUNT_ATTR_RDONLY, recursive=True)
+                linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
+            linux.move_mount(tree, find(self.path))
         except OSError as error:
             raise SandboxError(
                 f"{self.source} cannot be shown at {self.path}: {error.strerror}"
