@@ -153,8 +153,13 @@ def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
     userns.enter()
     if steps:
         _print_removed(records.prune(store))
-    used = records.used_images(store)
-    _print_reclaimed(gc.prune(store, everything=arguments.all, steps=steps, used=used))
+    reclaimed = gc.prune(
+        store,
+        everything=arguments.all,
+        steps=steps,
+        used=lambda: records.used_images(store),
+    )
+    _print_reclaimed(reclaimed)
     return 0
 
 

@@ -17,7 +17,7 @@ from rootless.store import blobs, images, index, layers, lock, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
@@ -38,9 +38,10 @@ def prune(
     *,
     everything: bool = False,
     steps: bool = False,
-    used: Collection[Digest] = (),
+    used: Callable[[], Collection[Digest]] = tuple,
 ) -> Reclaimed:
-    """Delete dangling images, with `everything` all, but none whose id is in `used`.
+    """Delete dangling images, with `everything` all, but none whose id is in `used()`, asked
+    for when nobody else can begin to use one.
 
     With `steps` the build cache goes too. BusyError when another process uses the store.
     """
@@ -51,7 +52,7 @@ def prune(
         def change(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
             ids = [images.id_of(store, entry) for entry in entries]
             named = {one for one, entry in zip(ids, entries, strict=True) if index.name_of(entry)}
-            dropped.update(set(ids) - set(used) - (set() if everything else named))
+            dropped.update(set(ids) - set(used()) - (set() if everything else named))
             return tuple(
                 entry for one, entry in zip(ids, entries, strict=True) if one not in dropped
             )

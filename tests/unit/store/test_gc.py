@@ -28,7 +28,7 @@ def test_prune_takes_dangling_images_only(store, make_image):
 def test_prune_everything_spares_what_containers_use(store, make_image):
     used = make_image("used", layer="used")
     make_image("idle", layer="idle")
-    gc.prune(store, everything=True, used={used.id})
+    gc.prune(store, everything=True, used=lambda: {used.id})
     assert [image.id for image in images.listing(store)] == [used.id]
     assert gc.check(store) == ()
 
