@@ -102,6 +102,15 @@ def clean(name: bytes) -> bytes:
     return name
 
 
+def is_header(block: bytes) -> bool:
+    """Whether 512 bytes are a tar header, by its checksum: what a tar file begins with."""
+    stored = block[148:156]
+    try:
+        return len(block) == BLOCK and _number(stored) == _sum(block) - sum(stored) + 8 * 32
+    except ValueError:
+        return False
+
+
 class Reader:
     """Iterate for the entries; while at one, `chunk` gives its content. Skips what is not read.
 
@@ -176,12 +185,7 @@ class Reader:
             return b""
         if len(block) < BLOCK:
             raise IntegrityError(f"the archive ends inside a header {self._after()}")
-        stored = block[148:156]
-        try:
-            good = _number(stored) == _sum(block) - sum(stored) + 8 * 32
-        except ValueError:
-            good = False
-        if not good:
+        if not is_header(block):
             raise IntegrityError(f"a tar header {self._after()} has a wrong checksum")
         return block
 

@@ -14,8 +14,12 @@ from rootless.sandbox import accounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.build.steps import CopyFiles, MakeFolder
     from rootless.build.tree import Source
+
+_BLOCK = 512
 
 
 def make_folder(root_fd: int, action: MakeFolder) -> None:
@@ -58,9 +62,17 @@ def _is_archive(source: Source, source_fd: int) -> bool:
     fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         try:
-            return next(iter(tar.Reader(codecs.decompress(file.read))), None) is not None
+            return tar.is_header(_beginning(codecs.decompress(file.read)))
         except IntegrityError:
             return False
+
+
+def _beginning(read: Callable[[int], bytes]) -> bytes:
+    """The first block of a stream, or as much as there is."""
+    block = b""
+    while len(block) < _BLOCK and (piece := read(_BLOCK - len(block))):
+        block += piece
+    return block
 
 
 def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None:

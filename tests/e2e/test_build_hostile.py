@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
@@ -119,3 +120,15 @@ def test_a_base_whose_root_is_opaque_hides_what_is_below(build, rootless, tmp_pa
     result = build("FROM scratch\nCOPY --from=cut:1 / /all/\n")
     assert result.exit == 0, result.stderr
     assert set(files(rootless, tmp_path)) == {"all", "all/new"}
+
+
+def test_a_sparse_archive_is_refused_not_copied(build):
+    """What begins like a tar is one: it is not put into the image as it is when it goes wrong."""
+    with open(build.context / "big", "wb") as file:
+        file.truncate(1 << 40)
+    argv = ["tar", "-C", build.context, "-S", "-cf", build.context / "s.tar", "big"]
+    subprocess.run(argv, check=True)
+    os.unlink(build.context / "big")
+    result = build("FROM busybox\nADD s.tar /\n")
+    assert result.exit == 1
+    assert "sparse" in result.stderr
