@@ -296,9 +296,16 @@ def manifest_of(store: Store, entry: Descriptor) -> Manifest:
 
 def load(store: Store, entry: Descriptor, entries: tuple[Descriptor, ...] | None = None) -> Image:
     """The image of an index entry, its names taken from `entries` (by default the index)."""
-    manifest = manifest_of(store, entry)
-    config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    manifest.pair(config.diff_ids)
+    try:
+        manifest = manifest_of(store, entry)
+        config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
+        manifest.pair(config.diff_ids)
+    except IntegrityError as error:
+        name = index.name_of(entry) or entry.digest.short
+        raise IntegrityError(
+            f"{name}: {error.message}",
+            hint=f"remove it with: rootless rmi {name}; then pull or build it again",
+        ) from None
     references, repo_digests = _names(index.read(store) if entries is None else entries, entry)
     descriptor = entry.replace(annotations={})
     return Image(descriptor, manifest, config, references, repo_digests)

@@ -37,7 +37,12 @@ def read(store: Store) -> tuple[Descriptor, ...]:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return ()
-    value = leanjson.loads(content, f"{store.root}/index.json")
+    try:
+        value = leanjson.loads(content, f"{store.root}/index.json")
+    except IntegrityError as error:
+        raise IntegrityError(
+            error.message, hint=f"delete {store.root}, or choose another folder with --root"
+        ) from None
     entries = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise IntegrityError(f"{store.root}/index.json is damaged: it lists no manifests")
