@@ -6,6 +6,7 @@ what they mount ends with that namespace. `shell` lines are for a shell standing
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import linux
@@ -88,8 +89,7 @@ class Overlay(Record):
         A layer is taken as it is written, but the upper directory's name is unescaped.
         """
         context = linux.fsopen("overlay")
-        for lower in self.lowers:
-            linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "lowerdir+", lower)
+        self._add_lowers(context)
         linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "upperdir", _escape(self.upper))
         linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "workdir", _escape(self.work))
         for flag in ("userxattr", "volatile")[: 2 if self.volatile else 1]:
@@ -100,6 +100,19 @@ class Overlay(Record):
         linux.move_mount(mounted, target)
         for fd in (context, mounted, target):
             os.close(fd)
+
+    def _add_lowers(self, context: int) -> None:
+        try:
+            for lower in self.lowers:
+                linux.fsconfig(context, linux.FSCONFIG_SET_STRING, "lowerdir+", lower)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise SandboxError(
+                f"{len(self.lowers)} layers are too many for this kernel, which takes their names "
+                "on one page; Linux 6.5 lifts that",
+                hint="make an image of fewer steps",
+            ) from None
 
 
 class Proc(Record):

@@ -228,6 +228,10 @@ def test_stacks_of_many_layers_and_odd_names(layer, tmp_path, count):
     rootfs = runspec.Rootfs(
         str(base), (*lowers, str(layer)), f"{base}/diff", f"{base}/work", f"{base}/target"
     )
+    if count == 60 and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5):
+        with pytest.raises(RootlessError, match="61 layers are too many for this kernel"):
+            run(rootfs, "true")
+        return
     assert run(rootfs, "cat /who; echo new >/new") == "0\n"
     assert (base / "diff" / "new").read_text() == "new\n"
     child.remove_tree(base)

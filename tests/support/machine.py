@@ -43,6 +43,8 @@ _PROGRAMS = {
 
 def missing(need: str) -> str | None:
     """Why this machine cannot give `need`; None when it can."""
+    if need == "network" and (why := _probed("route")):
+        return why
     if need in _PROBED:
         return _probed(_PROBED[need])
     if need in _PROGRAMS:
