@@ -92,7 +92,8 @@ def explain_overlay(error: OSError, layers: int) -> RootlessError:
         return RootlessError(
             f"overlayfs is refused here ({error.strerror}): the store may lie on a file system "
             "that cannot be an overlay's upper layer, or the kernel is older than 5.11",
-            hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR or ROOTLESS_ROOT",
+            hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
+            "or ROOTLESS_ROOT",
         )
     return RootlessError(f"the layers could not be stacked: {error}")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from _signal import SIGKILL
-from _thread import allocate_lock
+from _thread import allocate_lock, start_new_thread
 
 from rootless import errors, leanjson
 from rootless.errors import RootlessError
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.archive import Read
+
+
+_PIECE = 1 << 18  # what the tar reader asks for
+_PIECES_AHEAD = 8
 
 
 class Worker:
@@ -82,24 +86,58 @@ def run(task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
-    """Unpack a layer's tar into the empty `directory`; its diff_id and size. Chroots."""
+    """Unpack a layer's tar into the empty `directory`; its diff_id and size. Chroots.
+
+    A thread decompresses and hashes ahead while this one makes files: both spend their time in C
+    and the kernel, without the interpreter's lock.
+    """
     import hashlib
 
     from rootless.archive import apply, codecs
 
     digest = hashlib.new(algorithm)
-    size = 0
-    decompressed = codecs.decompress(read)
+    ahead = _Ahead(codecs.decompress(read), digest.update)
+    apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
+    return {"diff_id": f"{algorithm}:{digest.hexdigest()}", "size": ahead.size}
 
-    def hash_and_read(count: int) -> bytes:
-        nonlocal size
-        chunk: bytes = decompressed(count)
-        digest.update(chunk)
-        size += len(chunk)
-        return chunk
 
-    apply.unpack(hash_and_read, directory)  # to the very end, which the diff_id covers too
-    return {"diff_id": f"{algorithm}:{digest.hexdigest()}", "size": size}
+class _Ahead:
+    """A stream read in a thread, some pieces ahead of whoever asks for them."""
+
+    def __init__(self, read: Read, see: Callable[[bytes], object]) -> None:
+        """`see` is called in the thread with every piece."""
+        from _queue import SimpleQueue
+        from threading import Semaphore
+
+        self.size = 0
+        self._pieces: SimpleQueue[bytes | BaseException] = SimpleQueue()
+        self._room = Semaphore(_PIECES_AHEAD)
+        start_new_thread(self._run, (read, see))
+
+    def read(self, _: int) -> bytes:
+        """The next piece, b"" at the end; an error of the stream is raised here."""
+        piece = self._pieces.get()
+        self._room.release()
+        if isinstance(piece, BaseException):
+            raise piece
+        self.size += len(piece)
+        return piece
+
+    def _run(self, read: Read, see: Callable[[bytes], object]) -> None:
+        """Never ends: the end of a thread loads a library, which a chroot hides."""
+        piece: bytes | BaseException = b"-"
+        while piece:
+            self._room.acquire()
+            try:
+                piece = read(_PIECE)
+                see(piece)
+            except BaseException as error:  # noqa: BLE001 - it is raised where the stream is read
+                self._pieces.put(error)
+                break
+            self._pieces.put(piece)
+        forever = allocate_lock()
+        forever.acquire()
+        forever.acquire()
 
 
 def _answer(task: Callable[[], dict[str, Any]], write_fd: int, parent: int) -> NoReturn:
