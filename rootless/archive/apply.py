@@ -320,7 +320,7 @@ def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
 
 def _hint(number: int | None) -> str | None:
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full, or the attributes of this file are too big for its file system"
+        return "free space with: rootless system prune, or move the store with --root"
     if number == errno.ENOTSUP:
         return "the file system of the store keeps no extended attributes: move it with --root"
     return None

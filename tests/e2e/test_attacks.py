@@ -79,19 +79,16 @@ def test_the_callers_environment_stays_out_of_builds(rootless, make, tmp_path):
 
 def test_setuid_programs_of_images_are_out_of_other_users_reach(rootless, tmp_path):
     program = machine.static_busybox().read_bytes()
-    layer = images.layer({"bin/": b"", "bin/su": program}, mode=0o4755)
+    content = {"bin/": b"", "bin/su": program, "bin/busybox": program}
+    layer = images.layer(content, mode=0o4755)
     image = rootless.load(images.write_layout(tmp_path / "image", "su:1", [layer]), tmp_path)
     for umask in (0o022, 0):
         was = os.umask(umask)
         try:
-            shown = rootless.ok(
-                *RUN, "--entrypoint", "/bin/su", image, "stat", "-c", "%a", "/bin/su"
-            )
-        except AssertionError:
-            shown = ""
+            shown = rootless.ok(*RUN, image, "/bin/busybox", "stat", "-c", "%a", "/bin/su")
         finally:
             os.umask(was)
-        assert shown in ("4755\n", "")
+        assert shown == "4755\n"
     assert stat.S_IMODE(os.stat(rootless.root).st_mode) == 0o700
     for folder in ("layers", "containers", "tmp"):
         assert stat.S_IMODE(os.stat(rootless.root / folder).st_mode) == 0o700
@@ -118,20 +115,19 @@ def test_programs_of_an_image_are_not_used_to_unpack(rootless, make, tmp_path):
 
 
 def test_a_bomb_takes_no_memory(rootless, tmp_path):
-    """Gzip of gzip of zeros: unpacked in pieces, whatever its size."""
+    """Zeros without end behind a tar's end: read in pieces, for they are part of the diff_id."""
     import gzip
     import resource
 
-    zeros = gzip.compress(bytes(64 << 20), 9)
-    layer = gzip.compress(zeros, 9)
-    (tmp_path / "bomb.tar.gz").write_bytes(layer)
     limit = 400 << 20
+    with gzip.open(tmp_path / "bomb.tar.gz", "wb", compresslevel=1) as bomb:
+        for _ in range(600):
+            bomb.write(bytes(1 << 20))
     answer = rootless(
         "import", tmp_path / "bomb.tar.gz", "bomb",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), timeout=60,
     )  # fmt: skip
-    assert answer.exit == 1
-    assert answer.stderr.startswith("error: ")
+    assert (answer.exit, answer.stderr) == (0, "")
 
 
 def test_words_of_an_image_do_not_command_the_terminal(rootless, make):
@@ -175,11 +171,14 @@ def test_a_python_of_the_users_own_is_not_overwritten(rootless, make, tmp_path):
     python = tmp_path / "python3"
     shutil.copy(sys.executable, python)
     before = python.read_bytes()
-    script = "for f in /proc/[0-9]*/exe; do echo x >$f; done; /bin/busybox ls -l /proc/1/exe"
+    script = (
+        "for f in /proc/[0-9]*/exe; do echo x >$f; done; /bin/busybox ls -l /proc/1/exe; echo done"
+    )
     line = [
         python,
         *rootless.command(*RUN, "--init", image, "/bin/busybox", "sh", "-c", script)[1:],
     ]
     answer = subprocess.run(line, env=rootless.environment, capture_output=True, check=False)
+    assert b"done" in answer.stdout, answer.stderr
     assert b"python" not in answer.stdout
     assert python.read_bytes() == before
