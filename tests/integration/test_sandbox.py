@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from rootless import runspec
+from rootless import linux, runspec, userns
 from rootless.archive import apply
 from rootless.errors import RootlessError
+from rootless.record import Record
 from rootless.sandbox import caps, seccomp, spawn
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
 from rootless.sandbox.operations import Bind, Files, Tmpfs
-from rootless.sandbox.privileges import Bound
+from rootless.sandbox.privileges import Bound, Execute
+from rootless.sandbox.spec import Spec
 from rootless.userns import IdMap
 from tests.support import child, images, machine
 
@@ -357,6 +359,37 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+class Untie(Record):
+    """Undoes the tie to the parent, as a change of ids does, and waits to be told to go on."""
+
+    fd: int
+    call = "prctl(2)"
+
+    def apply(self, newroot: Newroot) -> None:
+        linux.prctl(linux.PR_SET_PDEATHSIG, 0)
+        os.read(self.fd, 1)
+
+
+def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path):
+    """Killed between two ties: the signal never comes, but the pipe to it is broken."""
+    tmp_path.chmod(0o777)
+    marker = tmp_path / "ran"
+    go_read, go_write = os.pipe()
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ids = userns.enter()
+            execute = Execute(("/bin/sh", "-c", f"echo ran > {marker}"), PATH)
+            spawn.spawn(Spec(ids, ("mount", "pid"), (Untie(go_read), execute)))
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.write(go_write, b"x")
+    time.sleep(0.5)
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
