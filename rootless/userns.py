@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import linux, programs
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IdRange = tuple[int, int, int]
-_HELPER_FOLDERS = ("/usr/bin", "/bin", "/usr/local/bin", "/run/wrappers/bin", "/usr/sbin")
 
 
 class IdMap(Record):
@@ -119,16 +118,7 @@ def available() -> IdMap:
 
 
 def _has_newidmap() -> bool:
-    return bool(find_program("newuidmap") and find_program("newgidmap"))
-
-
-def find_program(name: str) -> str | None:
-    """Where a system program is; the user's PATH does not count for setuid helpers."""
-    for folder in _HELPER_FOLDERS:
-        path = f"{folder}/{name}"
-        if os.access(path, os.X_OK):
-            return path
-    return None
+    return bool(programs.find("newuidmap") and programs.find("newgidmap"))
 
 
 def _helper(target: int, ids: IdMap, ready_fd: int, report_fd: int) -> None:
@@ -158,7 +148,7 @@ def _run_newidmap(target: int, ids: IdMap, report_fd: int) -> None:
     to_report = [(os.POSIX_SPAWN_DUP2, report_fd, 2)]
     started = []
     for name, ranges in (("newuidmap", ids.uids), ("newgidmap", ids.gids)):
-        path = find_program(name) or name
+        path = programs.find(name) or name
         argv = [path, str(target), *(str(number) for one in ranges for number in one)]
         started.append(os.posix_spawn(path, argv, {}, file_actions=to_report))
     for name, pid in zip(("newuidmap", "newgidmap"), started, strict=True):
@@ -176,9 +166,9 @@ def _become_root() -> None:
 
 
 def _refused(error: Exception, user: str) -> RootlessError:
-    from rootless import probe
+    from rootless import complaints
 
-    return probe.explain_userns(error, user)
+    return complaints.explain_userns(error, user)
 
 
 def _identity(path: str) -> tuple[IdRange, ...]:

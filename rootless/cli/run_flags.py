@@ -58,8 +58,8 @@ def read(given: Settings, arguments: Arguments) -> Request:
 
 
 def _network(given: Settings, arguments: Arguments) -> Choice:
-    tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
-    network = choice.choose(arguments.network or "", given.environment.get("PATH", ""), tun=tun)
+    search_path = given.environment.get("PATH", "")
+    network = choice.choose(arguments.network or "", search_path, tun=choice.has_tun())
     if network.note and not arguments.quiet:
         print(f"note: {network.note}", file=sys.stderr)
     return network

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.records import Container
-    from rootless.probe import Check
+    from rootless.doctor import Check
     from rootless.store.gc import Reclaimed
 
 
@@ -56,12 +56,14 @@ def info(given: Settings, arguments: Arguments) -> int:
 
 
 def _facts(given: Settings) -> dict[str, Any]:
-    from rootless import userns
+    from rootless import programs, userns
+    from rootless.network import choice
     from rootless.oci.platform import Platform
     from rootless.store import Store, images
 
     store = Store(given.root)
-    network = [name for name in ("pasta", "slirp4netns") if userns.find_program(name)]
+    path = given.environment.get("PATH", "")
+    network = [name for name in choice.PACKAGES if programs.find(name, path)]
     return {
         "ServerVersion": __version__,
         "DockerRootDir": given.root,
@@ -100,11 +102,11 @@ def _print_formatted(form: str, facts: Mapping[str, Any]) -> None:
 
 def doctor(given: Settings, _arguments: Arguments) -> int:
     """Print what this machine allows, and the fix for what it does not; 1 if that is too little."""
-    from rootless import probe
+    from rootless import doctor as machine
     from rootless.cli import words
 
     colour = words.colours(sys.stdout, given.environment)
-    checks = probe.checks()
+    checks = machine.checks(given.environment.get("PATH", ""))
     for check in checks:
         print(_line(check, colour=colour))
         if not check.ok and check.hint:

@@ -1,12 +1,13 @@
 """Which way a container reaches the network, from what was asked and what this machine has.
 
-Pure but for looking along a search path the caller passes; runs in the parent.
+Pure but for looking for programs on a search path the caller passes; runs in the parent.
 """
 
 from __future__ import annotations
 
 import os
 
+from rootless import programs
 from rootless.errors import RootlessError, UsageError
 from rootless.record import Record
 
@@ -23,11 +24,16 @@ class Choice(Record):
     note: str = ""
 
 
+def has_tun() -> bool:
+    """Whether the device that user-mode networking is made of can be opened."""
+    return os.access("/dev/net/tun", os.R_OK | os.W_OK)
+
+
 def choose(requested: str, search_path: str, *, tun: bool) -> Choice:
     """The network for `--network requested`, "" standing for the default.
 
     The default is pasta, else slirp4netns, else the host's network with a note. `search_path` is
-    $PATH; `tun` says whether /dev/net/tun can be opened. Raises for a mode that is unknown, or
+    $PATH; `tun` is what `has_tun` says. Raises for a mode that is unknown, or
     asked for by name and not possible here.
     """
     if requested in _DEFAULTS:
@@ -38,7 +44,7 @@ def choose(requested: str, search_path: str, *, tun: bool) -> Choice:
         )
     if requested not in PACKAGES:
         return Choice(requested)
-    program = _find(requested, search_path)
+    program = programs.find(requested, search_path)
     if not program:
         raise RootlessError(
             f"--network {requested} needs the program {requested}, which is not installed",
@@ -54,18 +60,10 @@ def choose(requested: str, search_path: str, *, tun: bool) -> Choice:
 
 def _default(search_path: str, *, tun: bool) -> Choice:
     for mode in PACKAGES:
-        if tun and (program := _find(mode, search_path)):
+        if tun and (program := programs.find(mode, search_path)):
             return Choice(mode, program)
     if tun:
         reason = "neither pasta (package passt) nor slirp4netns is installed"
     else:
         reason = "/dev/net/tun cannot be opened"
     return Choice("host", note=f"{reason}: the container shares the host's network")
-
-
-def _find(name: str, search_path: str) -> str:
-    for directory in search_path.split(os.pathsep):
-        candidate = os.path.join(directory or ".", name)
-        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
-            return candidate
-    return ""

@@ -71,9 +71,9 @@ class Overlay(Record):
             else:
                 self._mount_long()
         except OSError as error:
-            from rootless import probe
+            from rootless import complaints
 
-            raise probe.explain_overlay(error, len(self.lowers)) from None
+            raise complaints.explain_overlay(error, len(self.lowers)) from None
 
     def _inherit_root(self) -> None:
         """The upper directory is the new `/`: it gets the mode and owner of the one below."""

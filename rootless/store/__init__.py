@@ -138,7 +138,7 @@ class _Writing:
     ) -> None:
         if not isinstance(error, OSError):
             return
-        from rootless import probe
+        from rootless import complaints
 
-        if failure := probe.explain_storage(error, os.fsdecode(error.filename or self._root)):
+        if failure := complaints.explain_storage(error, os.fsdecode(error.filename or self._root)):
             raise failure from error

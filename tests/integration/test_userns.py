@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless import linux, probe, userns
+from rootless import complaints, doctor, linux, programs, userns
 from rootless.linux import SyscallError
 from tests.support.child import in_child
 
@@ -78,7 +78,7 @@ def test_descriptors_are_as_they_were():
 
 
 def test_without_newuidmap_only_the_own_id_is_mapped(monkeypatch):
-    monkeypatch.setattr(userns, "_HELPER_FOLDERS", ("/nowhere",))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", "/nowhere")
 
     def body() -> tuple[object, ...]:
         ids = userns.enter()
@@ -90,18 +90,18 @@ def test_without_newuidmap_only_the_own_id_is_mapped(monkeypatch):
 
 def test_refusals_are_sentences_with_a_cure():
     for number in (errno.EPERM, errno.ENOSPC):
-        error = probe.explain_userns(SyscallError(number, "unshare", "0x10000000"), "me")
+        error = complaints.explain_userns(SyscallError(number, "unshare", "0x10000000"), "me")
         assert "user namespace" in error.message
     for layers, number in ((501, errno.EINVAL), (3, errno.EINVAL), (3, errno.EPERM)):
-        error = probe.explain_overlay(OSError(number, os.strerror(number)), layers)
+        error = complaints.explain_overlay(OSError(number, os.strerror(number)), layers)
         assert ("500" in error.message) == (layers == 501)
-    disk = probe.explain_storage(OSError(errno.ENOSPC, "full"), "/x")
+    disk = complaints.explain_storage(OSError(errno.ENOSPC, "full"), "/x")
     assert "/x" in disk.message
     assert "system prune" in disk.hint
 
 
 def test_every_check_has_a_cure_when_it_fails():
-    checks = probe.checks()
+    checks = doctor.checks("")
     assert len({check.name for check in checks}) == len(checks)
     for check in checks:
         assert check.detail
@@ -114,7 +114,7 @@ def test_without_new_privileges_there_is_one_id():
 
     def body():
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        [check] = [check for check in probe.checks() if check.name == "ids"]
+        [check] = [check for check in doctor.checks("") if check.name == "ids"]
         return userns.enter().is_range, os.getuid(), check.ok, check.detail
 
     is_range, uid, ok, detail = in_child(body, enter=False)

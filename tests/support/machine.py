@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rootless import probe
+from rootless import doctor
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT.parent / "shared" / "data"
@@ -97,7 +97,7 @@ def debian_mirror() -> str | None:
 def _probed(name: str) -> str | None:
     if os.geteuid() == 0:
         return "root proves nothing here: scripts/test runs the tests as an ordinary user"
-    answers = {check.name: check for check in probe.checks()}
+    answers = {check.name: check for check in doctor.checks(os.environ.get("PATH", ""))}
     return None if answers[name].ok else answers[name].detail
 
 

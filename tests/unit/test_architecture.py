@@ -16,21 +16,23 @@ PACKAGE = PROJECT / "rootless"
 
 # Every room may import these four, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "leanjson", "linux"}
-MACHINE = {"userns", "probe", "inroot"}
+MACHINE = {"complaints", "programs", "userns", "inroot"}
 MAY_IMPORT = {
     "errors": set(),
     "record": set(),
     "leanjson": set(),
     "linux": set(),
     "oci": set(),
-    "userns": {"probe"},
-    "probe": {"userns"},
+    "programs": set(),
+    "complaints": {"programs"},
+    "userns": {"complaints", "programs"},
     "inroot": set(),
     "dockerfile": {"oci"},
     "archive": {"oci", *MACHINE},
     "registry": {"oci"},
     "sandbox": MACHINE,
     "network": MACHINE,
+    "doctor": {"network", *MACHINE},
     "store": {"archive", "oci", *MACHINE},
     "interchange": {"store", "archive", "oci", *MACHINE},
     "transfer": {"registry", "store", "archive", "oci", *MACHINE},
@@ -42,7 +44,7 @@ MAY_IMPORT = {
     },
     "cli": {
         *("build", "container", "interchange", "transfer", "runspec", "registry", "dockerfile"),
-        *("store", "archive", "sandbox", "network", "oci"),
+        *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
     },
     "__main__": {"cli"},
@@ -51,8 +53,8 @@ NO_LINUX = {"errors", "record", "leanjson", "oci", "dockerfile"}  # pure: values
 
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
 HOT = {
-    *("errors", "record", "leanjson", "linux", "userns", "inroot", "oci", "dockerfile"),
-    *("sandbox", "runspec", "container", "build", "__main__"),
+    *("errors", "record", "leanjson", "linux", "programs", "userns", "inroot", "oci"),
+    *("dockerfile", "sandbox", "runspec", "container", "build", "__main__"),
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),
     *("cli.main", "cli.parser", "cli.settings", "cli.table"),
 }

@@ -1,27 +1,21 @@
-"""What this machine allows, found by trying; and the one table from errno to sentence.
+"""What this machine allows, found by trying: `rootless doctor`, and the skips of the tests.
 
-`checks` runs each probe in a forked child (about 1 ms each) and is read by `rootless doctor` and
-by the tests' skips. The `explain_*` functions turn a failed call into the sentence and the cure a
-user gets; they run only after a failure. Nothing here changes the machine.
+Each trial runs in a forked child (about 1 ms each), so that nothing of this process changes and
+nothing is left behind.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 
-from rootless import linux, userns
+from rootless import complaints, linux, programs, userns
 from rootless.errors import RootlessError
+from rootless.network import choice
 from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
-_DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
-_MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
-_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 
 
 class Check(Record):
@@ -34,92 +28,8 @@ class Check(Record):
     required: bool = True
 
 
-def explain_userns(error: Exception, user: str) -> RootlessError:
-    """Why `user` could not enter a user namespace, and what to do."""
-    if _number(_APPARMOR) == 1:
-        return RootlessError(
-            "AppArmor forbids user namespaces to programs without a profile",
-            hint="sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-        )
-    if _number(_DEBIAN_CLONE) == 0:
-        return RootlessError(
-            "this kernel is set to forbid user namespaces to ordinary users",
-            hint="sudo sysctl -w kernel.unprivileged_userns_clone=1",
-        )
-    if _number(_MAX_NAMESPACES) == 0:
-        return RootlessError(
-            "this machine allows no user namespaces (user.max_user_namespaces is 0)",
-            hint="sudo sysctl -w user.max_user_namespaces=15000",
-        )
-    if not isinstance(error, OSError):
-        return _explain_maps(str(error), user)
-    if error.errno == errno.EPERM:
-        return RootlessError(
-            "user namespaces are forbidden here: probably by the seccomp profile of a container",
-            hint="start the outer container with --security-opt seccomp=unconfined, "
-            "or run outside of it",
-        )
-    return RootlessError(f"a user namespace could not be made: {error}")
-
-
-def _explain_maps(complaint: str, user: str) -> RootlessError:
-    """newuidmap or the kernel refused the id map."""
-    program = userns.find_program("newuidmap")
-    if program and not _is_privileged(program):
-        cure = f"sudo chmod u+s {program} {userns.find_program('newgidmap')}"
-    else:
-        cure = _grant_ids(user)
-    reason = complaint.splitlines()[0]
-    return RootlessError(f"the user ids of the namespace could not be mapped: {reason}", hint=cure)
-
-
-def _is_privileged(program: str) -> bool:
-    """Whether a program gains privileges by its setuid bit or by file capabilities."""
-    is_setuid = bool(os.stat(program).st_mode & 0o4000)
-    return is_setuid or "security.capability" in os.listxattr(program)
-
-
-def _grant_ids(user: str) -> str:
-    """The command that gives `user` a range of subordinate ids."""
-    return f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-
-
-def explain_overlay(error: OSError, layers: int) -> RootlessError:
-    """Why layers could not be stacked."""
-    if error.errno == errno.EINVAL and layers > 500:
-        return RootlessError(f"the image has {layers} layers; the kernel stacks at most 500")
-    if error.errno in (errno.EPERM, errno.EINVAL, errno.ENODEV):
-        return RootlessError(
-            f"overlayfs is refused here ({error.strerror}): the store may lie on a file system "
-            "that cannot be an overlay's upper layer, or the kernel is older than 5.11",
-            hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
-            "or ROOTLESS_ROOT",
-        )
-    return RootlessError(f"the layers could not be stacked: {error}")
-
-
-def explain_storage(error: OSError, path: str) -> RootlessError | None:
-    """Why `path` in the store could not be written; None when it is nothing a person can mend."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RootlessError(
-            f"the disk is full: {path} could not be written",
-            hint="free space with: rootless system prune, or move the store with --root",
-        )
-    if error.errno in _UNWRITABLE:
-        return RootlessError(
-            f"the store cannot be written: {path}: {error.strerror}",
-            hint="choose a folder of your own with --root or ROOTLESS_ROOT",
-        )
-    if error.errno == errno.EIO:
-        return RootlessError(
-            f"the disk failed to read or write {path}",
-            hint="see the kernel's messages with: dmesg",
-        )
-    return None
-
-
-def checks() -> tuple[Check, ...]:
-    """Every probe, most basic first; each in a child, so nothing of this process changes."""
+def checks(search_path: str) -> tuple[Check, ...]:
+    """Every check, most basic first; `search_path` is the $PATH that programs are looked for on."""
     return (
         _check_kernel(),
         _check_user(),
@@ -127,7 +37,7 @@ def checks() -> tuple[Check, ...]:
         _check_setuid(),
         _check_ids(),
         _check_overlay(),
-        _check_network(),
+        _check_network(search_path),
         _check_route(),
         _check_cgroup(),
     )
@@ -188,9 +98,9 @@ def _why_one_id() -> tuple[str, str]:
             "no_new_privs is set, so newuidmap can do nothing",
             "start rootless outside of the sandbox or service that sets it",
         )
-    if not userns.find_program("newuidmap"):
+    if not programs.find("newuidmap"):
         return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
-    return "no line in /etc/subuid", _grant_ids(_user_name())
+    return "no line in /etc/subuid", complaints.grant_ids(_user_name())
 
 
 def _check_overlay() -> Check:
@@ -209,22 +119,18 @@ def _try_overlay() -> None:
     try:
         linux.mount("overlay", "/tmp/merged", "overlay", 0, options)
     except OSError as error:
-        raise explain_overlay(error, 1) from None
+        raise complaints.explain_overlay(error, 1) from None
 
 
-def _check_network() -> Check:
-    for name in ("pasta", "slirp4netns"):
-        if userns.find_program(name) and os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            return _passed("network", f"containers get their own through {name}")
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        hint = "sudo modprobe tun; sudo chmod 666 /dev/net/tun"
-        return _failed("network", "/dev/net/tun cannot be opened", hint, required=False)
-    return _failed(
-        "network",
-        "neither pasta nor slirp4netns is installed: containers share the host's network",
-        "sudo apt-get install passt (or slirp4netns)",
-        required=False,
-    )
+def _check_network(search_path: str) -> Check:
+    chosen = choice.choose("", search_path, tun=choice.has_tun())
+    if chosen.program:
+        return _passed("network", f"containers get their own through {chosen.mode}")
+    if choice.has_tun():
+        cure = "sudo apt-get install passt (or slirp4netns)"
+    else:
+        cure = "sudo modprobe tun; sudo chmod 666 /dev/net/tun"
+    return _failed("network", chosen.note, cure, required=False)
 
 
 def _check_route() -> Check:
@@ -275,13 +181,13 @@ def _check_cgroup() -> Check:
     )
 
 
-def _in_child(probe: Callable[[], None]) -> RootlessError | None:
-    """Run `probe` in a child; what it complained about, or None."""
+def _in_child(trial: Callable[[], None]) -> RootlessError | None:
+    """Run `trial` in a child; what it complained about, or None."""
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            probe()
+            trial()
         except RootlessError as error:
             os.write(write_fd, f"{error.message}\0{error.hint or ''}".encode())
         except OSError as error:
@@ -305,11 +211,3 @@ def _user_name() -> str:
         return pwd.getpwuid(os.getuid() or outside).pw_name
     except (OSError, KeyError, IndexError):  # no map was written, or there is no /proc or passwd
         return "USER"
-
-
-def _number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return None

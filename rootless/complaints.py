@@ -1,0 +1,110 @@
+"""From errno to sentence and cure: what a user is told of a call that this machine refused.
+
+The `explain_*` functions run only after a failure, in whichever process met it (not after
+pivot_root: they are imported when they are needed). They look at the machine and change nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rootless import programs
+from rootless.errors import RootlessError
+
+_APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+_DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+_MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
+
+
+def explain_userns(error: Exception, user: str) -> RootlessError:
+    """Why `user` could not enter a user namespace, and what to do."""
+    if _number(_APPARMOR) == 1:
+        return RootlessError(
+            "AppArmor forbids user namespaces to programs without a profile",
+            hint="sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        )
+    if _number(_DEBIAN_CLONE) == 0:
+        return RootlessError(
+            "this kernel is set to forbid user namespaces to ordinary users",
+            hint="sudo sysctl -w kernel.unprivileged_userns_clone=1",
+        )
+    if _number(_MAX_NAMESPACES) == 0:
+        return RootlessError(
+            "this machine allows no user namespaces (user.max_user_namespaces is 0)",
+            hint="sudo sysctl -w user.max_user_namespaces=15000",
+        )
+    if not isinstance(error, OSError):
+        return _explain_maps(str(error), user)
+    if error.errno == errno.EPERM:
+        return RootlessError(
+            "user namespaces are forbidden here: probably by the seccomp profile of a container",
+            hint="start the outer container with --security-opt seccomp=unconfined, "
+            "or run outside of it",
+        )
+    return RootlessError(f"a user namespace could not be made: {error}")
+
+
+def _explain_maps(complaint: str, user: str) -> RootlessError:
+    """newuidmap or the kernel refused the id map."""
+    program = programs.find("newuidmap")
+    if program and not _is_privileged(program):
+        cure = f"sudo chmod u+s {program} {programs.find('newgidmap')}"
+    else:
+        cure = grant_ids(user)
+    reason = complaint.splitlines()[0]
+    return RootlessError(f"the user ids of the namespace could not be mapped: {reason}", hint=cure)
+
+
+def _is_privileged(program: str) -> bool:
+    """Whether a program gains privileges by its setuid bit or by file capabilities."""
+    is_setuid = bool(os.stat(program).st_mode & 0o4000)
+    return is_setuid or "security.capability" in os.listxattr(program)
+
+
+def grant_ids(user: str) -> str:
+    """The command that gives `user` a range of subordinate ids."""
+    return f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+
+
+def explain_overlay(error: OSError, layers: int) -> RootlessError:
+    """Why layers could not be stacked."""
+    if error.errno == errno.EINVAL and layers > 500:
+        return RootlessError(f"the image has {layers} layers; the kernel stacks at most 500")
+    if error.errno in (errno.EPERM, errno.EINVAL, errno.ENODEV):
+        return RootlessError(
+            f"overlayfs is refused here ({error.strerror}): the store may lie on a file system "
+            "that cannot be an overlay's upper layer, or the kernel is older than 5.11",
+            hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
+            "or ROOTLESS_ROOT",
+        )
+    return RootlessError(f"the layers could not be stacked: {error}")
+
+
+def explain_storage(error: OSError, path: str) -> RootlessError | None:
+    """Why `path` in the store could not be written; None when it is nothing a person can mend."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RootlessError(
+            f"the disk is full: {path} could not be written",
+            hint="free space with: rootless system prune, or move the store with --root",
+        )
+    if error.errno in _UNWRITABLE:
+        return RootlessError(
+            f"the store cannot be written: {path}: {error.strerror}",
+            hint="choose a folder of your own with --root or ROOTLESS_ROOT",
+        )
+    if error.errno == errno.EIO:
+        return RootlessError(
+            f"the disk failed to read or write {path}",
+            hint="see the kernel's messages with: dmesg",
+        )
+    return None
+
+
+def _number(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
