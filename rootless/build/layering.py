@@ -1,8 +1,9 @@
 """Layers in the making: a step's upper directory becomes a layer while the next step runs.
 
 Computing a diff_id means writing the whole tar, so one forked worker does it for all steps, in
-order; the builder publishes what is finished between steps, when nothing is mounted. Until then
-a layer is mounted from where it was made. A crash leaves owned directories in `tmp/`, swept later.
+order; the builder publishes what is finished, even while a command runs. Until then a layer is
+mounted from where it was made, so a directory that turns out to be a layer the store has already
+is kept until nothing is mounted. A crash leaves owned directories in `tmp/`, swept later.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Finisher:
         self._created = created
         self._worker: Worker | None = None
         self._pending: list[tuple[Snapshot, Entry, Callable[[], str]]] = []
+        self._retired: list[Snapshot] = []
 
     def submit(self, stack: Stack, snapshot: Snapshot, key: Callable[[], str]) -> None:
         """Put the snapshot's upper directory on top of `stack`; `key` is its cache key, asked
@@ -58,16 +60,23 @@ class Finisher:
         while self._worker and self._pending and self._worker.has_result():
             self._publish(self._worker)
 
+    def discard_retired(self) -> None:
+        """Throw away what was made a second time; nothing may be mounted."""
+        while self._retired:
+            self._retired.pop().discard()
+
     def finish(self) -> None:
-        """Wait for all and publish them."""
+        """Wait for all and publish them; nothing may be mounted."""
         while self._worker and self._pending:
             self._publish(self._worker)
+        self.discard_retired()
 
     def close(self) -> None:
         """End the worker and throw away what was not published."""
         if self._worker:
             self._worker.close()
-        self._discard()
+        self._give_up()
+        self.discard_retired()
 
     def _publish(self, worker: Worker) -> None:
         """Publish the lowest; when that fails, all that lies on it is lost too."""
@@ -76,15 +85,17 @@ class Finisher:
             diff_id, size = worker.result()
             entry.layer = layers.publish(self._store, snapshot, diff_id, size)
         except BaseException:
-            self._discard()
+            self._give_up()
             raise
         entry.path = entry.layer.path
         del self._pending[0]
+        if snapshot.is_ours:
+            self._retired.append(snapshot)
         cache.record(self._store, key(), diff_id, entry.created)
 
-    def _discard(self) -> None:
-        for snapshot, _, _ in self._pending:
-            snapshot.discard()
+    def _give_up(self) -> None:
+        """None of what is left will be a layer; a command may still be running on it."""
+        self._retired += [snapshot for snapshot, _, _ in self._pending]
         self._pending.clear()
 
 

@@ -50,6 +50,7 @@ class Workbench:
         `sources` are the context's files it copies; `key` is what the layer is recorded under.
         """
         self._finisher.publish_ready()
+        self._finisher.discard_retired()
         snapshot = snapshots.create(self._store)
         try:
             if isinstance(action, RunCommand):

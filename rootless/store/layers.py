@@ -77,8 +77,8 @@ def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
 def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
     """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes.
 
-    The caller has verified both. When the store has that layer already, `staged` is discarded and
-    the old one returned.
+    The caller has verified both. When the store has that layer already, that is the one returned,
+    and `staged` stays the caller's: only he knows whether it is still mounted somewhere.
     """
     with store.writing():
         for name in os.listdir(staged.path):
@@ -95,7 +95,6 @@ def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
 
             if error.errno not in {EEXIST, ENOTEMPTY}:
                 raise
-            staged.discard()
     layer = find(store, diff_id)
     if layer is None:
         raise RootlessError(

@@ -36,6 +36,11 @@ class Staging:
             self.path, self._fd = _make_owned(store)
             make_folders(self.path, folders)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is neither published nor discarded yet."""
+        return self._fd >= 0
+
     def publish(self, path: str) -> None:
         """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken."""
         os.rename(self.path, path)
@@ -47,7 +52,7 @@ class Staging:
 
         What cannot be deleted now is left to a later sweep: it is no error of who discards.
         """
-        if self._fd >= 0:
+        if self.is_ours:
             try:
                 remove_tree(self.path)
             except OSError:

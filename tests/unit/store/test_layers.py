@@ -15,8 +15,8 @@ from rootless.store import layers, snapshots, staging
 DIFF_ID = Digest.of(b"layer")
 
 
-def publish(store, text="text", diff_id=DIFF_ID):
-    snapshot = snapshots.create(store)
+def publish(store, text="text", diff_id=DIFF_ID, snapshot=None):
+    snapshot = snapshot or snapshots.create(store)
     with open(f"{snapshot.diff}/file", "w") as file:
         file.write(text)
     return layers.publish(store, snapshot, diff_id, 1024)
@@ -34,9 +34,12 @@ def test_snapshot_becomes_a_layer_by_rename(store):
     assert os.listdir(store.path("tmp")) == []
 
 
-def test_publishing_again_keeps_the_first(store):
+def test_publishing_again_keeps_the_first_and_leaves_the_second_to_who_mounted_it(store):
     first = publish(store, "first")
-    assert publish(store, "second") == first
+    with snapshots.create(store) as again:
+        assert publish(store, "second", snapshot=again) == first
+        assert again.is_ours
+        assert Path(again.diff, "file").read_text() == "second"
     assert Path(first.path, "file").read_text() == "first"
     assert os.listdir(store.path("tmp")) == []
 
