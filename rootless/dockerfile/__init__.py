@@ -7,7 +7,7 @@ ignore.Ignore       .dockerignore, and the patterns of --exclude
 errors              DockerfileError: file, line, column, and the lines marked with `>>>`
 
 The reference is BuildKit's frontend: its documentation, and its test tables where those differ.
-Imports nothing but `errors`, `record`, `leanjson` and `oci`.
+Imports nothing but `errors`, `record`, `leanjson`, `nearest` and `oci`.
 """
 
 from rootless.dockerfile.errors import DockerfileError

@@ -102,10 +102,9 @@ class Flags(Record):
 
 
 def _unknown(keyword: str, name: str, allowed: tuple[str, ...]) -> DockerfileError:
-    from difflib import get_close_matches
+    from rootless import nearest
 
-    nearest = get_close_matches(name, allowed, n=1)
-    hint = f"did you mean --{nearest[0]}?" if nearest else None
+    hint = nearest.hint(name, allowed, prefix="--")
     return DockerfileError(f"{keyword} has no flag --{name}", near=f"--{name}", hint=hint)
 
 

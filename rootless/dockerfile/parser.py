@@ -89,19 +89,14 @@ def _instruction(line: LogicalLine, escape: str) -> Instruction:
     read = _READERS.get(line.keyword)
     if read:
         return read(line, escape)
+    from rootless import nearest
+
     written = line.original[: len(line.keyword)]
     raise DockerfileError(
         f"there is no instruction {written!r}",
         near=written,
-        hint=_suggestion(line.keyword),
+        hint=nearest.hint(line.keyword, _READERS),
     )
-
-
-def _suggestion(keyword: str) -> str | None:
-    from difflib import get_close_matches
-
-    nearest = get_close_matches(keyword, _READERS, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else None
 
 
 def _check_order(instructions: tuple[Instruction, ...]) -> None:
