@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 1 << 17
+_FIRST_GIVEN = 1 << 10
 MAX_WINDOW = 1 << 27
 """The most memory a zstd or xz stream may ask for: zstd's own limit, and more than xz -9 needs."""
 
@@ -45,16 +46,14 @@ ENOUGH = 6
 
 def decompress(read: Read) -> Read:
     """The plain stream of one that may be compressed, as its first bytes say."""
-    start = b""
-    while len(start) < ENOUGH and (piece := read(CHUNK)):
-        start += piece
-    compression, read = recognise(start), _prepend(start, read)
+    source = _Source(read)
+    compression = recognise(source.begin(ENOUGH))
     if compression == "none":
-        return read
+        return source.read
     if compression == "zstd":
-        return _zstd(read)
+        return _zstd(source.read)
     make, failure = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2}[compression]()
-    return _Streams(read, compression, make, failure).read
+    return _Streams(source, compression, make, failure).read
 
 
 def recognise(start: bytes) -> str:
@@ -63,17 +62,6 @@ def recognise(start: bytes) -> str:
         return "zstd"
     found = (kind for kind, magic in _MAGIC.items() if start.startswith(magic))
     return next(found, "none")
-
-
-def _prepend(start: bytes, read: Read) -> Read:
-    def joined(size: int) -> bytes:
-        nonlocal start
-        if not start:
-            return read(size)
-        piece, start = start[:size], start[size:]
-        return piece
-
-    return joined
 
 
 def _gzip() -> tuple[Callable[[], _Decompressor], tuple[type[Exception], ...]]:
@@ -122,21 +110,58 @@ class _Zlib:
         return piece
 
 
+class _Source:
+    """A stream that takes back what was read too far, and is asked no more after its end."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._held = memoryview(b"")
+        self._ended = False
+
+    def begin(self, count: int) -> bytes:
+        """The first `count` bytes, or all there are, which `read` gives again."""
+        start = b""
+        while len(start) < count and (piece := self.read(CHUNK)):
+            start += piece
+        self.give_back(start)
+        return start[:count]
+
+    def read(self, size: int) -> bytes:
+        if self._held:
+            held, self._held = self._held, self._held[size:]
+            return bytes(held[:size])
+        if self._ended:
+            return b""
+        piece = self._read(size)
+        self._ended = not piece
+        return piece
+
+    def give_back(self, rest: bytes) -> None:
+        """`rest` was read too far: it comes again."""
+        self._held = memoryview(rest + self._held)
+
+
 class _Streams:
-    """One compressed stream after another, with nothing but padding zeros at the end."""
+    """One compressed stream after another, with nothing but padding zeros at the end.
+
+    Streams may be as short as twenty bytes: each is given a short piece first, then ever longer
+    ones, so that what is handed back at its end is no longer than what it used, and a million of
+    them cost no more than their bytes.
+    """
 
     def __init__(
         self,
-        read: Read,
+        source: _Source,
         kind: str,
         make: Callable[[], _Decompressor],
         failure: tuple[type[Exception], ...],
     ) -> None:
-        self._read = read
+        self._source = source
         self._kind = kind
         self._make = make
         self._failure: tuple[type[Exception], ...] = (*failure, EOFError)
         self._current = make()
+        self._give = _FIRST_GIVEN
 
     def read(self, size: int) -> bytes:
         try:
@@ -152,20 +177,22 @@ class _Streams:
             raise IntegrityError(f"the {self._kind} stream is damaged: {error}") from error
 
     def _input(self) -> bytes:
-        data = self._read(CHUNK)
+        data = self._source.read(self._give)
         if not data:
             raise IntegrityError(f"the {self._kind} stream ends too early")
+        self._give = min(2 * self._give, CHUNK)
         return data
 
     def _next(self) -> bool:
         """Start on the stream that follows, if one does."""
         rest = self._current.unused_data.lstrip(b"\0")
-        while not rest and (data := self._read(CHUNK)):
+        while not rest and (data := self._source.read(CHUNK)):
             rest = data.lstrip(b"\0")
         if not rest:
             return False
+        self._source.give_back(rest)
         self._current = self._make()
-        self._read = _prepend(rest, self._read)
+        self._give = _FIRST_GIVEN
         return True
 
 

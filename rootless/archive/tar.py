@@ -7,7 +7,9 @@ cut short is not. Writes ustar, and pax only for what ustar cannot say: POSIX.1-
 Interchange Format". Owners are numbers only, times are whole seconds.
 
 Pure: no file system, and nothing is imported after loading, for the reader works inside a chroot.
-Memory: one chunk of input, and at most MAX_EXTENSION for an extended header.
+Memory: one chunk of input, and at most MAX_EXTENSION for the extended headers of one entry, their
+own blocks included. Time: as many steps as the input has bytes. A stream is not read again after
+its end.
 """
 
 from __future__ import annotations
@@ -127,6 +129,7 @@ class Reader:
         self._name = b""
         self._extension: dict[bytes, bytes] = {}
         self._extended = 0
+        self._ended = False
 
     def __iter__(self) -> Iterator[Entry]:
         while block := self._header():
@@ -148,7 +151,7 @@ class Reader:
     def chunk(self) -> memoryview:
         """The next piece of the current entry's content, empty at its end."""
         if self._at >= len(self._buffer) and self.left:
-            self._buffer = self._read(CHUNK)
+            self._buffer = self._more()
             self._at = 0
             if not self._buffer:
                 raise IntegrityError(f"the archive ends inside {shown(self._name)!r}")
@@ -160,8 +163,13 @@ class Reader:
 
     def drain(self) -> None:
         """Read on to the end of the stream, so that who digests it has seen every byte."""
-        while self._read(CHUNK):
+        while self._more():
             pass
+
+    def _more(self) -> bytes:
+        piece = b"" if self._ended else self._read(CHUNK)
+        self._ended = not piece
+        return piece
 
     def _take(self, count: int) -> bytes:
         """Exactly `count` bytes, fewer only at the end of the stream."""
@@ -169,14 +177,15 @@ class Reader:
         if len(buffer) - at >= count:
             self._at = at + count
             return buffer[at : at + count]
-        block = buffer[at:]
-        while len(block) < count and (piece := self._read(CHUNK)):
+        pieces = [buffer[at:]]
+        missing = count - len(pieces[0])
+        self._buffer, self._at = b"", 0
+        while missing and (piece := self._more()):
             self._buffer = piece
-            self._at = min(count - len(block), len(piece))
-            block += piece[: self._at]
-        if len(block) < count:
-            self._at = len(self._buffer)
-        return block
+            self._at = min(missing, len(piece))
+            missing -= self._at
+            pieces.append(piece[: self._at])
+        return b"".join(pieces)
 
     def _header(self) -> bytes:
         """The next header block, b"" at the end of the archive."""
@@ -192,14 +201,14 @@ class Reader:
     def _extend(self, block: bytes) -> None:
         """Keep what an extended header says about the entry that follows."""
         kind, size = block[156], _number(block[124:136])
-        self._extended += size
-        if not 0 <= size <= self._extended <= MAX_EXTENSION:
+        self._extended += BLOCK + size
+        if not 0 <= size < self._extended <= MAX_EXTENSION:
             raise ValueError(f"its extended headers are over the limit of {MAX_EXTENSION} bytes")
         content = self._take(size + -size % BLOCK)[:size]
         if len(content) < size:
             raise ValueError("the archive ends inside its extended header")
         if kind == _PAX:
-            self._extension = {**self._extension, **_pax_records(content)}
+            self._extension.update(_pax_records(content))
         elif kind == _GNU_NAME:
             self._extension[b"path"] = content.split(b"\0", 1)[0]
         elif kind == _GNU_LINK:

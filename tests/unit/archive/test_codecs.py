@@ -11,6 +11,8 @@ import sys
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rootless.archive import codecs
 from rootless.errors import IntegrityError
@@ -64,6 +66,80 @@ def test_plain_again(kind, give, ask):
 def test_several_streams_one_after_another(kind):
     packed = PACK[kind](b"one") + PACK[kind](b"") + PACK[kind](b"two")
     assert _unpack(packed, give=5) == b"onetwo"
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("content", [b"", b"x"])
+@pytest.mark.usefixtures("_gzip_by")
+def test_thousands_of_short_streams(kind, content):
+    assert _unpack(PACK[kind](content) * 5000) == content * 5000
+
+
+@pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
+def test_short_streams_cost_no_more_than_their_bytes(kind, monkeypatch):
+    """What follows a stream is not handed in again and again, a whole chunk at a time."""
+    packed = PACK[kind](b"x") * 20_000
+    given = 0
+
+    class Counting:
+        def __init__(self, inner):
+            self._inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+        def decompress(self, data, size):
+            nonlocal given
+            given += len(data)
+            return self._inner.decompress(data, size)
+
+    make, failure = getattr(codecs, f"_{kind}")()
+    monkeypatch.setattr(codecs, f"_{kind}", lambda: (lambda: Counting(make()), failure))
+    assert _unpack(packed) == b"x" * 20_000
+    assert given < 60 * len(packed)  # 1 KiB for each of them; by chunks it is 1000 times
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.usefixtures("_gzip_by")
+def test_a_stream_is_not_read_after_its_end(kind):
+    for content in (PACKED[kind], PACK[kind](b"")):
+        read = codecs.decompress(once(content))
+        while read(1 << 20):
+            pass
+        assert read(1 << 20) == b""
+
+
+def once(content):
+    """A stream that may not be asked again after it said that it is at its end."""
+    pieces = iter([piece for piece in (content[:7], content[7:]) if piece] + [b""])
+    return lambda _: next(pieces)
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@given(
+    parts=st.lists(st.binary(max_size=40), min_size=1, max_size=6),
+    padding=st.integers(0, 3),
+    give=st.integers(1, 70),
+    ask=st.integers(1, 70),
+)
+@settings(deadline=None, database=None, max_examples=60)
+def test_boundaries_of_streams_anywhere(kind, parts, padding, give, ask):
+    zeros = bytes(padding if kind == "gzip" else 0)
+    packed = b"".join(PACK[kind](part) + zeros for part in parts)
+    assert _unpack(packed, give=give, ask=ask) == b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", COMPRESSED)
+@given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3))
+@settings(deadline=None, database=None, max_examples=80)
+def test_damage_is_an_error_or_the_content(kind, changes):
+    packed = bytearray(PACK[kind](b"some content " * 9) + PACK[kind](b""))
+    for at, value in changes:
+        packed[at % len(packed)] = value
+    try:
+        _unpack(bytes(packed), give=9)
+    except IntegrityError as error:
+        assert error.message.isprintable()
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)

@@ -121,6 +121,34 @@ def test_pax_records_without_a_length_end(records):
         _read(content + evil_tars.file(b"f"))
 
 
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
+def test_headers_before_one_entry_are_bounded(kind):
+    """However short each is: their blocks count too."""
+    one = evil_tars.member(b"h", kind, content=evil_tars.record(b"a", b"b"))
+    assert len(_read((one + evil_tars.file(b"f")) * 300)) == 300
+    with pytest.raises(IntegrityError, match="extended headers are over the limit"):
+        _read(one * 3000 + evil_tars.file(b"f"))
+
+
+def test_many_headers_before_one_entry_all_count():
+    records = [evil_tars.pax(uid=b"7"), evil_tars.pax(mtime=b"8"), evil_tars.pax(path=b"name")]
+    [(entry, _)] = _read(b"".join(records) + evil_tars.file(b"f"))
+    assert (entry.uid, entry.mtime, entry.name) == (7, 8 * 10**9, b"name")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", evil_tars.file(b"f", b"x" * 512), evil_tars.file(b"f") + evil_tars.END],
+    ids=["empty", "no end blocks", "end blocks"],
+)
+def test_a_stream_is_not_read_after_its_end(content):
+    pieces = iter([content, b""] if content else [b""])
+    reader = tar.Reader(lambda _: next(pieces))
+    for _ in reader:
+        pass
+    reader.drain()
+
+
 good = evil_tars.pax(path=b"some/name", mtime=b"12.5") + evil_tars.file(b"f", b"x" * 700)
 good += evil_tars.gnu_long(b"L", b"n" * 120) + evil_tars.symlink(b"n", b"t")
 
