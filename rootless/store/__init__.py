@@ -7,6 +7,7 @@
                                 created, and opaque if its root hides the layers below
     cache/steps/<key>.json      build results; every digest in one keeps what it names alive
     containers/                 the container room's
+    leases/<name>               digests that a living process uses, one a line; flocked by it
     skeleton/                   an empty lowest layer: the mount points containers need
     tmp/                        unfinished work: directories and downloads flocked by their owner
     lock                        OFD locks: byte 0 shared to use, exclusive to collect garbage;
@@ -26,13 +27,17 @@ from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
+
+    from rootless.oci.digest import Digest
+    from rootless.store.lease import Lease
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0","rootlessStore":1}'
 _EMPTY_INDEX = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 )
-_FOLDERS = ("blobs/sha256", "layers", "cache/steps", "containers", "tmp")
+_FOLDERS = ("blobs/sha256", "layers", "cache/steps", "containers", "leases", "tmp")
 
 
 class Store:
@@ -43,6 +48,7 @@ class Store:
         self.root = os.path.abspath(root)
         self.lock_fd: int | None = None
         self.swept = False
+        self._lease: Lease | None = None
         self._created = self._has_layout()
 
     def path(self, *parts: str) -> str:
@@ -67,6 +73,27 @@ class Store:
                     self._write_once("oci-layout", _LAYOUT)
             self._created = True
         lock.use(self)
+
+    def hold(self, digests: Iterable[Digest]) -> None:
+        """Nothing of these digests, nor what it names, is deleted while this process lives.
+
+        Blobs, manifests, configs or layers (by diff_id); a fork goes on holding. Look whether they
+        are there *after* this call: what is there then stays. An empty list makes the lease, which
+        whoever forks does before, so that what a fork holds outlives the fork.
+        """
+        from rootless.store.lease import Lease
+
+        self.create()
+        with self.writing():
+            if self._lease is None:
+                self._lease = Lease(self)
+            self._lease.hold(digests)
+
+    def let_go(self) -> None:
+        """Stop holding anything: the next collection may take it."""
+        if self._lease is not None:
+            self._lease.end()
+            self._lease = None
 
     def writing(self) -> _Writing:
         """`with store.writing():` turns a full or read-only disk into a sentence."""

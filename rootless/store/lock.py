@@ -68,6 +68,27 @@ class collect:  # noqa: N801 - a verb, used as `with lock.collect(store):`
         _lock(self._store.lock_fd, fcntl.F_RDLCK, _USE)
 
 
+class claim:  # noqa: N801 - read as `with lock.claim(store):`
+    """While held, no collection takes anything away. Say what you use, then let go.
+
+    Never to be asked for by a process that has `doom`.
+    """
+
+    _kind = fcntl.F_RDLCK
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        fd = _open(self._store, os.O_CREAT)
+        assert fd is not None
+        self._fd = fd
+        _lock(fd, self._kind, _USE)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
 class index:  # noqa: N801 - read as `with lock.index(store):`
     """While held, nobody else replaces index.json. Hold it for milliseconds."""
 
