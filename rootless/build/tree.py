@@ -11,18 +11,16 @@ import os
 import stat
 
 from rootless import inroot
+from rootless.dockerfile.patterns import is_wild, name_pattern
 from rootless.errors import NotFoundError, RootlessError
 from rootless.linux import SyscallError
 from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rootless.dockerfile.ignore import Ignore
 
 _MAX_DEPTH = 256  # each level holds a descriptor while it is walked
-_WILD = frozenset("*?[\\")
 
 
 class Folder(Record):
@@ -61,7 +59,7 @@ def select(
     for path in _matches(root_fd, wanted):
         source = _source(root_fd, path, ignore)
         if source is None:
-            if not _WILD.isdisjoint(pattern):
+            if is_wild(pattern):
                 continue
             raise _missing(pattern, excluded=_excludes(ignore, path))
         name = "/".join(path.split("/")[skipped:]) if parents else os.path.basename(path)
@@ -94,10 +92,10 @@ def _matches(root_fd: int, wanted: list[str]) -> list[str]:
     """The paths that `wanted`, one pattern a component, stands for; sorted."""
     found = [""]
     for component in wanted:
-        if _WILD.isdisjoint(component):
+        if not is_wild(component):
             found = [f"{path}/{component}".lstrip("/") for path in found]
         else:
-            matches = _matcher(component)
+            matches = name_pattern(component)
             found = [
                 f"{path}/{name}".lstrip("/")
                 for path in found
@@ -116,35 +114,6 @@ def _names(root_fd: int, path: str) -> list[str]:
         return sorted(os.listdir(fd))
     finally:
         os.close(fd)
-
-
-def _matcher(component: str) -> Callable[[str], object]:
-    """A test of one name against Go's filepath.Match."""
-    import re
-
-    expression = "".join(_expressions(component))
-    try:
-        return re.compile(expression, re.DOTALL).fullmatch
-    except re.error:
-        raise NotFoundError(f"{component!r} is not a valid wildcard pattern") from None
-
-
-def _expressions(component: str) -> Iterator[str]:
-    import re
-
-    at = 0
-    while at < len(component):
-        char = component[at]
-        close = component.find("]", at + 2)
-        if char == "[" and close > 0:
-            yield component[at : close + 1].replace("[!", "[\\!")
-            at = close
-        elif char == "\\" and at + 1 < len(component):
-            at += 1
-            yield re.escape(component[at])
-        else:
-            yield {"*": ".*", "?": "."}.get(char) or re.escape(char)
-        at += 1
 
 
 def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
