@@ -20,20 +20,13 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
 
-_GROUPS = {
-    "builder": "Builds",
-    "buildx": "Builds, as docker's plug-in spells them",
-    "container": "Containers",
-    "image": "Images",
-    "system": "This machine and the store",
-}
 _EXTRA_GROUPS = ("builder", "buildx")  # only spelled to be found, not shown
 
 
 def application() -> click.Group:
     """The whole command tree."""
     top = click.Group("rootless", help=table.TOP.summary, params=_options(table.TOP))
-    for name, summary in _GROUPS.items():
+    for name, summary in table.GROUPS.items():
         top.add_command(click.Group(name, help=summary, hidden=name in _EXTRA_GROUPS))
     verbs = {verb.name: verb for verb in table.every()}
     spellings = {**{name: name for name in verbs}, **table.ALIASES}

@@ -37,8 +37,9 @@ def images(given: Settings, arguments: Arguments) -> int:
         reverse=True,
     )
     kept = [image for image in found if _passes(store, image, arguments.filter)]
+    wanted = _wanted(arguments)
     if arguments.quiet and not arguments.format:
-        shown = [image for image in kept if _names(image, arguments.name)]
+        shown = [image for image in kept if _names(image, wanted)]
         for image in shown:
             print(listing.shown_id(image, full=arguments.no_trunc))
         return 0
@@ -46,13 +47,20 @@ def images(given: Settings, arguments: Arguments) -> int:
         {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
         for image in kept
         for facts in [_facts(store, image, full=arguments.no_trunc)]
-        for repository, tag, digest in _names(image, arguments.name)
+        for repository, tag, digest in _names(image, wanted)
     ]
     columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if arguments.digests:
         columns.insert(2, "Digest")
     listing.show(rows, _HEADERS, columns, arguments.format or "")
     return 0
+
+
+def _wanted(arguments: Arguments) -> tuple[str, ...]:
+    """The patterns of which a name must match one, as docker has it; () allows all."""
+    pairs = [one.partition("=")[::2] for one in arguments.filter]
+    named = (arguments.name,) if arguments.name is not None else ()
+    return (*named, *(value for key, value in pairs if key == "reference"))
 
 
 def _warn(name: str, error: RootlessError) -> None:
@@ -133,12 +141,12 @@ def _facts(store: Store, image: Image, *, full: bool) -> dict[str, str]:
     return {
         "ID": listing.shown_id(image, full=full),
         "CreatedSince": words.since(image.created),
-        "CreatedAt": image.created or "N/A",
+        "CreatedAt": words.moment(image.created),
         "Size": words.size(store_images.size(store, image)),
     }
 
 
-def _names(image: Image, wanted: str | None) -> list[tuple[str, str, str]]:
+def _names(image: Image, wanted: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """Repository, tag and digest for each of the image's names that `wanted` allows."""
     digests = {one.familiar_name: str(one.digest) for one in image.repo_digests}
     tagged = {one.familiar_name for one in image.references}
@@ -149,11 +157,11 @@ def _names(image: Image, wanted: str | None) -> list[tuple[str, str, str]]:
         for one in (*image.references, *untagged)
         if one.familiar_name in by_digest or _is_wanted(one, wanted)
     ]
-    return names or ([(_NONE, _NONE, _NONE)] if wanted is None else [])
+    return names or ([] if wanted else [(_NONE, _NONE, _NONE)])
 
 
-def _is_wanted(reference: Reference, pattern: str | None) -> bool:
-    return pattern is None or _matches(reference, pattern)
+def _is_wanted(reference: Reference, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(_matches(reference, one) for one in patterns)
 
 
 def _matches(reference: Reference, pattern: str) -> bool:
@@ -179,7 +187,7 @@ def _passes_one(store: Store, image: Image, key: str, value: str) -> bool:
     if key == "dangling" and value.lower() in ("true", "1", "false", "0"):
         return bool(image.references) != (value.lower() in ("true", "1"))
     if key == "reference":
-        return any(_matches(one, value) for one in image.references)
+        return True  # a name's matter, not an image's: see _wanted
     if key == "label":
         name, equals, expected = value.partition("=")
         label = image.config.labels.get(name)

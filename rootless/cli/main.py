@@ -1,8 +1,8 @@
 """From argv to an exit code: find the verb, parse, call its handler; the one handler of errors.
 
-Exit codes are docker's: 125 for a wrong command line and for `run` itself, 1 for other errors,
-126 and 127 for a command that cannot be executed or is not there, 128+n for signals, else the
-container's own. Anything that is not a RootlessError is a bug and shows its traceback.
+Exit codes are docker's: 125 for a wrong flag and for `run` itself, 1 for other errors, 126 and 127
+for a command that cannot be executed or is not there, 128+n for signals, else the container's own.
+Anything that is not a RootlessError is a bug and shows its traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from errno import EDQUOT, ENOSPC
 
 from rootless import __version__
 from rootless.cli import parser, settings, table
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _carry_out(words: Sequence[str]) -> int:
     debug, failure = False, 125
+    verb = table.TOP
     try:
         top = parser.parse(table.TOP, words)
         debug = top.debug
@@ -58,24 +59,17 @@ def _carry_out(words: Sequence[str]) -> int:
         if not name:
             return _without_verb(top.words)
         verb = table.load(name)
-        failure = verb.failure
-        return _run(verb, settings.read(os.environ, root=top.root, debug=debug), rest)
+        arguments = parser.parse(verb, rest)
+        given = settings.read(os.environ, root=top.root, debug=debug)
+        failure = verb.failure  # the command line is understood: from here on it is the verb's
+        return _handler(verb.handler)(given, arguments)
     except parser.HelpRequest:
-        return _help(())
+        return _help(verb.name.split())
     except RootlessError as error:
         if debug:
             sys.excepthook(*sys.exc_info())
         _report(error)
-        own_code = isinstance(error, UsageError) or error.exit_code != RootlessError.exit_code
-        return error.exit_code if own_code else failure
-
-
-def _run(verb: table.Verb, given: settings.Settings, words: Sequence[str]) -> int:
-    try:
-        arguments = parser.parse(verb, words)
-    except parser.HelpRequest:
-        return _help(verb.name.split(" "))
-    return _handler(verb.handler)(given, arguments)
+        return failure if error.exit_code == RootlessError.exit_code else error.exit_code
 
 
 def _handler(name: str) -> Handler:
@@ -92,11 +86,11 @@ def _help(words: Sequence[str]) -> int:
 
 def _without_verb(words: Sequence[str]) -> int:
     """Nothing at all or a bare group: its help. Anything else is a mistake."""
-    if words and words not in {("container",), ("image",), ("system",)}:
-        from rootless.cli import unsupported
+    if not words or (words[0] in table.GROUPS and words[1:] in ((), ("--help",), ("-h",))):
+        return _help(words[:1])
+    from rootless.cli import unsupported
 
-        raise unsupported.verb(words)
-    return _help(words)
+    raise unsupported.verb(words)
 
 
 def _complete() -> int:

@@ -21,6 +21,12 @@ _BOOLEANS = {
 }
 
 
+class CommandLineError(UsageError):
+    """No such command, or not its number of words: docker's exit code is 1, not 125."""
+
+    exit_code = 1
+
+
 class HelpRequest(Exception):  # noqa: N818 - a request, not an error
     """There is --help among the flags."""
 
@@ -89,7 +95,16 @@ def _option(verb: Verb, name: str, unknown: str) -> Option:
         raise HelpRequest
     from rootless.cli import unsupported
 
-    raise unsupported.flag(verb, name) or _usage(verb, unknown)
+    raise unsupported.flag(verb, name) or _usage(verb, unknown, _near(verb, name))
+
+
+def _near(verb: Verb, name: str) -> str:
+    """The beginning of a hint: the flag that was probably meant."""
+    from rootless import nearest
+
+    long = [one for option in verb.options for one in option.names if one.startswith("--")]
+    meant = nearest.hint(name, [*long, "--help"])
+    return f"{meant} " if meant else ""
 
 
 def _next(verb: Verb, name: str, pending: Iterator[str]) -> str:
@@ -126,13 +141,11 @@ def _assign(verb: Verb, words: list[str], values: dict[str, Any]) -> None:
         raise _count(verb)
 
 
-def _count(verb: Verb) -> UsageError:
+def _count(verb: Verb) -> CommandLineError:
     """The wrong number of arguments, in docker's words."""
     arities = [argument.arity for argument in verb.arguments]
     least = sum(arity in ("one", "some") for arity in arities)
     most = len(arities)
-    if not arities:
-        return _usage(verb, f"'rootless {verb.name}' accepts no arguments")
     if {"some", "any", "rest"} & set(arities):
         how, number = "at least", least
     elif least == most:
@@ -140,13 +153,18 @@ def _count(verb: Verb) -> UsageError:
     else:
         how, number = ("at least", least) if least else ("at most", most)
     plural = "" if number == 1 else "s"
-    return _usage(verb, f"'rootless {verb.name}' requires {how} {number} argument{plural}")
+    wanted = f"requires {how} {number} argument{plural}" if arities else "accepts no arguments"
+    return CommandLineError(f"'rootless {verb.name}' {wanted}", hint=_usage_line(verb))
 
 
 def _invalid(verb: Verb, name: str, value: str, expected: str) -> UsageError:
     return _usage(verb, f"invalid argument {value!r} for {name}: it must be {expected}")
 
 
-def _usage(verb: Verb, message: str) -> UsageError:
+def _usage(verb: Verb, message: str, meant: str = "") -> UsageError:
+    return UsageError(message, hint=meant + _usage_line(verb))
+
+
+def _usage_line(verb: Verb) -> str:
     command = f"rootless {verb.name}".strip()
-    return UsageError(message, hint=f"usage: {verb.usage}; see '{command} --help'")
+    return f"usage: {verb.usage}; see '{command} --help'"

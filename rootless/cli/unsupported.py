@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from rootless import nearest
 from rootless.cli import table
+from rootless.cli.parser import CommandLineError
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.table import Verb
 
+_SEE = "'rootless --help' lists the commands"
 _VERBS = """attach commit compose container context cp create df diff events exec export kill login
     logout logs ls manifest network pause plugin port push rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
@@ -65,17 +68,12 @@ def flag(verb: Verb, name: str) -> UsageError | None:
 
 def verb(words: Sequence[str]) -> UsageError:
     """The error for words that begin with no verb of ours."""
-    from difflib import get_close_matches
-
     ours = [*table.MODULES, *table.ALIASES]
-    typed = (
-        words[:2] if words[0] in {name.split(" ")[0] for name in ours if " " in name} else words[:1]
-    )
+    typed = words[:2] if words[0] in table.GROUPS else words[:1]
     name = " ".join(typed)
-    see = "'rootless --help' lists the commands"
     if typed[-1] in _VERBS.split():
-        hint = _INSTEAD.get(typed[-1], see)
-        return UsageError(f"'rootless {name}' is not implemented yet", hint=hint)
-    near = get_close_matches(name, ours)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else see
-    return UsageError(f"unknown command: {name!r}", hint=hint)
+        hint = _INSTEAD.get(typed[-1], _SEE)
+        return CommandLineError(f"'rootless {name}' is not implemented yet", hint=hint)
+    near = nearest.names(name, [*ours, *table.GROUPS], count=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else _SEE
+    return CommandLineError(f"unknown command: rootless {name}", hint=hint)

@@ -54,6 +54,16 @@ def since(created: str) -> str:
     return age(max(0.0, time.time() - moment)) if moment > 0 else "N/A"
 
 
+def moment(created: str) -> str:
+    """An RFC 3339 time as docker prints it, to the second and in the local zone."""
+    import time
+
+    seconds = timestamp(created)
+    if seconds <= 0:
+        return "N/A"
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+
+
 def timestamp(created: str) -> float:
     """Seconds since 1970 of an RFC 3339 time; 0 for an empty or impossible one."""
     from datetime import UTC, datetime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 
@@ -71,9 +72,24 @@ def test_choosing_images(rootless, motd, words, found):
     assert bool(rootless.ok("images", "-q", *words)) is found
 
 
+def test_a_reference_filter_shows_only_the_names_that_match(rootless, motd):
+    rootless.ok("tag", "motd:1", "localhost:5000/team/other:2")
+    shown = ("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter")
+    assert rootless.ok(*shown, "reference=*/*/other") == "localhost:5000/team/other:2\n"
+    assert rootless.ok(*shown, "reference=motd") == "motd:1\n"
+    both = rootless.ok(*shown, "reference=motd", "--filter", "reference=*/*/*:2")
+    assert set(both.split()) == {"motd:1", "localhost:5000/team/other:2"}
+    assert rootless.ok("images", "-q", "--filter", "reference=nothing") == ""
+
+
+def test_times_are_printed_as_docker_prints_them(rootless, motd):
+    created = rootless.ok("images", "--format", "{{.CreatedAt}}").strip()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} \w+", created)
+
+
 def test_a_bad_filter(rootless, motd):
     result = rootless("images", "--filter", "colour=red")
-    assert result.exit == 125
+    assert result.exit == 1
     assert "invalid filter 'colour=red'" in result.stderr
 
 
@@ -138,8 +154,8 @@ def test_rmi_of_an_image_that_a_container_uses(rootless, busybox_image, tmp_path
 
 
 def test_names_that_cannot_be(rootless, motd):
-    assert rootless("tag", "motd:1", "UPPER").exit == 125
-    assert rootless("tag", "motd:1", f"x@{motd}").exit == 125
+    assert rootless("tag", "motd:1", "UPPER").exit == 1
+    assert rootless("tag", "motd:1", f"x@{motd}").exit == 1
     assert rootless("tag", "nothing", "x").exit == 1
 
 

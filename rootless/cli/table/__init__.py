@@ -59,7 +59,7 @@ class Argument(Record):
 class Verb(Record):
     """A command. `handler` is `module:function`, called with (Settings, Arguments) -> exit code.
 
-    `failure` is the exit code of an error while carrying it out; a wrong command line is 125.
+    `failure` is the exit code of an error while carrying it out; a flag that is none is 125.
     """
 
     name: str
@@ -174,6 +174,15 @@ ALIASES = {
     "image tag": "tag",
     "system info": "info",
 }
+
+GROUPS = {
+    "builder": "Builds",
+    "buildx": "Builds, as docker's plug-in spells them",
+    "container": "Containers",
+    "image": "Images",
+    "system": "This machine and the store",
+}
+"""First words that are no verb by themselves, and what they are about."""
 
 
 def find(words: Sequence[str]) -> tuple[str, Sequence[str]]:

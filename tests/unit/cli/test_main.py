@@ -41,22 +41,41 @@ def test_a_mistake_is_two_lines_and_125():
 @pytest.mark.parametrize(
     ("words", "error", "hint"),
     [
-        (["rnu"], "unknown command: 'rnu'", "did you mean 'run'"),
+        (["rnu"], "unknown command: rootless rnu", "did you mean 'run'"),
         (["compose", "up"], "'rootless compose' is not implemented yet", "--help"),
         (["push", "busybox"], "'rootless push' is not implemented yet", "skopeo copy oci-archive:"),
-        (["image", "scp"], "unknown command: 'image scp'", "did you mean 'image"),
-        (["help", "nothing"], "unknown command: 'nothing'", ""),
+        (["image", "scp"], "unknown command: rootless image scp", "did you mean 'image"),
+        (["help", "nothing"], "unknown command: rootless nothing", ""),
+        (["imgae", "ls"], "unknown command: rootless imgae", "did you mean 'image"),
+        (["rmi"], "'rootless rmi' requires at least 1 argument", "usage: rootless rmi [OPTIONS]"),
         (["completion", "tcsh"], "no completion for 'tcsh'", "bash, zsh or fish"),
     ],
 )
 def test_unknown_commands(words, error, hint):
     done = rootless(*words)
-    assert done.returncode == 125
+    assert done.returncode == 1
     assert error in done.stderr
     assert hint in done.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["image"], ["--help"], ["run", "--help"], ["help", "run"]])
+@pytest.mark.parametrize(
+    "flag", [("images", "--al"), ("run", "--netwrok", "none", "x"), ("build", "--no-cahce", ".")]
+)
+def test_a_flag_that_is_nearly_one(flag):
+    done = rootless(*flag)
+    assert done.returncode == 125
+    meant = {"--al": "--all", "--netwrok": "--network", "--no-cahce": "--no-cache"}[flag[1]]
+    assert f"did you mean {meant}?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([], ["image"], ["--help"], ["run", "--help"], ["help", "run"], ["help", "image"]),
+        *(["image", "--help"], ["container", "--help"], ["system", "-h"]),
+        ["image", "ls", "--help"],
+    ],
+)
 def test_help_is_on_standard_output(words):
     done = rootless(*words)
     assert (done.returncode, done.stderr) == (0, "")
