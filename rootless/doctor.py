@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import complaints, linux, programs, userns
+from rootless import complaints, linux, process, programs, userns
 from rootless.errors import RootlessError
 from rootless.network import choice
 from rootless.record import Record
@@ -183,22 +183,13 @@ def _check_cgroup() -> Check:
 
 def _in_child(trial: Callable[[], None]) -> RootlessError | None:
     """Run `trial` in a child; what it complained about, or None."""
-    read_fd, write_fd = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            trial()
-        except RootlessError as error:
-            os.write(write_fd, f"{error.message}\0{error.hint or ''}".encode())
-        except OSError as error:
-            os.write(write_fd, str(error).encode())
-        finally:
-            os._exit(0)
-    os.close(write_fd)
-    with os.fdopen(read_fd, "rb") as report:
-        message, _, hint = report.read().decode().partition("\0")
-    os.waitpid(pid, 0)
-    return RootlessError(message, hint=hint or None) if message else None
+    try:
+        process.run(trial)
+    except OSError as error:
+        return RootlessError(error.strerror or str(error))
+    except RootlessError as error:
+        return error
+    return None
 
 
 def _user_name() -> str:

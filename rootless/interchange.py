@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 
-from rootless import leanjson
-from rootless.archive import codecs, tar
+from rootless import leanjson, process
+from rootless.archive import codecs, tar, unpacking
 from rootless.errors import IntegrityError, UsageError
 from rootless.oci import manifest as manifests
 from rootless.oci import media_types
@@ -23,7 +23,7 @@ from rootless.oci.manifest import Index, Manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, gc, images, index, layers, staging, worker
+from rootless.store import blobs, gc, images, index, layers, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def import_tar(
     """
     with staging.Staging(store, ("diff",)) as staged:
         directory = os.path.join(staged.path, "diff")
-        worker.run(lambda: worker.unpack_layer(read, directory, "sha256"))
+        process.run(lambda: unpacking.unpack_layer(read, directory, "sha256"))
         layer = layers.publish(store, staged, *layers.measure(directory))
     config = ImageConfig(
         Platform.host(),

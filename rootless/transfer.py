@@ -20,7 +20,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from rootless.archive import apply, codecs  # noqa: F401 - before workers chroot
+from rootless import process
+from rootless.archive import unpacking
 from rootless.errors import IntegrityError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import manifest as manifests
@@ -33,7 +34,7 @@ from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
 from rootless.registry.client import Client
-from rootless.store import Store, blobs, images, index, layers, worker
+from rootless.store import Store, blobs, images, index, layers
 from rootless.store.images import Image
 from rootless.store.staging import Staging
 
@@ -164,9 +165,9 @@ class _Fetch:
         self._lock = threading.Lock()
         self._stopped = False
         self._staged = Staging(store, ("diff",))
-        progress_fd, self._feed_fd = os.pipe()
+        progress_fd, self._feed_fd = process.pipe()
         try:
-            self._worker = worker.start(lambda: self._unpack(progress_fd))
+            self._worker = process.fork(lambda _: self._unpack(progress_fd))
         finally:
             os.close(progress_fd)
 
@@ -227,7 +228,7 @@ class _Fetch:
         published = blobs.path(self._store, self._descriptor.digest)
         read = _Follower(progress_fd, self._descriptor.size, published).read
         directory = os.path.join(self._staged.path, "diff")
-        return worker.unpack_layer(read, directory, self._diff_id.algorithm)
+        return unpacking.unpack_layer(read, directory, self._diff_id.algorithm)
 
 
 class _Follower:

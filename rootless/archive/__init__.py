@@ -1,6 +1,7 @@
 """Layers between their two forms: an OCI tar stream, and a directory as overlayfs wants it.
 
-`apply.unpack` and `diff.write` cross the border in either direction; `tar` is the format,
+`apply.unpack` and `diff.write` cross the border in either direction, `unpacking` beside the work of
+decompressing; `tar` is the format,
 `whiteout` and `xattrs` translate what the two sides spell differently, `codecs` undoes compression.
 Knows directories and streams of bytes; never images, digests, stores or networks.
 

@@ -321,6 +321,8 @@ def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
 def _hint(number: int | None) -> str | None:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "free space with: rootless system prune, or move the store with --root"
+    if number == errno.EFBIG:
+        return "files may not be so large here; raise the limit: ulimit -f unlimited"
     if number == errno.ENOTSUP:
         return "the file system of the store keeps no extended attributes: move it with --root"
     return None

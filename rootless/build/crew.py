@@ -1,24 +1,21 @@
 """Stages that do not depend on each other, each built by a forked process of its own.
 
-A child sends JSON lines on a pipe: its events, and at the end its layers or its error. The parent
-passes the events on. When one stage fails, or the build is interrupted, the others are interrupted
+A child tells its events, and at the end its layers or its error; the parent passes the events
+on. When one stage fails, or the build is interrupted, the others are interrupted
 too; each cleans up after itself, and dies with the parent.
 """
 
 from __future__ import annotations
 
-import os
 from _signal import SIG_IGN, SIGINT, signal
 
-from rootless import leanjson
+from rootless import process
 from rootless.build.request import Cached, Done, Output, Started, Step
-from rootless.errors import RootlessError
-from rootless.store import worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
     from rootless.build.request import Event, Report
 
@@ -27,12 +24,11 @@ if TYPE_CHECKING:
 
 
 class Crew:
-    """The children at work, by the pipe they report on."""
+    """The children at work, each with the number of its stage."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._working: dict[int, tuple[int, int]] = {}
-        self._unread: dict[int, bytes] = {}
+        self._working: dict[int, process.Child] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -41,72 +37,34 @@ class Crew:
 
     def start(self, stage: int, body: Body) -> None:
         """Fork a child for stage number `stage`; `body` returns (diff_id, created) pairs."""
-        read_fd, write_fd = os.pipe()
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read_fd)
-            _work(body, write_fd, parent)
-        os.close(write_fd)
-        self._working[read_fd] = (stage, pid)
-        self._unread[read_fd] = b""
+
+        def work(send: process.Send) -> Layers:
+            return body(lambda event: send(_encode(event)))
+
+        self._working[stage] = process.fork(work, "the process that built a stage")
 
     def next_result(self) -> tuple[int, Layers]:
         """Pass events on until a stage is done: its number and its new layers."""
         from select import POLLIN, poll
 
         poller = poll()
-        for fd in self._working:
+        stages = {child.fileno(): stage for stage, child in self._working.items()}
+        for fd in stages:
             poller.register(fd, POLLIN)
         while True:
             for fd, _ in poller.poll():
-                content = os.read(fd, 1 << 16)
-                if not content:
-                    raise RootlessError("the process that built a stage died")
-                *lines, self._unread[fd] = (self._unread[fd] + content).split(b"\n")
-                for line in lines:
-                    kind, value = leanjson.loads(line, "a stage's report")
-                    if kind == "layers":
-                        return self._dismiss(fd), value
-                    if kind == "error":
-                        raise RootlessError(value[0], hint=value[1])
-                    self._report(_decode(kind, value))
+                message = self._working[stages[fd]].receive()
+                if isinstance(message, process.Result):
+                    self._working.pop(stages[fd]).close()
+                    return stages[fd], message.value
+                self._report(_decode(*message.value))
 
     def close(self) -> None:
         """Interrupt who still works, and wait until they have cleaned up."""
-        for _, pid in self._working.values():
-            os.kill(pid, SIGINT)
-        for fd in list(self._working):
-            self._dismiss(fd)
-
-    def _dismiss(self, fd: int) -> int:
-        stage, pid = self._working.pop(fd)
-        os.close(fd)
-        os.waitpid(pid, 0)
-        return stage
-
-
-def _work(body: Body, write_fd: int, parent: int) -> NoReturn:
-    """A child's whole life."""
-
-    def send(kind: str, value: object) -> None:
-        content = memoryview(leanjson.dumps([kind, value]) + b"\n")
-        while content:
-            content = content[os.write(write_fd, content) :]
-
-    try:
-        worker.die_with(parent)
-        send("layers", body(lambda event: send(*_encode(event))))
-    except RootlessError as error:
-        send("error", (error.message, error.hint))
-    except (KeyboardInterrupt, BrokenPipeError):
-        pass
-    except BaseException:  # noqa: BLE001 - a bug: the traceback is for whoever mends it
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        os._exit(0)
+        for child in self._working.values():
+            child.send_signal(SIGINT)
+        while self._working:
+            self._working.popitem()[1].close()
 
 
 def ignore_interrupts() -> None:

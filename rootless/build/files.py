@@ -76,14 +76,14 @@ def _beginning(read: Callable[[int], bytes]) -> bytes:
 
 
 def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None:
+    from rootless import process
     from rootless.archive import apply, codecs
-    from rootless.store import worker
 
-    def unpack() -> dict[str, int]:
+    def unpack() -> int:
         fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
         with open(fd, "rb", buffering=0) as file:
             read = codecs.decompress(file.read)
             into = os.fsencode(destination.strip("/"))
-            return {"entries": apply.unpack(read, root, whiteouts=False, into=into).entries}
+            return apply.unpack(read, root, whiteouts=False, into=into).entries
 
-    worker.run(unpack)
+    process.run(unpack)

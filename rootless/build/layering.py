@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import os
 
+from rootless import process
 from rootless.build import cache
 from rootless.build.stack import Entry
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
-from rootless.store import layers, worker
+from rootless.store import layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
     from rootless.build.stack import Stack
     from rootless.store import Store
@@ -100,23 +100,29 @@ class Finisher:
 
 
 class Worker:
-    """A forked process that measures directories: a path a line in, `hex size` a line out."""
+    """A forked process that measures directories, in the order in which they are submitted."""
 
     def __init__(self) -> None:
-        request_read, self._request_fd = os.pipe()
-        self.answer_fd, answer_write = os.pipe()
-        self._answers = b""
-        parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
+        requests, self._request_fd = process.pipe()
+
+        def body(send: process.Send) -> None:
             os.close(self._request_fd)
-            _measure_all(request_read, answer_write, parent)
-        os.close(request_read)
-        os.close(answer_write)
+            while request := process.read_frame(requests):
+                send(_measure(request[1]))
+
+        try:
+            self._child = process.fork(body, "the process that packs layers")
+        finally:
+            os.close(requests)
+
+    @property
+    def answer_fd(self) -> int:
+        """Readable when `result` would return at once."""
+        return self._child.fileno()
 
     def submit(self, path: str) -> None:
         """Ask for one more measurement."""
-        os.write(self._request_fd, os.fsencode(path) + b"\n")
+        process.write_frame(self._request_fd, "event", path)
 
     def has_result(self) -> bool:
         """Whether `result` would return at once."""
@@ -124,45 +130,22 @@ class Worker:
 
         poller = poll()
         poller.register(self.answer_fd, POLLIN)
-        return b"\n" in self._answers or bool(poller.poll(0))
+        return bool(poller.poll(0))
 
     def result(self) -> tuple[Digest, int]:
         """The next diff_id and tar size; RootlessError says why there is none."""
-        while b"\n" not in self._answers:
-            chunk = os.read(self.answer_fd, 4096)
-            if not chunk:
-                raise RootlessError("the process that packs layers died")
-            self._answers += chunk
-        line, _, self._answers = self._answers.partition(b"\n")
-        kind, _, rest = line.decode(errors="replace").partition(" ")
-        if kind == "error":
-            raise RootlessError(f"the layer cannot be packed: {rest}")
-        return Digest("sha256", kind), int(rest)
+        hex_digest, size = self._child.receive().value
+        return Digest("sha256", hex_digest), size
 
     def close(self) -> None:
         """End it; a measurement that still runs is of no use to anybody."""
-        from signal import SIGKILL
-
-        os.kill(self._pid, SIGKILL)
-        os.waitpid(self._pid, 0)
+        self._child.kill()
         os.close(self._request_fd)
-        os.close(self.answer_fd)
 
 
-def _measure_all(request_fd: int, answer_fd: int, parent: int) -> NoReturn:
-    """The worker's whole life; it ends with the builder."""
-    try:
-        worker.die_with(parent)
-        with open(request_fd, "rb") as requests:
-            for line in requests:
-                os.write(answer_fd, _measure(os.fsdecode(line[:-1])).encode() + b"\n")
-    finally:
-        os._exit(0)
-
-
-def _measure(path: str) -> str:
+def _measure(path: str) -> tuple[str, int]:
     try:
         diff_id, size = layers.measure(path)
     except (RootlessError, OSError) as error:
-        return f"error {error!s}".replace("\n", " ")
-    return f"{diff_id.hex} {size}"
+        raise RootlessError(f"the layer cannot be packed: {error}") from error
+    return diff_id.hex, size

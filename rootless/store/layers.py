@@ -109,12 +109,13 @@ def unpack(store: Store, read: Read, expected: Digest | None = None) -> Layer:
 
     `read` is called in the forked worker, so it must not share a Python buffer with the caller.
     """
-    from rootless.store import worker
+    from rootless import process
+    from rootless.archive import unpacking
 
     with staging.Staging(store, ("diff",)) as staged:
         diff = os.path.join(staged.path, "diff")
         algorithm = expected.algorithm if expected else "sha256"
-        found = worker.run(lambda: worker.unpack_layer(read, diff, algorithm))
+        found = process.run(lambda: unpacking.unpack_layer(read, diff, algorithm))
         diff_id = Digest.parse(found["diff_id"])
         if expected is not None and diff_id != expected:
             raise IntegrityError(f"the layer {expected} has other contents: they hash to {diff_id}")

@@ -17,6 +17,7 @@ import pytest
 from rootless import interchange
 from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.digest import Digest
+from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store, gc, images, layers, staging
 from tests.support import machine
@@ -337,6 +338,31 @@ def run(*command):
     answer = subprocess.run(list(map(str, command)), check=False, capture_output=True)
     assert answer.returncode == 0, answer.stderr.decode(errors="replace")
     return answer.stdout
+
+
+CUT = layer({"etc/": b"", "etc/os": b"one"})[:1536]  # two headers and a file, no blocks of zeros
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("content", "files"), [(b"", []), (CUT, ["etc"])], ids=["empty", "cut"])
+def test_a_layer_may_end_before_a_tar_does(store, tmp_path, content, files, packed):
+    """An empty file is a layer without files; the zeros at a tar's end are often left out."""
+    config = {
+        "architecture": Platform.host().architecture,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(content))]},
+    }
+    manifest = [{"Config": "config", "RepoTags": ["end:1"], "Layers": ["layer.tar"]}]
+    members = {"config": config, "manifest.json": manifest}
+    members = {name: json.dumps(value).encode() for name, value in members.items()}
+    archive = tmp_path / "end.tar"
+    archive.write_bytes(pack({**members, "layer.tar": packed(content)}))
+
+    def body():
+        [loaded] = load(store, archive)
+        return [sorted(os.listdir(one.path)) for one in images.layers_of(store, loaded)]
+
+    assert in_child(body) == [files]
 
 
 @pytest.mark.needs("subids")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rootless import linux
+from rootless.archive import unpacking
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
@@ -21,7 +22,7 @@ from rootless.registry.auth import Credentials
 from rootless.registry.client import Client
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Patience
-from rootless.store import Store, images, worker
+from rootless.store import Store, images
 from rootless.transfer import pull
 from tests.support import child, machine
 from tests.support.hostile_registry import (
@@ -435,14 +436,14 @@ def test_a_killed_pull_leaves_a_good_store(root, tmp_path, kill, after):
 
 def test_an_unpacker_that_is_late_finds_the_finished_blob(root, tmp_path, monkeypatch):
     image = two_layers(tmp_path)
-    unpack = worker.unpack_layer
+    unpack = unpacking.unpack_layer
 
     def late(*arguments):
         while len(list((root / "blobs/sha256").iterdir())) < 3:  # the config and both layers
             time.sleep(0.01)
         return unpack(*arguments)
 
-    monkeypatch.setattr(worker, "unpack_layer", late)
+    monkeypatch.setattr(unpacking, "unpack_layer", late)
     with HostileRegistry(serving(image, "a/b")) as registry:
         _, paths, _ = pull_in_child(root, f"{registry.address}/a/b:1")
     assert Path(paths[1], "etc/os").read_bytes() == b"two"

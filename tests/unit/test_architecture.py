@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "rootless"
 
 # Every room may import these five, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "leanjson", "linux", "nearest"}
-MACHINE = {"complaints", "programs", "userns", "inroot"}
+MACHINE = {"complaints", "programs", "process", "userns", "inroot"}
 MAY_IMPORT = {
     "errors": set(),
     "record": set(),
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "oci": set(),
     "programs": set(),
     "complaints": {"programs"},
-    "userns": {"complaints", "programs"},
+    "process": {"complaints"},
+    "userns": {"complaints", "programs", "process"},
     "inroot": set(),
     "dockerfile": {"oci"},
     "archive": {"oci", *MACHINE},
@@ -54,7 +55,7 @@ NO_LINUX = {"errors", "record", "leanjson", "nearest", "oci", "dockerfile"}  # p
 
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
 HOT = {
-    *("errors", "record", "leanjson", "linux", "programs", "userns", "inroot", "oci"),
+    *("errors", "record", "leanjson", "linux", "programs", "process", "userns", "inroot", "oci"),
     *("dockerfile", "sandbox", "runspec", "container", "build", "__main__"),
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),
     *("cli.main", "cli.parser", "cli.settings", "cli.table"),
