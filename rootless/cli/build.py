@@ -11,7 +11,7 @@ import sys
 
 from rootless import userns
 from rootless.build.request import Request
-from rootless.cli import fetch, files, progress
+from rootless.cli import dockerfiles, fetch, files, progress
 from rootless.errors import NotFoundError, UsageError
 from rootless.oci.reference import Reference
 from rootless.store import Store
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rootless.build.plan import Plan
+    from rootless.cli.dockerfiles import Written
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
@@ -38,24 +39,22 @@ def build(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     platform = fetch.platform(arguments.platform)
     context = _context(arguments.context)
-    file = arguments.file or (context and os.path.join(arguments.context, "Dockerfile"))
-    name, content = _dockerfile(context, file)
-    ignore = _ignore(context, file)
+    written = dockerfiles.find(context, arguments.context, arguments.file)
     tags = tuple(map(_tag, arguments.tag))
     build_args = _build_args(given.environment, arguments.build_arg)
     epoch = _epoch({**given.environment, **build_args})
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
-    planned = _planned(name, content, build_args, platform, arguments.target or "")
+    planned = _planned(written, build_args, platform, arguments.target or "")
     bases.prepare(planned)
     request = Request(
-        dockerfile=content,
+        dockerfile=written.content,
         context_dir=context,
         fetch=bases.fetch,
         platform=platform,
         enter=bases.enter,
-        name=name,
-        ignore=ignore,
+        name=written.name,
+        ignore=written.ignore,
         tags=tags,
         target=arguments.target or "",
         build_args=build_args,
@@ -94,12 +93,13 @@ def _hand_over(arguments: Arguments, image: Image, tags: tuple[Reference, ...]) 
 
 
 def _planned(
-    name: str, content: bytes, build_args: Mapping[str, str], platform: Platform, target: str
+    written: Written, build_args: Mapping[str, str], platform: Platform, target: str
 ) -> Plan:
     from rootless import dockerfile
     from rootless.build import plan
 
-    return plan.plan(dockerfile.parse(content, name), build_args, platform, target)
+    parsed = dockerfile.parse(written.content, written.name)
+    return plan.plan(parsed, build_args, platform, target)
 
 
 def _context(text: str) -> str | None:
@@ -117,46 +117,6 @@ def _context(text: str) -> str | None:
             hint="name the directory that holds the Dockerfile and its files, such as .",
         )
     return os.path.abspath(text)
-
-
-def _dockerfile(context: str | None, file: str | None) -> tuple[str, bytes]:
-    """Name and content of the Dockerfile; standard input's for `-`, or when there is no context."""
-    if context is None and file not in (None, "-"):
-        raise UsageError("-f cannot be used when the context is standard input")
-    if file in (None, "-"):
-        content = sys.stdin.buffer.read()
-        if context is None and _is_archive(content):
-            raise UsageError(
-                "a build context from an archive on standard input is not implemented yet",
-                hint="unpack it and name the directory",
-            )
-        return "Dockerfile", content
-    assert file is not None
-    try:
-        return os.path.normpath(file), files.read(file)
-    except NotFoundError as error:
-        hint = "name it with -f, or put a file called Dockerfile into the context"
-        raise NotFoundError(error.message, hint=hint) from None
-
-
-def _is_archive(content: bytes) -> bool:
-    from rootless.archive import codecs
-
-    start = content[: codecs.ENOUGH]
-    return codecs.recognise(start) != "none" or content[257:262] == b"ustar"
-
-
-def _ignore(context: str | None, file: str | None) -> bytes:
-    """What the Dockerfile's own .dockerignore says, else the context's."""
-    if context is None:
-        return b""
-    own = f"{file}.dockerignore"
-    for path in (own, os.path.join(context, ".dockerignore")):
-        try:
-            return files.read(path)
-        except NotFoundError:
-            continue
-    return b""
 
 
 def _tag(text: str) -> Reference:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import stat
+from errno import ENOENT, ENOTDIR
 
+from rootless import inroot
 from rootless.errors import NotFoundError, RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
+
+_LIMIT = 16 << 20  # bytes of a Dockerfile, a .dockerignore, an env-file
+_CHUNK = 1 << 16
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def open_file(path: str, flags: int) -> int:
@@ -20,14 +34,78 @@ def open_file(path: str, flags: int) -> int:
 
 
 def read(path: str) -> bytes:
-    """The whole file at `path`; NotFoundError when there is none."""
+    """The whole file at `path`, which the user named; NotFoundError when there is none.
+
+    It is a regular file, or a pipe that is open already, as a shell's `<(…)` is.
+    """
+    digits = path.removeprefix("/dev/fd/")
+    if digits != path and digits.isdecimal():
+        fd = open_file(path, os.O_RDONLY)
+        return _limited(fd, path)
+    return _regular(-1, path, path)
+
+
+def read_inside(folder: str, path: str, shown: str) -> bytes:
+    """The file at `path` below `folder`, which somebody else may have filled.
+
+    Links end inside the folder; errors call the file `shown`. NotFoundError when there is nothing
+    by that name.
+    """
+    folder_fd = open_file(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: there is no such file") from None
+        return _regular(folder_fd, path, shown)
+    except NotFoundError:
+        if not os.path.lexists(os.path.join(folder, path)):
+            raise
+        raise RootlessError(
+            f"{shown} is a symbolic link that leads to nothing inside {folder}",
+            hint="put the file itself there: nothing outside of that directory is read",
+        ) from None
+    finally:
+        os.close(folder_fd)
+
+
+def read_input(look: Callable[[bytes], None]) -> bytes:
+    """All of standard input; `look` may refuse it by its first kilobytes."""
+    return _limited(os.dup(0), "standard input", look)
+
+
+def _regular(folder_fd: int, path: str, shown: str) -> bytes:
+    """A regular file, found below a folder or (-1) anywhere. Nothing else is even opened."""
+    try:
+        found = os.open(path, os.O_PATH) if folder_fd < 0 else inroot.open_path(folder_fd, path)
     except OSError as error:
-        _complain(path, error)
+        if error.errno in (ENOENT, ENOTDIR):
+            raise NotFoundError(f"{shown}: there is no such file") from None
+        _complain(shown, error)
+    try:
+        kind = stat.S_IFMT(os.fstat(found).st_mode)
+        if kind != stat.S_IFREG:
+            raise RootlessError(f"{shown} is {_KINDS.get(kind, 'no file')}, not a regular file")
+        try:
+            fd = os.open(f"/proc/self/fd/{found}", os.O_RDONLY)
+        except OSError as error:
+            _complain(shown, error)
+    finally:
+        os.close(found)
+    return _limited(fd, shown)
+
+
+def _limited(fd: int, shown: str, look: Callable[[bytes], None] | None = None) -> bytes:
+    """All there is to read from `fd`, which is closed; RootlessError when that does not end."""
+    content = bytearray()
+    with open(fd, "rb") as file:
+        while len(content) <= _LIMIT:
+            try:
+                chunk = file.read(_CHUNK)
+            except OSError as error:
+                _complain(shown, error)
+            if look and not content:
+                look(chunk)
+            if not chunk:
+                return bytes(content)
+            content += chunk
+    raise RootlessError(f"{shown} is larger than {_LIMIT >> 20} MiB: that is no text to read")
 
 
 def write_all(fd: int, chunk: bytes, path: str) -> None:
