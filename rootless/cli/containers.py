@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rootless.cli import listing, words
 from rootless.container import records
-from rootless.errors import RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.records import Container
+    from rootless.container.records import Container, Damaged
 
 _HEADERS = {
     "ID": "CONTAINER ID",
     "Image": "IMAGE",
     "Command": "COMMAND",
+    "CreatedAt": "CREATED AT",
     "RunningFor": "CREATED",
     "Status": "STATUS",
+    "State": "STATE",
     "Ports": "PORTS",
     "Names": "NAMES",
+    "Networks": "NETWORKS",
+    "Mounts": "MOUNTS",
 }
+_COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 _COMMAND_WIDTH = 20
 
 
 def ps(given: Settings, arguments: Arguments) -> int:
     """List containers, newest first."""
-    found = records.listing(Store(given.root))
-    shown = [one for one in found if arguments.all or one.exit_code is None]
+    found = records.listing(Store(given.root), _warn)
+    shown = [one for one in found if arguments.all or one.is_running]
     if arguments.quiet:
+        if arguments.format:
+            _complain("WARNING: Ignoring custom format, because both --format and --quiet are set.")
         for one in shown:
             print(one.id if arguments.no_trunc else one.short)
         return 0
     rows = [_row(one, full=arguments.no_trunc) for one in shown]
-    listing.show(rows, _HEADERS, tuple(_HEADERS), arguments.format or "")
+    listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "")
     return 0
 
 
 def rm(given: Settings, arguments: Arguments) -> int:
-    """Remove stopped containers; goes on after an error, which is raised at the end."""
+    """Remove containers; goes on after an error, which is raised at the end."""
     from rootless import userns
 
     store = Store(given.root)
@@ -49,12 +57,14 @@ def rm(given: Settings, arguments: Arguments) -> int:
     errors: list[RootlessError] = []
     for name in arguments.names:
         try:
-            _remove(store, name)
+            _remove(store, name, force=arguments.force)
         except RootlessError as error:
-            if not arguments.force:
+            if arguments.force and isinstance(error, NotFoundError):
+                _complain(error.message)
+            else:
                 errors.append(error)
         else:
-            print(name)
+            print(words.escape(name), flush=True)
     if errors:
         raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
     return 0
@@ -73,30 +83,56 @@ def prune(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _remove(store: Store, name: str) -> None:
-    container = records.find(store, name)
-    if container.exit_code is None:
+def _remove(store: Store, name: str, *, force: bool) -> None:
+    found = records.find(store, name)
+    if found.is_running and not force:
         raise RootlessError(
-            f"container {container.name or container.short} is running",
-            hint="end its command first",
+            f'cannot remove container "{name}": container is running: '
+            "stop the container before removing or force remove",
+            hint=f"end it and remove it with: rootless rm -f {name}",
         )
-    records.remove(store, container)
+    if found.is_running:
+        records.end(store, found)
+    records.remove(store, found)
+
+
+def _warn(damaged: Damaged) -> None:
+    """One line for a container that cannot be shown; the others are."""
+    _complain(
+        f"warning: container {damaged.id[:12]} is damaged and left out: {damaged.why}; "
+        f"remove it with: rootless rm {damaged.id[:12]}"
+    )
+
+
+def _complain(text: str) -> None:
+    print(words.escape(text), file=sys.stderr)
 
 
 def _row(container: Container, *, full: bool) -> dict[str, str]:
-    command = " ".join(container.command)
-    if not full and len(command) > _COMMAND_WIDTH:
-        command = command[: _COMMAND_WIDTH - 1] + "…"
     now = time.time()
     running = words.age(now - container.created)
     ended = f"Exited ({container.exit_code}) {words.age(now - container.finished)}"
     up = f"Up {running.removesuffix(' ago')}"
+    created = time.localtime(container.created)
     return {
         "ID": container.id if full else container.short,
         "Image": container.image,
-        "Command": f'"{command}"',
+        "Command": _command(container.command, full=full),
+        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
         "RunningFor": running,
-        "Status": up if container.exit_code is None else ended,
+        "Status": up if container.is_running else ended,
+        "State": "running" if container.is_running else "exited",
         "Ports": ", ".join(container.ports),
         "Names": container.name,
+        "Networks": container.network,
+        "Mounts": ",".join(container.mounts),
     }
+
+
+def _command(argv: tuple[str, ...], *, full: bool) -> str:
+    """As docker shows it: arguments with a blank in quotes, and all of it quoted as Go does."""
+    first, *rest = argv or ("",)
+    shown = " ".join([first, *(f"'{word}'" if " " in word else word for word in rest)])
+    if not full and len(shown) > _COMMAND_WIDTH:
+        shown = shown[: _COMMAND_WIDTH - 1] + "…"
+    return '"' + words.escape(shown.replace("\\", "\\\\").replace('"', '\\"')) + '"'

@@ -17,7 +17,7 @@ from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH
 from rootless.record import Record
 from rootless.sandbox import spawn
-from rootless.sandbox.operations import Files
+from rootless.sandbox.operations import Bind, Files
 from rootless.store import layers, lock, skeleton
 
 TYPE_CHECKING = False
@@ -121,6 +121,8 @@ def _record(source: Source, request: Request) -> records.Container:
         command=_argv(request, source.image.config),
         created=time.time(),
         ports=tuple(str(port) for port in request.ports),
+        network=request.network.mode,
+        mounts=tuple(one.source for one in request.mounts if isinstance(one, Bind)),
         remove=request.remove,
     )
 
@@ -143,6 +145,7 @@ def _run(
         show(spec)
     stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     child = spawn.spawn(spec, stdin)
+    home.started(child.pid)
     foreground.forward_signals(child)
     attachment = None
     try:

@@ -75,7 +75,7 @@ def sh(script: str) -> tuple[str, str, str]:
         (("-v", "name:/x", "busybox"), 125, "named volumes"),
         (("-p", "80", "busybox"), 125, "--network none"),
         (("-e", "=x", "busybox"), 125, "not an environment variable"),
-        (("--name", "-x", "busybox"), 125, "not a container's name"),
+        (("--name", "-x", "busybox"), 125, "Invalid container name (-x)"),
         (("--tmpfs", "/t:no=such", "busybox", "true"), 125, "Invalid argument"),
         (("--hostname", "a b", "busybox"), 125, "not a host name"),
         (("-it", "busybox"), 125, "not a TTY"),
@@ -217,7 +217,7 @@ def test_names_and_containers_that_stay(store):
     assert store(*base, "busybox", *sh("exit 3")).exit == 3
     again = store(*base, "busybox", "true")
     assert again.exit == 125
-    assert 'the container name "kept" is already in use' in again.stderr
+    assert 'The container name "/kept" is already in use by container' in again.stderr
     assert store.ok("ps", "-q") == ""
     rows = [line.split() for line in store.ok("ps", "-a").splitlines()]
     assert rows[1][-1] == "kept"

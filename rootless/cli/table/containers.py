@@ -19,11 +19,11 @@ PS = Verb(
 
 RM = Verb(
     "rm",
-    "Remove stopped containers",
+    "Remove one or more containers",
     "rootless.cli.containers:rm",
-    options=(flag("-f", "--force", help="do not complain about containers that do not exist"),),
+    options=(flag("-f", "--force", help="end running ones; do not complain about missing ones"),),
     arguments=(Argument("names", "CONTAINER", "some"),),
-    examples=("rootless rm web", "rootless rm $(rootless ps -aq)"),
+    examples=("rootless rm web", "rootless rm -f $(rootless ps -aq)"),
 )
 
 PRUNE = Verb(

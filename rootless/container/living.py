@@ -1,0 +1,89 @@
+"""Whether a container runs, and ending one from outside.
+
+There are two witnesses. The process that runs a container holds its directory by flock(2),
+exclusively and from before there is a record; everybody else only ever tests with a shared lock,
+so that nobody takes another who looks for the owner. And process.json names process 1 of the
+container, which may outlive its parent for a moment: a process is known by its number, the time it
+started, and the pid namespace and boot that both belong to, so that a number given to somebody
+else is never signalled. Runs in any process of the user's.
+"""
+
+from __future__ import annotations
+
+import _signal
+import fcntl
+import os
+
+from rootless.record import Record
+
+_SIGKILL = 9
+_START_TIME = 19  # fields of /proc/PID/stat after the name: proc(5) counts it as the 22nd
+
+
+class Process(Record):
+    """One process of one boot, as seen from one pid namespace."""
+
+    pid: int
+    started: int
+    namespace: int
+    boot: str
+
+
+def identify(pid: int) -> Process | None:
+    """The process that has this number now; None when there is none, or it is dead."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            # The name is in parentheses and may hold any; what follows the last one is numbers.
+            fields = file.read(4096).rpartition(b")")[2].split()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        if fields[0] in (b"Z", b"X"):
+            return None
+        return Process(pid, int(fields[_START_TIME]), os.stat("/proc/self/ns/pid").st_ino, boot)
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def is_alive(process: Process | None) -> bool:
+    """Whether it still is: all of a container is gone when its process 1 is."""
+    return process is not None and identify(process.pid) == process
+
+
+def is_held(path: str) -> bool:
+    """Whether a process holds the container's directory at `path`. OSError when it is closed."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def kill(process: Process, patience: float) -> bool:
+    """End the process and wait for that, at most `patience` seconds; whether it is gone.
+
+    PermissionError when it is not ours to end.
+    """
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not is_alive(process):  # `fd` is whoever has the number since before this question
+            return process.namespace == os.stat("/proc/self/ns/pid").st_ino
+        _signal.pidfd_send_signal(fd, _SIGKILL)
+        return _ends(fd, patience)
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _ends(pidfd: int, patience: float) -> bool:
+    from select import POLLIN, poll
+
+    watch = poll()
+    watch.register(pidfd, POLLIN)
+    return bool(watch.poll(patience * 1000))

@@ -1,0 +1,300 @@
+"""`ps` and `rm`: running containers ended, damaged records, and many who look at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+RUN = ("run", "--network", "none")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, busybox_image):
+    folder = tmp_path_factory.mktemp("containers")
+    command = Rootless(folder / "store")
+    command.load(busybox_image, folder)
+    yield command
+    child.remove_tree(folder / "store")
+
+
+@pytest.fixture
+def store(loaded):
+    """The store without containers, and again without them afterwards."""
+    yield loaded
+    for name in os.listdir(loaded.root / "containers"):
+        loaded("rm", "-f", name)
+    assert os.listdir(loaded.root / "containers") == []
+
+
+@pytest.fixture
+def start(store):
+    """`start(name, flag…)`: a container that runs until it is ended, in the background."""
+    started = []
+
+    def start(name: str, *flags: str, script: str = "exec sleep 600") -> subprocess.Popen[bytes]:
+        words = ("--name", name, *flags, "busybox", "sh", "-c", f"echo ready; {script}")
+        argv = store.command(*RUN, *words)
+        running = subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment)
+        started.append(running)
+        assert running.stdout.readline() == b"ready\n"
+        return running
+
+    yield start
+    for running in started:
+        running.kill()
+        running.communicate()
+
+
+def folder_of(store, name: str) -> Path:
+    number = store.ok("ps", "-aq", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
+    assert number
+    for path in (store.root / "containers").iterdir():
+        if json.loads((path / "container.json").read_bytes())["name"] == name:
+            return path
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize("flags", [(), ("--rm",), ("--init",)])
+def test_a_running_container_is_removed_by_force(store, start, flags):
+    running = start("web", *flags)
+    refused = store("rm", "web")
+    assert refused.exit == 1
+    assert (
+        'cannot remove container "web": container is running: '
+        "stop the container before removing or force remove"
+    ) in refused.stderr
+    assert store.ok("ps", "--format", "{{.Names}} {{.State}}") == "web running\n"
+    removed = store("rm", "-f", "web")
+    assert (removed.exit, removed.stdout, removed.stderr) == (0, "web\n", "")
+    assert running.wait(20) == 137
+    assert store.ok("ps", "-aq") == ""
+    assert os.listdir(store.root / "containers") == []
+
+
+def test_a_container_whose_command_is_stopped_is_removed_by_force(store, start):
+    """As after Ctrl-Z: nobody waits for process 1 then."""
+    running = start("web")
+    os.kill(running.pid, 19)
+    assert store.ok("rm", "-f", "web") == "web\n"
+    assert os.listdir(store.root / "containers") == []
+    os.kill(running.pid, 18)
+    assert running.wait(20) == 137
+
+
+def test_several_names_some_of_them_missing(store, start):
+    for name in ("one", "two"):
+        store.ok(*RUN, "--name", name, "busybox", "true")
+    start("web")
+    plain = store("rm", "one", "nonsuch", "web", "two")
+    assert (plain.exit, plain.stdout) == (1, "one\ntwo\n")
+    assert "No such container: nonsuch" in plain.stderr
+    assert 'cannot remove container "web"' in plain.stderr
+    forced = store("rm", "-f", "nonsuch", "web", "nonsuch2")
+    assert (forced.exit, forced.stdout) == (0, "web\n")
+    assert forced.stderr == "No such container: nonsuch\nNo such container: nonsuch2\n"
+    assert store("rm", "").exit in (1, 125)
+
+
+def test_a_number_that_belongs_to_another_process_now_is_left_alone(store, start):
+    """As after pid reuse: the record names a process that started at another time."""
+    with subprocess.Popen(["sleep", "600"]) as other:
+        running = start("web")
+        path = folder_of(store, "web") / "process.json"
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), "pid": other.pid}))
+        store("rm", "-f", "web")
+        assert other.poll() is None
+        other.kill()
+    assert running.poll() is None
+
+
+def test_ids_and_beginnings(store):
+    store.ok(*RUN, "--name", "kept", "busybox", "true")
+    number = store.ok("ps", "-aq", "--no-trunc").strip()
+    assert len(number) == 64
+    assert store.ok("rm", number[:5]) == f"{number[:5]}\n"
+    missing = store("rm", number)
+    assert (missing.exit, f"No such container: {number}" in missing.stderr) == (1, True)
+
+
+def damage(kind: str, path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    record = json.loads(content)
+    if kind == "a directory":
+        path.mkdir()
+    elif kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a link":
+        path.symlink_to("/dev/zero")
+    elif kind == "closed":
+        path.write_bytes(content)
+        path.chmod(0)
+    elif kind == "half":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "huge":
+        path.write_bytes(b" " * (2 << 20) + content)
+    elif kind == "another's":
+        path.write_text(json.dumps({**record, "id": "0" * 64}))
+    elif kind != "gone":
+        path.write_text(kind.replace("RECORD", json.dumps(record)[1:-1]))
+
+
+RECORDS = ("gone", "a directory", "a FIFO", "a link", "closed", "half", "huge", "another's", "",
+           "{}", "[]", "null", '{RECORD, "created": "now"}', '{RECORD, "created": 1e999}',
+           '{RECORD, "created": true}', '{RECORD, "command": [1]}', '{RECORD, "image_id": 7}',
+           '{RECORD, "name": {}}', '{RECORD, "ports": "80"}', "\x1b[2J")  # fmt: skip
+STATES = ("a directory", "a FIFO", "closed", "half", "{}", "[]", '{"exit_code": "0"}',
+          '{"exit_code": true, "finished": 1}', '{"exit_code": 1, "finished": -1e300}')  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("container.json", one) for one in RECORDS] + [("state.json", one) for one in STATES],
+)
+def test_a_damaged_record_is_one_line_and_can_be_removed(store, name, kind):
+    store.ok(*RUN, "--name", "whole", "busybox", "true")
+    store.ok(*RUN, "--name", "hurt", "busybox", "sh", "-c", "echo mine >/file")
+    hurt = folder_of(store, "hurt")
+    damage(kind, hurt / name)
+    for command in (("ps", "-a"), ("ps",), ("ps", "-aq")):
+        shown = store(*command, timeout=30)
+        assert shown.exit == 0, shown.stderr
+        assert hurt.name[:12] not in shown.stdout
+        (line,) = shown.stderr.splitlines()
+        assert f"warning: container {hurt.name[:12]} is damaged" in line
+        assert f"rootless rm {hurt.name[:12]}" in line
+        assert "\x1b" not in line
+    assert "whole" in store.ok("ps", "-a")
+    run = store(*RUN, "--rm", "--name", "third", "busybox", "true", timeout=30)
+    assert (run.exit, run.stderr) == (0, "")
+    store.ok("tag", "busybox", "other")
+    store.ok("rmi", "other")
+    if kind != "closed":  # root of the namespace reads that one, and would prune both
+        store.ok("container", "prune", "-f")
+    else:
+        store.ok("rm", "whole")
+    assert (hurt / "diff" / "file").exists(), "its files are its owner's until rm"
+    assert store.ok("rm", hurt.name[:12]) == f"{hurt.name[:12]}\n"
+    assert os.listdir(store.root / "containers") == []
+    assert store("ps", "-a").stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "closed"])
+def test_what_is_no_directory_in_the_place_of_a_container(store, kind):
+    store.ok(*RUN, "--name", "hurt", "busybox", "true")
+    hurt = folder_of(store, "hurt")
+    if kind == "closed":
+        hurt.chmod(0)
+    else:
+        shutil.move(hurt, store.root / "tmp" / "elsewhere")
+        hurt.write_text("") if kind == "file" else hurt.symlink_to("/etc")
+    shown = store("ps", "-a")
+    assert (shown.exit, shown.stdout.count("\n")) == (0, 1)
+    assert store(*RUN, "--rm", "busybox", "true").exit == 0
+    assert store.ok("rm", hurt.name) == f"{hurt.name}\n"
+    assert Path("/etc/passwd").exists()
+
+
+def test_a_running_container_with_a_damaged_record(store, start):
+    running = start("hurt")
+    hurt = folder_of(store, "hurt")
+    (hurt / "container.json").write_text("{}")
+    refused = store("rm", hurt.name)
+    assert (refused.exit, "container is running" in refused.stderr) == (1, True)
+    assert store.ok("container", "prune", "-f") == ""
+    store.ok(*RUN, "--rm", "busybox", "true")
+    assert (hurt / "diff").exists()
+    assert store.ok("rm", "-f", hurt.name) == f"{hurt.name}\n"
+    assert running.wait(20) == 137
+
+
+def test_names_that_are_no_ids_are_nobodys(store):
+    (store.root / "containers" / "lost+found").mkdir()
+    shown = store("ps", "-a")
+    assert (shown.exit, shown.stderr) == (0, "")
+    (store.root / "containers" / "lost+found").rmdir()
+
+
+def test_a_clock_that_jumps(store):
+    store.ok(*RUN, "--name", "future", "busybox", "true")
+    path = folder_of(store, "future")
+    for name in ("container.json", "state.json"):
+        record = json.loads((path / name).read_bytes())
+        later = {
+            key: value + 1e9 for key, value in record.items() if key in ("created", "finished")
+        }
+        (path / name).write_text(json.dumps({**record, **later}))
+    assert "Less than a second ago" in store.ok("ps", "-a")
+
+
+def test_those_who_look_at_once_never_take_each_other_for_the_owner(store, start):
+    """One container runs and one was killed; six look, again and again."""
+    start("alive")
+    dead = start("dead")
+    dead.kill()
+    dead.wait()
+    time.sleep(1)
+    code = (
+        "import sys\n"
+        "from rootless.container import records\nfrom rootless.store import Store\n"
+        "store = Store(sys.argv[1])\n"
+        "for _ in range(2000):\n"
+        "    found = {one.name: one.is_running for one in records.listing(store)}\n"
+        "    assert found == {'alive': True, 'dead': False}, found\n"
+    )
+    argv = [store.command()[0], "-c", code, str(store.root)]
+    lookers = [
+        subprocess.Popen(argv, env=store.environment, stderr=subprocess.PIPE) for _ in range(6)
+    ]
+    for looker in lookers:
+        assert looker.communicate(timeout=120)[1] == b""
+
+
+def test_containers_come_and_go_while_others_look(store):
+    """Nothing is ever damaged, and every container ends as it should."""
+    stop, wrong = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            shown = store("ps", "-a")
+            if shown.exit or shown.stderr:
+                wrong.append(shown)
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    for number in range(8):
+        result = store(*RUN, *(("--rm",) if number % 2 else ()), "busybox", "true")
+        if result.exit or result.stderr:
+            wrong.append(result)
+        store.ok("container", "prune", "-f")
+    stop.set()
+    for looker in lookers:
+        looker.join()
+    assert wrong == []
+
+
+def test_formats_as_docker_prints_them(store):
+    store.ok(*RUN, "--name", "shown", "busybox", "sh", "-c", "exit 0")
+    form = "{{.Names}}|{{.Command}}|{{.State}}|{{.Networks}}|{{.CreatedAt}}"
+    line = store.ok("ps", "-a", "--format", form, env={**store.environment, "TZ": "UTC"})
+    pattern = (
+        r'shown\|"sh -c \'exit 0\'"\|exited\|none\|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC\n'
+    )
+    assert re.fullmatch(pattern, line), line
+    both = store("ps", "-aq", "--format", "{{.Names}}")
+    assert "Ignoring custom format" in both.stderr
+    assert re.fullmatch(r"[0-9a-f]{12}\n", both.stdout)
