@@ -73,7 +73,7 @@ class Child:
             raise RootlessError(f"{self._name} died ({_ending(self.wait())})")
         kind, value = told
         if kind == "error":
-            raise _raisable(value)
+            raise raisable(value)
         return Event(value) if kind == "event" else Result(value)
 
     def result(self, see: Callable[[Any], object] = lambda _: None) -> Any:
@@ -123,7 +123,7 @@ def fork(body: Body, name: str = "a worker process") -> Child:
             _live(body, write_fd, parent, mask)
     except OSError as error:
         os.close(read_fd)
-        raise _explained(error) from error
+        raise refused(error) from error
     finally:
         os.close(write_fd)
         pthread_sigmask(SIG_SETMASK, mask)
@@ -144,7 +144,7 @@ def pipe() -> tuple[int, int]:
     try:
         return os.pipe()
     except OSError as error:
-        raise _explained(error) from error
+        raise refused(error) from error
 
 
 def die_with_parent(parent: int) -> None:
@@ -212,6 +212,7 @@ def describe(error: BaseException) -> dict[str, object]:
     """An error in a form that JSON can say."""
     told: dict[str, object] = {"kind": type(error).__name__, "message": str(error)}
     if isinstance(error, RootlessError):
+        told["message"] = error.message
         return {**told, "hint": error.hint, "exit_code": error.exit_code}
     told["traceback"] = _traceback()
     if isinstance(error, OSError) and not isinstance(error, linux.SyscallError):
@@ -232,7 +233,7 @@ def _traceback() -> str:
         sys.stderr = stderr
 
 
-def _raisable(told: dict[str, Any]) -> BaseException:
+def raisable(told: dict[str, Any]) -> BaseException:
     """The error that `describe` was given, as near as can be."""
     if told["kind"] == KeyboardInterrupt.__name__:
         return KeyboardInterrupt()
@@ -255,7 +256,8 @@ def _kinds() -> dict[str, type[RootlessError]]:
     return {kind.__name__: kind for kind in found}
 
 
-def _explained(error: OSError) -> RootlessError:
+def refused(error: OSError) -> RootlessError:
+    """Why no process, or no pipe to it, could be made."""
     from rootless import complaints
 
     return complaints.explain_limit(error) or RootlessError(f"no process can be started: {error}")

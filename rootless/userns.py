@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux, programs
+from rootless import linux, process, programs
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IdRange = tuple[int, int, int]
+_LONGEST = 4096  # bytes of what newuidmap says
 
 
 class IdMap(Record):
@@ -55,47 +56,45 @@ def begin() -> Entering:
     """
     ids = available()
     user = _names(os.getuid())[0]
-    ready_read, ready_write = os.pipe()
-    report_read, report_write = os.pipe()
     target = os.getpid()
-    helper = os.fork()
-    if helper == 0:
-        os.close(ready_write)
-        _helper(target, ids, ready_read, report_write)
-    os.close(ready_read)
-    os.close(report_write)
-    entering = Entering(ids, user, helper, report_read)
+    left_read, left_write = process.pipe()
+
+    def map_ids(_: process.Send) -> None:
+        os.close(left_write)
+        if os.read(left_read, 1):
+            _write_maps(target, ids)
+
+    try:
+        helper = process.fork(map_ids, "the helper that maps ids")
+    finally:
+        os.close(left_read)
     try:
         linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
-        os.write(ready_write, b"x")
+        os.write(left_write, b"x")
     except linux.SyscallError as error:
-        os.close(ready_write)
-        entering.wait()
+        helper.kill()
         raise _refused(error, user) from None
-    os.close(ready_write)
-    return entering
+    finally:
+        os.close(left_write)
+    return Entering(ids, user, helper)
 
 
 class Entering:
     """A process between two user namespaces: already in the new one, still without ids there."""
 
-    def __init__(self, ids: IdMap, user: str, helper: int, report_fd: int) -> None:
+    def __init__(self, ids: IdMap, user: str, helper: process.Child) -> None:
         self._ids = ids
         self._user = user
         self._helper = helper
-        self._report_fd = report_fd
-
-    def wait(self) -> str:
-        """What the helper had to complain about, once it is done."""
-        complaint = _read_all(self._report_fd)
-        os.waitpid(self._helper, 0)
-        return complaint
 
     def finish(self) -> IdMap:
         """Become uid 0 as soon as the maps are there; RootlessError when they cannot be had."""
-        complaint = self.wait()
-        if complaint:
-            raise _refused(RuntimeError(complaint), self._user)
+        try:
+            self._helper.result()
+        except (OSError, RootlessError) as error:
+            raise _refused(RuntimeError(str(error)), self._user) from None
+        finally:
+            self._helper.kill()
         _become_root()
         return self._ids
 
@@ -121,20 +120,10 @@ def _has_newidmap() -> bool:
     return bool(programs.find("newuidmap") and programs.find("newgidmap"))
 
 
-def _helper(target: int, ids: IdMap, ready_fd: int, report_fd: int) -> None:
-    """The process that stays outside: waits until `target` has left, writes its maps, exits."""
-    try:
-        if os.read(ready_fd, 1):
-            _write_maps(target, ids, report_fd)
-    except OSError as error:
-        os.write(report_fd, str(error).encode())
-    finally:
-        os._exit(0)
-
-
-def _write_maps(target: int, ids: IdMap, report_fd: int) -> None:
+def _write_maps(target: int, ids: IdMap) -> None:
+    """In the helper, once `target` has left: its maps; RootlessError or OSError if refused."""
     if ids.is_range and os.getuid() != 0:
-        _run_newidmap(target, ids, report_fd)
+        _run_newidmap(target, ids)
         return
     if os.getuid() != 0:  # a single gid may only be mapped when setgroups is given up
         _write(f"/proc/{target}/setgroups", b"deny")
@@ -143,18 +132,19 @@ def _write_maps(target: int, ids: IdMap, report_fd: int) -> None:
         _write(f"/proc/{target}/{kind}", lines.encode())
 
 
-def _run_newidmap(target: int, ids: IdMap, report_fd: int) -> None:
+def _run_newidmap(target: int, ids: IdMap) -> None:
     """newuidmap and newgidmap side by side: each spends a millisecond starting."""
-    to_report = [(os.POSIX_SPAWN_DUP2, report_fd, 2)]
+    said = os.memfd_create("newidmap")
+    to_said = [(os.POSIX_SPAWN_DUP2, said, 2)]
     started = []
     for name, ranges in (("newuidmap", ids.uids), ("newgidmap", ids.gids)):
         path = programs.find(name) or name
         argv = [path, str(target), *(str(number) for one in ranges for number in one)]
-        started.append(os.posix_spawn(path, argv, {}, file_actions=to_report))
-    for name, pid in zip(("newuidmap", "newgidmap"), started, strict=True):
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code:
-            os.write(report_fd, f" ({name} ended with status {code})".encode())
+        started.append((name, os.posix_spawn(path, argv, {}, file_actions=to_said)))
+    for name, pid in started:
+        if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+            words = os.pread(said, _LONGEST, 0).decode(errors="replace").strip()
+            raise RootlessError(f"{words}\n({name} ended with status {code})".strip())
 
 
 def _become_root() -> None:
@@ -221,11 +211,3 @@ def _write(path: str, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(fd)
-
-
-def _read_all(fd: int) -> str:
-    content = b""
-    while chunk := os.read(fd, 4096):
-        content += chunk
-    os.close(fd)
-    return content.decode(errors="replace").strip()

@@ -1,7 +1,7 @@
 """A user-mode network program at work for one network namespace: started, awaited, stopped.
 
 The program is a child of this process: in our user namespace, in the host's network, and dead with
-us whatever kills us (PR_SET_PDEATHSIG). It gets what it needs as descriptors, so no file is left
+us whatever kills us. It gets what it needs as descriptors, so no file is left
 behind and no path has to be allowed: the network namespace as 0, and a pipe on which it says that
 it is ready. What it complains about goes to an anonymous file.
 
@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import linux, process
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_SIGPIPE, _SIGKILL = 13, 9
 _READY_WITHIN = 10.0  # seconds; 10 to 40 ms are usual
 
 NETNS_PATH = "/proc/self/fd/0"
@@ -44,13 +43,13 @@ class Attachment:
             netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
         except FileNotFoundError:
             raise RootlessError("the container ended before it had its network") from None
-        self._ready_fd, ready_fd = os.pipe()
-        parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _become(argv, (netns_fd, ready_fd, self._log_fd), parent)
-        os.close(ready_fd)
-        os.close(netns_fd)
+        self._ready_fd, ready_fd = process.pipe()
+        fds = (netns_fd, ready_fd, self._log_fd)
+        try:
+            self._child = process.fork(lambda _: _become(argv, fds), self.name)
+        finally:
+            os.close(ready_fd)
+            os.close(netns_fd)
 
     def wait_ready(self) -> None:
         """Return when the network is up. Raises RootlessError with the program's own words."""
@@ -68,13 +67,12 @@ class Attachment:
         The kernel takes 20 ms to remove its network device. Only published ports are worth that
         wait, so that they are free again at once; else the program is left to end by itself.
         """
-        if not self._pid:
+        if self._ready_fd < 0:
             return
-        os.kill(self._pid, _SIGKILL)
-        os.waitpid(self._pid, 0 if self._holds_ports else os.WNOHANG)
-        self._pid = 0
+        self._child.kill(wait=self._holds_ports)
         os.close(self._ready_fd)
         os.close(self._log_fd)
+        self._ready_fd = -1
 
     def _fail(self, otherwise: str) -> NoReturn:
         """Stop, and raise with the last thing the program said."""
@@ -90,16 +88,13 @@ class Attachment:
         )
 
 
-def _become(argv: tuple[str, ...], fds: tuple[int, int, int], parent: int) -> NoReturn:
+def _become(argv: tuple[str, ...], fds: tuple[int, int, int]) -> NoReturn:
     """In the child: give up the terminal and all other descriptors, and execute the program."""
     import _signal
 
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, _SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
         os.setsid()  # Ctrl-C in the terminal is for the container
-        _signal.signal(_SIGPIPE, _signal.SIG_DFL)  # passt up to 2023 refuses to start otherwise
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # passt up to 2023 wants it to start
         for target, fd in enumerate(fds):
             os.dup2(fd, target)
         os.dup2(1, READY_FD)

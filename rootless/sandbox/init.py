@@ -11,9 +11,10 @@ import _signal
 import os
 import select
 
-from rootless import linux
+from rootless import linux, process
 from rootless.errors import RootlessError
 from rootless.sandbox import reaper
+from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _SIGKILL = 9
 _CLOSE_ON_EXEC = 4
-_LONGEST = 1000  # characters of a report's message, and of its hint
+_LONGEST = 1000  # characters of a report's message
 
 
 def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
@@ -41,9 +42,9 @@ def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
             _start_below()
         operation.apply(newroot)
     except RootlessError as error:
-        _report(report_fd, error.exit_code, error.message, error.hint)
+        _report(report_fd, error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        _report(report_fd, 125, f"{operation.call} failed: {error}", None)
+        _report(report_fd, SandboxError(f"{operation.call} failed: {error}"))
     os._exit(125)
 
 
@@ -82,7 +83,7 @@ def _start_below() -> None:
         os._exit(reaper.reap(pid))
 
 
-def _report(report_fd: int, exit_code: int, message: str, hint: str | None) -> None:
-    """One write, so that it arrives whole; the words may come from an image and be any length."""
-    content = f"{exit_code}\0{message[:_LONGEST]}\0{(hint or '')[:_LONGEST]}"
-    os.write(report_fd, content.encode(errors="backslashreplace"))
+def _report(report_fd: int, error: RootlessError) -> None:
+    """The words may come from an image and be any length."""
+    error.message = error.message[:_LONGEST]
+    process.write_frame(report_fd, "error", process.describe(error))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import leanjson, linux, process
 from rootless.sandbox import init
-from rootless.sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,18 +25,15 @@ class Child:
         self._status: int | None = None
 
     def await_exec(self) -> None:
-        """Return when the command runs; SandboxError with the child's words when it cannot."""
+        """Return when the command runs; the child's error when it cannot."""
         if self._report_fd < 0:
             return
-        content = b""
-        while chunk := os.read(self._report_fd, 4096):
-            content += chunk
+        failure = process.read_frame(self._report_fd)
         os.close(self._report_fd)
         self._report_fd = -1
-        if content:
+        if failure:
             self.wait()
-            code, message, hint = content.decode().split("\0", 2)
-            raise SandboxError(message, hint=hint or None, exit_code=int(code))
+            raise process.raisable(failure[1])
 
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
@@ -56,8 +52,14 @@ class Child:
 
 def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child:
     """Start `spec` on the given descriptors. Call `await_exec` next, after what it awaits."""
-    report_read, report_write = os.pipe()
-    pid = linux.clone(spec.clone_flags)
+    leanjson.dumps(None)  # loads what a report needs: the child imports nothing
+    report_read, report_write = process.pipe()
+    try:
+        pid = linux.clone(spec.clone_flags)
+    except linux.SyscallError as error:
+        os.close(report_read)
+        os.close(report_write)
+        raise process.refused(error) from error
     if pid == 0:
         os.close(report_read)  # only the parent reads: without it the pipe must break
         init.run(spec, (stdin, stdout, stderr), report_write)

@@ -363,7 +363,7 @@ def test_a_store_that_cannot_be_written(store):
 def test_without_subordinate_ids_root_runs_and_others_are_refused(store, busybox_image, tmp_path):
     """One mapped id, as where newuidmap is missing."""
     program = (
-        "import sys; from rootless import userns; userns._HELPER_FOLDERS = ();"
+        "import sys; from rootless import programs; programs.SYSTEM_PATH = '/nowhere';"
         "from rootless.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     argv = [sys.executable, "-c", program, "--root", str(tmp_path / "single")]

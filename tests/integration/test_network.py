@@ -255,7 +255,7 @@ def test_nothing_outlives_a_killed_parent(mode):
         namespace = Namespace(lambda: time.sleep(60))
         attached, _ = start(mode, namespace.pid, "", "/nonexistent")
         attached.wait_ready()
-        os.write(write_fd, f"{namespace.pid} {attached._pid}".encode())
+        os.write(write_fd, f"{namespace.pid} {attached._child.pid}".encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(AssertionError, match="ended with -9"):
@@ -270,12 +270,12 @@ def test_stopping_twice_leaves_nothing(mode):
         namespace = Namespace(lambda: None)
         attached, _ = start(mode, namespace.pid, "", "/nonexistent")
         attached.wait_ready()
-        pid, descriptors = attached._pid, len(os.listdir("/proc/self/fd"))
+        pid, descriptors = attached._child.pid, len(os.listdir("/proc/self/fd"))
         attached.stop()
         attached.stop()
         return gone(pid), descriptors - len(os.listdir("/proc/self/fd"))
 
-    assert in_child(parent) == (True, 2)
+    assert in_child(parent) == (True, 3)
 
 
 @pytest.mark.parametrize(

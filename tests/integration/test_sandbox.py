@@ -288,7 +288,7 @@ def test_commands_that_cannot_be_executed(rootfs, tmp_path, argv, code, words):
     ],
 )
 def test_what_fails_is_told_through_the_pipe(rootfs, process, mounts, words):
-    with pytest.raises(SandboxError, match=words) as caught:
+    with pytest.raises(RootlessError, match=words) as caught:
         run(rootfs, "", process=process, isolation=with_mounts(*mounts))
     assert caught.value.exit_code == 125
 
