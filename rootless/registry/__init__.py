@@ -3,6 +3,7 @@
 client      manifests and blobs of one registry, retried, resumed and checked
 http        one exchange: pools, proxies, redirects; exceptions become sentences
 trust       which host may send us where, and who may see a password
+wire        one connection: to the address that was looked at, and with bounded patience
 tokens      Bearer and Basic authorization (distribution's token specification)
 challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
 auth        logins kept by docker and podman, and their credential helpers

@@ -22,14 +22,16 @@ from rootless.oci.digest import Digest
 from rootless.oci.reference import DOCKER_HUB
 from rootless.registry import trust
 from rootless.registry.auth import Credentials
-from rootless.registry.errors import RegistryError, refused
+from rootless.registry.errors import RegistryError, refused, web_page
 from rootless.registry.http import (
     MAX_ERROR_BODY,
     Patience,
     Transport,
     failure,
+    is_page,
     pause,
     persist,
+    read_all,
 )
 from rootless.registry.tokens import Tokens
 
@@ -63,8 +65,9 @@ class Client:
         self._tls_verify = tls_verify
         self._patience = patience
         self._login = credentials is not None
+        host = trust.parse(f"http://{self._host()}/").host or registry
         self._transport = Transport(
-            tls_verify=tls_verify, proxies=proxies, user_agent=user_agent, patience=patience
+            host, tls_verify=tls_verify, proxies=proxies, user_agent=user_agent, patience=patience
         )
         self._tokens = Tokens(self._transport, registry, credentials, patience)
         self._base: Url | None = None
@@ -114,13 +117,15 @@ class Client:
     def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
         response = self._ask(repository, path, {"Accept": _ACCEPT}, what)
         try:
-            content = response.read(MAX_BYTES + 1)
+            content = read_all(response, MAX_BYTES + 1, self._patience)
         except (HTTPError, OSError) as error:
             raise self._broken(error) from error
         finally:
             response.close()
         if len(content) > MAX_BYTES:
             raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
+        if is_page(response, content):
+            raise web_page(self.registry, what)
         return content, response.headers
 
     def _part(self, repository: str, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
@@ -129,6 +134,8 @@ class Client:
         response, start = self._open(repository, descriptor, offset)
         try:
             skip, left = offset - start, descriptor.size - start
+            if is_page(response, b""):
+                raise web_page(self.registry, what)
             _check_length(response, left, what)
             while left:
                 chunk = response.read(min(CHUNK, left))
@@ -172,27 +179,27 @@ class Client:
         url = trust.parse(f"{base.url}{path}")
         scope = f"repository:{repository}:pull"
         authorization = self._tokens.header(scope)
-        response = self._get(base, url, headers, authorization)
+        response = self._get(url, headers, authorization)
         if response.status == 401:
             response.close()
             challenge = response.headers.get("WWW-Authenticate", "")
             authorization = self._tokens.answer(base, challenge, scope, authorization)
             if authorization:
-                response = self._get(base, url, headers, authorization)
+                response = self._get(url, headers, authorization)
         if response.status in (200, 206):
             return response
         raise self._refused(response, what)
 
     def _get(
-        self, base: Url, url: Url, headers: Mapping[str, str], authorization: str | None
+        self, url: Url, headers: Mapping[str, str], authorization: str | None
     ) -> BaseHTTPResponse:
         if authorization:
             headers = {**headers, "Authorization": authorization}
-        return self._transport.get(base, url, headers)
+        return self._transport.get(url, headers)
 
     def _refused(self, response: BaseHTTPResponse, what: str) -> RegistryError:
         try:
-            body = response.read(MAX_ERROR_BODY)
+            body = read_all(response, MAX_ERROR_BODY, self._patience)
         except (HTTPError, OSError, ValueError):
             body = b""
         response.close()
@@ -203,6 +210,7 @@ class Client:
             response.status,
             body,
             login=self._login,
+            page=is_page(response, body),
             retry_after=float(after) if after.isdecimal() and len(after) < 8 else 0.0,
         )
 
@@ -215,8 +223,7 @@ class Client:
 
         https, but plain http first on loopback, and second where certificates do not matter.
         """
-        host = "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
-        https, http = (trust.parse(f"{scheme}://{host}/v2/") for scheme in ("https", "http"))
+        https, http = (trust.parse(f"{one}://{self._host()}/v2/") for one in ("https", "http"))
         if trust.is_loopback(http.host or ""):
             choices = [http, https]
         else:
@@ -230,6 +237,9 @@ class Client:
             except RegistryError as error:
                 failures[base.scheme] = error
         raise _unreachable(self.registry, failures)
+
+    def _host(self) -> str:
+        return "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
 
     def _pings(self, base: Url) -> bool:
         """Whether something that speaks `base.scheme` answers; a TLS server answers http by 400."""

@@ -38,10 +38,32 @@ class RegistryError(RootlessError):
         self.retry_after = retry_after
 
 
+def web_page(who: str, what: str, status: int = 200) -> RegistryError:
+    """The error for a web page, which is for people, where `who` should have sent `what`."""
+    return RegistryError(
+        f"{who} answered with a web page when asked for {what}",
+        hint="check the name and the port: is this a registry? A proxy, or the login page of the"
+        " network you are in, may also stand in between: open it in a browser",
+        status=status,
+    )
+
+
 def refused(
-    what: str, registry: str, status: int, body: bytes, *, login: bool, retry_after: float = 0.0
+    what: str,
+    registry: str,
+    status: int,
+    body: bytes,
+    *,
+    login: bool,
+    page: bool = False,
+    retry_after: float = 0.0,
 ) -> RegistryError:
-    """The error for an answer `status` with `body` to asking `registry` for `what`."""
+    """The error for an answer `status` with `body` to asking `registry` for `what`.
+
+    `page`: the answer is a web page. No registry forbids or misses anything by one.
+    """
+    if page and status in (403, 404, 405, 406, 410, 511):
+        return web_page(registry, what, status)
     code, said = _diagnosis(body)
     message, hint = _sentence(what, registry, status, code, login=login)
     if said:

@@ -12,8 +12,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
@@ -31,20 +34,33 @@ from urllib3.exceptions import (
 from urllib3.util import Timeout, Url, make_headers, parse_url
 
 from rootless.record import Record
-from rootless.registry import trust
+from rootless.registry import trust, wire
 from rootless.registry.errors import RegistryError, printable
+
+if TYPE_CHECKING:
+    from urllib3.connectionpool import HTTPConnectionPool
 
 MAX_REDIRECTS = 10
 MAX_ERROR_BODY = 64 << 10
+_PIECE = 64 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _Result = TypeVar("_Result")
 
 
 class Patience(Record):
-    """How long to wait, in seconds, and how often to try; `backoff` doubles with each try."""
+    """How long to wait, in seconds, and how often to try; `backoff` doubles with each try.
+
+    `connect` is for a connection, `read` for the next byte. A sender of a byte now and then is
+    held to a pace: `slowest` bytes for each second that we wait, looked at every `window` seconds;
+    below it the connection is given up and the next one goes on. So a download may take as long as
+    it needs while it gets on. Manifests and tokens have `answer` seconds in all.
+    """
 
     connect: float = 10.0
     read: float = 30.0
+    window: float = 60.0
+    slowest: int = 1024
+    answer: float = 120.0
     attempts: int = 5
     backoff: float = 0.5
     longest_wait: float = 60.0
@@ -72,7 +88,7 @@ def pause(patience: Patience, tried: int, error: RegistryError) -> None:
 
 
 class Transport:
-    """Connections of one client.
+    """Connections of one client of `registry`, which is a host without a port.
 
     `proxies` maps `http` and `https` to the URL of a proxy, and `no` to the hosts that need none
     as no_proxy lists them.
@@ -80,12 +96,14 @@ class Transport:
 
     def __init__(
         self,
+        registry: str,
         *,
         tls_verify: bool = True,
         proxies: Mapping[str, str] = {},
         user_agent: str = "rootless",
         patience: Patience = Patience(),  # noqa: B008 - a frozen value
     ) -> None:
+        self._registry = registry
         self._tls_verify = tls_verify
         self._proxies = proxies
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
@@ -94,28 +112,35 @@ class Transport:
         if not tls_verify:
             urllib3.disable_warnings(InsecureRequestWarning)
 
-    def get(self, registry: Url, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The first answer that is no redirect. Authorization goes to the first origin only."""
+    def get(self, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The first answer that is no redirect. Authorization goes to the first origin only.
+
+        Nor is it another's to ask for: only the first origin's challenge is handed on.
+        """
         sent = dict(headers)
+        first = trust.origin(url)
         for _ in range(MAX_REDIRECTS + 1):
             response = self.send("GET", url, sent)
             location = response.headers.get("Location")
+            if trust.origin(url) != first:
+                response.headers.discard("WWW-Authenticate")
             if response.status not in _REDIRECTS or not location:
                 return response
             response.close()
             target = trust.parse(location, url.url)
-            trust.check_hop(registry, url, target)
-            if trust.origin(target) != trust.origin(url):
+            trust.check_hop(url, target)
+            if trust.origin(target) != first:
                 sent.pop("Authorization", None)
             url = target
-        raise RegistryError(f"{registry.host} redirects more than {MAX_REDIRECTS} times")
+        raise RegistryError(f"{self._registry} redirects more than {MAX_REDIRECTS} times")
 
     def send(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None = None
     ) -> BaseHTTPResponse:
         """One exchange; the body is not read yet."""
+        pool = self._pool(url)
         try:
-            return self._pool(url).request(
+            return pool.request(
                 method,
                 url.url,
                 body=body,
@@ -123,6 +148,7 @@ class Transport:
                 redirect=False,
                 retries=False,
                 preload_content=False,
+                decode_content=False,
             )
         except (HTTPError, LocationValueError, ValueError, OSError) as error:
             raise failure(url, error, self._patience) from error
@@ -134,6 +160,9 @@ class Transport:
 
     def _pool(self, url: Url) -> PoolManager:
         proxy = proxy_for(url, self._proxies)
+        if proxy:
+            with suppress(OSError, UnicodeError):  # what resolves here must be allowed at least
+                trust.resolve(self._registry, url.host or "")
         pool = self._pools.get(proxy)
         if pool is None:
             pool = self._pools[proxy] = self._make_pool(proxy)
@@ -143,7 +172,9 @@ class Transport:
         timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
         checks = "CERT_REQUIRED" if self._tls_verify else "CERT_NONE"
         if not proxy:
-            return PoolManager(maxsize=8, timeout=timeout, cert_reqs=checks)
+            resolve = partial(trust.resolve, self._registry)
+            terms = wire.Terms(self._patience.window, self._patience.slowest, resolve)
+            return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks)
         parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
         if parts.scheme not in ("http", "https") or not parts.host:
             raise RegistryError(
@@ -152,9 +183,43 @@ class Transport:
             )
         login = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
         address = trust.redacted(parts)
-        return ProxyManager(
-            address, proxy_headers=login, maxsize=8, timeout=timeout, cert_reqs=checks
+        resolve = partial(trust.resolve, parts.host)
+        terms = wire.Terms(self._patience.window, self._patience.slowest, resolve)
+        return _Proxied(
+            terms, address, proxy_headers=login, maxsize=8, timeout=timeout, cert_reqs=checks
         )
+
+
+class _Direct(PoolManager):
+    """Pools whose connections keep to `terms`."""
+
+    def __init__(self, terms: wire.Terms, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._terms = terms
+
+    def _new_pool(self, *arguments: Any, **options: Any) -> HTTPConnectionPool:
+        return wire.equip(super()._new_pool(*arguments, **options), self._terms)
+
+
+class _Proxied(_Direct, ProxyManager):
+    """The same through a proxy, where all connections are made to it."""
+
+
+def read_all(response: BaseHTTPResponse, limit: int, patience: Patience) -> bytes:
+    """A small answer's body, of which no more than `limit` bytes are read."""
+    deadline = monotonic() + patience.answer
+    content = b""
+    while len(content) < limit and (piece := response.read(min(_PIECE, limit - len(content)))):
+        content += piece
+        if monotonic() > deadline:
+            raise wire.TooSlowError(f"its answer takes longer than {patience.answer:g} s")
+    return content
+
+
+def is_page(response: BaseHTTPResponse, content: bytes) -> bool:
+    """Whether an answer is a web page, as proxies and login pages of networks send."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") or content.lstrip()[:1] == b"<"
 
 
 def proxy_for(url: Url, proxies: Mapping[str, str]) -> str:
@@ -196,6 +261,8 @@ def _explain(host: str, error: Exception, patience: Patience) -> tuple[str, str 
     if isinstance(error, NameResolutionError):
         hint = "check the name and the network; without one: rootless load, or rootless import"
         return f"the name {host} cannot be resolved", hint, True
+    if isinstance(slow := _cause(error), wire.TooSlowError):
+        return f"{host} sends too slowly: {slow}", "try again later", True
     if isinstance(error, (ReadTimeoutError, socket.timeout)):
         return f"{host} said nothing for {patience.read:g} s", "try again later", True
     if isinstance(error, NewConnectionError):
@@ -220,10 +287,16 @@ def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
 
 def _reason(error: BaseException) -> str:
     """The innermost cause in the system's own words."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
+    error = _cause(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return printable(str(error), 200)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What began it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

@@ -19,8 +19,8 @@ from rootless.errors import IntegrityError
 from rootless.registry import trust
 from rootless.registry.auth import Credentials
 from rootless.registry.challenge import Challenge, parse
-from rootless.registry.errors import RegistryError, refused
-from rootless.registry.http import MAX_ERROR_BODY, Patience, Transport, failure
+from rootless.registry.errors import RegistryError, refused, web_page
+from rootless.registry.http import Patience, Transport, failure, is_page, read_all
 
 MAX_TOKEN_BODY = 1 << 20
 CLIENT_ID = "rootless"
@@ -68,7 +68,7 @@ class Tokens:
         if not bearer.parameters.get("realm"):
             raise RegistryError(f"{self._name} asks for a token and does not say where to get it")
         realm = trust.parse(bearer.parameters["realm"], registry.url)
-        trust.check_hop(registry, registry, realm)
+        trust.check_hop(registry, realm)
         query = {"scope": bearer.parameters.get("scope") or scope}
         if service := bearer.parameters.get("service"):
             query["service"] = service
@@ -84,12 +84,12 @@ class Tokens:
             separator = "&" if realm.query else "?"
             url = trust.parse(f"{realm.url}{separator}{urlencode(query)}")
             headers = {"Authorization": _basic(login)} if login else {}
-            response = self._transport.get(registry, url, headers)
+            response = self._transport.get(url, headers)
         return self._read(realm, response, scope)
 
     def _read(self, realm: Url, response: BaseHTTPResponse, scope: str) -> str:
         try:
-            body = response.read(MAX_TOKEN_BODY)
+            body = read_all(response, MAX_TOKEN_BODY, self._patience)
         except (HTTPError, OSError) as error:
             raise failure(realm, error, self._patience) from error
         finally:
@@ -97,7 +97,11 @@ class Tokens:
         if response.status != 200:
             what = scope.split(":")[1]
             login = self._credentials is not None
-            raise refused(what, self._name, response.status, body[:MAX_ERROR_BODY], login=login)
+            raise refused(
+                what, self._name, response.status, body, login=login, page=is_page(response, body)
+            )
+        if is_page(response, body):
+            raise web_page(f"the token server {trust.redacted(realm)}", "a token")
         try:
             answer = leanjson.loads(body)
             token = answer.get("token") or answer["access_token"]

@@ -2,8 +2,10 @@
 
 A registry chooses the addresses of its blobs and of its token server. It must not use us to reach
 what only this machine can reach (cloud metadata, services on loopback), nor to collect a login.
-Names are resolved as the connection itself would resolve them, so that no spelling of an address
-gets past.
+
+Every name is resolved once, by `resolve`, and the connection is made to the very address that was
+looked at: a name that means something else a moment later gains nothing. Only where a proxy makes
+the connection does it resolve the name again, and its own rules count; we look all the same.
 """
 
 from __future__ import annotations
@@ -55,38 +57,53 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_hop(registry: Url, previous: Url, target: Url) -> None:
-    """Refuse a redirect or token server that `registry` has no business sending us to."""
+def check_hop(previous: Url, target: Url) -> None:
+    """Refuse a redirect or token server by what its URL says."""
     if previous.scheme == "https" and target.scheme == "http":
         raise RegistryError(
-            f"{registry.host} leads from https to plain http at {redacted(target)}; refused"
+            f"{previous.host} leads from https to plain http at {redacted(target)}; refused"
         )
-    if target.host == registry.host:
-        return
-    inside = is_loopback(registry.host or "")
-    for address in _addresses(target.host or ""):
-        local = address.is_loopback or address.is_unspecified
-        if address.is_link_local or str(address) in _METADATA or (local and not inside):
-            raise RegistryError(
-                f"{registry.host} leads to {address}, an address of this machine's own; refused"
-            )
+
+
+def resolve(registry: str, host: str) -> list[str]:
+    """The addresses of `host`, where `registry` may send us; socket.gaierror when it has none.
+
+    The registry itself may be anywhere: the user named it. Others are refused, by RegistryError,
+    where they are this machine's own, unless the registry is that too. Private networks are not
+    refused: registries inside keep their blobs there.
+    """
+    found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if _bare(host) != _bare(registry):
+        for address in addresses:
+            _check_address(registry, address)
+    return addresses
+
+
+def _check_address(registry: str, text: str) -> None:
+    address = ipaddress.ip_address(text)
+    address = getattr(address, "ipv4_mapped", None) or address
+    local = address.is_loopback or address.is_unspecified
+    inside = is_loopback(registry)
+    if address.is_link_local or str(address) in _METADATA or (local and not inside):
+        raise RegistryError(
+            f"{registry} leads to {address}, an address of this machine's own; refused"
+        )
 
 
 def check_password(registry: Url, realm: Url) -> None:
-    """Refuse to show a login to a token server that is neither the registry nor behind TLS."""
-    if realm.scheme != "https" and realm.host != registry.host:
+    """Refuse to show a login to a token server that is neither the registry nor behind TLS.
+
+    Another port of the registry's host is another server: of a shared machine, anybody's.
+    """
+    if realm.scheme != "https" and origin(realm) != origin(registry):
         raise RegistryError(
-            f"{registry.host} wants the password sent to {redacted(realm)}, another host, "
+            f"{registry.host} wants the password sent to {redacted(realm)}, another server, "
             "without encryption; refused",
             hint="pull without a login, or ask the registry's operator for an https token server",
         )
 
 
-def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """All addresses of a name; none when it does not resolve here, as behind a proxy."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
-    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+def _bare(host: str) -> str:
+    """A host without the brackets of an IPv6 address and the dot that ends a whole name."""
+    return host.strip("[]").rstrip(".").lower()

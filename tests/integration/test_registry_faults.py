@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from base64 import b64encode
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +18,7 @@ from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.registry.auth import Credentials
-from rootless.registry.client import Client
+from rootless.registry.client import CHUNK, PROGRESS, Client
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Patience
 from tests.support.hostile_registry import (
@@ -127,6 +130,31 @@ def test_trouble_that_does_not_pass_is_told():
         assert sum(map(is_blob, registry.requests)) == QUICK.attempts
 
 
+def test_progress_counts_tries_anew():
+    """A line that breaks every megabyte brings an image of any size, sooner or later."""
+    content = bytes(range(256)) * (28 << 10)
+    blob = Descriptor("x", Digest.of(content), len(content))
+
+    def cutting(request):
+        if not is_blob(request):
+            return honest(request)
+        return ranged(request, content)._replace(cut=PROGRESS + CHUNK)
+
+    with HostileRegistry(cutting) as registry:
+        assert b"".join(client(registry).blob("a/b", blob)) == content
+        assert sum(map(is_blob, registry.requests)) > QUICK.attempts
+
+
+def test_a_little_progress_does_not():
+    cutting = [lambda request: ranged(request, CONTENT)._replace(cut=CHUNK)] * 9
+    with (
+        HostileRegistry(in_turn(*cutting)) as registry,
+        pytest.raises(RegistryError, match=r"connection to .* broke"),
+    ):
+        fetch(registry)
+    assert sum(map(is_blob, registry.requests)) == QUICK.attempts
+
+
 def test_stalls_end():
     with (
         HostileRegistry(in_turn(*[Answer(200, CONTENT, cut=9, stall=2)] * 9)) as registry,
@@ -199,6 +227,164 @@ def test_endless_manifests_are_not_read(length):
         client(registry).manifest("a/b", "1")
 
 
+# --- answers without end --------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def endless(start, again, *, pause=0.0):
+    """`start`, and then `again` for as long as the client listens."""
+    yield start
+    while True:
+        yield again
+        time.sleep(pause)
+
+
+ENDLESS = {
+    "100 continue": ((b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 999), "headers without end"),
+    "100 with headers": ((b"", b"HTTP/1.1 100 Continue\r\na: b\r\n\r\n" * 999), "headers"),
+    "headers": ((OK, b"a: b\r\n" * 99), "got more than 100 headers"),
+    "header": ((OK + b"a: ", b"b" * 9999), "header line"),
+    "status": ((b"", b"HTTP/1.1 "), "status line"),
+    "trailers": ((CHUNKED + b"1\r\nx\r\n0\r\n", b"a: b\r\n" * 999), "headers without end"),
+    "chunk extensions": ((CHUNKED, b"1;" + b"x" * 9999 + b"\r\nx\r\n"), "headers without end"),
+    "chunk size": ((CHUNKED, b"0" * 9999), "IncompleteRead|chunk size"),
+    "chunks of nothing much": ((CHUNKED, b"1;xx\r\nx\r\n" * 99), "headers without end"),
+    "slow headers": ((OK, b"a: b\r\n"), "sends too slowly: less than 9000 bytes a second"),
+    "slow body": ((OK + b"\r\n", b"x"), "sends too slowly"),
+    "slow chunks": ((CHUNKED, b"1\r\nx\r\n"), "sends too slowly"),
+}
+
+
+@pytest.mark.parametrize("what", ["manifest", "blob", "token"])
+@pytest.mark.parametrize("case", ENDLESS)
+def test_answers_without_end(case, what):
+    pieces, words = ENDLESS[case]
+    hold = 0.02 if "slow" in case else 0
+
+    def respond(request):
+        if request.path == "/v2/":
+            return Answer(200)
+        if what == "token" and "token" not in request.path:
+            return Answer(401, headers={"WWW-Authenticate": 'Bearer realm="/token"'})
+        return Answer(raw=endless(*pieces, pause=hold))
+
+    patience = QUICK.replace(window=0.3, slowest=9000, attempts=2)
+    huge = Descriptor("x", Digest.of(b""), 1 << 40)
+    with HostileRegistry(respond) as registry:
+        one = Client(registry.address, patience=patience)
+        with pytest.raises(RegistryError, match=words) as caught:
+            in_time(
+                lambda: list(one.blob("a/b", huge)) if what == "blob" else one.manifest("a/b", "1")
+            )
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("size", [b"-5", b"-1", b"-ffffffffffffffff", b"nonsense", b""])
+def test_chunks_of_impossible_sizes(size):
+    body = CHUNKED + b"1\r\nx\r\n" + size + b"\r\n"
+    answers = [lambda _: Answer(raw=endless(body, CONTENT))] * 9
+    with (
+        HostileRegistry(in_turn(*answers)) as registry,
+        pytest.raises(RegistryError, match=r"connection to .* broke"),
+    ):
+        in_time(lambda: fetch(registry))
+
+
+def test_a_manifest_has_its_time_in_all():
+    """However well it keeps to the pace."""
+    patience = QUICK.replace(answer=0.3, attempts=1)
+    slow = Answer(raw=endless(OK + b"\r\n", b" " * 9000, pause=0.01))
+    with (
+        HostileRegistry(lambda r: Answer(200) if r.path == "/v2/" else slow) as registry,
+        pytest.raises(RegistryError, match=r"takes longer than 0\.3 s"),
+    ):
+        in_time(lambda: Client(registry.address, patience=patience).manifest("a/b", "1"))
+
+
+def test_only_waiting_counts_as_slowness():
+    """A reader that is busy elsewhere does not make a sender slow."""
+    content = CONTENT * 9
+    blob = Descriptor("x", Digest.of(content), len(content))
+    respond = serving_parts("a/b", {}, {digest(content): content})
+    with HostileRegistry(respond) as registry:
+        one = Client(registry.address, patience=QUICK.replace(window=0.2, slowest=1 << 30))
+        received = 0
+        for chunk in one.blob("a/b", blob):
+            time.sleep(0.02)
+            received += len(chunk)
+        assert received == len(content)
+        assert sum(map(is_blob, registry.requests)) == 1
+
+
+def test_compressed_answers_are_not_undone():
+    """Nobody asked for them, and a few bytes could become gigabytes."""
+    packed = gzip.compress(MANIFEST_BYTES)
+    answer = Answer(200, packed, {"Content-Encoding": "gzip"})
+    with HostileRegistry(lambda _: answer) as registry:
+        assert client(registry).manifest("a/b", "1")[0] == packed
+
+
+def in_time(body, seconds=30):
+    """What `body()` returns or raises, unless it hangs."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append((body(), None))
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert outcome, "it hangs"
+    value, error = outcome[0]
+    if error:
+        raise error
+    return value
+
+
+# --- web pages ------------------------------------------------------------------------------
+
+PAGE = b"<!DOCTYPE html><title>Welcome to our hotel</title>"
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html; charset=utf-8"}, {}])
+def test_a_web_page_is_no_manifest(status, headers):
+    with (
+        HostileRegistry(lambda _: Answer(status, PAGE, headers)) as registry,
+        pytest.raises(RegistryError, match="web page when asked for a/b:1") as caught,
+    ):
+        client(registry).manifest("a/b", "1")
+    assert "port" in caught.value.hint
+    assert "login page" in caught.value.hint
+
+
+def test_a_web_page_is_no_token():
+    def respond(request):
+        if request.path.startswith("/token"):
+            return Answer(200, PAGE)
+        return Answer(401, headers={"WWW-Authenticate": 'Bearer realm="/token"'})
+
+    with (
+        HostileRegistry(respond) as registry,
+        pytest.raises(RegistryError, match="web page when asked for a token"),
+    ):
+        client(registry).manifest("a/b", "1")
+
+
+def test_a_web_page_is_no_blob():
+    page = Answer(200, PAGE, {"Content-Type": "text/html"})
+    with (
+        HostileRegistry(in_turn(*[page] * 9)) as registry,
+        pytest.raises(RegistryError, match="web page when asked for a/b@sha256"),
+    ):
+        fetch(registry)
+
+
 # --- elsewhere ------------------------------------------------------------------------------
 
 
@@ -214,6 +400,88 @@ def test_authorization_does_not_follow_a_redirect():
         with HostileRegistry(respond) as registry:
             assert fetch(registry, credentials=LOGIN) == CONTENT
         assert [request.headers.get("Authorization") for request in other.requests] == [None]
+
+
+def test_authorization_does_not_follow_to_another_port():
+    """Nor does it come back with a redirect that comes back."""
+    with HostileRegistry(lambda _: back) as other:
+
+        def respond(request):
+            if is_blob(request) and "back" in request.path:
+                return ranged(request, CONTENT)
+            if not request.headers.get("Authorization"):
+                return Answer(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+            if is_blob(request):
+                return Answer(307, headers={"Location": f"http://{other.address}/x"})
+            return honest(request)
+
+        with HostileRegistry(respond) as registry:
+            where = f"http://{registry.address}/blobs/back"
+            back = Answer(307, headers={"Location": where})
+            assert fetch(registry, credentials=LOGIN) == CONTENT
+            assert registry.requests[-1].headers.get("Authorization") is None
+        assert [request.headers.get("Authorization") for request in other.requests] == [None]
+
+
+@pytest.mark.parametrize("challenge", ['Basic realm="r"', 'Bearer realm="http://THIEF/token"'])
+def test_nobody_else_may_ask_for_the_login(challenge):
+    with HostileRegistry(honest) as thief:
+
+        def asking(_):
+            asked = challenge.replace("THIEF", thief.address)
+            return Answer(401, headers={"WWW-Authenticate": asked})
+
+        with HostileRegistry(asking) as other:
+
+            def respond(request):
+                if is_blob(request):
+                    return Answer(307, headers={"Location": f"http://{other.address}/x"})
+                return honest(request)
+
+            with HostileRegistry(respond) as registry:
+                with pytest.raises(RegistryError, match="does not let this login"):
+                    fetch(registry, credentials=LOGIN)
+                asked = [*registry.requests, *other.requests]
+                assert not [one for one in asked if one.headers.get("Authorization")]
+        assert thief.requests == []
+
+
+def test_a_name_is_resolved_once_and_connected_to_where_it_was(monkeypatch):
+    """The second time it would be an address which was never looked at."""
+    with HostileRegistry(lambda r: ranged(r, CONTENT), "127.0.0.2") as other:
+        port = int(other.address.rpartition(":")[2])
+        elsewhere = Answer(307, headers={"Location": f"http://cdn.test:{port}/x"})
+        asked = names(monkeypatch, {"cdn.test": ["127.0.0.2", "169.254.169.254"]})
+        with HostileRegistry(in_turn(elsewhere)) as registry:
+            assert fetch(registry) == CONTENT
+        assert asked == ["cdn.test"]
+        assert other.requests[0].headers["Host"] == f"cdn.test:{port}"
+
+
+def test_a_name_of_a_forbidden_address_is_not_connected_to(monkeypatch):
+    asked = names(monkeypatch, {"cdn.test": ["169.254.169.254", "127.0.0.2"]})
+    elsewhere = Answer(307, headers={"Location": "http://cdn.test/"})
+    with (
+        HostileRegistry(in_turn(elsewhere)) as registry,
+        pytest.raises(RegistryError, match=r"leads to 169\.254\.169\.254.*refused"),
+    ):
+        fetch(registry)
+    assert asked == ["cdn.test"]
+
+
+def names(monkeypatch, addresses):
+    """Let names resolve to the given addresses, one time after the other; those asked for."""
+    asked = []
+    real = socket.getaddrinfo
+
+    def lookup(host, *arguments, **options):
+        if host not in addresses:
+            return real(host, *arguments, **options)
+        asked.append(host)
+        return real(addresses[host][asked.count(host) - 1], *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    return asked
 
 
 def test_authorization_stays_on_the_host():
@@ -346,11 +614,12 @@ def test_identity_token_is_exchanged_by_post():
     assert form["refresh_token"] == ["refresh"]
 
 
-def test_password_is_not_sent_to_a_realm_of_another_host():
-    with HostileRegistry(honest, "127.0.0.2") as thief:
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_password_is_not_sent_to_a_realm_of_another_host_or_port(host):
+    with HostileRegistry(honest, host) as thief:
         with (
             HostileRegistry(TokenRegistry(f"http://{thief.address}/token")) as registry,
-            pytest.raises(RegistryError, match="another host"),
+            pytest.raises(RegistryError, match="another server"),
         ):
             client(registry, credentials=LOGIN).manifest("a/b", "1")
         assert thief.requests == []
@@ -438,7 +707,7 @@ def certificate(tmp_path_factory):
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-keyout", folder / "key", "-out", folder / "cert", "-days", "2"),
-            *("-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1,DNS:registry.test"),
         ],
         check=True,
         capture_output=True,
@@ -469,6 +738,16 @@ def test_certificates_do_not_matter_when_asked(tls):
 def test_a_certificate_authority_of_the_user(tls, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
     assert client(tls).manifest("a/b", "1")[0] == MANIFEST_BYTES
+
+
+def test_the_certificate_is_for_the_name_not_for_the_address(tls, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
+    names(monkeypatch, {"registry.test": ["127.0.0.1"] * 9, "other.test": ["127.0.0.1"] * 9})
+    port = tls.address.rpartition(":")[2]
+    one = Client(f"registry.test:{port}", patience=QUICK)
+    assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
+    with pytest.raises(RegistryError, match=r"certificate of other\.test"):
+        Client(f"other.test:{port}", patience=QUICK).manifest("a/b", "1")
 
 
 def test_https_only_leads_to_https(tls):

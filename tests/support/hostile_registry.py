@@ -13,7 +13,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Answer(NamedTuple):
     """`cut` ends the connection after so many bytes of the body; `stall` waits there first.
 
     With `reset` it ends with an RST, which may overtake the bytes. `length` is what
-    Content-Length says: None for the truth, -1 for a chunked body.
+    Content-Length says: None for the truth, -1 for a chunked body. `raw` is sent instead of all
+    that, until the client hangs up.
     """
 
     status: int = 200
@@ -48,6 +49,7 @@ class Answer(NamedTuple):
     stall: float = 0.0
     length: int | None = None
     reset: bool = False
+    raw: Iterable[bytes] = ()
 
 
 _UNKNOWN = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'
@@ -137,6 +139,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         request = Request(self.command, self.path, self.headers, body)
         self.server.registry.requests.append(request)
         answer = self.server.registry.respond(request)
+        if answer.raw:
+            for piece in answer.raw:
+                self.wfile.write(piece)
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

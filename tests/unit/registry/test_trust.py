@@ -50,30 +50,54 @@ def test_relative_urls_stay_on_the_host():
 )
 def test_a_public_registry_cannot_lead_to_this_machine(target):
     with pytest.raises(RegistryError, match="refused"):
-        trust.check_hop(PUBLIC, PUBLIC, trust.parse(target))
+        trust.resolve("192.0.2.1", trust.parse(target).host)
 
 
 def test_not_even_a_registry_on_loopback_leads_to_the_metadata_service():
     with pytest.raises(RegistryError, match="refused"):
-        trust.check_hop(LOOPBACK, LOOPBACK, trust.parse("http://169.254.169.254/"))
+        trust.resolve("127.0.0.1", "169.254.169.254")
 
 
 def test_loopback_may_lead_to_loopback_and_a_registry_to_itself():
-    trust.check_hop(LOOPBACK, LOOPBACK, trust.parse("http://127.0.0.2:1/"))
-    own = trust.parse("http://169.254.7.7/v2/")
-    trust.check_hop(own, own, trust.parse("http://169.254.7.7/x"))
+    assert trust.resolve("127.0.0.1", "127.0.0.2") == ["127.0.0.2"]
+    assert trust.resolve("[::1]", "127.0.0.2") == ["127.0.0.2"]
+    assert trust.resolve("169.254.7.7", "169.254.7.7") == ["169.254.7.7"]
+    assert trust.resolve("192.0.2.1", "10.1.2.3") == ["10.1.2.3"]
+
+
+def test_a_name_with_one_bad_address_is_refused(monkeypatch):
+    found = [(2, 1, 6, "", (address, 0)) for address in ("192.0.2.7", "127.0.0.1")]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(RegistryError, match=r"leads to 127\.0\.0\.1"):
+        trust.resolve("registry.example", "cdn.example")
+    assert trust.resolve("registry.example", "registry.example.") == ["192.0.2.7", "127.0.0.1"]
 
 
 def test_https_does_not_lead_to_http():
     with pytest.raises(RegistryError, match="plain http"):
-        trust.check_hop(PUBLIC, PUBLIC, trust.parse("http://192.0.2.1/blob"))
+        trust.check_hop(PUBLIC, trust.parse("http://192.0.2.1/blob"))
+    trust.check_hop(LOOPBACK, trust.parse("https://127.0.0.1:5000/blob"))
 
 
-def test_passwords_go_to_the_registry_or_over_tls():
-    trust.check_password(LOOPBACK, trust.parse("http://127.0.0.1:5001/token"))
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("https://192.0.2.1:443/x?y", True),
+        ("http://192.0.2.1/v2/", False),
+        ("https://192.0.2.1:444/v2/", False),
+        ("https://192.0.2.2/v2/", False),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(other, same):
+    assert (trust.origin(trust.parse(other)) == trust.origin(PUBLIC)) is same
+
+
+@pytest.mark.parametrize("realm", ["http://127.0.0.2:5000/", "http://127.0.0.1:5001/token"])
+def test_passwords_go_to_the_registry_or_over_tls(realm):
+    trust.check_password(LOOPBACK, trust.parse("http://127.0.0.1:5000/token"))
     trust.check_password(PUBLIC, trust.parse("https://auth.example/token"))
     with pytest.raises(RegistryError, match="without encryption"):
-        trust.check_password(LOOPBACK, trust.parse("http://127.0.0.2/token"))
+        trust.check_password(LOOPBACK, trust.parse(realm))
 
 
 def test_shown_urls_hold_no_query():

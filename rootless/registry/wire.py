@@ -1,0 +1,143 @@
+"""One connection: to an address that was checked, and answers whose cost is bounded.
+
+A name is resolved here, once, for the connection that is then made to that very address; TLS still
+verifies the name. An answer may be as long as its reader wants, but what frames it (status lines
+however many, headers, chunk sizes, trailers) only MAX_FRAMING bytes longer than its content, and
+while we wait for it, it must keep to the pace that `Terms` ask for: RFC 9112 puts a limit on
+neither. Runs in any thread.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from http.client import HTTPException, HTTPResponse
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import create_connection
+
+from rootless.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3.connectionpool import HTTPConnectionPool
+
+MAX_FRAMING = 256 << 10
+
+
+class Terms(Record):
+    """In `window` seconds of waiting there must come `slowest` bytes for each of them.
+
+    `resolve` gives the addresses of a host, and raises what forbids to connect to it.
+    """
+
+    window: float
+    slowest: int
+    resolve: Callable[[str], list[str]]
+
+
+class TooSlowError(TimeoutError):
+    """The sender keeps the connection busy, and is not going to finish."""
+
+
+def equip(pool: HTTPConnectionPool, terms: Terms) -> HTTPConnectionPool:
+    """Let `pool` make its connections here."""
+    pool.ConnectionCls = _Https if pool.scheme == "https" else _Http
+    pool.conn_kw["terms"] = terms
+    return pool
+
+
+class _Terms(HTTPConnection):
+    """The part that plain and TLS connections share."""
+
+    def __init__(self, *arguments: Any, terms: Terms, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._terms = terms
+
+    def response_class(  # type: ignore[override]  # http.client does no more than to call it
+        self, *arguments: Any, **options: Any
+    ) -> HTTPResponse:
+        """What reads an answer."""
+        answer = HTTPResponse(*arguments, **options)
+        answer.fp = _Framed(_Paced(answer.fp.detach(), self._terms))
+        return answer
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            addresses = self._terms.resolve(self.host)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+        failure: Exception = NewConnectionError(self, "the name has no address")
+        for address in addresses:
+            try:
+                return create_connection(
+                    (address, self.port), self.timeout, socket_options=self.socket_options
+                )
+            except TimeoutError as error:
+                failure = ConnectTimeoutError(self, str(error))
+            except OSError as error:
+                failure = NewConnectionError(self, str(error))
+                failure.__cause__ = error
+        raise failure
+
+
+class _Http(_Terms):
+    """http, or http to a proxy."""
+
+
+class _Https(_Terms, HTTPSConnection):
+    """https, or through a proxy's tunnel."""
+
+
+class _Paced(io.RawIOBase):
+    """A socket's bytes; TooSlowError when too few of them come in the time we spend waiting."""
+
+    def __init__(self, raw: io.RawIOBase, terms: Terms) -> None:
+        self._raw = raw
+        self._terms = terms
+        self._waited = 0.0
+        self._received = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        began = monotonic()
+        count = self._raw.readinto(buffer)
+        self._waited += monotonic() - began
+        self._received += count or 0
+        if self._waited >= self._terms.window:
+            if count and self._received < self._terms.slowest * self._terms.window:
+                raise TooSlowError(f"less than {self._terms.slowest} bytes a second")
+            self._waited, self._received = 0.0, 0
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Framed(io.BufferedReader):
+    """Knows by how http.client reads: what frames a body by the line, the body by its length."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
+        self._framing = MAX_FRAMING
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self._framing -= len(line)
+        if self._framing < 0:
+            raise HTTPException("its answer has headers without end")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:  # a chunk of -1 bytes would be all there ever comes
+            raise HTTPException("its answer has a part of a negative size")
+        content = super().read(size)
+        self._framing = min(self._framing + len(content), MAX_FRAMING)
+        return content
