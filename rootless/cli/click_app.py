@@ -1,4 +1,4 @@
-"""The same command line as a click application: for --help, completion and nothing else.
+"""The same command line as a click application: for --help, completion and man pages only.
 
 Values are parsed by `parser`, whose answers a test compares with click's. Imported only when
 somebody asks for help: click costs more than starting a container.
@@ -6,13 +6,9 @@ somebody asks for help: click costs more than starting a container.
 
 from __future__ import annotations
 
-import os
-
 import click
-from click.shell_completion import CompletionItem, get_completion_class
 
-from rootless.cli import settings, table
-from rootless.errors import UsageError
+from rootless.cli import completion, settings, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +40,7 @@ def command(verb: table.Verb) -> click.Command:
     made = click.Command(
         verb.name,
         help=verb.summary,
-        params=[*_options(verb), *map(_argument, verb.arguments)],
+        params=[*_options(verb), *(_argument(one, verb.name) for one in verb.arguments)],
         epilog=f"\b\nExamples:\n{examples}" if examples else None,
         options_metavar="[OPTIONS]" if verb.options else "",
     )
@@ -53,10 +49,10 @@ def command(verb: table.Verb) -> click.Command:
 
 
 def _options(verb: table.Verb) -> list[click.Parameter]:
-    return [_option(option) for option in verb.options]
+    return [_option(option, verb.name) for option in verb.options]
 
 
-def _option(option: table.Option) -> click.Option:
+def _option(option: table.Option, verb: str) -> click.Option:
     names = [*option.names, option.field]
     if option.kind == "flag":
         return click.Option(
@@ -70,30 +66,19 @@ def _option(option: table.Option) -> click.Option:
         default=option.default,
         metavar=option.metavar,
         help=option.help,
+        shell_complete=None if option.choices else completion.of(option.metavar, verb),
     )
 
 
-def _argument(argument: table.Argument) -> click.Argument:
+def _argument(argument: table.Argument, verb: str) -> click.Argument:
     return click.Argument(
         [argument.field],
         nargs=1 if argument.arity in ("one", "optional") else -1,
         required=argument.arity in ("one", "some"),
         metavar=argument.usage,
         type=click.UNPROCESSED,
-        shell_complete=_image_names if "IMAGE" in argument.metavar else None,
+        shell_complete=completion.of(argument.metavar, verb),
     )
-
-
-def _image_names(
-    _context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """The names of the store's images that begin so."""
-    from rootless.store import Store, images
-
-    store = Store(settings.read(os.environ).root)
-    found = images.listing(store, lambda *_: None)
-    names = [one.familiar for image in found for one in image.references]
-    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
 def show_help(words: Sequence[str]) -> int:
@@ -114,24 +99,3 @@ def show_help(words: Sequence[str]) -> int:
 def help_(_given: settings.Settings, arguments: Arguments) -> int:
     """`rootless help COMMAND`."""
     return show_help(arguments.words)
-
-
-def completion(_given: settings.Settings, arguments: Arguments) -> int:
-    """`rootless completion bash`: the script that the shell shall evaluate."""
-    kind = get_completion_class(arguments.shell)
-    if kind is None:
-        raise UsageError(
-            f"there is no completion for {arguments.shell!r}", hint="choose bash, zsh or fish"
-        )
-    click.echo(kind(application(), {}, "rootless", "_ROOTLESS_COMPLETE").source())
-    return 0
-
-
-def complete(instruction: str) -> int:
-    """Answer a shell's question, which it asks through the environment (bash_complete)."""
-    shell, _, _ = instruction.partition("_")
-    kind = get_completion_class(shell)
-    if kind is None:
-        return 1
-    click.echo(kind(application(), {}, "rootless", "_ROOTLESS_COMPLETE").complete())
-    return 0

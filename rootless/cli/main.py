@@ -94,9 +94,9 @@ def _without_verb(words: Sequence[str]) -> int:
 
 
 def _complete() -> int:
-    from rootless.cli import click_app
+    from rootless.cli import completion
 
-    return click_app.complete(os.environ["_ROOTLESS_COMPLETE"])
+    return completion.complete(os.environ["_ROOTLESS_COMPLETE"])
 
 
 def _report(error: RootlessError) -> None:

@@ -26,7 +26,7 @@ VERBS = (
     Verb(
         "completion",
         "Print the completion script of a shell",
-        "rootless.cli.click_app:completion",
+        "rootless.cli.completion:completion",
         arguments=(Argument("shell", "bash|zsh|fish"),),
         examples=('eval "$(rootless completion bash)"',),
     ),

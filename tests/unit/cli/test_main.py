@@ -118,7 +118,7 @@ def test_completion(shell):
 
 
 def test_completion_knows_verbs():
-    done = rootless(_ROOTLESS_COMPLETE="bash_complete", COMP_WORDS="rootless im", COMP_CWORD="1")
+    done = rootless(_ROOTLESS_COMPLETE="bash_complete", COMP_LINE="rootless im")
     assert done.stdout.split() == ["plain,image", "plain,images", "plain,import"]
 
 
