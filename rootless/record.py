@@ -21,47 +21,48 @@ class Record:
     """A frozen value: keyword or positional construction, equality, hash, repr and `replace`."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
-    _required: ClassVar[frozenset[str]] = frozenset()
+    _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         own = tuple(name for name in cls.__dict__.get("__annotations__", ()) if name[0] != "_")
         inherited = tuple(name for name in cls._fields if name not in own)
         cls._fields = inherited + own
-        cls._required = frozenset(name for name in cls._fields if not hasattr(cls, name))
+        cls._defaults = {name: getattr(cls, name) for name in cls._fields if hasattr(cls, name)}
 
     if not TYPE_CHECKING:
 
         def __init__(self, *args, **kwargs):
+            placed = dict(zip(self._fields, args, strict=False))
             values = self.__dict__
-            values.update(zip(self._fields, args, strict=False))
-            if len(args) > len(self._fields) or values.keys() & kwargs.keys():
-                raise TypeError(f"{type(self).__name__}: too many values")
+            values.update(self._defaults)  # a default and the same value given are one dict
+            values.update(placed)
             values.update(kwargs)
-            if not self._required <= values.keys():
-                missing = ", ".join(sorted(self._required - values.keys()))
-                raise TypeError(f"{type(self).__name__}: missing {missing}")
-            if len(values) > len(args) and not values.keys() <= set(self._fields):
-                unknown = ", ".join(sorted(values.keys() - set(self._fields)))
-                raise TypeError(f"{type(self).__name__}: unknown {unknown}")
+            if len(args) > len(self._fields) or placed.keys() & kwargs.keys():
+                raise TypeError(f"{type(self).__name__}: too many values")
+            if len(values) != len(self._fields) or not values.keys() <= set(self._fields):
+                raise self._misfit()
+
+        def _misfit(self):
+            unknown = sorted(self.__dict__.keys() - set(self._fields))
+            missing = sorted(set(self._fields) - self.__dict__.keys())
+            kind, names = ("unknown", unknown) if unknown else ("missing", missing)
+            return TypeError(f"{type(self).__name__}: {kind} {', '.join(names)}")
 
         def __setattr__(self, name, value):
             raise AttributeError(f"{type(self).__name__}.{name} is read-only")
 
-    def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self._fields)
-
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._values() == other._values()
+        return self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        return hash(tuple([self.__dict__[name] for name in self._fields]))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        shown = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)
         return f"{type(self).__name__}({shown})"
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed."""
-        return type(self)(**{**{name: getattr(self, name) for name in self._fields}, **changes})
+        return type(self)(**{**self.__dict__, **changes})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from _signal import SIG_IGN, SIGINT, signal
 
 from rootless import process
-from rootless.build.request import Cached, Done, Output, Started, Step
+from rootless.build.request import Cached, Done, Exported, Output, Started, Step, Warned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,14 +73,21 @@ def ignore_interrupts() -> None:
 
 
 def _encode(event: Event) -> tuple[str, object]:
-    assert isinstance(event, Started | Output | Cached | Done)
-    step = event.step
-    named = (step.number, step.total, step.stage, step.text)
-    if isinstance(event, Output):
-        return "output", (named, event.content.decode("latin-1"))
-    if isinstance(event, Done):
-        return "done", (named, event.seconds)
-    return ("started" if isinstance(event, Started) else "cached"), (named, None)
+    match event:
+        case Started():
+            return "started", (_named(event.step), None)
+        case Cached():
+            return "cached", (_named(event.step), None)
+        case Output():
+            return "output", (_named(event.step), event.content.decode("latin-1"))
+        case Done():
+            return "done", (_named(event.step), event.seconds)
+        case Warned() | Exported():
+            raise AssertionError("that is said of a whole build")
+
+
+def _named(step: Step) -> tuple[object, ...]:
+    return step.number, step.total, step.stage, step.text
 
 
 def _decode(kind: str, value: Any) -> Event:

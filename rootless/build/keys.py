@@ -6,7 +6,7 @@ Proxy variables, times, owners on this machine and the Dockerfile's wording are 
 from __future__ import annotations
 
 from rootless.build import cache
-from rootless.build.steps import MakeFolder, RunCommand
+from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 def canonical(action: Action, platform: Platform, network: str) -> tuple[object, ...]:
     """Strings, numbers and tuples that say all of `action` but the contents it reads."""
-    if isinstance(action, RunCommand):
-        env = tuple(sorted(action.env.items()))
-        where = (action.cwd, action.user, action.network, network, str(platform))
-        return ("run", action.argv, action.script, env, where)
-    if isinstance(action, MakeFolder):
-        return ("workdir", action.path, action.user)
-    flags = (action.link, action.parents, action.unpacks)
-    sources = action.sources if action.origin is not None else len(action.sources)
-    mode = str(action.mode) if action.mode else ""
-    return ("copy", sources, action.contents, action.destination, action.owner, mode, flags)
+    match action:
+        case RunCommand():
+            env = tuple(sorted(action.env.items()))
+            where = (action.cwd, action.user, action.network, network, str(platform))
+            return ("run", action.argv, action.script, env, where)
+        case MakeFolder():
+            return ("workdir", action.path, action.user)
+        case CopyFiles():
+            flags = (action.link, action.parents, action.unpacks)
+            sources = action.sources if action.origin is not None else len(action.sources)
+            mode = str(action.mode) if action.mode else ""
+            return ("copy", sources, action.contents, action.destination, action.owner, mode, flags)
 
 
 class Key:

@@ -22,8 +22,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
     from rootless.build.plan import Plan, Stage
     from rootless.dockerfile import Instruction
@@ -168,11 +167,51 @@ class _Resolver:
         """Change the state; errors are given their place."""
         dockerfile = self.plan.dockerfile
         try:
-            _RULES[type(one)](self, one)
+            self._change(one)
         except DockerfileError as error:
             raise dockerfile.locate(error, self.location) from None
         except RootlessError as error:
             raise dockerfile.error(error.message, self.location, error.hint) from None
+
+    def _change(self, one: Instruction) -> None:  # noqa: C901, PLR0912 - one rule for each
+        """Closed: an instruction without a rule is an error of types."""
+        match one:
+            case instructions.Run():
+                self.run(one)
+            case instructions.Copy():
+                self.copy(one)
+            case instructions.Add():
+                self.add(one)
+            case instructions.Workdir():
+                self.workdir(one)
+            case instructions.Env():
+                self.env(one)
+            case instructions.Arg():
+                self.arg(one)
+            case instructions.Label():
+                self.label(one)
+            case instructions.User():
+                self.user(one)
+            case instructions.Expose():
+                self.expose(one)
+            case instructions.Volume():
+                self.volume(one)
+            case instructions.Cmd():
+                self.cmd(one)
+            case instructions.Entrypoint():
+                self.entrypoint(one)
+            case instructions.Healthcheck():
+                self.healthcheck(one)
+            case instructions.Shell():
+                self.shell(one)
+            case instructions.Stopsignal():
+                self.stopsignal(one)
+            case instructions.Onbuild():
+                self.onbuild(one)
+            case instructions.Maintainer():
+                self.maintainer(one)
+            case instructions.From():
+                raise AssertionError("a stage has one FROM, its first")
 
     def _expand(self, text: str) -> str:
         return expand.expand(text, self.environment, self.plan.dockerfile.escape)
@@ -376,27 +415,6 @@ class _Resolver:
     def maintainer(self, one: instructions.Maintainer) -> None:
         self.config = self.config.replace(author=one.name)
         self._note(f"MAINTAINER {one.name}")
-
-
-_RULES: Mapping[type, Callable[[_Resolver, Any], None]] = {
-    instructions.Run: _Resolver.run,
-    instructions.Copy: _Resolver.copy,
-    instructions.Add: _Resolver.add,
-    instructions.Workdir: _Resolver.workdir,
-    instructions.Env: _Resolver.env,
-    instructions.Arg: _Resolver.arg,
-    instructions.Label: _Resolver.label,
-    instructions.User: _Resolver.user,
-    instructions.Expose: _Resolver.expose,
-    instructions.Volume: _Resolver.volume,
-    instructions.Cmd: _Resolver.cmd,
-    instructions.Entrypoint: _Resolver.entrypoint,
-    instructions.Healthcheck: _Resolver.healthcheck,
-    instructions.Shell: _Resolver.shell,
-    instructions.Stopsignal: _Resolver.stopsignal,
-    instructions.Onbuild: _Resolver.onbuild,
-    instructions.Maintainer: _Resolver.maintainer,
-}
 
 
 def _quoted(argv: tuple[str, ...]) -> str:

@@ -62,6 +62,14 @@ def test_equality_is_of_one_class():
     assert len({Point(1), Point(1, 0), Point(2)}) == 2
 
 
+def test_a_default_and_the_same_value_given_are_equal():
+    """Also in subclasses, after `replace`, and when they have been elsewhere as bytes."""
+    assert Named(y=1) == Named(y=1, x=7, name="p", names=())
+    assert hash(Named(y=1)) == hash(Named(y=1, x=7))
+    assert Named(y=1, x=8).replace(x=7) == Named(y=1)
+    assert pickle.loads(pickle.dumps(Named(y=1))) == Named(x=7, y=1)
+
+
 def test_replace_makes_another():
     point = Point(1, 2)
     assert point.replace(y=3) == Point(1, 3)
