@@ -45,6 +45,9 @@ def checks(search_path: str) -> tuple[Check, ...]:
 
 def _check_kernel() -> Check:
     release = os.uname().release
+    if linux.MACHINE not in linux.MACHINES:
+        known = ", ".join(linux.MACHINES)
+        return _failed("kernel", f"Linux for {linux.MACHINE}", f"a machine of these: {known}")
     major, minor = release.partition("-")[0].split(".")[:2]
     if (int(major), int(minor)) >= (5, 12):
         return _passed("kernel", f"Linux {release}")

@@ -1,7 +1,8 @@
 """Linux system calls that `os` lacks, each under its own name, typed, without policy.
 
 Calls go through ctypes and keep the GIL (PyDLL), which makes a raw `clone` safe in a process with
-one thread. A failure is a SyscallError that names the call and what it was given. Constants are
+one thread. A failure is a SyscallError that names the call and what it was given; on a machine
+whose numbers are not known here, calls that `libc` has no name for are refused. Constants are
 spelled as in the kernel's headers. Usable in any process and namespace, also between clone and
 exec: nothing is imported after this module.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+
+from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,19 +39,25 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_SET_MODE_FILTER = 1
 
-# Numbers from 424 on are the same on every architecture.
-_NR_OPEN_TREE = 428
-_NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 429, 430, 431, 432
-_NR_CLOSE_RANGE, _NR_OPENAT2, _NR_MOUNT_SETATTR = 436, 437, 442
-_MACHINE = os.uname().machine
-_NR_CLONE = 56 if _MACHINE == "x86_64" else 220
-_NR_SECCOMP = 317 if _MACHINE == "x86_64" else 277
-_NR_PIVOT_ROOT = 155 if _MACHINE == "x86_64" else 41
-_NR_KEYCTL = 250 if _MACHINE == "x86_64" else 219
+# On 64-bit machines. Numbers from 424 on are the same on all of these.
+_GENERIC = {"clone": 220, "keyctl": 219, "pivot_root": 41, "seccomp": 277}
+_OWN_NUMBERS = {
+    "x86_64": {"clone": 56, "keyctl": 250, "pivot_root": 155, "seccomp": 317},
+    "aarch64": _GENERIC,
+    "riscv64": _GENERIC,
+}
+_SHARED_NUMBERS = {
+    **{"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432},
+    **{"close_range": 436, "openat2": 437, "mount_setattr": 442},
+}
+MACHINES = tuple(_OWN_NUMBERS)
+"""The machines, as uname(2) names them, whose numbers of system calls are known."""
+
+_WIDTH = 8 * ctypes.sizeof(ctypes.c_void_p)  # a 32-bit Python on a 64-bit kernel counts otherwise
+MACHINE = os.uname().machine if _WIDTH == 64 else f"{_WIDTH}-bit {os.uname().machine}"
 
 _libc = ctypes.PyDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
+_libc.syscall.restype = ctypes.c_long
 
 Path = str | bytes
 
@@ -72,6 +81,22 @@ class SyscallError(OSError):
         return f"{self.syscall} {self.what}: {self.strerror}".replace(" :", ":")
 
 
+def number(syscall: str, machine: str = MACHINE) -> int:
+    """The number of a system call; RootlessError on a machine where nobody has looked it up."""
+    if machine not in _OWN_NUMBERS:
+        raise RootlessError(
+            f"the system call {syscall} has a number on {machine} that rootless does not know",
+            hint=f"use a machine (and a Python) of one of these kinds: {', '.join(MACHINES)}",
+        )
+    own = _OWN_NUMBERS[machine]
+    return own[syscall] if syscall in own else _SHARED_NUMBERS[syscall]
+
+
+def _syscall(name: str, *arguments: object) -> int:
+    result: int = _libc.syscall(number(name), *arguments)
+    return result
+
+
 def mount(
     source: Path | None, target: Path, fstype: str | None = None, flags: int = 0, data: Path = ""
 ) -> None:
@@ -91,7 +116,7 @@ def umount2(target: Path, flags: int = 0) -> None:
 
 def pivot_root(new_root: Path, put_old: Path) -> None:
     """pivot_root(2); with both ".", the old root is stacked on the new one."""
-    if _syscall(_NR_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old)) < 0:
+    if _syscall("pivot_root", os.fsencode(new_root), os.fsencode(put_old)) < 0:
         _fail("pivot_root", new_root)
 
 
@@ -107,7 +132,7 @@ def clone(flags: int) -> int:
     Only for a process with a single thread: CPython's own fork hooks do not run.
     """
     sigchld = 17
-    pid: int = _syscall(_NR_CLONE, ctypes.c_ulong(flags | sigchld), 0, 0, 0, 0)
+    pid = _syscall("clone", ctypes.c_ulong(flags | sigchld), 0, 0, 0, 0)
     if pid < 0:
         _fail("clone", hex(flags))
     return pid
@@ -117,7 +142,7 @@ def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) ->
     """openat2(2): a close-on-exec descriptor of `path`, resolved as RESOLVE_* say."""
     how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
-    fd: int = _syscall(_NR_OPENAT2, dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
+    fd = _syscall("openat2", dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
     if fd < 0:
         _fail("openat2", path)
     return fd
@@ -156,19 +181,19 @@ def seccomp(program: bytes) -> None:
         _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
     fprog = SockFprog(len(program) // 8, program)
-    if _syscall(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(fprog)) < 0:
+    if _syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(fprog)) < 0:
         _fail("seccomp", f"{len(program) // 8} instructions")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2), inclusive; /proc need not be mounted."""
-    if _syscall(_NR_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), flags) < 0:
+    if _syscall("close_range", ctypes.c_uint(first), ctypes.c_uint(last), flags) < 0:
         _fail("close_range", str(first))
 
 
 def join_session_keyring() -> None:
     """keyctl(KEYCTL_JOIN_SESSION_KEYRING): a fresh anonymous keyring, not the caller's."""
-    if _syscall(_NR_KEYCTL, 1, 0, 0, 0, 0) < 0:
+    if _syscall("keyctl", 1, 0, 0, 0, 0) < 0:
         _fail("keyctl", "join session keyring")
 
 
@@ -185,14 +210,14 @@ def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False)
     else:
         name = os.fsencode(target)
     size = ctypes.c_size_t(32)
-    if _syscall(_NR_MOUNT_SETATTR, fd, name, flags, ctypes.byref(attributes), size) < 0:
+    if _syscall("mount_setattr", fd, name, flags, ctypes.byref(attributes), size) < 0:
         _fail("mount_setattr", str(target) if isinstance(target, int) else target)
 
 
 def open_tree(path: Path) -> int:
     """open_tree(2): a detached copy of the mount at `path` and of all below it (Linux 5.2)."""
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_RECURSIVE
-    fd: int = _syscall(_NR_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
+    fd = _syscall("open_tree", AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
     if fd < 0:
         _fail("open_tree", path)
     return fd
@@ -201,13 +226,13 @@ def open_tree(path: Path) -> int:
 def move_mount(mount_fd: int, target_fd: int) -> None:
     """move_mount(2): attach a detached mount on an O_PATH descriptor; no path is looked up."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    if _syscall(_NR_MOVE_MOUNT, mount_fd, b"", target_fd, b"", flags) < 0:
+    if _syscall("move_mount", mount_fd, b"", target_fd, b"", flags) < 0:
         _fail("move_mount", "a detached mount")
 
 
 def fsopen(fstype: str) -> int:
     """fsopen(2): a file system context."""
-    fd: int = _syscall(_NR_FSOPEN, fstype.encode(), 1)
+    fd = _syscall("fsopen", fstype.encode(), 1)
     if fd < 0:
         _fail("fsopen", fstype)
     return fd
@@ -217,13 +242,13 @@ def fsconfig(fd: int, command: int, key: str = "", value: Path = "") -> None:
     """fsconfig(2); one string is at most 255 bytes."""
     name = key.encode() or None
     text = os.fsencode(value) if command == FSCONFIG_SET_STRING else None
-    if _syscall(_NR_FSCONFIG, fd, command, name, text, 0) < 0:
+    if _syscall("fsconfig", fd, command, name, text, 0) < 0:
         _fail("fsconfig", key, value)
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
     """fsmount(2): a detached mount of a configured context."""
-    mount_fd: int = _syscall(_NR_FSMOUNT, fd, 1, attributes)
+    mount_fd = _syscall("fsmount", fd, 1, attributes)
     if mount_fd < 0:
         _fail("fsmount", "")
     return mount_fd

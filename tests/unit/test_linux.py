@@ -9,6 +9,8 @@ import pickle
 import pytest
 
 from rootless import linux
+from rootless.errors import RootlessError
+from rootless.sandbox import syscalls
 
 
 def test_a_failure_names_the_call_and_what_it_was_given() -> None:
@@ -44,3 +46,22 @@ def test_openat2_stays_inside_the_root(path: str, tmp_path: os.PathLike[str]) ->
             assert found.read() == "inside"
     finally:
         os.close(root_fd)
+
+
+@pytest.mark.parametrize("machine", ["s390x", "ppc64le", "armv7l", "mips64", "32-bit x86_64"])
+@pytest.mark.parametrize("syscall", ["clone", "seccomp", "openat2"])
+def test_a_number_that_nobody_has_looked_up_is_not_guessed(machine: str, syscall: str) -> None:
+    with pytest.raises(RootlessError, match=f"{syscall} has a number on {machine}") as refused:
+        linux.number(syscall, machine)
+    assert "x86_64, aarch64, riscv64" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("machine", linux.MACHINES)
+def test_numbers_are_those_of_the_filter(machine: str) -> None:
+    """Two tables of the same kernel, made apart from each other."""
+    table = syscalls.names(machine)
+    for syscall in (
+        *("clone", "keyctl", "pivot_root", "seccomp", "open_tree", "move_mount", "fsopen"),
+        *("fsconfig", "fsmount", "close_range", "openat2", "mount_setattr"),
+    ):
+        assert linux.number(syscall, machine) == table.index(syscall)
