@@ -1,10 +1,8 @@
 """Registry to store: `pull`.
 
-Layers are downloaded by a few threads of the calling process, and each is unpacked by a worker
-forked for it before the first thread starts. A worker reads the file that its thread is still
-writing; a pipe tells it how far. The caller has entered its user namespace; workers chroot into
-their layer's staging directory and hold no socket and no login that matters: whatever an image
-does to its unpacker, it does there.
+Layers are downloaded by a few threads of the calling process, each with an unpacker of its own: a
+process forked before the first thread starts (store.unpackers), which reads the file that its
+thread is still writing. The caller has entered its user namespace.
 
 A blob gets its name when its size and digest are right, a layer when its diff_id is what the
 config says, the image when all of it is there. Two pulls of one blob take turns and the second
@@ -16,12 +14,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any
+from time import monotonic
 
-from rootless import process
-from rootless.archive import unpacking
 from rootless.errors import IntegrityError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import manifest as manifests
@@ -37,12 +32,19 @@ from rootless.registry.client import Client
 from rootless.store import Store, blobs, images, index, layers
 from rootless.store.images import Image
 from rootless.store.staging import Staging
+from rootless.store.unpackers import Unpacker
+
+_MOST_AT_ONCE = 4
+_ENDING = 5.0  # seconds that threads have to delete what they made, when a pull fails
 
 
 class Event(Record):
     """Where a layer is: `state` is waiting, downloading, unpacking, done or exists.
 
-    `layer` is its short digest, `current` and `total` count bytes of the download.
+    `layer` is its short digest, `current` and `total` count bytes of the download. Before anything
+    else each layer is reported once, as waiting or exists: the totals of those that wait are all
+    there is to do. The first `downloading` of a layer has what an earlier pull left, which is no
+    measure of speed; should the sender begin again, `current` falls to 0.
     """
 
     layer: str
@@ -120,148 +122,116 @@ def _fetch_layers(
         if not is_here:
             missing.append((descriptor, diff_id))
     missing.sort(key=lambda pair: -pair[0].size)
-    fetches: list[_Fetch] = []
+    fetches = _Fetches(store, client, repository, missing)
+    unpackers: list[Unpacker] = []
     try:
-        for descriptor, diff_id in missing:
-            fetches.append(_Fetch(store, descriptor, diff_id))
-        _run(fetches, client, repository, report)
+        for _ in range(min(_at_once(), len(missing))):
+            unpackers.append(Unpacker())
+        fetches.run(unpackers, report)
     finally:
-        for fetch in fetches:
-            fetch.stop()
+        fetches.stop(unpackers)
 
 
-def _run(fetches: list[_Fetch], client: Client, repository: str, report: Report) -> None:
-    """Carry out all fetches in a few threads; the first failure is raised and ends the rest."""
-    messages: SimpleQueue[Event | BaseException | None] = SimpleQueue()
-    waiting = iter(fetches)
-
-    def work() -> None:
-        for fetch in waiting:
-            try:
-                fetch.carry_out(client, repository, messages.put)
-                messages.put(None)
-            except BaseException as error:  # noqa: BLE001 - raised in the calling thread
-                messages.put(error)
-                return
-
-    at_once = max(2, min(len(os.sched_getaffinity(0)), 4))
-    for _ in range(min(at_once, len(fetches))):
-        threading.Thread(target=work, daemon=True).start()
-    for _ in fetches:
-        while isinstance(message := messages.get(), Event):
-            report(message)
-        if message is not None:
-            raise message
+def _at_once() -> int:
+    """How many layers are on their way: one may wait for the network while all processors work."""
+    return min(len(os.sched_getaffinity(0)) + 1, _MOST_AT_ONCE)
 
 
-class _Fetch:
-    """One layer on its way: a worker that unpacks, and the thread that feeds it."""
+class _Fetches:
+    """Layers on their way: threads, each of which feeds an unpacker and takes layer after layer."""
 
-    def __init__(self, store: Store, descriptor: Descriptor, diff_id: Digest) -> None:
-        """Forks the worker; no thread runs yet."""
-        self._store = store
-        self._descriptor = descriptor
-        self._diff_id = diff_id
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._staged = Staging(store, ("diff",))
-        progress_fd, self._feed_fd = process.pipe()
-        try:
-            self._worker = process.fork(lambda _: self._unpack(progress_fd))
-        finally:
-            os.close(progress_fd)
-
-    def carry_out(self, client: Client, repository: str, post: Report) -> None:
-        """Download, unpack, publish. Waits while another process downloads the same blob."""
-        with blobs.Writer(self._store, self._descriptor) as writer:
-            if writer.present and layers.find(self._store, self._diff_id):
-                post(_event(self._descriptor, "exists"))
-                return
-            if writer.present:
-                self._feed(blobs.path(self._store, self._descriptor.digest))
-            else:
-                self._feed(writer.path)
-                self._download(writer, client, repository, post)
-            self._feed(self._descriptor.size)
-            post(_event(self._descriptor, "unpacking", self._descriptor.size))
-            if not writer.present:
-                writer.publish()
-        self._publish(self._worker.result())
-        post(_event(self._descriptor, "done", self._descriptor.size))
-
-    def stop(self) -> None:
-        """End the worker and delete what was not published; the thread soon ends by itself."""
-        self._worker.kill()
-        with self._lock:
-            self._stopped = True
-            os.close(self._feed_fd)
-            self._staged.discard()
-
-    def _download(
-        self, writer: blobs.Writer, client: Client, repository: str, post: Report
+    def __init__(
+        self,
+        store: Store,
+        client: Client,
+        repository: str,
+        missing: list[tuple[Descriptor, Digest]],
     ) -> None:
-        for chunk in client.blob(repository, self._descriptor, writer.size):
-            if self._stopped:
-                return
-            writer.write(chunk)
-            self._feed(writer.size)
-            post(_event(self._descriptor, "downloading", writer.size))
+        self._store = store
+        self._client = client
+        self._repository = repository
+        self._left = len(missing)
+        self._waiting = iter(missing)
+        self._messages: SimpleQueue[Event | BaseException | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
 
-    def _feed(self, news: str | int) -> None:
-        """Tell the worker where the blob is or how far. One that failed says so in its result."""
-        with suppress(BrokenPipeError), self._lock:
-            if not self._stopped:
-                os.write(self._feed_fd, f"{news}\n".encode())
+    def run(self, unpackers: list[Unpacker], report: Report) -> None:
+        """Fetch all of them; the first failure is raised."""
+        for unpacker in unpackers:
+            thread = threading.Thread(target=self._work, args=(unpacker,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        while self._left:
+            message = self._messages.get()
+            if isinstance(message, Event):
+                report(message)
+            elif message is not None:
+                raise message
+            else:
+                self._left -= 1
 
-    def _publish(self, found: dict[str, Any]) -> None:
-        if found["diff_id"] != str(self._diff_id):
-            raise IntegrityError(
-                f"the layer {self._descriptor.digest} has other contents than the image's "
-                f"config says: {found['diff_id']}, not {self._diff_id}"
-            )
-        with self._lock:
-            if not self._stopped:
-                layers.publish(self._store, self._staged, self._diff_id, found["size"])
+    def stop(self, unpackers: list[Unpacker]) -> None:
+        """End what still runs; each thread deletes what it has not published.
 
-    def _unpack(self, progress_fd: int) -> dict[str, Any]:
-        """The worker's task. Chroots."""
-        published = blobs.path(self._store, self._descriptor.digest)
-        read = _Follower(progress_fd, self._descriptor.size, published).read
-        directory = os.path.join(self._staged.path, "diff")
-        return unpacking.unpack_layer(read, directory, self._diff_id.algorithm)
+        A thread that waits for another process's download of the same blob is left to its wait.
+        """
+        self._stopped = True
+        if self._left:
+            self._client.stop()
+        for unpacker in unpackers:
+            unpacker.stop()
+        deadline = monotonic() + _ENDING
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - monotonic()))
 
-
-class _Follower:
-    """Reads a blob while another process writes it.
-
-    The pipe brings lines: the file's path, then again and again how many bytes it has. The
-    writer's death is the reader's, so the pipe need not end.
-    """
-
-    def __init__(self, progress_fd: int, size: int, published: str) -> None:
-        """`published` is what the file is called once it is whole, which may come first."""
-        self._progress = open(progress_fd, "rb")  # noqa: SIM115 - open as long as the worker lives
-        self._published = published
-        self._fd = -1
-        self._size = size
-        self._available = 0
-        self._at = 0
-
-    def read(self, count: int) -> bytes:
-        """Up to `count` bytes, as soon as there are any; b"" at the end of the blob."""
-        if self._fd < 0:
-            self._fd = self._open(self._progress.readline().rstrip(b"\n"))
-        while self._at >= self._available and self._at < self._size:
-            self._available = int(self._progress.readline())
-        chunk = os.pread(self._fd, min(count, self._available - self._at), self._at)
-        self._at += len(chunk)
-        return chunk
-
-    def _open(self, path: bytes) -> int:
+    def _work(self, unpacker: Unpacker) -> None:
+        """A thread's whole life."""
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return os.open(self._published, os.O_RDONLY | os.O_CLOEXEC)
+            for descriptor, diff_id in self._waiting:
+                if not self._stopped:
+                    self._fetch(unpacker, descriptor, diff_id)
+                    self._messages.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+            self._messages.put(error)
+
+    def _fetch(self, unpacker: Unpacker, descriptor: Descriptor, diff_id: Digest) -> None:
+        """Download, unpack, publish. Waits while another process downloads the same blob."""
+        post = self._messages.put
+        with Staging(self._store, ("diff",)) as staged:
+            with blobs.Writer(self._store, descriptor) as writer:
+                if writer.present and layers.find(self._store, diff_id):
+                    post(_event(descriptor, "exists"))
+                    return
+                final = blobs.path(self._store, descriptor.digest)
+                source = final if writer.present else writer.path
+                directory = os.path.join(staged.path, "diff")
+                unpacker.begin(source, final, descriptor.size, directory, diff_id.algorithm)
+                if not writer.present:
+                    self._download(writer, descriptor, unpacker)
+                unpacker.feed(descriptor.size)
+                post(_event(descriptor, "unpacking", descriptor.size))
+                if not writer.present:
+                    writer.publish()
+            found = unpacker.result()
+            _check_contents(descriptor, diff_id, found["diff_id"])
+            layers.publish(self._store, staged, diff_id, found["size"])
+        post(_event(descriptor, "done", descriptor.size))
+
+    def _download(self, writer: blobs.Writer, descriptor: Descriptor, unpacker: Unpacker) -> None:
+        self._messages.put(_event(descriptor, "downloading", writer.size))
+        for chunk in self._client.blob(self._repository, descriptor, writer.size):
+            writer.write(chunk)
+            unpacker.feed(writer.size)
+            self._messages.put(_event(descriptor, "downloading", writer.size))
+
+
+def _check_contents(descriptor: Descriptor, diff_id: Digest, found: str) -> None:
+    if found != str(diff_id):
+        raise IntegrityError(
+            f"the layer {descriptor.digest} has other contents than the image's "
+            f"config says: {found}, not {diff_id}"
+        )
 
 
 def _is_here(store: Store, descriptor: Descriptor, diff_id: Digest) -> bool:

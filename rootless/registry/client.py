@@ -29,8 +29,6 @@ from rootless.registry.http import (
     Transport,
     failure,
     is_page,
-    pause,
-    persist,
     read_all,
 )
 from rootless.registry.tokens import Tokens
@@ -77,7 +75,7 @@ class Client:
         separator = "@" if isinstance(reference, Digest) else ":"
         what = f"{repository}{separator}{reference}"
         path = f"{repository}/manifests/{reference}"
-        content, headers = persist(self._patience, lambda: self._whole(repository, path, what))
+        content, headers = self._transport.persist(lambda: self._whole(repository, path, what))
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         announced = headers.get("Docker-Content-Digest")
         expected = [reference] if isinstance(reference, Digest) else []
@@ -108,11 +106,15 @@ class Client:
             except RegistryError as error:
                 tried = 1 if offset - counted_from >= PROGRESS else tried + 1
                 counted_from = offset
-                pause(self._patience, tried, error)
+                self._transport.pause(tried, error)
 
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
+
+    def stop(self) -> None:
+        """Let all that other threads ask for fail soon; for good."""
+        self._transport.stop()
 
     def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
         response = self._ask(repository, path, {"Accept": _ACCEPT}, what)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import socket
 import ssl
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -66,27 +65,6 @@ class Patience(Record):
     longest_wait: float = 60.0
 
 
-def persist(patience: Patience, attempt: Callable[[], _Result]) -> _Result:
-    """The result of `attempt`, tried again while it fails with a temporary RegistryError."""
-    tried = 0
-    while True:
-        try:
-            return attempt()
-        except RegistryError as error:
-            tried += 1
-            pause(patience, tried, error)
-
-
-def pause(patience: Patience, tried: int, error: RegistryError) -> None:
-    """Wait before try number `tried` + 1, or raise `error` where waiting is no use."""
-    if not error.temporary or tried >= patience.attempts:
-        raise error
-    if error.retry_after > patience.longest_wait:
-        raise error
-    delay = patience.backoff * 2 ** (tried - 1) * random.uniform(0.5, 1.5)
-    time.sleep(max(error.retry_after, min(delay, patience.longest_wait)))
-
-
 class Transport:
     """Connections of one client of `registry`, which is a host without a port.
 
@@ -109,8 +87,30 @@ class Transport:
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._patience = patience
         self._pools: dict[str, PoolManager] = {}
+        self._ended = wire.Ended()
         if not tls_verify:
             urllib3.disable_warnings(InsecureRequestWarning)
+
+    def persist(self, attempt: Callable[[], _Result]) -> _Result:
+        """The result of `attempt`, tried again while it fails with a temporary RegistryError."""
+        tried = 0
+        while True:
+            try:
+                return attempt()
+            except RegistryError as error:
+                tried += 1
+                self.pause(tried, error)
+
+    def pause(self, tried: int, error: RegistryError) -> None:
+        """Wait before try number `tried` + 1, or raise `error` where waiting is no use."""
+        patience = self._patience
+        if not error.temporary or tried >= patience.attempts:
+            raise error
+        if error.retry_after > patience.longest_wait:
+            raise error
+        delay = patience.backoff * 2 ** (tried - 1) * random.uniform(0.5, 1.5)
+        if self._ended.wait(max(error.retry_after, min(delay, patience.longest_wait))):
+            raise error
 
     def get(self, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The first answer that is no redirect. Authorization goes to the first origin only.
@@ -158,6 +158,10 @@ class Transport:
         for pool in self._pools.values():
             pool.clear()
 
+    def stop(self) -> None:
+        """Break all connections, and let there be no more: other threads' exchanges fail."""
+        self._ended.set()
+
     def _pool(self, url: Url) -> PoolManager:
         proxy = proxy_for(url, self._proxies)
         if proxy:
@@ -172,8 +176,7 @@ class Transport:
         timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
         checks = "CERT_REQUIRED" if self._tls_verify else "CERT_NONE"
         if not proxy:
-            resolve = partial(trust.resolve, self._registry)
-            terms = wire.Terms(self._patience.window, self._patience.slowest, resolve)
+            terms = self._terms(self._registry)
             return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks)
         parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
         if parts.scheme not in ("http", "https") or not parts.host:
@@ -183,11 +186,15 @@ class Transport:
             )
         login = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
         address = trust.redacted(parts)
-        resolve = partial(trust.resolve, parts.host)
-        terms = wire.Terms(self._patience.window, self._patience.slowest, resolve)
+        terms = self._terms(parts.host)
         return _Proxied(
             terms, address, proxy_headers=login, maxsize=8, timeout=timeout, cert_reqs=checks
         )
+
+    def _terms(self, home: str) -> wire.Terms:
+        """For connections to `home` and to where it may send us."""
+        patience, resolve = self._patience, partial(trust.resolve, home)
+        return wire.Terms(patience.window, patience.slowest, resolve, self._ended)
 
 
 class _Direct(PoolManager):

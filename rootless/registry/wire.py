@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -29,6 +32,26 @@ if TYPE_CHECKING:
 MAX_FRAMING = 256 << 10
 
 
+class Ended(threading.Event):
+    """Once set, it breaks all connections made under it, and lets none be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adding = threading.Lock()
+        self._connections: WeakSet[HTTPConnection] = WeakSet()
+
+    def add(self, connection: HTTPConnection) -> None:
+        with self._adding:
+            self._connections.add(connection)
+
+    def set(self) -> None:
+        super().set()
+        with self._adding:
+            for connection in self._connections:
+                with suppress(OSError, AttributeError):  # its own thread may be closing it
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+
 class Terms(Record):
     """In `window` seconds of waiting there must come `slowest` bytes for each of them.
 
@@ -38,6 +61,7 @@ class Terms(Record):
     window: float
     slowest: int
     resolve: Callable[[str], list[str]]
+    ended: Ended
 
 
 class TooSlowError(TimeoutError):
@@ -65,6 +89,13 @@ class _Terms(HTTPConnection):
         answer = HTTPResponse(*arguments, **options)
         answer.fp = _Framed(_Paced(answer.fp.detach(), self._terms))
         return answer
+
+    def connect(self) -> None:
+        self._terms.ended.add(self)
+        super().connect()
+        if self._terms.ended.is_set():
+            self.close()
+            raise NewConnectionError(self, "it is not wanted any more")
 
     def _new_conn(self) -> socket.socket:
         try:

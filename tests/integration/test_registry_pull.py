@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -374,6 +375,128 @@ def test_a_layer_that_is_no_tar(root):
     assert images.listing(Store(str(root))) == ()
 
 
+# --- many layers, and their ends ---------------------------------------------------------------
+
+
+def test_an_image_of_many_layers_needs_few_processes(root, tmp_path):
+    count = 60
+    layers = [layer({f"f{n}": b"%d" % n, f"d{n}/g": b""}) for n in range(count)]
+    image = write_layout(tmp_path / "layout", "many", layers)
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        name = f"{registry.address}/a/b:1"
+        seen, paths = child.in_child(lambda: _pull_counting(root, name))
+    assert 1 <= max(seen) <= len(os.sched_getaffinity(0)) + 1
+    for n, path in enumerate(paths):
+        assert sorted(os.listdir(path)) == [f"d{n}", f"f{n}"]
+        assert Path(path, f"f{n}").read_bytes() == b"%d" % n
+    assert list((root / "tmp").iterdir()) == []
+
+
+def _pull_counting(root, name):
+    """How many children this process has at each event of a pull, and the layers' paths."""
+    seen = []
+
+    def report(_):
+        seen.append(len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+
+    reference, store = Reference.parse(name), Store(str(root))
+    client = Client(reference.registry, patience=QUICK)
+    image = pull(store, reference, platform=Platform.host(), client=client, report=report)
+    return seen, [one.path for one in images.layers_of(store, image)]
+
+
+def _stalling(image, until):
+    """Honest, but every blob other than the config stalls in its middle, for `until()`'s sake."""
+    respond = serving(image, "a/b")
+    config = json.loads(image.blob(image.manifest_digest))["config"]["digest"]
+
+    def stalled(request):
+        answer = respond(request)
+        if "/blobs/" not in request.path or request.path.endswith(config):
+            return answer
+        return until(request, answer._replace(cut=len(answer.body) // 2, stall=60))
+
+    return stalled
+
+
+def test_a_failure_ends_the_other_layers_at_once(root, tmp_path):
+    """Threads that wait for a registry are not waited for; what they made is deleted."""
+    image = two_layers(tmp_path)
+    smallest = json.loads(image.blob(image.manifest_digest))["layers"][0]["digest"]
+
+    def fail_one(request, answer):
+        if request.path.endswith(smallest):
+            time.sleep(0.5)
+            return Answer(403)
+        return answer
+
+    def body(name):
+        reference = Reference.parse(name)
+        client = Client(reference.registry, patience=QUICK.replace(read=300))
+        with pytest.raises(RegistryError, match="private"):
+            pull(
+                Store(str(root)),
+                reference,
+                platform=Platform.host(),
+                client=client,
+                report=lambda _: None,
+            )
+        return threading.active_count()
+
+    began = time.monotonic()
+    with HostileRegistry(_stalling(image, fail_one)) as registry:
+        assert child.in_child(lambda: body(f"{registry.address}/a/b:1")) == 1
+        assert time.monotonic() - began < 30
+    assert nothing_named(root)
+
+
+def test_an_interrupted_pull_is_quiet_quick_and_resumed(root, tmp_path):
+    image = two_layers(tmp_path)
+    biggest = json.loads(image.blob(image.manifest_digest))["layers"][1]["digest"]
+    with HostileRegistry(_stalling(image, lambda _, answer: answer)) as registry:
+        name = f"{registry.address}/a/b:1"
+        victim = start_pull(root, name, stderr=subprocess.PIPE, process_group=0)
+        part = root / "tmp" / biggest.replace(":", "-")
+        for _ in range(600):
+            if part.exists() and part.stat().st_size >= 1 << 20:
+                break
+            time.sleep(0.05)
+        os.killpg(victim.pid, signal.SIGINT)  # as a terminal does it: to the unpackers too
+        _, told = victim.communicate(timeout=30)
+        assert (victim.returncode, told) == (130, "")
+        assert not [entry for entry in (root / "tmp").iterdir() if entry.is_dir()]
+        registry.respond = serving(image, "a/b")
+        registry.requests.clear()
+        pull_in_child(root, name)
+    (request,) = [one for one in registry.requests if one.path.endswith(biggest)]
+    assert int(request.headers["Range"][6:-1]) >= 1 << 20
+
+
+def test_what_an_earlier_pull_left_is_told_before_the_rest(root, tmp_path):
+    """For whoever shows how fast it goes."""
+    image = two_layers(tmp_path)
+    (one, biggest) = json.loads(image.blob(image.manifest_digest))["layers"]
+    (root / "tmp").mkdir(parents=True)
+    part = root / "tmp" / biggest["digest"].replace(":", "-")
+    part.write_bytes(image.blob(biggest["digest"])[: 2 << 20])
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        events = child.in_child(lambda: _events(root, f"{registry.address}/a/b:1"))
+    first = [event for event in events if event.state == "waiting"]
+    assert [event.total for event in first] == [one["size"], biggest["size"]]
+    big = [event.current for event in events if event.total == biggest["size"]]
+    assert big[:2] == [0, 2 << 20]
+    assert big == sorted(big)
+    assert big[-1] == biggest["size"]
+
+
+def _events(root, name):
+    reference, events = Reference.parse(name), []
+    client = Client(reference.registry, patience=QUICK)
+    store = Store(str(root))
+    pull(store, reference, platform=Platform.host(), client=client, report=events.append)
+    return events
+
+
 # --- several at once, and sudden ends ------------------------------------------------------------
 
 PULL = """
@@ -388,17 +511,21 @@ userns.enter()
 reference = Reference.parse(sys.argv[2])
 def report(event):
     print(event.layer, event.state, flush=True)
-pull(Store(sys.argv[1]), reference, platform=Platform.host(),
-     client=Client(reference.registry), report=report)
+try:
+    pull(Store(sys.argv[1]), reference, platform=Platform.host(),
+         client=Client(reference.registry), report=report)
+except KeyboardInterrupt:
+    sys.exit(130)
 """
 
 
-def start_pull(root, name):
+def start_pull(root, name, **options):
     return subprocess.Popen(
         [sys.executable, "-c", PULL, str(root), name],
         env={**os.environ, "PYTHONPATH": str(machine.PROJECT)},
         stdout=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 

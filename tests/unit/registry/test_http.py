@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from rootless.registry.errors import RegistryError
-from rootless.registry.http import Patience, persist, proxy_for
+from rootless.registry.http import Patience, Transport, proxy_for
 from rootless.registry.trust import parse
 
 PROXIES = {"http": "http://p:1", "https": "http://p:2"}
-SOON = Patience(attempts=3, backoff=0.001, longest_wait=1)
+SOON = Transport("x.test", patience=Patience(attempts=3, backoff=0.001, longest_wait=1))
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def failing(*errors):
 
 def test_temporary_failures_are_tried_again():
     broken = RegistryError("broken", temporary=True)
-    assert persist(SOON, failing(broken, broken)) == "done"
+    assert SOON.persist(failing(broken, broken)) == "done"
 
 
 def test_the_last_failure_is_told():
     broken = [RegistryError(f"broken {n}", temporary=True) for n in range(3)]
     with pytest.raises(RegistryError, match="broken 2"):
-        persist(SOON, failing(*broken))
+        SOON.persist(failing(*broken))
 
 
 def test_lasting_failures_and_long_waits_are_told_at_once():
@@ -61,4 +61,4 @@ def test_lasting_failures_and_long_waits_are_told_at_once():
         RegistryError("no", temporary=True, retry_after=3600),
     ):
         with pytest.raises(RegistryError, match="no"):
-            persist(SOON, failing(error))
+            SOON.persist(failing(error))
