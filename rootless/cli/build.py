@@ -181,7 +181,9 @@ class _Bases:
             client = self._client(reference)
             self.enter()
             quiet = self._arguments.quiet
-            image = fetch.pull(self._given, self._store, client, reference, platform, quiet=quiet)
+            image = fetch.pull(
+                self._given, self._store, client, reference, platform, out=sys.stderr, quiet=quiet
+            )
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:

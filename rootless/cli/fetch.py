@@ -12,6 +12,8 @@ from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from rootless.cli.settings import Settings
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
@@ -56,11 +58,12 @@ def pull(
     reference: Reference,
     platform: Platform,
     *,
+    out: TextIO,
     quiet: bool,
 ) -> Image:
-    """Download the image, showing progress on standard error."""
+    """Download the image, showing progress on `out`."""
     from rootless import transfer
     from rootless.cli import progress
 
-    with progress.pulling(given, quiet=quiet) as report:
+    with progress.pulling(given, out, quiet=quiet) as report:
         return transfer.pull(store, reference, platform=platform, client=client, report=report)

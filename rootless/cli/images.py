@@ -123,7 +123,9 @@ def pull(given: Settings, arguments: Arguments) -> int:
         if reference.tag == "latest" and not arguments.name.endswith(":latest"):
             print("Using default tag: latest")
         print(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-    image = fetch.pull(given, store, client, reference, platform, quiet=arguments.quiet)
+    image = fetch.pull(
+        given, store, client, reference, platform, out=sys.stdout, quiet=arguments.quiet
+    )
     if not arguments.quiet:
         _summary(image, reference, is_new=before is None or before.id != image.id)
     print(reference)

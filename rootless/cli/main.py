@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line; the exit code."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115 - it was closed
+        # by lines also into a pipe or a file: what happened first is read first
+        stream.reconfigure(errors="backslashreplace", line_buffering=True)
+        setattr(sys, name, stream)
     words = sys.argv[1:] if argv is None else argv
     if "_ROOTLESS_COMPLETE" in os.environ:
         return _complete()

@@ -61,7 +61,10 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
     client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
     wanted = fetch.platform(arguments.platform)
     ids = userns.enter()
-    return ids, fetch.pull(given, store, client, reference, wanted, quiet=arguments.quiet)
+    image = fetch.pull(
+        given, store, client, reference, wanted, out=sys.stderr, quiet=arguments.quiet
+    )
+    return ids, image
 
 
 def _explain(spec: Spec) -> None:

@@ -1,9 +1,13 @@
 """What is said while a build or a pull goes on, when nobody looks at a terminal."""
 
+import io
+import sys
+
 import pytest
 
 from rootless.build import request
 from rootless.cli import progress, settings
+from rootless.cli.progress import pull
 from rootless.errors import RootlessError
 from rootless.transfer import Event
 
@@ -51,13 +55,13 @@ def test_quiet_build_shows_the_output_of_what_failed(capsys):
 
 
 def test_plain_pull_says_each_state_once(capsys):
-    with progress.pulling(GIVEN, quiet=False) as report:
+    with progress.pulling(GIVEN, sys.stdout, quiet=False) as report:
         report(Event("aa", "waiting", 0, 10))
         report(Event("aa", "downloading", 3, 10))
         report(Event("bb", "exists", 0, 5))
         report(Event("aa", "downloading", 9, 10))
         report(Event("aa", "done", 10, 10))
-    assert capsys.readouterr().err.splitlines() == [
+    assert capsys.readouterr().out.splitlines() == [
         "aa: Pulling fs layer",
         "aa: Downloading",
         "bb: Already exists",
@@ -66,6 +70,31 @@ def test_plain_pull_says_each_state_once(capsys):
 
 
 def test_quiet_pull_says_nothing(capsys):
-    with progress.pulling(GIVEN, quiet=True) as report:
+    with progress.pulling(GIVEN, sys.stdout, quiet=True) as report:
         report(Event("aa", "waiting", 0, 10))
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_sum_of_a_pull_has_rate_and_total():
+    total = pull.Sum()
+    for event in (Event("aa", "waiting", 0, 10_000), Event("bb", "waiting", 0, 30_000)):
+        total.add(event, 1.0)
+    total.add(Event("cc", "exists", 0, 99), 1.0)
+    assert total.said(1.0) == "0B/40kB"
+    total.add(Event("aa", "downloading", 5_000, 10_000), 1.0)  # resumed: these came earlier
+    total.add(Event("aa", "downloading", 10_000, 10_000), 2.0)
+    total.add(Event("bb", "downloading", 1_000, 30_000), 2.0)
+    total.add(Event("bb", "downloading", 16_000, 30_000), 3.0)
+    assert total.said(3.0) == "26kB/40kB  10kB/s"
+
+
+def test_a_live_pull_ends_with_all_bars(capsys):
+    out = io.StringIO()
+    with pull.Live(out) as report:
+        report(Event("aa", "waiting", 0, 10_000))
+        report(Event("aa", "downloading", 4_000, 10_000))
+        report(Event("aa", "unpacking", 10_000, 10_000))
+        report(Event("aa", "done", 10_000, 10_000))
+    last = [line for line in out.getvalue().splitlines() if line.strip()][-2:]
+    assert "Pull complete" in last[0]
+    assert "10kB/10kB" in last[1]

@@ -1,170 +1,27 @@
-"""Progress of pulls and builds on standard error: lines anywhere, live displays on a terminal.
-
-`pulling` and `building` choose the display; it is a context manager whose value takes the events
-of `transfer` or `build.request`. rich draws the live ones, without its refreshing thread: what is
-drawn here runs in processes that fork. It is imported when there is something to draw.
-"""
+"""The displays of a build, on standard error: nothing, numbered lines, or what runs now."""
 
 from __future__ import annotations
 
-import os
 import sys
 from time import monotonic
 
 from rootless.build import request
 from rootless.cli import words
+from rootless.cli.progress.pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol, Self
+    from typing import Self
 
-    from rich.live import Live
-    from rich.progress import Progress, TaskID
+    from rich import live
     from rich.text import Text
 
-    from rootless.cli.settings import Settings
-    from rootless.transfer import Event
-
-    class PullDisplay(Protocol):
-        """Shows a pull."""
-
-        def __enter__(self) -> Self: ...
-        def __exit__(self, *_: object) -> None: ...
-        def __call__(self, event: Event) -> None: ...
-
-    class BuildDisplay(Protocol):
-        """Shows a build. `rest` clears the terminal for somebody else until the next event."""
-
-        def __enter__(self) -> Self: ...
-        def __exit__(self, kind: object, error: object, trace: object) -> None: ...
-        def __call__(self, event: request.Event) -> None: ...
-        def rest(self) -> None: ...
-
-
-_FRAME = 0.07  # seconds between two drawings, in the long run
-_BURST = 20  # drawings at once: the last line before a silence should not be the one left out
 _KEPT_LINES = 400  # of a step's output, to be shown when it fails
 _SHOWN_LINES = 6  # of a running step's output
-_PULL_WORDS = {
-    "waiting": "Pulling fs layer",
-    "downloading": "Downloading",
-    "unpacking": "Extracting",
-    "done": "Pull complete",
-    "exists": "Already exists",
-}
-
-
-def pulling(given: Settings, *, quiet: bool) -> PullDisplay:
-    """The display of a pull."""
-    if quiet:
-        return _QuietPull()
-    return _LivePull() if _can_draw(given) else _PlainPull()
-
-
-def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:
-    """The display of a build; `how` is --progress: auto, plain or tty."""
-    if quiet:
-        return _QuietBuild()
-    is_live = how == "tty" or (how == "auto" and _can_draw(given))
-    return _LiveBuild() if is_live else _PlainBuild()
-
-
-def _can_draw(given: Settings) -> bool:
-    return os.isatty(2) and given.environment.get("TERM") != "dumb"
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-class _Pace:
-    """Keeps drawing from costing more than what is drawn."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def allows(self) -> bool:
-        """Whether to draw now; a no counts for nothing."""
-        now = monotonic()
-        self._next = max(self._next, now - _BURST * _FRAME)
-        if self._next > now:
-            return False
-        self._next += _FRAME
-        return True
-
-
-class _QuietPull:
-    """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, event: Event) -> None:
-        pass
-
-
-class _PlainPull(_QuietPull):
-    """One line for each new state of a layer."""
-
-    def __init__(self) -> None:
-        self._states: dict[str, str] = {}
-
-    def __call__(self, event: Event) -> None:
-        if self._states.get(event.layer) != event.state:
-            self._states[event.layer] = event.state
-            _say(f"{event.layer}: {_PULL_WORDS[event.state]}")
-
-
-class _LivePull(_QuietPull):
-    """One line a layer, with a bar."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self._progress: Progress = Progress(
-            TextColumn("{task.fields[layer]}"),
-            TextColumn("{task.description:<16}"),
-            BarColumn(),
-            TextColumn("{task.fields[amount]}"),
-            console=Console(stderr=True),
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._pace = _Pace()
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.refresh()
-        self._progress.stop()
-
-    def __call__(self, event: Event) -> None:
-        task = self._tasks.get(event.layer)
-        if task is None:
-            task = self._progress.add_task("", total=event.total, layer=event.layer, amount="")
-            self._tasks[event.layer] = task
-        is_over = event.state in ("done", "exists")
-        self._progress.update(
-            task,
-            description=_PULL_WORDS[event.state],
-            completed=event.total if is_over else event.current,
-            amount="" if event.state == "waiting" else _amount(event, is_over=is_over),
-        )
-        if is_over or self._pace.allows():
-            self._progress.refresh()
-
-
-def _amount(event: Event, *, is_over: bool) -> str:
-    total = words.size(event.total)
-    return total if is_over else f"{words.size(event.current)}/{total}"
 
 
 class _Output:
@@ -200,7 +57,7 @@ def _title(step: request.Step) -> str:
     return f"[{words.escape(stage)}{step.number}/{step.total}] {words.escape(step.text)}"
 
 
-class _QuietBuild:
+class Quiet:
     """Shows nothing, but the output of what failed."""
 
     def __init__(self) -> None:
@@ -229,7 +86,7 @@ class _QuietBuild:
         pass
 
 
-class _PlainBuild(_QuietBuild):
+class Plain(Quiet):
     """Every line of output behind its step's number, as BuildKit's plain progress."""
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -257,13 +114,13 @@ class _PlainBuild(_QuietBuild):
             _say(f"#{step.number} {monotonic() - output.started:.3f} {line}")
 
 
-class _LiveBuild(_QuietBuild):
+class Live(Quiet):
     """Finished steps as lines, below them what runs now with the end of its output."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._live: Live | None = None
-        self._pace = _Pace()
+        self._live: live.Live | None = None
+        self._pace = Pace()
 
     def __call__(self, event: request.Event) -> None:
         super().__call__(event)
@@ -294,19 +151,19 @@ class _LiveBuild(_QuietBuild):
             self._live = self._live or self._start()
             self._live.update(self._picture(), refresh=True)
 
-    def _start(self) -> Live:
+    def _start(self) -> live.Live:
         from rich.console import Console
-        from rich.live import Live
+        from rich.live import Live as Drawn
 
-        live = Live(
+        drawn = Drawn(
             console=Console(stderr=True),
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        live.start()
-        return live
+        drawn.start()
+        return drawn
 
     def _picture(self) -> Text:
         from rich.text import Text
