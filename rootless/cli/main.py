@@ -8,8 +8,9 @@ Anything that is not a RootlessError is a bug and shows its traceback.
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EIO, ENOSPC
 
 from rootless import __version__
 from rootless.cli import parser, settings, table
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complete()
     try:
         code = _carry_out(words)
-        print(end="", flush=True)
+        _flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -47,6 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(RootlessError(f"{error.filename or 'standard output'}: {error.strerror}"))
         return 1
     return code
+
+
+def _flush() -> None:
+    """Write what is left; a terminal that was closed meanwhile (EIO) is nobody's loss."""
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        if error.errno != EIO or not stat.S_ISCHR(os.fstat(1).st_mode):
+            raise
 
 
 def _carry_out(words: Sequence[str]) -> int:

@@ -38,7 +38,7 @@ def run(given: Settings, arguments: Arguments) -> int:
     source = start.Source(store, image, images.layers_of(store, image))
     if arguments.dry_run:
         return _dry_run(start.plan, source, ids, request)
-    return start.run(source, ids, request, _explain if arguments.explain else None)
+    return start.run(source, ids, request, _tell, _explain if arguments.explain else None)
 
 
 def _local(arguments: Arguments, store: Store) -> Image | None:
@@ -65,6 +65,11 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
         given, store, client, reference, wanted, out=sys.stderr, quiet=arguments.quiet
     )
     return ids, image
+
+
+def _tell(text: str) -> None:
+    """On a line of its own, below whatever the container wrote."""
+    print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 def _explain(spec: Spec) -> None:

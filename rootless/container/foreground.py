@@ -1,15 +1,20 @@
-"""Waiting for a container that has no terminal: what is sent to us is sent on to it.
+"""Waiting for a container: what is sent to us is sent on to it.
 
-Runs in the CLI process, the parent of the container's process 1. That process ignores signals it
-has no handler for, as every process 1 does; a user who asks a third time to end gets SIGKILL.
+Runs in the CLI process, the parent of the container. Its process 1 ignores signals it has no
+handler for, as every process 1 does; a user who asks a third time to end gets SIGKILL, and so does
+a container whose terminal was closed and that did not end by SIGHUP. A signal that we were started
+to ignore (nohup, a script's job in the background) stays ignored.
 """
 
 from __future__ import annotations
 
 import _signal
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.sandbox.spawn import Child
 
 _FORWARDED = (
@@ -23,15 +28,38 @@ _FORWARDED = (
 )
 _ENDING = (_signal.SIGINT, _signal.SIGTERM)
 _PATIENCE = 3
+_SECONDS_TO_HANG_UP = 5
 
 
-def forward_signals(child: Child) -> None:
+def forward_signals(child: Child, tell: Callable[[str], object]) -> None:
     """From now on every signal that asks for something goes to the container."""
     asked = [0]
+    had_terminal = _has_terminal()
 
     def forward(number: int, _frame: object) -> None:
         asked[0] += number in _ENDING
-        child.kill(_signal.SIGKILL if asked[0] >= _PATIENCE else number)
+        if number in _ENDING and asked[0] >= _PATIENCE:
+            tell("got 3 SIGTERM/SIGINTs, forcefully exiting")
+            child.kill()
+            return
+        child.kill(number)
+        if number == _signal.SIGHUP and had_terminal:
+            _signal.alarm(_SECONDS_TO_HANG_UP)
 
+    def hang_up(*_: object) -> None:
+        if not _has_terminal():  # else somebody only sent the signal, as to have a file read again
+            child.kill()
+
+    _signal.signal(_signal.SIGALRM, hang_up)
     for number in _FORWARDED:
-        _signal.signal(number, forward)
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, forward)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal: none after it was closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True

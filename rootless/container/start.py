@@ -52,9 +52,15 @@ class Source(Record):
 
 
 def run(
-    source: Source, ids: IdMap, request: Request, show: Callable[[Spec], None] | None = None
+    source: Source,
+    ids: IdMap,
+    request: Request,
+    tell: Callable[[str], object],
+    show: Callable[[Spec], None] | None = None,
 ) -> int:
-    """Run the container to its end; its exit status. `show` is told the plan before it happens.
+    """Run the container to its end; its exit status.
+
+    `tell` is given what the user should know meanwhile, `show` the plan before it happens.
 
     RootlessError, with docker's exit code, when it cannot be started; then nothing is left.
     """
@@ -65,7 +71,7 @@ def run(
     try:
         if request.cidfile:
             _write_cidfile(request.cidfile, container.id)
-        status = _run(source, ids, request, home, container, show)
+        status = _run(source, ids, request, home, container, tell, show)
     finally:
         if status is None:
             home.discard()
@@ -133,6 +139,7 @@ def _run(
     request: Request,
     home: records.Home,
     container: records.Container,
+    tell: Callable[[str], object],
     show: Callable[[Spec], None] | None,
 ) -> int:
     connected = request.network.mode in choice.PACKAGES
@@ -146,7 +153,7 @@ def _run(
     stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     child = spawn.spawn(spec, stdin)
     home.started(child.pid)
-    foreground.forward_signals(child)
+    foreground.forward_signals(child, tell)
     attachment = None
     try:
         if connected:
@@ -155,7 +162,7 @@ def _run(
             attachment.wait_ready()
             os.write(await_write, b"x")
             os.close(await_write)
-        return _follow(source.store, child, request, channel)
+        return _follow(source.store, child, request, channel, tell)
     except BaseException as error:
         child.kill()
         if isinstance(error, OSError | RootlessError):
@@ -179,7 +186,13 @@ def _write_cidfile(path: str, container_id: str) -> None:
     os.close(fd)
 
 
-def _follow(store: Store, child: Child, request: Request, channel: Channel | None) -> int:
+def _follow(
+    store: Store,
+    child: Child,
+    request: Request,
+    channel: Channel | None,
+    tell: Callable[[str], object],
+) -> int:
     """From the start of the command to its exit status."""
     if channel is None:
         child.await_exec()
@@ -190,7 +203,7 @@ def _follow(store: Store, child: Child, request: Request, channel: Channel | Non
     master = channel.receive()
     child.await_exec()
     lock.release(store)
-    return terminal.converse(child, master, interactive=request.interactive)
+    return terminal.converse(child, master, interactive=request.interactive, tell=tell)
 
 
 def _connect(request: Request, child: Child) -> Attachment:

@@ -1,8 +1,10 @@
 """A terminal between the caller's and the container's: bytes both ways, sizes one way.
 
-Runs in the CLI process, which has the master end of the container's own terminal. The caller's
-terminal is raw meanwhile, so Ctrl-C is a byte for the container, and is restored whatever
-happens short of `kill -9`.
+Runs in the CLI process, which has the master end of the container's own terminal. Each way has a
+bounded buffer and neither ever waits for the other: whoever pastes a megabyte at a command that
+does not read, or does not read what it prints, stops only that. The caller's terminal is raw
+meanwhile, so Ctrl-C is a byte for the container, and is restored whatever happens short of
+`kill -9`.
 """
 
 from __future__ import annotations
@@ -11,15 +13,23 @@ import _signal
 import fcntl
 import os
 import select
+import sys
 import termios
+from errno import EIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless.sandbox.spawn import Child
 
 _MESSAGE_SPACE = 64
+_ROOM = 1 << 16  # bytes that one way may hold
+_PIECE = 4096  # what a pipe that can be written to takes without waiting: pipe(7)
+_END_OF_INPUT = b"\x04"
+_PATIENCE = 3  # Ctrl-C in a row
+_SIGINT_BIT = 1 << (_signal.SIGINT - 1)
 
 
 class Channel:
@@ -43,44 +53,132 @@ class Channel:
         return int.from_bytes(messages[0][2][:4], "little") if content else -1
 
 
-def converse(child: Child, master: int, *, interactive: bool) -> int:
-    """Carry bytes until the container ends; its exit status."""
-    is_terminal = os.isatty(0)
-    before = _make_raw(0) if interactive and is_terminal else None
+def converse(child: Child, master: int, *, interactive: bool, tell: Callable[[str], object]) -> int:
+    """Carry bytes until the container ends; its exit status. `tell` is given our own words."""
+    before = _make_raw(0) if interactive and os.isatty(0) else None
     try:
         _follow_size(master)
-        _carry(master, read_stdin=interactive)
-        return child.wait()
+        os.set_blocking(master, False)
+        typed = _Way(0, master, last=_END_OF_INPUT) if interactive else None
+        given_up = _carry(typed, _Way(master, _unshared(1)))
     finally:
         if before is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
+            _restore(0, before)
+    if given_up:
+        tell("got 3 Ctrl-C, which the command does not listen to: ended it")
+        child.kill()
+    return child.wait()
 
 
-def _carry(master: int, *, read_stdin: bool) -> None:
-    """Until the container's side is closed: reading then gives EIO."""
+class _Way:
+    """Bytes from one descriptor to another: read while there is room, written when that can be.
+
+    `last` is written when there is no more to read.
+    """
+
+    def __init__(self, source: int, target: int, *, last: bytes = b"") -> None:
+        self.source, self.target = source, target
+        self.is_open = True
+        self._last = last
+        self._held = bytearray()
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether to read."""
+        return self.is_open and len(self._held) < _ROOM
+
+    @property
+    def has_some(self) -> bool:
+        """Whether to write."""
+        return bool(self._held)
+
+    def read(self) -> bytes:
+        """What came; nothing at the end, which a terminal tells by EIO."""
+        try:
+            content = os.read(self.source, _ROOM)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            content = b""
+        self.is_open = bool(content)
+        self._held += content or self._last
+        return content
+
+    def write(self) -> None:
+        """Write as much as is taken at once; what nobody can receive any more is dropped."""
+        try:
+            del self._held[: os.write(self.target, self._held[:_PIECE])]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            self._held.clear()
+
+
+def _carry(typed: _Way | None, shown: _Way) -> bool:
+    """Until the container's side is closed and all of it is shown; True when the user gave up."""
+    master, patience = shown.source, _PATIENCE
+    while shown.is_open or shown.has_some:
+        ready = _wait(typed, shown)
+        if ready.get(shown.target, 0) and shown.has_some:
+            shown.write()
+        if ready.get(master, 0) & ~select.POLLOUT and shown.wants_more:
+            shown.read()
+        if typed is None:
+            continue
+        if ready.get(master, 0) & (select.POLLOUT | select.POLLHUP) and typed.has_some:
+            typed.write()
+        if ready.get(typed.source, 0) and typed.wants_more:
+            content = typed.read()
+            patience = patience - len(content) if _is_in_vain(content, master) else _PATIENCE
+            if patience <= 0:
+                return True
+    return False
+
+
+def _wait(typed: _Way | None, shown: _Way) -> dict[int, int]:
+    """Wait until something can be done: descriptor → what poll(2) says of it."""
+    wanted: dict[int, int] = {}
+    for way in filter(None, (typed, shown)):
+        if way.wants_more:
+            wanted[way.source] = wanted.get(way.source, 0) | select.POLLIN
+        if way.has_some:
+            wanted[way.target] = wanted.get(way.target, 0) | select.POLLOUT
     poll = select.poll()
-    poll.register(master, select.POLLIN)
-    if read_stdin:
-        poll.register(0, select.POLLIN)
-    while True:
-        for fd, _ in poll.poll():
-            try:
-                content = os.read(fd, 1 << 16)
-            except OSError:
-                content = b""
-            if fd == master and not content:
-                return
-            if content:
-                _write_all(1 if fd == master else master, content)
-            else:
-                poll.unregister(0)
-                _write_all(master, b"\x04")
+    for fd, events in wanted.items():
+        poll.register(fd, events)
+    return dict(poll.poll())
 
 
-def _write_all(fd: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
+def _is_in_vain(content: bytes, master: int) -> bool:
+    """Whether this is Ctrl-C for a process 1 with no handler, which the kernel shields from it.
+
+    A shell, an editor or whatever else catches the signal or reads the key is none of our business.
+    """
+    attributes = termios.tcgetattr(master)
+    interrupt = attributes[6][termios.VINTR]
+    if not attributes[3] & termios.ISIG or content.strip(interrupt) or not content:
+        return False
+    leader = int.from_bytes(fcntl.ioctl(master, termios.TIOCGPGRP, bytes(4)), sys.byteorder)
+    try:
+        with open(f"/proc/{leader}/status", "rb", buffering=0) as file:
+            status = dict(line.split(b":", 1) for line in file.read().splitlines())
+    except OSError:
+        return False
+    listens = int(status[b"SigCgt"], 16) | int(status[b"SigIgn"], 16)
+    return status[b"NSpid"].split()[-1] == b"1" and not listens & _SIGINT_BIT
+
+
+def _unshared(fd: int) -> int:
+    """A terminal opened anew: that nobody waits for it is then not for all who share `fd`."""
+    if not os.isatty(fd):
+        return fd
+    flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:  # another user's, as after `su`
+        return fd
 
 
 def _follow_size(master: int) -> None:
@@ -109,3 +207,10 @@ def _make_raw(fd: int) -> list[Any]:
     raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     termios.tcsetattr(fd, termios.TCSADRAIN, raw)
     return before
+
+
+def _restore(fd: int, attributes: list[Any]) -> None:
+    try:
+        termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+    except termios.error:  # it was closed meanwhile
+        pass

@@ -254,17 +254,30 @@ def ended(running) -> tuple[bytes, int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_are_forwarded(store, number):
     script = f"trap 'echo got; exit 5' {number}; echo ready; while :; do sleep 0.02; done"
-    with started(store, "busybox", *sh(script)) as running:
+    default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 - nohup's is ignored
+    with started(store, "busybox", *sh(script), preexec_fn=default) as running:
         running.send_signal(number)
         assert ended(running) == (b"got\n", 5)
 
 
-def test_a_process_one_that_ignores_everything_can_be_ended(store):
-    with started(store, "busybox", *sh("echo ready; while :; do sleep 1; done")) as running:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_one_that_ignores_everything_can_be_ended(store, number):
+    default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
+    script = sh("echo ready; exec sleep 600")
+    with started(store, "busybox", *script, preexec_fn=default) as running:
         for _ in range(3):
-            running.send_signal(signal.SIGINT)
+            running.send_signal(number)
             time.sleep(0.1)
         assert ended(running)[1] == 137
+
+
+def test_signals_that_the_caller_ignores_stay_ignored(store):
+    """nohup; a script's job in the background."""
+    script = "trap 'echo got; exit 5' HUP; echo ready; sleep 1; echo unharmed"
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    with started(store, "busybox", *sh(script), preexec_fn=ignore) as running:
+        running.send_signal(signal.SIGHUP)
+        assert ended(running) == (b"unharmed\n", 0)
 
 
 def _processes_of(marker: str) -> list[str]:
