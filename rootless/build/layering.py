@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import process
+from rootless import linux, process
 from rootless.build import cache
 from rootless.build.stack import Entry
 from rootless.errors import RootlessError
@@ -45,8 +45,8 @@ class Finisher:
         stack.entries.append(entry)
         self._pending.append((snapshot, entry, key))
         if self._worker is None:
-            self._worker = Worker()
-        self._worker.submit(snapshot.diff)
+            self._worker = Worker(self._store)
+        self._worker.submit(snapshot.path)
 
     @property
     def ready_fd(self) -> int:
@@ -82,8 +82,8 @@ class Finisher:
         """Publish the lowest; when that fails, all that lies on it is lost too."""
         snapshot, entry, key = self._pending[0]
         try:
-            diff_id, size = worker.result()
-            entry.layer = layers.publish(self._store, snapshot, diff_id, size)
+            diff_id = worker.result()
+            entry.layer = layers.publish_sealed(self._store, snapshot, diff_id)
         except BaseException:
             self._give_up()
             raise
@@ -100,15 +100,15 @@ class Finisher:
 
 
 class Worker:
-    """A forked process that measures directories, in the order in which they are submitted."""
+    """A forked process that seals layers, in the order in which they are submitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
         requests, self._request_fd = process.pipe()
 
         def body(send: process.Send) -> None:
             os.close(self._request_fd)
-            while request := process.read_frame(requests):
-                send(_measure(request[1]))
+            while folders := _read_waiting(requests):
+                _seal_all(store, folders, send)
 
         try:
             self._child = process.fork(body, "the process that packs layers")
@@ -120,22 +120,17 @@ class Worker:
         """Readable when `result` would return at once."""
         return self._child.fileno()
 
-    def submit(self, path: str) -> None:
-        """Ask for one more measurement."""
-        process.write_frame(self._request_fd, "event", path)
+    def submit(self, folder: str) -> None:
+        """Ask for one more layer, staged in `folder`."""
+        process.write_frame(self._request_fd, "event", folder)
 
     def has_result(self) -> bool:
         """Whether `result` would return at once."""
-        from select import POLLIN, poll
+        return _is_readable(self.answer_fd)
 
-        poller = poll()
-        poller.register(self.answer_fd, POLLIN)
-        return bool(poller.poll(0))
-
-    def result(self) -> tuple[Digest, int]:
-        """The next diff_id and tar size; RootlessError says why there is none."""
-        hex_digest, size = self._child.receive().value
-        return Digest("sha256", hex_digest), size
+    def result(self) -> Digest:
+        """The next diff_id, its layer sealed and on disk; RootlessError says why there is none."""
+        return Digest("sha256", self._child.receive().value)
 
     def close(self) -> None:
         """End it; a measurement that still runs is of no use to anybody."""
@@ -143,9 +138,43 @@ class Worker:
         os.close(self._request_fd)
 
 
-def _measure(path: str) -> tuple[str, int]:
-    try:
-        diff_id, size = layers.measure(path)
-    except (RootlessError, OSError) as error:
-        raise RootlessError(f"the layer cannot be packed: {error}") from error
-    return diff_id.hex, size
+def _read_waiting(requests: int) -> list[str]:
+    """Wait for a request, and take those with it that wait already; none at the end."""
+    folders: list[str] = []
+    while not folders or _is_readable(requests):
+        request = process.read_frame(requests)
+        if request is None:
+            break
+        folders.append(request[1])
+    return folders
+
+
+def _seal_all(store: Store, folders: list[str], send: process.Send) -> None:
+    """Layers that wait together share the time that the disk takes; those below a bad one count."""
+    sealed, failure = [], None
+    with store.writing():
+        for folder in folders:
+            try:
+                sealed.append(_seal(folder))
+            except RootlessError as error:
+                failure = error
+                break
+        linux.syncfs(folders[0])
+    for diff_id in sealed:
+        send(diff_id.hex)
+    if failure:
+        raise RootlessError(f"the layer cannot be packed: {failure}", hint=failure.hint)
+
+
+def _seal(folder: str) -> Digest:
+    diff_id, size = layers.measure(os.path.join(folder, "diff"))
+    layers.seal(folder, diff_id, size)
+    return diff_id
+
+
+def _is_readable(fd: int) -> bool:
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return bool(poller.poll(0))

@@ -13,8 +13,9 @@
     lock                        OFD locks: byte 0 shared to use, exclusive to collect garbage;
                                 byte 1 exclusive while index.json is replaced (order: 0, then 1)
 
-Everything is published by rename from tmp/, synced before an index names it; a crash leaves
-rubbish only in tmp/, which the next writer sweeps. Files inside layers belong to mapped ids, so
+Everything is published by rename from tmp/: a blob's or a layer's files are on disk before it has
+its name, and the name before an index names it. A crash leaves rubbish only in tmp/, which the
+next writer sweeps. Files inside layers belong to mapped ids, so
 whoever writes or deletes layers has entered the user namespace; the rest is the user's own.
 """
 

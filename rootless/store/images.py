@@ -16,7 +16,7 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Manifest
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, index, layers
+from rootless.store import blobs, index, layers, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ def add(
             entries = index.name(entries, str(reference), descriptor)
         return index.keep(entries, descriptor)
 
+    with store.writing():
+        sync_directory(store.path("layers"))
     index.update(store, change)
     return load(store, descriptor)
 

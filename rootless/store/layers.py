@@ -18,7 +18,7 @@ from rootless.store import blobs, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rootless.archive import Put, Read
     from rootless.store import Store
@@ -77,17 +77,28 @@ def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
 def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
     """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes.
 
-    The caller has verified both. When the store has that layer already, that is the one returned,
-    and `staged` stays the caller's: only he knows whether it is still mounted somewhere.
+    The caller has verified both, and all files below diff/ are on disk: see `linux.syncfs`.
+    When the store has that layer already, that is the one returned, and `staged` stays the
+    caller's: only he knows whether it is still mounted somewhere.
     """
     with store.writing():
+        fd = _write_record(staged.path, diff_id, size)
+        os.fsync(fd)
+        os.close(fd)
+    return publish_sealed(store, staged, diff_id)
+
+
+def seal(folder: str, diff_id: Digest, size: int) -> None:
+    """Write the record of the layer in `folder`; it is not on disk before the caller's sync."""
+    os.close(_write_record(folder, diff_id, size))
+
+
+def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
+    """`publish` what has been sealed, and is on disk, record and all."""
+    with store.writing():
         for name in os.listdir(staged.path):
-            if name != "diff":
+            if name not in {"diff", "layer.json"}:
                 staging.remove_tree(os.path.join(staged.path, name))
-        record = {"diff_id": str(diff_id), "size": size, "created": _now()}
-        if _is_opaque(os.path.join(staged.path, "diff")):
-            record["opaque"] = True
-        _write_record(staged.path, record)
         try:
             staged.publish(store.path("layers", diff_id.short))
         except OSError as error:
@@ -178,11 +189,15 @@ def _is_opaque(path: str) -> bool:
     return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
 
 
-def _write_record(folder: str, record: Mapping[str, object]) -> None:
-    with open(os.path.join(folder, "layer.json"), "wb") as file:
-        file.write(leanjson.dumps(record) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+def _write_record(folder: str, diff_id: Digest, size: int) -> int:
+    """Write layer.json; its descriptor."""
+    record = {"diff_id": str(diff_id), "size": size, "created": _now()}
+    if _is_opaque(os.path.join(folder, "diff")):
+        record["opaque"] = True
+    path = os.path.join(folder, "layer.json")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.write(fd, leanjson.dumps(record) + b"\n")
+    return fd
 
 
 def _now() -> str:

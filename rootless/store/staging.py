@@ -12,8 +12,6 @@ import fcntl
 import os
 import stat
 
-from rootless.store import sync_directory
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
@@ -42,10 +40,12 @@ class Staging:
         return self._fd >= 0
 
     def publish(self, path: str) -> None:
-        """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken."""
+        """Move the directory to its final `path`; OSError ENOTEMPTY when that is taken.
+
+        The new name is not on disk yet: see `store.sync_directory`.
+        """
         os.rename(self.path, path)
         self._release()
-        sync_directory(os.path.dirname(path))
 
     def discard(self) -> None:
         """Delete the directory and all in it; nothing happens when it was published.
