@@ -9,14 +9,12 @@ the builder.
 
 from __future__ import annotations
 
-import os
-
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import text_map
 from rootless.oci.digest import Digest
 from rootless.record import Record
-from rootless.store import layers
+from rootless.store import layers, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,11 +46,11 @@ def key(action: tuple[object, ...], contents: str, chains: tuple[str, ...]) -> s
 
 
 def find(store: Store, step_key: str) -> Hit | None:
-    """What is recorded under a key, if the store still has the layer."""
+    """What is recorded under a key, if the store still has the layer; then it stays."""
     try:
         with open(_path(store, step_key), "rb", buffering=0) as file:
             found = text_map(leanjson.loads(file.read(4096)), "a cache record")
-        layer = layers.find(store, Digest.parse(found.get("diff_id")))
+        layer = layers.adopt(store, Digest.parse(found.get("diff_id")))
     except (OSError, IntegrityError):
         return None
     return Hit(layer, found.get("created", "")) if layer else None
@@ -60,11 +58,9 @@ def find(store: Store, step_key: str) -> Hit | None:
 
 def record(store: Store, step_key: str, diff_id: Digest, created: str) -> None:
     """Remember what a step made. Not synced: losing a record only costs time."""
-    unfinished = store.path("tmp", f"{os.getpid()}-{step_key[:16]}")
+    content = leanjson.dumps({"diff_id": str(diff_id), "created": created})
     with store.writing():
-        with open(unfinished, "wb") as file:
-            file.write(leanjson.dumps({"diff_id": str(diff_id), "created": created}))
-        os.rename(unfinished, _path(store, step_key))
+        replace_file(store, _path(store, step_key), content, durable=False)
 
 
 def _path(store: Store, step_key: str) -> str:

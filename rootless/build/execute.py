@@ -59,7 +59,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     unused = planned.unused_arguments()
     if unused:
         report(Warned(f"one or more build-args [{' '.join(unused)}] were not consumed"))
-    store.create()
+    store.hold(())  # before any stage is built by a fork: what that makes is then ours too
     recipes = Recipes(planned, request.fetch)
     builder = _Builder(store, request, report, planned, recipes)
     try:
@@ -204,7 +204,7 @@ class _Builder:
         """Put the layers that a child made on its stage's stack."""
         stack = self.unfinished.pop(number)
         for diff_id, created in new:
-            layer = layers.find(self.store, Digest.parse(diff_id))
+            layer = layers.adopt(self.store, Digest.parse(diff_id))
             if layer is None:
                 raise RootlessError(f"the layer {diff_id} vanished from the store")
             stack.entries.append(Entry(layer.path, layer, created=created))
@@ -219,10 +219,10 @@ class _Builder:
         return self._stack(self.recipes.image(stage.base, stage.platform))
 
     def _stack(self, image: Image) -> Stack:
-        found = [layers.find(self.store, diff_id) for diff_id in image.config.diff_ids]
+        found = images.layers_here(self.store, image)
         if not all(found):
             self.request.enter()  # what must be unpacked again belongs to many ids
-            found = [*images.layers_of(self.store, image)]
+            found = images.layers_of(self.store, image)
         return Stack.of(tuple(one for one in found if one), image.manifest.layers)
 
     def _event(self, recipe: Recipe, step: steps.Step) -> Step:
