@@ -578,7 +578,11 @@ def test_an_unpacker_that_is_late_finds_the_finished_blob(root, tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [("size=2m", "disk is full"), ("size=5m", "No space left|disk is full"), ("ro", "written")],
+    [
+        ("size=2m", "No space left|disk is full"),
+        ("size=5m", "No space left|disk is full"),
+        ("ro", "written"),
+    ],
 )
 def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, options, words):
     root = tmp_path / "store"
