@@ -17,6 +17,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
 
+from rootless import complaints
 from rootless.errors import IntegrityError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import manifest as manifests
@@ -160,8 +161,13 @@ class _Fetches:
         """Fetch all of them; the first failure is raised."""
         for unpacker in unpackers:
             thread = threading.Thread(target=self._work, args=(unpacker,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # those that there are do the work
+                if not self._threads:
+                    raise complaints.explain_processes() from error
+                break
             self._threads.append(thread)
-            thread.start()
         while self._left:
             message = self._messages.get()
             if isinstance(message, Event):
