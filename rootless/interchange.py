@@ -64,7 +64,7 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
 
 
 def load(store: Store, read: Read) -> tuple[Image, ...]:
-    """Take in all images of an archive, and their names; which may be none at all.
+    """Take in all images of an archive, each with the names it has there; which may be none.
 
     IntegrityError when anything in it is not what it says; then no name has changed.
     """
@@ -77,7 +77,12 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
         )
     for one in found:
         _unpack_layers(store, one.manifest)
-    loaded = tuple(images.add(store, one.manifest, one.media_type, one.references) for one in found)
+    loaded = tuple(
+        images.add(store, one.manifest, one.media_type, one.references).replace(
+            references=one.references
+        )
+        for one in found
+    )
     store.let_go()  # of the archive's own files too, which nothing names
     gc.collect(store)
     return loaded

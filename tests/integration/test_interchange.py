@@ -127,6 +127,23 @@ def test_archives_that_hold_no_image(store, name):
         in_child(lambda: load(store, ARCHIVES / name))
 
 
+def test_an_image_is_loaded_by_the_names_it_has_in_the_archive(store, tmp_path):
+    """Not by those it has already: they are not what was loaded."""
+    (tmp_path / "root.tar").write_bytes(layer({"f": b"x"}))
+    archive = tmp_path / "saved.tar"
+
+    def body():
+        image = import_file(store, tmp_path / "root.tar", "here:1")
+        save(store, ["here:1"], archive)
+        images.tag(store, Reference.parse("also:2"), image.descriptor)
+        (named,) = load(store, archive)
+        save(store, [str(image.id)], archive)
+        (unnamed,) = load(store, archive)
+        return [one.familiar for one in named.references], unnamed.references
+
+    assert in_child(body) == (["here:1"], ())
+
+
 # hostile archives: a good OCI archive with one thing changed
 
 
