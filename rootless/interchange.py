@@ -75,8 +75,8 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
             "the archive holds no image",
             hint="for a plain root filesystem, use: rootless import",
         )
-    for one in found:
-        _unpack_layers(store, one.manifest)
+    for manifest in dict.fromkeys(one.manifest for one in found):  # many entries may be one image
+        _unpack_layers(store, manifest)
     loaded = tuple(
         images.add(store, one.manifest, one.media_type, one.references).replace(
             references=one.references
