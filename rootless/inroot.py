@@ -1,7 +1,9 @@
 """Paths inside a container's root file system, resolved by the kernel and never by string.
 
 A root is a directory descriptor; every look-up is openat2(RESOLVE_IN_ROOT), so `..` and symbolic
-links of a hostile image end inside it. Runs in the mapped process, before pivot_root.
+links of a hostile image end inside it. What is made is made by its name in a descriptor, with its
+mode at once: somebody who shares a volume may change what a name means between any two calls, so
+nothing is ever done to a path that has been looked up. Runs in the mapped process.
 """
 
 from __future__ import annotations
@@ -37,15 +39,15 @@ def make_directory(
     try:
         if target := _link(parent, name, parent_fd, max_links):
             return make_directory(root_fd, target, mode, max_links=max_links - 1)
-        os.mkdir(name, mode, dir_fd=parent_fd)
-        os.chmod(f"/proc/self/fd/{parent_fd}/{name}", mode)  # whatever the umask is
+        with _AnyMode():
+            os.mkdir(name, mode, dir_fd=parent_fd)
         return linux.openat2(parent_fd, name, _DIRECTORY, linux.RESOLVE_NO_SYMLINKS)
     finally:
         os.close(parent_fd)
 
 
 def make_file(root_fd: int, path: str, *, max_links: int = _MAX_LINKS) -> int:
-    """An O_PATH descriptor of the file at `path`, made empty, with its parents, where missing."""
+    """A descriptor of the file at `path`, made empty, with its parents, where missing."""
     try:
         return open_path(root_fd, path)
     except OSError as error:
@@ -56,9 +58,10 @@ def make_file(root_fd: int, path: str, *, max_links: int = _MAX_LINKS) -> int:
     try:
         if target := _link(parent, name, parent_fd, max_links):
             return make_file(root_fd, target, max_links=max_links - 1)
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-        os.close(os.open(name, flags, 0o644, dir_fd=parent_fd))
-        return linux.openat2(parent_fd, name, os.O_PATH, linux.RESOLVE_NO_SYMLINKS)
+        with _AnyMode():
+            # Not for writing: a mount with a writer cannot be made read-only.
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDONLY
+            return os.open(name, flags, 0o644, dir_fd=parent_fd)
     finally:
         os.close(parent_fd)
 
@@ -74,6 +77,16 @@ def read_file(root_fd: int, path: str, limit: int = 1 << 20) -> bytes:
         return os.read(fd, limit) if regular else b""
     finally:
         os.close(fd)
+
+
+class _AnyMode:
+    """No umask, for a moment."""
+
+    def __enter__(self) -> None:
+        self._umask = os.umask(0)
+
+    def __exit__(self, *_: object) -> None:
+        os.umask(self._umask)
 
 
 def _link(parent: str, name: str, parent_fd: int, max_links: int) -> str | None:

@@ -29,7 +29,7 @@ CLONE_NEWNET = 0x40000000
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 2, 4, 16
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE = 1
-MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
 MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH = 4, 0x40
 
@@ -227,13 +227,21 @@ def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False)
         _fail("mount_setattr", str(target) if isinstance(target, int) else target)
 
 
-def open_tree(path: Path) -> int:
-    """open_tree(2): a detached copy of the mount at `path` and of all below it (Linux 5.2)."""
+def open_tree(origin: Path | int) -> int:
+    """open_tree(2): a detached copy of a mount, at a path or a descriptor, and of all below it.
+
+    Linux 5.2.
+    """
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_RECURSIVE
-    fd = _syscall("open_tree", AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
-    if fd < 0:
-        _fail("open_tree", path)
-    return fd
+    fd, name = AT_FDCWD, b""
+    if isinstance(origin, int):
+        fd, flags = origin, flags | AT_EMPTY_PATH
+    else:
+        name = os.fsencode(origin)
+    tree = _syscall("open_tree", fd, name, ctypes.c_uint(flags))
+    if tree < 0:
+        _fail("open_tree", str(origin) if isinstance(origin, int) else origin)
+    return tree
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:

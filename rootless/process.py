@@ -166,8 +166,13 @@ def write_frame(fd: int, kind: str, value: object) -> None:
 
 
 def read_frame(fd: int) -> tuple[str, Any] | None:
-    """(kind, value) of the next thing that was told; None at the end, also an untimely one."""
-    size = int.from_bytes(_read_exactly(fd, 4), "little")
+    """(kind, value) of the next thing that was told; None at the end, also an untimely one.
+
+    A child that is not Python any more tells ("errno", number), as a negative length.
+    """
+    size = int.from_bytes(_read_exactly(fd, 4), "little", signed=True)
+    if size < 0:
+        return "errno", -size
     if size > _LONGEST:
         raise IntegrityError("a child process told more than it may")
     content = _read_exactly(fd, size)

@@ -172,8 +172,7 @@ def _terminal(isolation: Isolation) -> tuple[Operation, ...]:
 def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
     """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional.
 
-    The network is awaited as late as possible, but before the user changes: then the kernel would
-    no longer let the parent open this process's namespaces.
+    The network is awaited as late as possible.
     """
     keep = tuple(sorted(process.capabilities))
     waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
@@ -182,8 +181,8 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
-        *waits,
         Become(process.user, keep),
+        *waits,
         Execute(
             process.argv,
             process.env,

@@ -28,7 +28,7 @@ def read(given: Settings, arguments: Arguments) -> Request:
     """The request that the flags make. UsageError or RootlessError names the one that is wrong."""
     network = _network(given, arguments)
     _check_terminal(arguments)
-    capabilities = _capabilities(arguments)
+    capabilities = caps.chosen(arguments.cap_add, arguments.cap_drop)
     options = _security_options(arguments.security_opt)
     return Request(
         image=arguments.image,
@@ -208,12 +208,6 @@ def _host_line(text: str) -> tuple[str, str]:
     if not separator or not name or not address or " " in text:
         raise UsageError(f"{text!r} is not a host", hint="write --add-host NAME:ADDRESS")
     return address.strip("[]"), name
-
-
-def _capabilities(arguments: Arguments) -> frozenset[str]:
-    dropped = frozenset().union(*map(caps.parse, arguments.cap_drop))
-    added = frozenset().union(*map(caps.parse, arguments.cap_add))
-    return (caps.DEFAULT - dropped) | added
 
 
 def _security_options(texts: tuple[str, ...]) -> frozenset[str]:

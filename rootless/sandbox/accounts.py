@@ -18,11 +18,15 @@ MAX_ID = 0xFFFFFFFE
 
 
 class Account(Record):
-    """Ids inside the container; `groups` are the supplementary ones."""
+    """Ids inside the container; `groups` are the supplementary ones.
+
+    The primary group is one of them, as docker has it: else a process could give its group up and
+    read what is closed to that (CVE-2022-36109).
+    """
 
     uid: int = 0
     gid: int = 0
-    groups: tuple[int, ...] = ()
+    groups: tuple[int, ...] = (0,)
     home: str = "/root"
 
 
@@ -36,7 +40,7 @@ def resolve(text: str, root_fd: int) -> Account:
     if not colon:
         return account
     gid = _group(group, root_fd) if group else 0
-    return account.replace(gid=gid, groups=())
+    return account.replace(gid=gid, groups=(gid,))
 
 
 def _user(user: str, root_fd: int) -> Account:
@@ -52,7 +56,7 @@ def _user(user: str, root_fd: int) -> Account:
         if uid == number if number is not None else entry[0] == user:
             return Account(uid, gid, _supplementary(entry[0], gid, root_fd), entry[5] or "/")
     if number is not None:
-        return Account(number, 0, (), "/root" if number == 0 else "/")
+        return Account(number, 0, (0,), "/root" if number == 0 else "/")
     if user == "root":
         return Account()
     raise RootlessError(
@@ -78,8 +82,8 @@ def _group(group: str, root_fd: int) -> int:
 
 
 def _supplementary(name: str, primary: int, root_fd: int) -> tuple[int, ...]:
-    """The groups that list `name` as a member."""
-    gids = []
+    """The primary group, and those that list `name` as a member."""
+    gids = [primary]
     for entry in _entries(root_fd, "etc/group", 4):
         gid = _listed(entry[2])
         if gid is not None and gid != primary and name in entry[3].split(","):

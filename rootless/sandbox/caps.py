@@ -12,6 +12,10 @@ from __future__ import annotations
 from rootless import linux
 from rootless.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _EINVAL = 22
 
 _IN_ORDER = """
@@ -38,6 +42,18 @@ def parse(name: str) -> frozenset[str]:
     if plain not in ALL:
         raise UsageError(f"no capability is called {name!r}", hint="see capabilities(7)")
     return frozenset((plain,))
+
+
+def chosen(added: Sequence[str], dropped: Sequence[str]) -> frozenset[str]:
+    """What is left of `DEFAULT` after --cap-add and --cap-drop, in whatever order they are given.
+
+    As docker has it: what is added stays though it is dropped too; only from "ALL" is dropped.
+    """
+    add = frozenset().union(*map(parse, added))
+    drops = [parse(name) for name in dropped]
+    if add == ALL:
+        return ALL.difference(*(drop for drop in drops if drop != ALL))
+    return DEFAULT.difference(*drops) | add
 
 
 def mask(names: frozenset[str]) -> int:

@@ -34,7 +34,10 @@ def explain(spec: Spec) -> Iterator[str]:
     yield f"1. become root of a user namespace of your own: uid {uids}"
     yield "   kernel: unshare(2) CLONE_NEWUSER, newuidmap(1), newgidmap(1)"
     yield f"2. give the container {new}"
-    yield f"   kernel: clone(2) {hex(spec.clone_flags)}"
+    yield (
+        f"   kernel: clone(2) {hex(spec.outer_flags)}, a supervisor whose end is the container's "
+        f"end; clone(2) {hex(spec.inner_flags)}"
+    )
     yield from (f"   $ {line}" for line in enter)
     for number, operation in enumerate(spec.operations, 3):
         yield f"{number}. {operation.describe()}"

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import _signal
 import os
-import select
 
 from rootless import linux, process
 from rootless.errors import RootlessError
-from rootless.sandbox import reaper
+from rootless.sandbox import reaper, trampoline
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
 
@@ -23,53 +22,38 @@ if TYPE_CHECKING:
 
     from rootless.sandbox.spec import Operation, Spec
 
-_SIGKILL = 9
 _CLOSE_ON_EXEC = 4
 _LONGEST = 1000  # characters of a report's message
+_MACHINE = os.uname().machine
 
 
-def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
+def run(spec: Spec, report_fd: int) -> NoReturn:
     """Turn this process into the container's command."""
     operation: Operation = spec.operations[0]
     try:
-        _detach(stdio, report_fd)
-        newroot = Newroot()
+        _detach()
+        newroot = Newroot(trampoline.install(_MACHINE), report_fd)
         for operation in spec.operations[:-1]:
             operation.apply(newroot)
-        _tie_to_parent(report_fd)
         operation = spec.operations[-1]
         if spec.init:
             _start_below()
         operation.apply(newroot)
     except RootlessError as error:
-        _report(report_fd, error)
+        report(report_fd, error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-        _report(report_fd, SandboxError(f"{operation.call} failed: {error}"))
+        report(report_fd, SandboxError(f"{operation.call} failed: {error}"))
     os._exit(125)
 
 
-def _detach(stdio: tuple[int, int, int], report_fd: int) -> None:
-    """Own session, own standard streams, default signals; nothing else is inherited."""
+def _detach() -> None:
+    """Own session, signals as if nobody had ever ignored or blocked one, an open umask."""
     os.setsid()
-    _tie_to_parent(report_fd)
-    for number in (_signal.SIGPIPE, _signal.SIGINT, _signal.SIGXFSZ):
+    for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    for target, fd in enumerate(stdio):
-        if fd != target:
-            os.dup2(fd, target)
-        else:
-            os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
+    os.umask(0)  # what is made here has the mode it is made with
     linux.close_range(3, flags=_CLOSE_ON_EXEC)
-
-
-def _tie_to_parent(report_fd: int) -> None:
-    """Die with the parent, also if it has died already. Changing ids undoes it: tie again."""
-    linux.prctl(linux.PR_SET_PDEATHSIG, _SIGKILL)
-    watch = select.poll()
-    watch.register(report_fd, 0)
-    if watch.poll(0):
-        os._exit(125)
 
 
 def _start_below() -> None:
@@ -83,7 +67,7 @@ def _start_below() -> None:
         os._exit(reaper.reap(pid))
 
 
-def _report(report_fd: int, error: RootlessError) -> None:
-    """The words may come from an image and be any length."""
+def report(report_fd: int, error: RootlessError) -> None:
+    """Tell the parent; the words may come from an image and be any length."""
     error.message = error.message[:_LONGEST]
     process.write_frame(report_fd, "error", process.describe(error))

@@ -2,7 +2,8 @@
 
 Runs in the child, after clone and before pivot_root. Mount targets are found inside the new root
 by the kernel (openat2 RESOLVE_IN_ROOT) and handed to mount(2) as /proc/self/fd/N, so an image
-whose /dev is a symbolic link cannot direct a mount elsewhere.
+whose /dev is a symbolic link cannot direct a mount elsewhere. Nothing may be appended to such a
+path: what a name below it means can have changed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ class Newroot:
     Descriptors that targets were mounted through stay open; exec closes them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program_fd: int = -1, report_fd: int = -1) -> None:
+        """`program_fd` and `report_fd` are for the last operation: see `trampoline`."""
+        self.program_fd = program_fd
+        self.report_fd = report_fd
         self.fd = -1
         self.terminal_fd = -1
         self.home = "/"
@@ -45,7 +49,12 @@ class Newroot:
 
     def existing(self, path: str) -> str | None:
         """A path that means what is there now, or None where nothing is."""
+        fd = self.existing_fd(path)
+        return f"/proc/self/fd/{fd}" if fd >= 0 else None
+
+    def existing_fd(self, path: str) -> int:
+        """A descriptor of what is there now, or -1 where nothing is."""
         try:
-            return f"/proc/self/fd/{inroot.open_path(self.fd, path)}"
+            return inroot.open_path(self.fd, path)
         except OSError:
-            return None
+            return -1

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 _HARDENED = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+_HARDENED_READ_ONLY = (
+    linux.MOUNT_ATTR_NOSUID
+    | linux.MOUNT_ATTR_NODEV
+    | linux.MOUNT_ATTR_NOEXEC
+    | linux.MOUNT_ATTR_RDONLY
+)
 
 
 class Overlay(Record):
@@ -187,18 +193,16 @@ class Devices(Record):
     def apply(self, newroot: Newroot) -> None:
         options = "mode=755,size=65536k"
         linux.mount("tmpfs", newroot.directory("dev"), "tmpfs", linux.MS_NOSUID, options)
-        dev = newroot.directory("dev")
+        dev = newroot.directory_fd("dev")
         for name in _DEVICES:
-            os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
-            linux.mount(f"/dev/{name}", f"{dev}/{name}", None, linux.MS_BIND)
+            linux.mount(f"/dev/{name}", newroot.file(f"dev/{name}"), None, linux.MS_BIND)
         for name, target in _DEVICE_LINKS:
-            os.symlink(target, f"{dev}/{name}")
-        for name in ("pts", "shm", "mqueue"):
-            os.mkdir(f"{dev}/{name}", 0o755)
+            os.symlink(target, name, dir_fd=dev)
         no_exec = linux.MS_NOSUID | linux.MS_NOEXEC
-        linux.mount("devpts", f"{dev}/pts", "devpts", no_exec, _DEVPTS)
-        linux.mount("shm", f"{dev}/shm", "tmpfs", _HARDENED, f"mode=1777,size={self.shm_size}")
-        linux.mount("mqueue", f"{dev}/mqueue", "mqueue", _HARDENED)
+        shm = f"mode=1777,size={self.shm_size}"
+        linux.mount("devpts", newroot.directory("dev/pts"), "devpts", no_exec, _DEVPTS)
+        linux.mount("shm", newroot.directory("dev/shm"), "tmpfs", _HARDENED, shm)
+        linux.mount("mqueue", newroot.directory("dev/mqueue"), "mqueue", _HARDENED)
 
 
 class Sysfs(Record):
@@ -218,12 +222,13 @@ class Sysfs(Record):
         return ("mkdir -p sys", "mount --rbind /sys sys")
 
     def apply(self, newroot: Newroot) -> None:
-        target = newroot.directory("sys")
         if self.own_network:
-            linux.mount("sysfs", target, "sysfs", _HARDENED | linux.MS_RDONLY)
+            flags = _HARDENED | linux.MS_RDONLY
+            linux.mount("sysfs", newroot.directory("sys"), "sysfs", flags)
             return
-        linux.mount("/sys", target, None, linux.MS_BIND | linux.MS_REC)
-        linux.mount_setattr(newroot.directory("sys"), linux.MOUNT_ATTR_RDONLY, recursive=True)
+        tree = linux.open_tree("/sys")
+        linux.mount_setattr(tree, _HARDENED_READ_ONLY, recursive=True)
+        linux.move_mount(tree, newroot.directory_fd("sys"))
 
 
 class Cgroup(Record):
@@ -265,9 +270,10 @@ class Bind(Record):
 
     def apply(self, newroot: Newroot) -> None:
         """Read-only before it is attached: what the path leads to may be changed any moment."""
-        find = newroot.directory_fd if os.path.isdir(self.source) else newroot.file_fd
         try:
             tree = linux.open_tree(self.source)
+            is_folder = os.fstat(tree).st_mode & 0o170000 == 0o040000
+            find = newroot.directory_fd if is_folder else newroot.file_fd
             if self.read_only:
                 linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
             linux.move_mount(tree, find(self.path))
@@ -309,7 +315,6 @@ class Files(Record):
             source = self._source(path)
             fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             os.write(fd, content.encode())
-            os.fchmod(fd, 0o644)
             os.close(fd)
             linux.mount(source, newroot.file(path), None, linux.MS_BIND)
 
@@ -355,11 +360,9 @@ class Mask(Record):
     def apply(self, newroot: Newroot) -> None:
         for path in self.paths:
             target = newroot.existing(path)
-            if target is None:
-                continue
-            if os.path.isdir(target):
+            if target and os.path.isdir(target):
                 linux.mount("tmpfs", target, "tmpfs", _HARDENED | linux.MS_RDONLY, "size=0k")
-            else:
+            elif target:
                 linux.mount("/dev/null", target, None, linux.MS_BIND)
 
 
@@ -382,12 +385,13 @@ class Protect(Record):
 
     def apply(self, newroot: Newroot) -> None:
         for path in self.paths:
-            target = newroot.existing(path)
-            if target is None:
-                continue
-            if path != "/":
-                linux.mount(target, target, None, linux.MS_BIND | linux.MS_REC)
-            linux.mount_setattr(newroot.existing(path) or target, linux.MOUNT_ATTR_RDONLY)
+            target = newroot.existing_fd(path)
+            if path == "/":
+                linux.mount_setattr(target, linux.MOUNT_ATTR_RDONLY)
+            elif target >= 0:
+                tree = linux.open_tree(target)
+                linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
+                linux.move_mount(tree, target)
 
 
 class PivotRoot(Record):

@@ -6,13 +6,12 @@ container's command. Nothing is imported here any more: a module found now would
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
 from rootless import inroot, linux
 from rootless.record import Record
-from rootless.sandbox import accounts, caps
+from rootless.sandbox import accounts, caps, trampoline
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import quote
 
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
 
 _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
 _SCM_RIGHTS = 1
-_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _SHOWN = 200  # of a command's name in an error
-_MAX_INTERPRETERS = 6  # one more than the kernel follows from script to script
-_KERNEL_READS = 256  # BINPRM_BUF_SIZE
 
 
 class Terminal(Record):
@@ -205,78 +201,37 @@ class Execute(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
+        """What the kernel says of the file itself comes by `trampoline.REPORT_FD`."""
         env = dict(self.env)
         env.setdefault("HOME", newroot.home)
         os.umask(0o022)
+        path = self._path(env.get("PATH", ""))
+        trampoline.execute(newroot.program_fd, newroot.report_fd, path, self.argv, env)
+
+    def _path(self, folders: str) -> str:
+        """The command's file; what is no program is passed over, as docker does."""
         name = self.argv[0]
         if "/" in name:
-            self._try(name, env)
-        refused = None
-        for folder in env.get("PATH", "").split(":"):
-            try:
-                path = f"{folder or '.'}/{name}"
-                _check_origin(path)
-                os.execve(path, self.argv, env)
-            except OSError as error:
-                if error.errno not in _MISSING:
-                    refused = refused or error
-        if refused:
-            raise _cannot_execute(name, refused)
+            return name
+        for folder in folders.split(":"):
+            path = f"{folder or '.'}/{name}"
+            if _is_program(path):
+                return path
         raise SandboxError(
             f"exec: {name[:_SHOWN]!r}: executable file not found in $PATH",
             hint="flags of run stand before the image"
             if name.startswith("-")
-            else f"PATH is {env.get('PATH', 'not set')}",
+            else f"PATH is {self.env.get('PATH', 'not set')}",
             exit_code=127,
         )
 
-    def _try(self, path: str, env: Mapping[str, str]) -> None:
-        try:
-            _check_origin(path)
-            os.execve(path, self.argv, env)
-        except OSError as error:
-            raise _cannot_execute(path, error) from None
 
-
-def _check_origin(path: str) -> None:
-    """Refuse (ELOOP) a command, or a script's interpreter, behind a magic link of /proc.
-
-    /proc/self/exe still is the host's Python: executed, it could be opened for writing as the
-    container's own program (CVE-2019-5736).
-    """
-    for _ in range(_MAX_INTERPRETERS):
-        start = _first_line(path)
-        if not start.startswith(b"#!"):
-            return
-        words = start[2:].split(b"\0")[0].split()
-        path = os.fsdecode(words[0]) if words else path
-
-
-def _first_line(path: str) -> bytes:
-    """As much of it as the kernel looks at; b"" where only executing is allowed."""
-    flags = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    os.close(linux.openat2(linux.AT_FDCWD, path, os.O_PATH, linux.RESOLVE_NO_MAGICLINKS))
+def _is_program(path: str) -> bool:
     try:
-        fd = linux.openat2(linux.AT_FDCWD, path, flags, linux.RESOLVE_NO_MAGICLINKS)
+        regular = os.stat(path).st_mode & 0o170000 == 0o100000
     except OSError:
-        return b""
-    try:
-        regular = os.fstat(fd).st_mode & 0o170000 == 0o100000
-        return os.read(fd, _KERNEL_READS).partition(b"\n")[0] if regular else b""
-    finally:
-        os.close(fd)
-
-
-def _cannot_execute(name: str, error: OSError) -> SandboxError:
-    """Docker's 127 for what is not there, 126 for what cannot be executed."""
-    missing = error.errno in _MISSING
-    hint = "the file or the interpreter it names is not in the image" if missing else None
-    if error.errno == errno.ENOEXEC:
-        hint = "is it built for this machine's architecture, and does it begin with #!?"
-    if error.errno == errno.ELOOP:
-        hint = "a command cannot be a link of /proc: it may be a file of the host"
-    message = f"exec: {name[:_SHOWN]!r}: {error.strerror}"
-    return SandboxError(message, hint=hint, exit_code=127 if missing else 126)
+        return False
+    return regular and os.access(path, os.X_OK)
 
 
 def _set_groups(groups: tuple[int, ...]) -> None:

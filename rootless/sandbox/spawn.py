@@ -1,27 +1,38 @@
-"""The parent's side of a sandbox: clone the child, hear whether its command started, wait.
+"""The parent's side of a sandbox: clone the supervisor, hear whether its command started, wait.
 
-Runs in a process with one thread that is uid 0 of its user namespace (`userns.enter`). The child
-is process 1 of the container and dies with this process, and all of the container with it.
+Runs in a process with one thread that is uid 0 of its user namespace (`userns.enter`). The
+container dies with this process, whatever happens to either: see `supervisor`.
 """
 
 from __future__ import annotations
 
+import _signal
+import errno
 import os
 
 from rootless import leanjson, linux, process
-from rootless.sandbox import init
+from rootless.sandbox import supervisor
+from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.privileges import Execute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.sandbox.spec import Spec
 
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_SHOWN = 200  # of a command's name in an error
+
 
 class Child:
-    """A started sandbox: `pid` in this process's pid namespace."""
+    """A started sandbox: `pid` is its supervisor's, whose network namespace it has if it has one.
 
-    def __init__(self, pid: int, report_fd: int) -> None:
+    `command` is how errors call it.
+    """
+
+    def __init__(self, pid: int, report_fd: int, command: str) -> None:
         self.pid = pid
         self._report_fd = report_fd
+        self._command = command
         self._status: int | None = None
 
     def await_exec(self) -> None:
@@ -33,7 +44,12 @@ class Child:
         self._report_fd = -1
         if failure:
             self.wait()
-            raise process.raisable(failure[1])
+            kind, value = failure
+            raise (
+                _cannot_execute(self._command, value)
+                if kind == "errno"
+                else process.raisable(value)
+            )
 
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
@@ -54,14 +70,28 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     """Start `spec` on the given descriptors. Call `await_exec` next, after what it awaits."""
     leanjson.dumps(None)  # loads what a report needs: the child imports nothing
     report_read, report_write = process.pipe()
+    # A signal meant for the container must not meet the supervisor before it can pass it on.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
-        pid = linux.clone(spec.clone_flags)
+        pid = linux.clone(spec.outer_flags)
+        if pid == 0:
+            os.close(report_read)  # only the parent reads: without it the pipe must break
+            supervisor.run(spec, (stdin, stdout, stderr), report_write)
     except linux.SyscallError as error:
         os.close(report_read)
-        os.close(report_write)
         raise process.refused(error) from error
-    if pid == 0:
-        os.close(report_read)  # only the parent reads: without it the pipe must break
-        init.run(spec, (stdin, stdout, stderr), report_write)
-    os.close(report_write)
-    return Child(pid, report_read)
+    finally:
+        os.close(report_write)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    last = spec.operations[-1]
+    return Child(pid, report_read, last.argv[0] if isinstance(last, Execute) else "")
+
+
+def _cannot_execute(name: str, number: int) -> SandboxError:
+    """Docker's 127 for what is not there, 126 for what execve refuses with errno `number`."""
+    missing = number in _MISSING
+    hint = "the file or the interpreter it names is not in the image" if missing else None
+    if number == errno.ENOEXEC:
+        hint = "is it built for this machine's architecture, and does it begin with #!?"
+    message = f"exec: {name[:_SHOWN]!r}: {os.strerror(number)}"
+    return SandboxError(message, hint=hint, exit_code=127 if missing else 126)

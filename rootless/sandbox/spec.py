@@ -56,8 +56,17 @@ class Spec(Record):
     init: bool = False
 
     @property
-    def clone_flags(self) -> int:
-        """The flags for clone(2)."""
+    def outer_flags(self) -> int:
+        """The flags for clone(2) of the supervisor: what the parent must reach, and see end."""
+        return linux.CLONE_NEWPID | (self._flags & linux.CLONE_NEWNET)
+
+    @property
+    def inner_flags(self) -> int:
+        """The flags for clone(2) of the container's process 1."""
+        return self._flags & ~linux.CLONE_NEWNET
+
+    @property
+    def _flags(self) -> int:
         flags = 0
         for name in self.namespaces:
             flags |= CLONE_FLAGS[name]

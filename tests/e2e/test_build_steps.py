@@ -70,7 +70,7 @@ def test_the_environment_of_a_command(build):
     assert lines[0] == "0022"
     assert {"A=1", "B=1", "E=a b", "HOME=/", "PWD=/w"} <= set(lines)
     assert not [line for line in lines if line.startswith("NO")]
-    assert lines[-2:] == ["uid=65534(nobody) gid=65534(nobody)", "/w"]
+    assert lines[-2:] == ["uid=65534(nobody) gid=65534(nobody) groups=65534(nobody)", "/w"]
     assert (files["tmp/out"].uid, files["tmp/out"].gid) == (65534, 65534)
     assert config["config"]["User"] == "nobody"
 

@@ -17,8 +17,7 @@ import pytest
 from rootless import linux, runspec, userns
 from rootless.archive import apply
 from rootless.errors import RootlessError
-from rootless.record import Record
-from rootless.sandbox import caps, seccomp, spawn
+from rootless.sandbox import caps, seccomp, spawn, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
 from rootless.sandbox.operations import Bind, Files, Tmpfs
@@ -56,10 +55,13 @@ def rootfs(layer, tmp_path):
     child.remove_tree(tmp_path / "c")
 
 
+def ids() -> IdMap:
+    return IdMap(((0, 1, 1),), ((0, 1, 1),))  # only for the words
+
+
 def start(rootfs, process, isolation, stdout=1) -> tuple[int, int]:
     """In a process that entered the namespace: the child's pid and, at the end, its status."""
-    ids = IdMap(((0, 1, 1),), ((0, 1, 1),))  # only for the words
-    started = spawn.spawn(runspec.container(ids, rootfs, process, isolation), 0, stdout, 2)
+    started = spawn.spawn(runspec.container(ids(), rootfs, process, isolation), 0, stdout, 2)
     started.await_exec()
     return started.pid, started.wait()
 
@@ -102,7 +104,7 @@ def test_the_process_has_what_docker_gives_and_no_more(rootfs):
         "0" * 16, default, default, default, "0" * 16,
     ]  # fmt: skip
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
-    assert status["Groups"] == ""
+    assert status["Groups"] == "0"
     assert status["Umask"] == "0022"
 
 
@@ -113,7 +115,7 @@ def test_another_user_has_no_capabilities(rootfs):
     assert {status[f"Cap{one}"] for one in ("Inh", "Prm", "Eff", "Amb")} == {"0" * 16}
     assert status["Uid"].split() == ["65534"] * 4
     assert status["HOME"] == "/"
-    assert status["id"] == "uid=65534(nobody) gid=65534(nobody)"
+    assert status["id"] == "uid=65534(nobody) gid=65534(nobody) groups=65534(nobody)"
 
 
 def test_it_is_process_one_of_its_own_session_and_namespaces(rootfs):
@@ -159,6 +161,27 @@ def test_the_hosts_kernel_is_out_of_reach(rootfs, own_network):
     assert run(rootfs, script, isolation=isolation) == ""
 
 
+@pytest.mark.parametrize("own_network", [True, False])
+def test_every_mount_of_the_kernels_views_has_dockers_flags(rootfs, own_network):
+    isolation = runspec.Isolation("box", runspec.Network(own=own_network))
+    mounts = {}
+    for line in run(rootfs, "cat /proc/self/mountinfo", isolation=isolation).splitlines():
+        words = line.split()
+        mounts[words[4]] = set(words[5].split(","))
+    hardened = {"nosuid", "nodev", "noexec"}
+    assert mounts["/dev/shm"] >= hardened | {"rw"}
+    assert mounts["/proc"] >= hardened | {"rw"}
+    assert mounts["/dev/mqueue"] >= hardened | {"rw"}
+    assert mounts["/dev/pts"] >= {"nosuid", "noexec", "rw"}
+    below = [path for path in mounts if path == "/sys" or path.startswith("/sys/")]
+    hosts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if not own_network:
+        assert {path for path in hosts if path.startswith("/sys/")} <= set(below)
+    for path in below:
+        assert "ro" in mounts[path], path
+    assert mounts["/sys"] >= hardened
+
+
 def test_nothing_of_the_host_is_left_in_the_mounts(rootfs, tmp_path):
     before = Path("/proc/self/mountinfo").read_text()
     inside = run(rootfs, "cat /proc/self/mountinfo")
@@ -192,8 +215,6 @@ def test_a_read_only_bind_is_read_only_below_too(rootfs, tmp_path):
     (tmp_path / "s" / "below").mkdir(parents=True)
 
     def body() -> int:
-        from rootless import linux
-
         linux.mount("tmpfs", str(tmp_path / "s/below"), "tmpfs")
         argv = ("sh", "-c", "grep /ro/below /proc/self/mounts && ! touch /ro/below/x")
         mounts = with_mounts(Bind(str(tmp_path / "s"), "/ro", read_only=True))
@@ -318,8 +339,28 @@ def test_the_session_keyring_is_another():
 
 
 def test_signals_have_their_defaults(rootfs):
-    status = fields(run(rootfs, "exec cat /proc/self/status"))
-    assert int(status["SigIgn"], 16) == int(status["SigBlk"], 16) == 0
+    """Whatever the caller ignores or blocks, as nohup and cron do."""
+    caught = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT, signal.SIGPIPE, signal.SIGUSR1)
+
+    def body() -> tuple[int, bytes]:
+        for number in (*caught, signal.SIGRTMIN):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*caught, signal.SIGWINCH})
+        read_fd, write_fd = os.pipe()
+        process = runspec.Process(("cat", "/proc/self/status"), PATH)
+        status = start(rootfs, process, with_mounts(), write_fd)[1]
+        return status, os.read(read_fd, 1 << 16)
+
+    ended, output = child.in_child(body)
+    status = fields(output.decode())
+    assert ended == int(status["SigIgn"], 16) == int(status["SigBlk"], 16) == 0
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_only_the_standard_descriptors_are_open(rootfs, init):
+    """With init, process 1 may not even be looked at."""
+    listing = run(rootfs, "ls /proc/1/fd /proc/$$/fd; :", isolation=with_mounts(init=init))
+    assert {line for line in listing.splitlines() if line.isdecimal()} == {"0", "1", "2"}
 
 
 def test_with_init_the_command_is_not_process_one(rootfs):
@@ -361,29 +402,88 @@ def gone(pid: int) -> bool:
     return False
 
 
-class Untie(Record):
-    """Undoes the tie to the parent, as a change of ids does, and waits to be told to go on."""
+class Swapper:
+    """A process that makes a name mean something else whenever it can, until the end of `with`.
 
-    fd: int
-    call = "prctl(2)"
+    It stands for a container that shares a volume with one that is being started.
+    """
 
-    def apply(self, newroot: Newroot) -> None:
-        linux.prctl(linux.PR_SET_PDEATHSIG, 0)
-        os.read(self.fd, 1)
+    def __init__(self, folder: Path, name: str, target: Path) -> None:
+        os.symlink(target, folder / "link")
+        self._folder, self._name = folder, name
+        self._pid = 0
+
+    def __enter__(self) -> None:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                self._swap()
+            finally:
+                os._exit(0)
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def _swap(self) -> None:
+        exchange = 2
+        rename = ctypes.CDLL(None).renameat2
+        name, link = (os.fsencode(self._folder / one) for one in (self._name, "link"))
+        while True:
+            if rename(-100, name, -100, link, exchange):  # it succeeds as soon as it is made
+                continue
+            time.sleep(0.0001)
+            rename(-100, name, -100, link, exchange)
+            for remove in (os.rmdir, os.unlink):
+                try:
+                    remove(name)
+                except OSError:
+                    continue
 
 
-def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path):
-    """Killed between two ties: the signal never comes, but the pipe to it is broken."""
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_name_that_changes_its_meaning_does_not_lead_outside(rootfs, tmp_path, kind):
+    """A volume is shared with somebody who swaps a mount point for a link, at any moment."""
+    shared, victim = tmp_path / "shared", tmp_path / "victim"
+    shared.mkdir()
+    victim.mkdir() if kind == "directory" else victim.write_text("the host's")
+    victim.chmod(0o700)
+    source = tmp_path / "source"
+    source.mkdir() if kind == "directory" else source.write_text("x")
+    mounts = with_mounts(Bind(str(shared), "/v"), Bind(str(source), "/v/d"))
+    before = victim.stat()
+
+    def body() -> None:
+        with Swapper(shared, "d", victim):
+            for _ in range(200):
+                try:
+                    start(rootfs, runspec.Process(("true",), PATH), mounts)
+                except RootlessError:  # it may well fail to start
+                    continue
+
+    child.in_child(body)
+    after = victim.stat()
+    assert (after.st_mode, after.st_ctime_ns) == (before.st_mode, before.st_ctime_ns)
+
+
+def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path, monkeypatch):
+    """Killed between clone and tie: the signal never comes, but the pipe to it is broken."""
     tmp_path.chmod(0o777)
     marker = tmp_path / "ran"
     go_read, go_write = os.pipe()
+    tie = supervisor._tie_to_parent
+
+    def late(report_fd: int) -> None:
+        os.read(go_read, 1)
+        tie(report_fd)
 
     pid = os.fork()
     if pid == 0:
         try:
+            monkeypatch.setattr(supervisor, "_tie_to_parent", late)
             ids = userns.enter()
             execute = Execute(("/bin/sh", "-c", f"echo ran > {marker}"), PATH)
-            spawn.spawn(Spec(ids, ("mount", "pid"), (Untie(go_read), execute)))
+            spawn.spawn(Spec(ids, ("mount", "pid"), (execute,)))
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -392,15 +492,34 @@ def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_parent_takes_the_container_along(rootfs, number):
-    argv = program(rootfs, "sh", "-c", "sleep 1000 & sleep 1000")
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=_environment()) as parent:
-        pid = int(parent.stdout.readline())
-        assert not Path(f"/proc/{pid}/root/etc").exists() or os.readlink(f"/proc/{pid}/ns/pid")
-        parent.send_signal(number)
-        parent.wait(10)
-    assert gone(pid)
+def test_the_supervisor_is_out_of_reach(rootfs):
+    """Of those inside: there is no such process. Of all others: it is not traceable."""
+
+    def body() -> tuple[str, list[str], str]:
+        read_fd, write_fd = os.pipe()
+        argv = ("sh", "-c", "ls -d /proc/[0-9]*; kill -0 2 2>&1; echo; read x")
+        stdin_read, stdin_write = os.pipe()
+        process = runspec.Process(argv, PATH)
+        spec = runspec.container(ids(), rootfs, process, with_mounts())
+        started = spawn.spawn(spec, stdin_read, write_fd, write_fd)
+        os.close(write_fd)
+        started.await_exec()
+        said = b""
+        while b"\n\n" not in said:
+            said += os.read(read_fd, 4096)
+        try:
+            seen = os.listdir(f"/proc/{started.pid}/fd")
+            link = os.readlink(f"/proc/{started.pid}/exe")
+        except PermissionError as error:
+            seen, link = [], type(error).__name__
+        os.write(stdin_write, b"x\n")
+        started.wait()
+        return said.decode(), seen, link
+
+    said, seen, link = child.in_child(body)
+    assert {"/proc/1"} <= set(said.split()[: said.split().index("sh:")]) <= {"/proc/1", "/proc/2"}
+    assert "can't kill pid 2" in said
+    assert (seen, link) == ([], "PermissionError")
 
 
 @pytest.mark.needs("strace")

@@ -37,7 +37,7 @@ def test_everything_in_its_order():
     assert names(container(PROCESS.replace(no_new_privileges=True))) == [
         *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Bind", "Tmpfs", "Terminal"),
         *("Mask", "Protect", "Directory", "Protect", "Loopback", "PivotRoot", "Hostname"),
-        *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Await", "Become", "Execute"),
+        *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Become", "Await", "Execute"),
     ]
 
 
@@ -55,11 +55,11 @@ def test_the_least_there_is():
 def test_namespaces():
     spec = container()
     assert spec.namespaces == ("mount", "pid", "uts", "ipc", "cgroup", "net")
-    expected = (
+    assert spec.outer_flags == linux.CLONE_NEWPID | linux.CLONE_NEWNET
+    assert spec.inner_flags == (
         linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
-        | linux.CLONE_NEWCGROUP | linux.CLONE_NEWNET
+        | linux.CLONE_NEWCGROUP
     )  # fmt: skip
-    assert spec.clone_flags == expected
     assert spec.init
 
 

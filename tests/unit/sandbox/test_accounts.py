@@ -56,21 +56,21 @@ def resolve(text, root):
         ("", Account()),
         ("root", Account()),
         ("0", Account()),
-        ("daemon", Account(1, 1, (50,), "/usr/sbin")),
-        ("1", Account(1, 1, (50,), "/usr/sbin")),
-        ("web", Account(33, 34, (50, 60), "/srv/web")),
-        ("33", Account(33, 34, (50, 60), "/srv/web")),
-        ("0033", Account(33, 34, (50, 60), "/srv/web")),
-        ("homeless", Account(44, 44, (), "/")),
-        ("crlf", Account(55, 55, (), "/home/crlf")),
-        ("web:staff", Account(33, 50, (), "/srv/web")),
-        ("web:0", Account(33, 0, (), "/srv/web")),
-        ("web:77", Account(33, 77, (), "/srv/web")),
-        (":staff", Account(0, 50)),
-        ("web:", Account(33, 0, (), "/srv/web")),
-        ("1234", Account(1234, 0, (), "/")),
-        ("1234:1234", Account(1234, 1234, (), "/")),
-        ("4294967294", Account(4294967294, 0, (), "/")),
+        ("daemon", Account(1, 1, (1, 50), "/usr/sbin")),
+        ("1", Account(1, 1, (1, 50), "/usr/sbin")),
+        ("web", Account(33, 34, (34, 50, 60), "/srv/web")),
+        ("33", Account(33, 34, (34, 50, 60), "/srv/web")),
+        ("0033", Account(33, 34, (34, 50, 60), "/srv/web")),
+        ("homeless", Account(44, 44, (44,), "/")),
+        ("crlf", Account(55, 55, (55,), "/home/crlf")),
+        ("web:staff", Account(33, 50, (50,), "/srv/web")),
+        ("web:0", Account(33, 0, (0,), "/srv/web")),
+        ("web:77", Account(33, 77, (77,), "/srv/web")),
+        (":staff", Account(0, 50, (50,))),
+        ("web:", Account(33, 0, (0,), "/srv/web")),
+        ("1234", Account(1234, 0, (0,), "/")),
+        ("1234:1234", Account(1234, 1234, (1234,), "/")),
+        ("4294967294", Account(4294967294, 0, (0,), "/")),
     ],
 )
 def test_users(root, text, account):
@@ -79,7 +79,7 @@ def test_users(root, text, account):
 
 def test_a_number_is_never_a_name(root):
     """CVE-2016-3697: a user or group called 1000 whose id is 0."""
-    assert resolve("1000", root) == Account(1000, 0, (), "/")
+    assert resolve("1000", root) == Account(1000, 0, (0,), "/")
     assert resolve("33:30", root).gid == 30
 
 
@@ -98,7 +98,7 @@ def test_what_is_nobody(root, text):
 
 def test_without_the_files(tmp_path):
     assert resolve("", tmp_path) == resolve("root", tmp_path) == resolve("0:root", tmp_path)
-    assert resolve("7:8", tmp_path) == Account(7, 8, (), "/")
+    assert resolve("7:8", tmp_path) == Account(7, 8, (8,), "/")
     with pytest.raises(RootlessError, match="no user 'web'") as caught:
         resolve("web", tmp_path)
     assert "numeric id" in caught.value.hint

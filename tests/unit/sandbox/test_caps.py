@@ -35,3 +35,20 @@ def test_all_is_every_one():
 def test_an_unknown_name_is_a_usage_error():
     with pytest.raises(UsageError, match="no capability is called 'FLY'"):
         caps.parse("FLY")
+
+
+@pytest.mark.parametrize(
+    ("add", "drop", "expected"),
+    [
+        ((), (), caps.DEFAULT),
+        (("ALL",), ("CHOWN",), caps.ALL - {"CHOWN"}),
+        (("SYS_ADMIN", "all"), ("CHOWN", "cap_kill"), caps.ALL - {"CHOWN", "KILL"}),
+        (("ALL",), ("ALL",), caps.ALL),
+        (("ALL",), ("ALL", "CHOWN"), caps.ALL - {"CHOWN"}),
+        (("CHOWN",), ("ALL",), {"CHOWN"}),
+        (("CHOWN",), ("CHOWN",), caps.DEFAULT),
+        (("SYS_ADMIN",), ("SYS_ADMIN", "KILL"), caps.DEFAULT - {"KILL"} | {"SYS_ADMIN"}),
+    ],
+)
+def test_adding_and_dropping_is_as_dockers(add, drop, expected):
+    assert caps.chosen(add, drop) == expected

@@ -1,0 +1,89 @@
+"""The process between a command and its container: nothing of the container outlives it.
+
+It is process 1 of a pid namespace of its own, its only child process 1 of another one inside. So
+the container cannot see, trace or signal it; and as it never changes ids nor executes anything, it
+dies with its parent whatever the container does to the ties that a program may undo: then the
+kernel kills everything below. Signals sent to it go on to the container's process 1, whose exit
+status becomes its own.
+
+It owns the network namespace, through which the parent connects the container from outside. Runs
+as uid 0 of the user namespace, in the parent's mounts, and keeps no descriptor.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+
+from rootless import linux
+from rootless.sandbox import init, reaper
+from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.operations import Await
+from rootless.sandbox.privileges import Terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.sandbox.spec import Spec
+
+
+def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
+    """Turn this process, just cloned with all signals blocked, into the supervisor of `spec`."""
+    try:
+        _tie_to_parent(report_fd)
+        os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
+        network = [one.fd for one in spec.operations if isinstance(one, Await)]
+        terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
+        _set_standard_streams(stdio)
+        _close_all_but(0, 1, 2, report_fd, *network, *terminal)
+        pid = linux.clone(spec.inner_flags)
+        if pid == 0:
+            init.run(spec, report_fd)
+        _close_all_but(*network)
+        _hide(network)
+        os._exit(reaper.reap(pid))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+        init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
+    os._exit(125)
+
+
+def _tie_to_parent(report_fd: int) -> None:
+    """Die with the parent, also if it has died already: then nobody reads the report."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    watch = select.poll()
+    watch.register(report_fd, 0)
+    if watch.poll(0):
+        os._exit(125)
+
+
+def _set_standard_streams(stdio: tuple[int, int, int]) -> None:
+    for target, fd in enumerate(stdio):
+        if fd != target:
+            os.dup2(fd, target)
+        else:
+            os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
+
+
+def _close_all_but(*kept: int) -> None:
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            linux.close_range(first, fd - 1)
+        first = fd + 1
+    linux.close_range(first)
+
+
+def _hide(network: list[int]) -> None:
+    """Let nobody look at this process, once the parent has opened its network namespace.
+
+    That is over when the parent closes its end of the pipe that the container awaits.
+    """
+    for fd in network:
+        watch = select.poll()
+        watch.register(fd, 0)
+        watch.poll()
+        os.close(fd)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)

@@ -1,5 +1,0 @@
-# escape=`
-FROM alpine
-RUN dir C:\ `
-  && echo done
-COPY a C:\dir\

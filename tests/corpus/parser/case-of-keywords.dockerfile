@@ -1,3 +1,0 @@
-from alpine as Base
-rUn echo A
-Copy --FROM=base a b

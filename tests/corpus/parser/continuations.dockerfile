@@ -1,9 +1,0 @@
-FROM alpine
-RUN a \
-    b \
-
-    c
-ENV K=v \
-  L=w
-LABEL a=b\
- c=d

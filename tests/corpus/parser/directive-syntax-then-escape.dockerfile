@@ -1,5 +1,0 @@
-# syntax=docker/dockerfile:1
-# escape=`
-FROM alpine
-RUN a `
- b

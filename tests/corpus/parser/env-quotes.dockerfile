@@ -1,2 +1,0 @@
-FROM alpine
-ENV a="x y"z b='it''s' c=\"q\" d="a\"b" e=${f:-g h}

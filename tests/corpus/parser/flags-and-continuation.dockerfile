@@ -1,7 +1,0 @@
-FROM alpine
-RUN --mount=type=bind \
-  --network=host \
-  id
-COPY \
- --from=b \
- x y

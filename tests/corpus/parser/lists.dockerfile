@@ -1,8 +1,0 @@
-FROM alpine
-EXPOSE 80  443/tcp	53/udp
-VOLUME /a /b
-COPY a  b	c /d/
-USER  me 
-WORKDIR /a b
-STOPSIGNAL SIGTERM
-MAINTAINER A B <c@d>

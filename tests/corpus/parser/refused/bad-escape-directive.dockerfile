@@ -1,2 +1,0 @@
-# escape=x
-FROM alpine

@@ -1,2 +1,0 @@
-FROM alpine
-COPY --from=a --from=b c d

@@ -1,2 +1,0 @@
-FROM alpine
-RUN [1, 2]

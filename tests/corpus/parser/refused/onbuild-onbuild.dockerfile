@@ -1,2 +1,0 @@
-FROM alpine
-ONBUILD ONBUILD RUN x

@@ -1,2 +1,0 @@
-FROM alpine
-SHELL bash -c

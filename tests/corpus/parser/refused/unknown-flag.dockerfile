@@ -1,2 +1,0 @@
-FROM alpine
-COPY --nonsense=1 a b

@@ -1,4 +1,0 @@
-FROM alpine
-RUN one \  
-  two
-RUN three\ four
