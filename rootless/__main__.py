@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import _signal
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # There is nothing to clean up yet: Ctrl-C just ends it, until `main` is there to catch it.
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
 import sys
 

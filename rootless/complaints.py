@@ -89,6 +89,8 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
             f"the disk is full: {path} could not be written",
             hint="free space with: rootless system prune, or move the store with --root",
         )
+    if error.errno in (errno.EFBIG, errno.EMFILE, errno.ENFILE):
+        return explain_limit(error)
     if error.errno in _UNWRITABLE:
         return RootlessError(
             f"the store cannot be written: {path}: {error.strerror}",

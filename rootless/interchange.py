@@ -27,7 +27,7 @@ from rootless.store import blobs, gc, images, index, layers, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from rootless.archive import Put, Read
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 DOCKER_ARCHIVE, OCI_ARCHIVE = "docker-archive", "oci-archive"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
-_CHUNK = 1 << 18
 _DEEPEST_INDEX = 4
 _MOST_LINKS = 8
 _KEPT_FILE = 0o644
@@ -58,13 +57,14 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
         _add_file(writer, "manifest.json", _docker_manifest(chosen))
     for folder in ("blobs", "blobs/sha256"):  # other readers give implied folders to real root
         writer.add(tar.Entry(folder.encode(), tar.DIRECTORY, 0o755))
-    for digest, blob in _saved_blobs(chosen).items():
+    every = {digest: blob for one in chosen for digest, blob in one.blobs.items()}
+    for digest, blob in every.items():
         _add_blob(store, writer, digest, blob)
     writer.close()
 
 
 def load(store: Store, read: Read) -> tuple[Image, ...]:
-    """Take in all images of an archive, and their names; which may be none at all.
+    """Take in all images of an archive, each with the names it has there; which may be none.
 
     IntegrityError when anything in it is not what it says; then no name has changed.
     """
@@ -75,10 +75,16 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
             "the archive holds no image",
             hint="for a plain root filesystem, use: rootless import",
         )
-    for one in found:
-        _unpack_layers(store, one.manifest)
-    loaded = tuple(images.add(store, one.manifest, one.media_type, one.references) for one in found)
-    gc.collect_if_idle(store)
+    for manifest in dict.fromkeys(one.manifest for one in found):  # many entries may be one image
+        _unpack_layers(store, manifest)
+    loaded = tuple(
+        images.add(store, one.manifest, one.media_type, one.references).replace(
+            references=one.references
+        )
+        for one in found
+    )
+    store.let_go()  # of the archive's own files too, which nothing names
+    gc.collect(store)
     return loaded
 
 
@@ -110,19 +116,26 @@ def import_tar(
 
 
 class _Chosen(Record):
-    """An image to save, under the one name it was asked for by."""
+    """An image to save, under the one name it was asked for by.
+
+    `blobs` are all that belong to it, in order; with `image.descriptor` an index, to all images
+    of it that are in the store.
+    """
 
     image: images.Image
     reference: Reference | None
+    blobs: Mapping[Digest, _Saved]
 
 
 def _choose(store: Store, name: str) -> _Chosen:
     image = images.resolve(store, name)
+    images.hold(store, image)
+    saved = _saved_blobs(store, image)
     try:
         reference = Reference.parse(name)
     except UsageError:
-        return _Chosen(image, None)
-    return _Chosen(image, reference if reference in image.references else None)
+        return _Chosen(image, None, saved)
+    return _Chosen(image, reference if reference in image.references else None, saved)
 
 
 def _saved_index(chosen: Sequence[_Chosen]) -> bytes:
@@ -161,16 +174,13 @@ class _Saved(Record):
     diff_id: Digest | None = None
 
 
-def _saved_blobs(chosen: Sequence[_Chosen]) -> dict[Digest, _Saved]:
-    """Every blob of the archive once, in a fixed order."""
-    found: dict[Digest, _Saved] = {}
-    for one in chosen:
-        descriptor, manifest = one.image.descriptor, one.image.manifest
+def _saved_blobs(store: Store, image: Image) -> dict[Digest, _Saved]:
+    """Every blob of an image once, in a fixed order."""
+    found = {image.descriptor.digest: _Saved(image.descriptor.size)}
+    for descriptor, one in images.family(store, image):
         found[descriptor.digest] = _Saved(descriptor.size)
-        found[manifest.config.digest] = _Saved(manifest.config.size)
-        found.update(
-            {blob.digest: _Saved(blob.size, diff_id) for blob, diff_id in one.image.layers}
-        )
+        found[one.manifest.config.digest] = _Saved(one.manifest.config.size)
+        found.update({blob.digest: _Saved(blob.size, diff_id) for blob, diff_id in one.layers})
     return found
 
 
@@ -257,15 +267,29 @@ def _take_in_file(store: Store, reader: tar.Reader, name: str, size: int) -> Dig
     folder, _, value = name.rpartition("/")
     expected = None
     if folder in {"blobs/sha256", "blobs/sha512"}:
-        digest = Digest.parse(f"{folder.removeprefix('blobs/')}:{value}")
-        if blobs.has(store, digest):
-            return digest
-        expected = Descriptor("", digest, size)
+        expected = Descriptor("", Digest.parse(f"{folder.removeprefix('blobs/')}:{value}"), size)
+        store.hold([expected.digest])
+        if blobs.has(store, expected.digest):
+            return _same_blob(reader, expected.digest)
     with blobs.Writer(store, expected) as writer:
         writer.restart()  # what an interrupted download left is of no use to a stream
         while chunk := reader.chunk():
             writer.write(chunk)
         return writer.publish()
+
+
+def _same_blob(reader: tar.Reader, digest: Digest) -> Digest:
+    """A member whose blob is here already must have its contents: a name alone claims nothing."""
+    import hashlib
+
+    hashed = hashlib.new(digest.algorithm)
+    while chunk := reader.chunk():
+        hashed.update(chunk)
+    if hashed.hexdigest() != digest.hex:
+        raise IntegrityError(
+            f"the blob {digest} has other contents: they hash to {hashed.hexdigest()}"
+        )
+    return digest
 
 
 def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
@@ -314,7 +338,12 @@ def _references(descriptor: Descriptor) -> tuple[Reference, ...]:
     name = descriptor.annotations.get(index.CONTAINERD_NAME) or descriptor.annotations.get(REF_NAME)
     if not name or not set(name) & set(":/"):
         return ()
-    return (Reference.parse(name),)
+    return _tags([name])
+
+
+def _tags(names: Sequence[str]) -> tuple[Reference, ...]:
+    """Names from archives are tags. One with a digest would claim what only a registry can say."""
+    return tuple(one for one in map(Reference.parse, names) if one.digest is None)
 
 
 def _docker_images(store: Store, members: _Members) -> Iterator[_Found]:
@@ -339,7 +368,7 @@ def _docker_image(store: Store, members: _Members, entry: Any) -> _Found:
         tuple(_layer_descriptor(store, members.get(name)) for name in names),
     )
     tags = text_list(entry.get("RepoTags"), "RepoTags")
-    return _Found(manifest.encode(), manifest.media_type, tuple(map(Reference.parse, tags)))
+    return _Found(manifest.encode(), manifest.media_type, _tags(tags))
 
 
 def _layer_descriptor(store: Store, digest: Digest) -> Descriptor:
@@ -357,21 +386,9 @@ def _unpack_layers(store: Store, content: bytes) -> None:
     manifest = manifests.decode(content)
     assert isinstance(manifest, Manifest)
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    for descriptor, diff_id in manifest.pair(config.diff_ids):
-        with blobs.open_file(store, descriptor.digest) as file:
-            if layers.find(store, diff_id):
-                _check_contents(file.read, diff_id)
-            else:
-                layers.unpack(store, file.read, diff_id)
-
-
-def _check_contents(read: Read, diff_id: Digest) -> None:
-    """The blob of a layer that is unpacked already must be that layer's nevertheless."""
-    import hashlib
-
-    digest = hashlib.new(diff_id.algorithm)
-    decompressed = codecs.decompress(read)
-    while chunk := decompressed(_CHUNK):
-        digest.update(chunk)
-    if digest.hexdigest() != diff_id.hex:
-        raise IntegrityError(f"the archive's layer {diff_id} has other contents")
+    pairs = manifest.pair(config.diff_ids)
+    store.hold([diff_id for _, diff_id in pairs])
+    for descriptor, diff_id in pairs:
+        if not layers.find_made_of(store, diff_id, descriptor):
+            with blobs.open_file(store, descriptor.digest) as file:
+                layers.unpack(store, file.read, diff_id, descriptor)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
 
+from rootless import complaints
 from rootless.errors import IntegrityError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import manifest as manifests
@@ -29,7 +30,7 @@ from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
 from rootless.registry.client import Client
-from rootless.store import Store, blobs, images, index, layers
+from rootless.store import Store, blobs, images, layers
 from rootless.store.images import Image
 from rootless.store.staging import Staging
 from rootless.store.unpackers import Unpacker
@@ -76,10 +77,10 @@ def pull(
         raise IntegrityError(f"{reference.familiar} is a list of lists of images")
     config = ImageConfig.decode(_small_blob(store, client, repository, manifest.config))
     _check(reference, manifest, config, platform)
-    pairs = {pair[0].digest: pair for pair in manifest.pair(config.diff_ids)}
+    pairs = {(pair[0].digest, pair[1]): pair for pair in manifest.pair(config.diff_ids)}
+    store.hold([digest for pair in pairs for digest in pair])
     _fetch_layers(store, client, repository, list(pairs.values()), report)
-    annotations = {index.SOURCE_DIGEST: str(source)}
-    return images.add(store, content, manifest.media_type, (reference,), annotations)
+    return images.add(store, content, manifest.media_type, (reference,), source)
 
 
 def _check(
@@ -160,8 +161,13 @@ class _Fetches:
         """Fetch all of them; the first failure is raised."""
         for unpacker in unpackers:
             thread = threading.Thread(target=self._work, args=(unpacker,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # those that there are do the work
+                if not self._threads:
+                    raise complaints.explain_processes() from error
+                break
             self._threads.append(thread)
-            thread.start()
         while self._left:
             message = self._messages.get()
             if isinstance(message, Event):
@@ -200,7 +206,7 @@ class _Fetches:
         post = self._messages.put
         with Staging(self._store, ("diff",)) as staged:
             with blobs.Writer(self._store, descriptor) as writer:
-                if writer.present and layers.find(self._store, diff_id):
+                if writer.present and _is_unpacked(self._store, descriptor, diff_id):
                     post(_event(descriptor, "exists"))
                     return
                 final = blobs.path(self._store, descriptor.digest)
@@ -215,7 +221,7 @@ class _Fetches:
                     writer.publish()
             found = unpacker.result()
             _check_contents(descriptor, diff_id, found["diff_id"])
-            layers.publish(self._store, staged, diff_id, found["size"])
+            layers.publish(self._store, staged, diff_id, found["size"], descriptor)
         post(_event(descriptor, "done", descriptor.size))
 
     def _download(self, writer: blobs.Writer, descriptor: Descriptor, unpacker: Unpacker) -> None:
@@ -234,8 +240,17 @@ def _check_contents(descriptor: Descriptor, diff_id: Digest, found: str) -> None
         )
 
 
+def _is_unpacked(store: Store, descriptor: Descriptor, diff_id: Digest) -> bool:
+    """Whether another process has done all of it meanwhile."""
+    layer = layers.find(store, diff_id)
+    return layer is not None and layer.is_made_of(descriptor.digest)
+
+
 def _is_here(store: Store, descriptor: Descriptor, diff_id: Digest) -> bool:
-    return blobs.has(store, descriptor.digest) and layers.find(store, diff_id) is not None
+    """Whether blob and layer are there, and the one is known, or seen now, to be the other."""
+    if not blobs.has(store, descriptor.digest):
+        return False
+    return layers.find_made_of(store, diff_id, descriptor) is not None
 
 
 def _event(descriptor: Descriptor, state: str, current: int = 0) -> Event:

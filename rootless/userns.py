@@ -91,8 +91,13 @@ class Entering:
         """Become uid 0 as soon as the maps are there; RootlessError when they cannot be had."""
         try:
             self._helper.result()
-        except (OSError, RootlessError) as error:
-            raise _refused(RuntimeError(str(error)), self._user) from None
+        except OSError as error:
+            from rootless import complaints
+
+            limit = complaints.explain_limit(error)
+            raise limit or _refused(RuntimeError(str(error)), self._user) from None
+        except RootlessError as error:
+            raise _refused(error, self._user) from None
         finally:
             self._helper.kill()
         _become_root()
@@ -158,7 +163,8 @@ def _become_root() -> None:
 def _refused(error: Exception, user: str) -> RootlessError:
     from rootless import complaints
 
-    return complaints.explain_userns(error, user)
+    limit = complaints.explain_limit(error) if isinstance(error, OSError) else None
+    return limit or complaints.explain_userns(error, user)
 
 
 def _identity(path: str) -> tuple[IdRange, ...]:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
@@ -59,7 +59,7 @@ class Rootless:
         self.root = root
         self.environment = {**os.environ, "PYTHONPATH": str(machine.PROJECT)}
 
-    def __call__(self, *argv: str | Path, stdin: str = "", **options: object) -> Result:
+    def __call__(self, *argv: str | Path, stdin: str = "", **options: Any) -> Result:
         """Run it to its end, whatever its exit code; `cwd`, `env` and `timeout` are passed on."""
         answer = subprocess.run(
             self.command(*argv),
@@ -73,7 +73,7 @@ class Rootless:
         )
         return Result(answer.returncode, *text)
 
-    def ok(self, *argv: str | Path, **options: object) -> str:
+    def ok(self, *argv: str | Path, **options: Any) -> str:
         """Run it, insist on exit code 0, and return what it wrote to standard output."""
         result = self(*argv, **options)
         assert result.exit == 0, f"exit code {result.exit}\n{result.stderr}\n{result.stdout}"

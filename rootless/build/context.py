@@ -4,27 +4,28 @@ A digest says what a COPY would put into the image: names, modes, links and cont
 or times. File contents are hashed once; `cache/contexts/<name>.json` remembers each by device,
 inode, size, mtime and ctime, so that an unchanged context costs one lstat walk. Runs in the
 builder. The file may be lost or damaged at any time: hashing again makes it.
+
+Others may write to the context meanwhile. What a COPY reads is what the image gets, and `Changes`
+sees to it that its layer is recorded under the digest of just that.
 """
 
 from __future__ import annotations
 
 import os
-import stat
+from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO
 from time import time_ns
 
-from rootless import inroot, leanjson
+from rootless import leanjson
+from rootless.build import contents
 from rootless.errors import IntegrityError, RootlessError
-from rootless.linux import SyscallError
-from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from rootless.build.contents import Held
     from rootless.build.tree import Source
     from rootless.dockerfile.ignore import Ignore
 
-_CHUNK = 1 << 18
+_GONE = (ENOENT, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO)  # nothing, or nothing of its kind
 _RACY = 50_000_000  # ns: a change this close to its hashing may not show in the times
 _SPARE = 10_000  # remembered files that no COPY of this build asked for
 
@@ -47,10 +48,22 @@ class Context:
         self._is_new = False
         self._settled = time_ns() - _RACY
 
-    def digest(self, sources: tuple[Source, ...]) -> str:
-        """A hex digest of everything `sources` would put into an image."""
-        lines = [line for source in sources for line in self._describe(source)]
-        return Digest.of("\n".join(lines).encode("utf-8", "surrogateescape")).hex
+    def digest(self, sources: tuple[Source, ...], changes: Changes | None = None) -> str:
+        """A hex digest of everything `sources` would put into an image, or, but for `changes`,
+        has put there.
+        """
+
+        def content(path: str, found: os.stat_result) -> Held | None:
+            if changes and path in changes.copied:
+                return changes.copied[path]
+            known = self._content(path, found)
+            return None if known is None else (known, contents.links(found))
+
+        return contents.digest(sources, content)
+
+    def changes(self) -> Changes:
+        """To be told what a COPY reads."""
+        return Changes(self._settled)
 
     def remember(self) -> None:
         """Write down the digests of this build's files, for the next one."""
@@ -69,50 +82,57 @@ class Context:
         """Let go of the directory."""
         os.close(self.fd)
 
-    def _describe(self, source: Source) -> Iterator[str]:
-        name = source.name if "/" in source.name or not source.folders else ""
-        yield f"{name}\0{source.stat.st_mode:o}"
-        if not source.folders:
-            yield self._content(source.path, source.stat)
-        for folder in source.folders:
-            yield f"{folder.path}\0{folder.stat.st_mode:o}"
-            top = os.path.join(source.path, folder.path)
-            for file, found in folder.files:
-                yield f"{file}\0{found.st_mode:o}\0{self._content(os.path.join(top, file), found)}"
-
-    def _content(self, path: str, found: os.stat_result) -> str:
+    def _content(self, path: str, found: os.stat_result) -> str | None:
         """The digest of a file's bytes or of a link's text; computed only when they are new."""
-        identity = (
-            f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
-        )
-        digest = self._known.get(identity)
+        identity = ":".join(map(str, _identity(found)))
+        digest = self._known.get(identity) or self._seen.get(identity)
         if digest is None:
-            digest = self._hash(path, found)
+            try:
+                digest = contents.read(self.fd, path, found)
+            except OSError as error:
+                if error.errno in _GONE:
+                    return None
+                raise RootlessError(
+                    f'"{path}" cannot be read: {error.strerror}',
+                    hint="name it in .dockerignore if it is no part of the image",
+                ) from None
             self._is_new = True
         if found.st_ctime_ns < self._settled:
             self._seen[identity] = digest
         return digest
 
-    def _hash(self, path: str, found: os.stat_result) -> str:
-        from hashlib import sha256
 
-        if stat.S_ISLNK(found.st_mode):
-            fd = inroot.open_path(self.fd, path, os.O_PATH | os.O_NOFOLLOW)
-            try:
-                return sha256(os.fsencode(os.readlink("", dir_fd=fd))).hexdigest()
-            finally:
-                os.close(fd)
-        if not stat.S_ISREG(found.st_mode):
-            return ""
-        try:
-            fd = inroot.open_path(self.fd, path, os.O_RDONLY | os.O_NONBLOCK)
-        except SyscallError as error:
-            raise RootlessError(f'"{path}" cannot be read: {error.strerror}') from None
-        with open(fd, "rb", buffering=0) as file:
-            hashed = sha256()
-            while chunk := file.read(_CHUNK):
-                hashed.update(chunk)
-        return hashed.hexdigest()
+class Changes:
+    """What a COPY has read that may not be what its key says.
+
+    `copied` is what was copied instead, by path; None where nothing was. `names` are the paths of
+    files that did change while the build ran.
+    """
+
+    def __init__(self, settled: int) -> None:
+        """What changed after `settled` (ns) is not trusted to show it in its times."""
+        self.copied: dict[str, Held | None] = {}
+        self.names: set[str] = set()
+        self._settled = settled
+
+    def is_doubtful(self, path: str, found: os.stat_result, now: os.stat_result) -> bool:
+        """Whether a file that was looked up as `found`, and is `now` another or may be, must be
+        told by what was copied of it.
+        """
+        if _identity(found) == _identity(now):
+            return now.st_ctime_ns >= self._settled
+        self.names.add(path)
+        return True
+
+    def vanished(self, path: str) -> None:
+        """Nothing was copied: no such file is there any more."""
+        self.names.add(path)
+        self.copied[path] = None
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    """Equal for a file that nobody has written to in between."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _recall(memory: str) -> dict[str, str]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ENOENT, ENOTDIR
+from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 
 from rootless import inroot
+from rootless.build import contents
 from rootless.build.tree import open_folder
 from rootless.errors import RootlessError
 from rootless.linux import SyscallError
@@ -20,6 +21,9 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.build.context import Changes
     from rootless.build.mode import Mode
     from rootless.build.tree import Folder, Source
 
@@ -44,12 +48,16 @@ class Placement(Record):
 
 
 class Target:
-    """A root being filled; hard links among all that is placed in it stay hard links."""
+    """A root being filled; hard links among all that is placed in it stay hard links.
 
-    def __init__(self, root_fd: int, how: Placement) -> None:
+    `changes` hears of all that is read from a place where others may write.
+    """
+
+    def __init__(self, root_fd: int, how: Placement, changes: Changes | None = None) -> None:
         self.root_fd = root_fd
         self.how = how
-        self._linked: dict[tuple[int, int], str] = {}
+        self.changes = changes
+        self._linked: dict[tuple[int, int], tuple[str, str]] = {}
 
     def place(self, sources: tuple[Source, ...], source_fd: int, destination: str) -> None:
         """Copy `sources`, found below `source_fd`, to the absolute path `destination`."""
@@ -138,8 +146,9 @@ class Target:
             raise RootlessError(f"{source.path} is neither a file nor a directory")
         folder_fd = self.make_folders(os.path.dirname(path))
         try:
-            fd = inroot.open_path(source_fd, source.path, os.O_RDONLY | os.O_NONBLOCK)
-            self._copy_file(fd, source.stat, folder_fd, os.path.basename(path), path)
+            fd = _open(source_fd, source.path, follows=True)
+            if not self._copy_file(fd, source.path, source.stat, folder_fd, path):
+                raise RootlessError(f"{source.path} vanished while the build ran")
         finally:
             os.close(folder_fd)
 
@@ -150,62 +159,100 @@ class Target:
             path = os.path.join(destination, folder.path)
             fd = self.make_folders(path)
             try:
-                origin_fd = open_folder(source_fd, os.path.join(source.path, folder.path))
-                try:
-                    self._fill(folder, origin_fd, fd, path)
-                finally:
-                    os.close(origin_fd)
+                self._fill(folder, source_fd, os.path.join(source.path, folder.path), fd, path)
             finally:
                 os.close(fd)
         for folder in reversed(source.folders):  # times last: filling a directory changes them
             if folder.path or not keeps_top:
                 self._finish(folder, os.path.join(destination, folder.path))
 
-    def _fill(self, folder: Folder, origin_fd: int, folder_fd: int, path: str) -> None:
-        for name, found in folder.files:
-            kind = stat.S_IFMT(found.st_mode)
-            if kind == stat.S_IFREG:
-                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=origin_fd)
-                self._copy_file(fd, found, folder_fd, name, os.path.join(path, name))
-            elif kind == stat.S_IFLNK:
-                _clear(folder_fd, name)
-                os.symlink(os.readlink(name, dir_fd=origin_fd), name, dir_fd=folder_fd)
-                self._own_name(folder_fd, name, found)
-            elif kind == stat.S_IFIFO:
-                _clear(folder_fd, name)
-                os.mkfifo(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
-                self._own_name(folder_fd, name, found)
+    def _fill(self, folder: Folder, source_fd: int, origin: str, folder_fd: int, path: str) -> None:
+        """All but directories from `origin` below `source_fd` into the directory `folder_fd`."""
+        try:
+            origin_fd = open_folder(source_fd, origin)
+        except SyscallError as error:
+            if not self.changes or error.errno not in (ENOENT, ENOTDIR):
+                raise
+            for name, _ in folder.files:
+                self.changes.vanished(os.path.join(origin, name))
+            return
+        try:
+            for name, found in folder.files:
+                shown = os.path.join(origin, name)
+                if not self._fill_one(origin_fd, shown, found, folder_fd, f"{path}/{name}"):
+                    if not self.changes:
+                        raise RootlessError(f"{shown} vanished")
+                    self.changes.vanished(shown)
+        finally:
+            os.close(origin_fd)
+
+    def _fill_one(
+        self, origin_fd: int, shown: str, found: os.stat_result, folder_fd: int, path: str
+    ) -> bool:
+        """One file, link or pipe, called `shown` in the source; False when it is not there."""
+        name = os.path.basename(path)
+        kind = stat.S_IFMT(found.st_mode)
+        if kind == stat.S_IFREG:
+            return self._copy_file(_open(origin_fd, name), shown, found, folder_fd, path)
+        if kind == stat.S_IFLNK:
+            try:
+                text = os.readlink(name, dir_fd=origin_fd)
+                now = os.stat(name, dir_fd=origin_fd, follow_symlinks=False)
+            except OSError:
+                return False
+            _clear(folder_fd, name)
+            os.symlink(text, name, dir_fd=folder_fd)
+            self._own_name(folder_fd, name, found)
+            self._note(shown, found, now, lambda: contents.of_link(text))
+        elif kind == stat.S_IFIFO:
+            _clear(folder_fd, name)
+            os.mkfifo(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
+            self._own_name(folder_fd, name, found)
+        return True
 
     def _copy_file(
-        self, fd: int, found: os.stat_result, folder_fd: int, name: str, path: str
-    ) -> None:
-        """Copy the open regular file `fd`, and close it."""
+        self, fd: int, shown: str, found: os.stat_result, folder_fd: int, path: str
+    ) -> bool:
+        """Copy the open file `fd`, as long as it is now, and close it; False when it is none."""
+        if fd < 0:
+            return False
         try:
-            if os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
-                raise RootlessError(f"{name} changed while it was read", hint="build again")
-            if found.st_nlink > 1 and self._link(found, folder_fd, name, path):
-                return
+            now = os.fstat(fd)
+            if not stat.S_ISREG(now.st_mode):
+                return False
+            if now.st_nlink > 1 and self._link(now, shown, folder_fd, path):
+                return True
             # A new file is root's and has its mode, but writing to it clears setuid and setgid.
             mode = self.how.permissions(found.st_mode)
-            target_fd = _create(folder_fd, name, mode)
+            target_fd = _create(folder_fd, os.path.basename(path), mode)
             try:
-                _pour(fd, target_fd)
+                _pour(fd, target_fd, now.st_size)
                 if self._owner(found) != (0, 0) or mode & _SPECIAL:
                     self._own(target_fd, found, found.st_mode)
                 if self.how.keep_xattrs:
                     _copy_xattrs(fd, target_fd)
                 os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
+                self._note(shown, found, os.fstat(fd), lambda: contents.of_file(target_fd))
             finally:
                 os.close(target_fd)
+            return True
         finally:
             os.close(fd)
 
-    def _link(self, found: os.stat_result, folder_fd: int, name: str, path: str) -> bool:
+    def _note(
+        self, shown: str, found: os.stat_result, now: os.stat_result, digest: Callable[[], str]
+    ) -> None:
+        """Say what was copied of a file that is not, or may not be, what was looked up."""
+        if self.changes and self.changes.is_doubtful(shown, found, now):
+            self.changes.copied[shown] = (digest(), contents.links(now))
+
+    def _link(self, found: os.stat_result, shown: str, folder_fd: int, path: str) -> bool:
         """Make `path` a hard link if another name of its file has been placed here already."""
         key = (found.st_dev, found.st_ino)
-        first = self._linked.setdefault(key, path)
+        first, first_shown = self._linked.setdefault(key, (path, shown))
         if first == path:
             return False
+        name = os.path.basename(path)
         _clear(folder_fd, name)
         folder, first_name = os.path.split(first)
         first_fd = self.make_folders(folder)
@@ -213,6 +260,8 @@ class Target:
             os.link(first_name, name, src_dir_fd=first_fd, dst_dir_fd=folder_fd)
         finally:
             os.close(first_fd)
+        if self.changes and first_shown in self.changes.copied:
+            self.changes.copied[shown] = self.changes.copied[first_shown]
         return True
 
     def _finish(self, folder: Folder, path: str) -> None:
@@ -244,7 +293,7 @@ class Target:
 
 def _create(folder_fd: int, name: str, mode: int) -> int:
     """A new file, in the place of whatever is there but a directory."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         return os.open(name, flags, mode, dir_fd=folder_fd)
     except FileExistsError:
@@ -265,14 +314,26 @@ def _clear(folder_fd: int, name: str) -> None:
         ) from None
 
 
-def _pour(fd: int, target_fd: int) -> None:
-    """All bytes of one regular file into another; a short read is the end of it."""
-    content = os.read(fd, _CHUNK)
-    while content:
+def _open(folder_fd: int, path: str, *, follows: bool = False) -> int:
+    """The file at `path`, or -1 when there is none; links are followed inside the root, or not."""
+    flags = os.O_RDONLY | os.O_NONBLOCK
+    try:
+        if follows:
+            return inroot.open_path(folder_fd, path, flags)
+        return os.open(path, flags | os.O_NOFOLLOW, dir_fd=folder_fd)
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR, ELOOP, ENXIO):
+            return -1
+        raise
+
+
+def _pour(fd: int, target_fd: int, size: int) -> None:
+    """At most `size` bytes of one regular file into another; a file may grow without an end."""
+    while size > 0 and (content := os.read(fd, min(_CHUNK, size))):
+        size -= len(content)
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(target_fd, rest) :]
-        content = os.read(fd, _CHUNK) if len(content) == _CHUNK else b""
 
 
 def _copy_xattrs(fd: int, target_fd: int) -> None:

@@ -31,9 +31,9 @@ class Crew:
         self._working: dict[int, process.Child] = {}
 
     @property
-    def is_busy(self) -> bool:
-        """Whether somebody works."""
-        return bool(self._working)
+    def size(self) -> int:
+        """How many are at work."""
+        return len(self._working)
 
     def start(self, stage: int, body: Body) -> None:
         """Fork a child for stage number `stage`; `body` returns (diff_id, created) pairs."""
@@ -82,7 +82,9 @@ def _encode(event: Event) -> tuple[str, object]:
             return "output", (_named(event.step), event.content.decode("latin-1"))
         case Done():
             return "done", (_named(event.step), event.seconds)
-        case Warned() | Exported():
+        case Warned():
+            return "warned", event.message
+        case Exported():
             raise AssertionError("that is said of a whole build")
 
 
@@ -91,6 +93,8 @@ def _named(step: Step) -> tuple[object, ...]:
 
 
 def _decode(kind: str, value: Any) -> Event:
+    if kind == "warned":
+        return Warned(value)
     named, content = value
     step = Step(*named)
     if kind == "output":

@@ -16,6 +16,7 @@ from rootless.build import config as configs
 from rootless.build.context import Context
 from rootless.build.crew import Crew, ignore_interrupts
 from rootless.build.keys import Key
+from rootless.build.origins import Origins
 from rootless.build.recipes import Recipes
 from rootless.build.request import Cached, Done, Exported, Started, Step, Warned
 from rootless.build.stack import Entry, Stack
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.build.plan import Plan, Stage
-    from rootless.build.request import Report, Request
+    from rootless.build.request import Event, Report, Request
     from rootless.build.steps import Action, Recipe
     from rootless.build.tree import Source
     from rootless.build.workbench import Workbench
@@ -54,18 +55,33 @@ def build(store: Store, request: Request, report: Report) -> Image:
 
 
 def _build(store: Store, request: Request, report: Report) -> Image:
+    report = _warning_once(report)
     dockerfile = parse(request.dockerfile, request.name)
     planned = plan.plan(dockerfile, request.build_args, request.platform, request.target)
     unused = planned.unused_arguments()
     if unused:
         report(Warned(f"one or more build-args [{' '.join(unused)}] were not consumed"))
-    store.create()
+    store.hold(())  # before any stage is built by a fork: what that makes is then ours too
     recipes = Recipes(planned, request.fetch)
     builder = _Builder(store, request, report, planned, recipes)
     try:
         return builder.build()
     finally:
         builder.close()
+
+
+def _warning_once(report: Report) -> Report:
+    """A `report` that says nothing twice, whichever step or stage it comes from."""
+    told: set[str] = set()
+
+    def pass_on(event: Event) -> None:
+        if isinstance(event, Warned):
+            if event.message in told:
+                return
+            told.add(event.message)
+        report(event)
+
+    return pass_on
 
 
 class _Builder:
@@ -90,6 +106,7 @@ class _Builder:
         self.context = _open_context(store, request)
         self.stacks: dict[int, Stack] = {}
         self.unfinished: dict[int, Stack] = {}
+        self.origins = Origins(store)
         self.selected: dict[CopyFiles, tuple[Source, ...]] = {}
         self.numbers = _numbers(recipes)
         self.total = sum(len(recipe.steps) for recipe in recipes.ordered)
@@ -104,23 +121,23 @@ class _Builder:
         return self._export(self.recipes.target)
 
     def _build_stages(self) -> None:
-        """All that is cached is taken first; stages that are left run at the same time."""
+        """All that is cached is taken first; of the stages that are left, `jobs` run at a time."""
         crew = Crew(self.report)
         waiting = list(self.recipes.ordered)
         works: list[_Work] = []
         try:
-            while waiting or works or crew.is_busy:
+            while waiting or works or crew.size:
                 works += self._take_ready(waiting)
-                if len(works) == 1 and not crew.is_busy:
-                    self._carry_out(works.pop())
+                if works and not crew.size and 1 in (len(works), self.request.jobs):
+                    self._carry_out(works.pop(0))
                     continue
                 self._finish()
                 self.request.enter()
-                for work in works:
+                while works and crew.size < self.request.jobs:
+                    work = works.pop(0)
                     crew.start(work.recipe.stage.number, self._body(work))
                     self.unfinished[work.recipe.stage.number] = work.stack
-                works = []
-                if crew.is_busy:
+                if crew.size:
                     self._join(*crew.next_result())
         finally:
             crew.close()
@@ -129,6 +146,7 @@ class _Builder:
         """Wait until all layers are published."""
         if self.bench:
             self.bench.finish()
+        self.origins.record()
 
     def _clear_bench(self) -> None:
         if self.bench:
@@ -159,7 +177,7 @@ class _Builder:
         left = list(recipe.steps)
         while left and not self.request.no_cache:
             with _Located(self.plan, left[0]):
-                key = self._key(recipe, left[0], stack, self._sources(left[0].action))
+                key = self._key_with_inputs(recipe, left[0], stack)
                 hit = cache.find(self.store, key.compute()) if key.is_known else None
             if not hit:
                 break
@@ -172,9 +190,8 @@ class _Builder:
         """Make the layers of all steps that are left."""
         for step in work.steps:
             with _Located(self.plan, step):
-                sources = self._sources(step.action)
-                key = self._key(work.recipe, step, work.stack, sources)
-                self._perform(self._event(work.recipe, step), step, work.stack, sources, key)
+                key = self._key(work.recipe, step, work.stack)
+                self._perform(self._event(work.recipe, step), step.action, work.stack, key)
         self.stacks[work.recipe.stage.number] = work.stack
 
     def _body(self, work: _Work) -> Callable[[Report], list[tuple[str, str]]]:
@@ -204,7 +221,7 @@ class _Builder:
         """Put the layers that a child made on its stage's stack."""
         stack = self.unfinished.pop(number)
         for diff_id, created in new:
-            layer = layers.find(self.store, Digest.parse(diff_id))
+            layer = layers.adopt(self.store, Digest.parse(diff_id))
             if layer is None:
                 raise RootlessError(f"the layer {diff_id} vanished from the store")
             stack.entries.append(Entry(layer.path, layer, created=created))
@@ -219,10 +236,10 @@ class _Builder:
         return self._stack(self.recipes.image(stage.base, stage.platform))
 
     def _stack(self, image: Image) -> Stack:
-        found = [layers.find(self.store, diff_id) for diff_id in image.config.diff_ids]
+        found = images.layers_here(self.store, image)
         if not all(found):
             self.request.enter()  # what must be unpacked again belongs to many ids
-            found = [*images.layers_of(self.store, image)]
+            found = images.layers_of(self.store, image)
         return Stack.of(tuple(one for one in found if one), image.manifest.layers)
 
     def _event(self, recipe: Recipe, step: steps.Step) -> Step:
@@ -243,16 +260,28 @@ class _Builder:
             )
         return self.selected[action]
 
-    def _key(
-        self, recipe: Recipe, step: steps.Step, stack: Stack, sources: tuple[Source, ...]
-    ) -> Key:
+    def _key(self, recipe: Recipe, step: steps.Step, stack: Stack) -> Key:
+        """What the step is recorded under; without `inputs` if nobody has read them yet."""
         action = step.action
         known = keys.canonical(action, recipe.stage.platform, self.request.network)
+        beneath = None if isinstance(action, CopyFiles) and action.link else stack.copy()
+        if not isinstance(action, CopyFiles):
+            return Key(known, "", beneath)
+        if action.origin is not None:
+            origin = self._origin(action.origin, recipe.stage)
+            return Key(known, self.origins.find(action, origin), beneath, origin)
+        sources = self._sources(action)
         inputs = self.context.digest(sources) if self.context and sources else ""
-        beneath = [] if isinstance(action, CopyFiles) and action.link else [stack.copy()]
-        if isinstance(action, CopyFiles) and action.origin is not None:
-            beneath.append(self._origin(action.origin, recipe.stage))
-        return Key(known, inputs, tuple(beneath))
+        return Key(known, inputs, beneath)
+
+    def _key_with_inputs(self, recipe: Recipe, step: steps.Step, stack: Stack) -> Key:
+        """The same; a stage that is copied from is looked into where nobody has done so yet."""
+        key = self._key(recipe, step, stack)
+        action = step.action
+        if key.inputs is None and key.origin and isinstance(action, CopyFiles):
+            key.inputs = self._bench().contents(action, key.origin)
+            self.origins.keep(action, key.origin, key.inputs)
+        return key
 
     def _origin(self, origin: int | Reference, stage: Stage) -> Stack:
         """The layers that COPY --from reads."""
@@ -260,13 +289,13 @@ class _Builder:
             return self.stacks[origin]
         return self._stack(self.recipes.image(origin, stage.platform))
 
-    def _perform(
-        self, event: Step, step: steps.Step, stack: Stack, sources: tuple[Source, ...], key: Key
-    ) -> None:
+    def _perform(self, event: Step, action: Action, stack: Stack, key: Key) -> None:
         """Make the step's layer and put it on the stack."""
         self.report(Started(event))
         started = monotonic()
-        self._bench().perform(event, step.action, stack, sources, key)
+        self._bench().perform(event, action, stack, self._sources(action), key)
+        if isinstance(action, CopyFiles) and key.origin and key.inputs is not None:
+            self.origins.keep(action, key.origin, key.inputs)
         self.report(Done(event, monotonic() - started))
 
     def _bench(self) -> Workbench:
@@ -274,8 +303,9 @@ class _Builder:
         if self.bench is None:
             from rootless.build.workbench import Workbench
 
-            context_fd = self.context.fd if self.context else -1
-            self.bench = Workbench(self.store, self.request, self.report, context_fd, self.created)
+            self.bench = Workbench(
+                self.store, self.request, self.report, self.context, self.created
+            )
         return self.bench
 
     def _export(self, recipe: Recipe) -> Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from rootless import inroot
+from rootless.build import contents
 from rootless.build.copy import Placement, Target
 from rootless.errors import IntegrityError
 from rootless.sandbox import accounts
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.build.context import Changes
     from rootless.build.steps import CopyFiles, MakeFolder
     from rootless.build.tree import Source
 
@@ -30,12 +32,20 @@ def make_folder(root_fd: int, action: MakeFolder) -> None:
 
 
 def copy(
-    root_fd: int, root: str, action: CopyFiles, sources: tuple[Source, ...], source_fd: int
+    root_fd: int,
+    root: str,
+    action: CopyFiles,
+    sources: tuple[Source, ...],
+    source_fd: int,
+    changes: Changes | None = None,
 ) -> None:
-    """COPY and ADD from below `source_fd` into the root, mounted (or lying) at the path `root`."""
+    """COPY and ADD from below `source_fd` into the root, mounted (or lying) at the path `root`.
+
+    `changes` hears of what changed meanwhile, where that may be.
+    """
     is_image = action.origin is not None
     owner = _owner(action.owner, root_fd) if action.owner else None if is_image else (0, 0)
-    target = Target(root_fd, Placement(owner, action.mode, keep_xattrs=is_image))
+    target = Target(root_fd, Placement(owner, action.mode, keep_xattrs=is_image), changes)
     for name, content in action.contents:
         body = content.encode("utf-8", "surrogateescape")
         target.place_content(body, action.destination, name)
@@ -44,7 +54,21 @@ def copy(
     for archive in archives:
         os.close(target.make_folders(action.destination))
         _unpack(archive, source_fd, root, action.destination)
+        if changes:
+            _note_archive(archive, source_fd, changes)
     target.place(plain, source_fd, action.destination)
+
+
+def _note_archive(archive: Source, source_fd: int, changes: Changes) -> None:
+    """Of an archive that changed while it was unpacked nobody knows what was unpacked."""
+    fd = inroot.open_path(source_fd, archive.path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if changes.is_doubtful(archive.path, archive.stat, os.fstat(fd)):
+            is_unknown = archive.path in changes.names
+            held = os.urandom(16).hex() if is_unknown else contents.of_file(fd)
+            changes.copied[archive.path] = (held, None)
+    finally:
+        os.close(fd)
 
 
 def _owner(text: str, root_fd: int) -> tuple[int, int]:

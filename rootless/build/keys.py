@@ -1,5 +1,7 @@
 """What makes two steps the same: the canonical form of an action, for its cache key. Pure.
 
+Files count by what they hold, wherever they come from: a stage that was built anew and gave the
+same files repeats nothing after a COPY of them.
 Proxy variables, times, owners on this machine and the Dockerfile's wording are not in it.
 """
 
@@ -25,26 +27,38 @@ def canonical(action: Action, platform: Platform, network: str) -> tuple[object,
         case MakeFolder():
             return ("workdir", action.path, action.user)
         case CopyFiles():
-            flags = (action.link, action.parents, action.unpacks)
-            sources = action.sources if action.origin is not None else len(action.sources)
-            mode = str(action.mode) if action.mode else ""
-            return ("copy", sources, action.contents, action.destination, action.owner, mode, flags)
+            flags = (action.link, action.parents, action.unpacks, action.origin is not None)
+            place = (action.destination, action.owner, str(action.mode) if action.mode else "")
+            return ("copy", len(action.sources), action.contents, place, flags)
 
 
 class Key:
-    """The cache key of one step, known as soon as all layers it rests on are published."""
+    """The cache key of one step, known as soon as all layers it rests on are published.
 
-    def __init__(self, action: tuple[object, ...], inputs: str, beneath: tuple[Stack, ...]) -> None:
+    `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
+    carries the step out sets `inputs` to what was really read.
+    """
+
+    def __init__(
+        self,
+        action: tuple[object, ...],
+        inputs: str | None,
+        beneath: Stack | None,
+        origin: Stack | None = None,
+    ) -> None:
         self._action = action
-        self._inputs = inputs
-        self.beneath = beneath
+        self._beneath = beneath
+        self.inputs = inputs
+        self.origin = origin
 
     @property
     def is_known(self) -> bool:
         """Whether it can be computed now."""
-        return all(stack.is_published for stack in self.beneath)
+        is_published = self._beneath is None or self._beneath.is_published
+        return self.inputs is not None and is_published
 
     def compute(self) -> str:
         """The key, in hex."""
-        chains = tuple(stack.chain_id for stack in self.beneath)
-        return cache.key(self._action, self._inputs, chains)
+        assert self.inputs is not None
+        chains = () if self._beneath is None else (self._beneath.chain_id,)
+        return cache.key(self._action, self.inputs, chains)

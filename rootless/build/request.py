@@ -27,7 +27,7 @@ class Request(Record):
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
-    host or none.
+    host or none. At most `jobs` stages are built at the same time.
     """
 
     dockerfile: bytes
@@ -44,6 +44,7 @@ class Request(Record):
     no_cache: bool = False
     network: str = "default"
     epoch: int | None = None
+    jobs: int = 1
 
 
 class Step(Record):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from rootless.build import files, tree
+from rootless.build import contents, files, tree
 from rootless.build.commands import Runner
 from rootless.build.layering import Finisher
-from rootless.build.request import Output
+from rootless.build.request import Output, Warned
 from rootless.build.roots import Roots
 from rootless.build.stack import Stack
 from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
@@ -20,6 +20,7 @@ from rootless.store import snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.build.context import Context
     from rootless.build.keys import Key
     from rootless.build.request import Report, Request, Step
     from rootless.build.steps import Action
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
+_SHOWN = 3  # names of files in one warning
+
 
 class Workbench:
     """What the steps of one build are carried out with."""
 
     def __init__(
-        self, store: Store, request: Request, report: Report, context_fd: int, created: str
+        self, store: Store, request: Request, report: Report, context: Context | None, created: str
     ) -> None:
         """`created` (RFC 3339) is the time of new layers."""
         self._store = store
         self._report = report
-        self._context_fd = context_fd
+        self._context = context
         self._finisher = Finisher(store, created)
         self._runner = Runner(request.enter(), request.network)
         self._roots = Roots(store)
@@ -61,6 +64,11 @@ class Workbench:
             snapshot.discard()
             raise
         self._finisher.submit(stack, snapshot, key.compute)
+
+    def contents(self, action: CopyFiles, origin: Stack) -> str:
+        """The digest of what a COPY --from finds in the layers of `origin`."""
+        with self._roots.view(origin) as view:
+            return contents.of_image(view.fd, _select(view.fd, action))
 
     def finish(self) -> None:
         """Wait until all layers are published."""
@@ -101,12 +109,34 @@ class Workbench:
         ):
             if isinstance(action, MakeFolder):
                 files.make_folder(root.fd, action)
-            elif action.origin is None:
-                files.copy(root.fd, snapshot.target, action, sources, self._context_fd)
-            else:
-                with self._roots.view(key.beneath[-1]) as view:
-                    found = tree.select_all(view.fd, action.sources, parents=action.parents)
+            elif key.origin:
+                with self._roots.view(key.origin) as view:
+                    found = _select(view.fd, action)
                     files.copy(root.fd, snapshot.target, action, found, view.fd)
+                    if key.inputs is None:
+                        key.inputs = contents.of_image(view.fd, found)
+            elif self._context:
+                self._copy(root.fd, snapshot.target, action, sources, key, self._context)
+            else:
+                files.copy(root.fd, snapshot.target, action, (), -1)
+
+    def _copy(
+        self,
+        root_fd: int,
+        root: str,
+        action: CopyFiles,
+        sources: tuple[Source, ...],
+        key: Key,
+        context: Context,
+    ) -> None:
+        """From the context, where others may write: `key` becomes that of what was read."""
+        changes = context.changes()
+        files.copy(root_fd, root, action, sources, context.fd, changes)
+        if not changes.copied:
+            return
+        expected, key.inputs = key.inputs, context.digest(sources, changes)
+        if key.inputs != expected and changes.names:
+            self._report(Warned(_changed(sorted(changes.names))))
 
 
 class _AnyMode:
@@ -117,6 +147,18 @@ class _AnyMode:
 
     def __exit__(self, *_: object) -> None:
         os.umask(self._umask)
+
+
+def _select(root_fd: int, action: CopyFiles) -> tuple[Source, ...]:
+    return tree.select_all(root_fd, action.sources, parents=action.parents)
+
+
+def _changed(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return (
+        f"{shown} changed while the build ran: the image has what was read; "
+        "name what is no part of the image in .dockerignore"
+    )
 
 
 def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:

@@ -61,6 +61,7 @@ def build(given: Settings, arguments: Arguments) -> int:
         no_cache=arguments.no_cache,
         network=arguments.network,
         epoch=epoch,
+        jobs=_jobs(arguments.jobs),
     )
     if arguments.dry_run or arguments.explain:
         _show_plan(planned, bases, sys.stdout if arguments.dry_run else sys.stderr)
@@ -136,6 +137,15 @@ def _build_args(environment: Mapping[str, str], words: tuple[str, ...]) -> dict[
         if equals or name in environment:
             values[name] = value if equals else environment[name]
     return values
+
+
+def _jobs(text: str | None) -> int:
+    """How many stages at a time."""
+    if text is None:
+        return len(os.sched_getaffinity(0))
+    if not text.isdecimal() or int(text[:9]) == 0:
+        raise UsageError(f"--jobs {text!r} is not a number of stages", hint="write 1 or more")
+    return int(text[:9])
 
 
 def _epoch(variables: Mapping[str, str]) -> int | None:

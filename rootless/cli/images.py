@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.store.images import Image
+    from rootless.store.images import Image, Listed
 
 _HEADERS = {
     "ID": "IMAGE ID",
@@ -46,7 +46,7 @@ def images(given: Settings, arguments: Arguments) -> int:
     rows = [
         {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
         for image in kept
-        for facts in [_facts(store, image, full=arguments.no_trunc)]
+        for facts in [_facts(image, full=arguments.no_trunc)]
         for repository, tag, digest in _names(image, wanted)
     ]
     columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
@@ -73,8 +73,6 @@ def tag(given: Settings, arguments: Arguments) -> int:
     """Give an image one more name."""
     store = Store(given.root)
     target = Reference.parse(arguments.target)
-    if target.digest:
-        raise UsageError("an image cannot be named by a digest", hint="write NAME[:TAG]")
     store_images.tag(store, target, store_images.resolve(store, arguments.source).descriptor)
     return 0
 
@@ -83,26 +81,24 @@ def rmi(given: Settings, arguments: Arguments) -> int:
     """Remove images by name or id; goes on after an error, which is raised at the end."""
     from rootless import userns
     from rootless.container import records
+    from rootless.store import removal
 
     store = Store(given.root)
     userns.enter()
     users = records.used_images(store)
     errors: list[RootlessError] = []
-    for name in arguments.names:
-        try:
-            removal = store_images.remove(store, name, force=arguments.force, users=users)
-        except NotFoundError as error:
-            if arguments.force:
-                print(words.escape(error.message), file=sys.stderr)
-            else:
-                errors.append(error)
-        except RootlessError as error:
-            errors.append(error)
-        else:
-            for untagged in removal.untagged:
-                print(f"Untagged: {untagged}")
-            for deleted in removal.deleted:
-                print(f"Deleted: {deleted}")
+    removals, freed = removal.remove(store, arguments.names, force=arguments.force, users=users)
+    for one in removals:
+        if isinstance(one.error, NotFoundError) and arguments.force:
+            print(words.escape(one.error.message), file=sys.stderr)
+        elif one.error:
+            errors.append(one.error)
+        for untagged in one.untagged:
+            print(f"Untagged: {untagged}")
+        for deleted in one.deleted:
+            print(f"Deleted: {deleted}")
+    for deleted in freed.layers:
+        print(f"Deleted: {deleted}")
     if errors:
         raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
     return 0
@@ -139,16 +135,16 @@ def _summary(image: Image, reference: Reference, *, is_new: bool) -> None:
     print(f"Status: {news} for {reference.familiar}")
 
 
-def _facts(store: Store, image: Image, *, full: bool) -> dict[str, str]:
+def _facts(image: Listed, *, full: bool) -> dict[str, str]:
     return {
         "ID": listing.shown_id(image, full=full),
         "CreatedSince": words.since(image.created),
         "CreatedAt": words.moment(image.created),
-        "Size": words.size(store_images.size(store, image)),
+        "Size": words.size(image.size),
     }
 
 
-def _names(image: Image, wanted: tuple[str, ...]) -> list[tuple[str, str, str]]:
+def _names(image: Listed, wanted: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """Repository, tag and digest for each of the image's names that `wanted` allows."""
     digests = {one.familiar_name: str(one.digest) for one in image.repo_digests}
     tagged = {one.familiar_name for one in image.references}
@@ -181,18 +177,18 @@ def _matches(reference: Reference, pattern: str) -> bool:
     )
 
 
-def _passes(store: Store, image: Image, filters: tuple[str, ...]) -> bool:
+def _passes(store: Store, image: Listed, filters: tuple[str, ...]) -> bool:
     return all(_passes_one(store, image, *one.partition("=")[::2]) for one in filters)
 
 
-def _passes_one(store: Store, image: Image, key: str, value: str) -> bool:
+def _passes_one(store: Store, image: Listed, key: str, value: str) -> bool:
     if key == "dangling" and value.lower() in ("true", "1", "false", "0"):
         return bool(image.references) != (value.lower() in ("true", "1"))
     if key == "reference":
         return True  # a name's matter, not an image's: see _wanted
     if key == "label":
         name, equals, expected = value.partition("=")
-        label = image.config.labels.get(name)
+        label = store_images.labels(store, image).get(name)
         return label is not None and (not equals or label == expected)
     if key in ("before", "since"):
         other = words.timestamp(store_images.resolve(store, value).created)

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rootless.store.images import Image
+    from rootless.store.images import Image, Listed
 
     Row = Mapping[str, str]
 
@@ -33,7 +33,7 @@ def show(rows: Sequence[Row], headers: Row, columns: Sequence[str], form: str) -
         print(words.escape(said, lines=True))
 
 
-def shown_id(image: Image, *, full: bool) -> str:
+def shown_id(image: Image | Listed, *, full: bool) -> str:
     """An image's id as `images` and `history` show it."""
     return str(image.id) if full else image.id.short
 

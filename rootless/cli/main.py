@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from errno import EDQUOT, EIO, ENOSPC
+from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC
 
 from rootless import __version__
 from rootless.cli import parser, settings, table
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Handler = Callable[[settings.Settings, parser.Arguments], int]
+
+
+_LIMITS = (EFBIG, EMFILE, ENFILE, ENOMEM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ROOTLESS_COMPLETE" in os.environ:
         return _complete()
     try:
+        _catch_interrupts()
         code = _carry_out(words)
         _flush()
     except KeyboardInterrupt:
@@ -42,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
         return 141
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
+    except (OSError, MemoryError) as error:
+        complaint = _explain(error)
+        if complaint is None:
             raise
-        _report(RootlessError(f"{error.filename or 'standard output'}: {error.strerror}"))
+        _report(complaint)
         return 1
     return code
 
@@ -57,6 +62,25 @@ def _flush() -> None:
     except OSError as error:
         if error.errno != EIO or not stat.S_ISCHR(os.fstat(1).st_mode):
             raise
+
+
+def _catch_interrupts() -> None:
+    """From here on Ctrl-C raises; `__main__` let it end the process. Ignored, it stays so."""
+    import _signal
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+
+
+def _explain(error: OSError | MemoryError) -> RootlessError | None:
+    """What a limit of this machine did not allow; None when it is another matter."""
+    from rootless import complaints
+
+    if isinstance(error, MemoryError):
+        error = OSError(ENOMEM, "")
+    if error.errno in (ENOSPC, EDQUOT):
+        return RootlessError(f"{error.filename or 'standard output'}: {error.strerror}")
+    return complaints.explain_limit(error) if error.errno in _LIMITS else None
 
 
 def _carry_out(words: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.container.records import Container
     from rootless.doctor import Check
-    from rootless.store.gc import Reclaimed
+    from rootless.store.removal import Pruned
 
 
 def version(_given: Settings, arguments: Arguments) -> int:
@@ -143,7 +143,7 @@ def prune_images(given: Settings, arguments: Arguments) -> int:
 def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
     from rootless import userns
     from rootless.container import records
-    from rootless.store import Store, gc
+    from rootless.store import Store, removal
 
     what = ["all stopped containers"] if steps else []
     what += ["all images" if arguments.all else "all dangling images"]
@@ -155,13 +155,10 @@ def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
     userns.enter()
     if steps:
         _print_removed(records.prune(store))
-    reclaimed = gc.prune(
-        store,
-        everything=arguments.all,
-        steps=steps,
-        used=lambda: records.used_images(store),
+    pruned = removal.prune(
+        store, everything=arguments.all, steps=steps, used=records.used_images(store)
     )
-    _print_reclaimed(reclaimed)
+    _print_pruned(pruned)
     return 0
 
 
@@ -182,14 +179,14 @@ def _print_removed(containers: tuple[Container, ...]) -> None:
         print("Deleted Containers:", *(one.id for one in containers), "", sep="\n")
 
 
-def _print_reclaimed(reclaimed: Reclaimed) -> None:
+def _print_pruned(pruned: Pruned) -> None:
     from rootless.cli import words
 
-    if reclaimed.images or reclaimed.layers:
+    if pruned.images or pruned.layers:
         print("Deleted Images:")
-        for digest in (*reclaimed.images, *reclaimed.layers):
+        for digest in (*pruned.images, *pruned.layers):
             print(f"deleted: {digest}")
         print()
-    if reclaimed.steps:
-        print(f"Deleted build cache: {reclaimed.steps} steps\n")
-    print(f"Total reclaimed space: {words.size(reclaimed.size)}")
+    if pruned.steps:
+        print(f"Deleted build cache: {pruned.steps} steps\n")
+    print(f"Total reclaimed space: {words.size(pruned.size)}")

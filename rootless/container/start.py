@@ -18,7 +18,7 @@ from rootless.oci.config import DEFAULT_PATH
 from rootless.record import Record
 from rootless.sandbox import spawn
 from rootless.sandbox.operations import Bind, Files
-from rootless.store import layers, lock, skeleton
+from rootless.store import layers, skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _run(
             attachment.wait_ready()
             os.write(await_write, b"x")
             os.close(await_write)
-        return _follow(source.store, child, request, channel, tell)
+        return _follow(child, request, channel, tell)
     except BaseException as error:
         child.kill()
         if isinstance(error, OSError | RootlessError):
@@ -187,7 +187,6 @@ def _write_cidfile(path: str, container_id: str) -> None:
 
 
 def _follow(
-    store: Store,
     child: Child,
     request: Request,
     channel: Channel | None,
@@ -196,13 +195,11 @@ def _follow(
     """From the start of the command to its exit status."""
     if channel is None:
         child.await_exec()
-        lock.release(store)
         return child.wait()
     from rootless.container import terminal
 
     master = channel.receive()
     child.await_exec()
-    lock.release(store)
     return terminal.converse(child, master, interactive=request.interactive, tell=tell)
 
 

@@ -58,9 +58,14 @@ class Index(Record):
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = {}
 
+    @property
+    def images(self) -> tuple[Descriptor, ...]:
+        """The manifests that are images, not what is attested about them."""
+        return tuple(entry for entry in self.manifests if not _is_attestation(entry))
+
     def choose(self, platform: Platform) -> Descriptor:
         """The manifest for `platform`; NotFoundError lists what there is."""
-        images = [entry for entry in self.manifests if not _is_attestation(entry)]
+        images = self.images
         for entry in images:
             if entry.platform == platform:
                 return entry

@@ -3,20 +3,22 @@
     oci-layout  index.json      a valid OCI image layout (image-spec image-layout.md); entries are
     blobs/sha256/<hex>          images by full name; one without a name is dangling. A layer listed
                                 uncompressed may lack its blob: it is made again from diff/
-    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar,
-                                created, and opaque if its root hides the layers below
-    cache/steps/<key>.json      build results; every digest in one keeps what it names alive
-    containers/                 the container room's
-    leases/<name>               digests that a living process uses, one a line; flocked by it
+    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, created,
+                                opaque if its root hides the layers below, and its packed blobs
+    cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files
+    containers/<id>/            the container room's; container.json names its image
+    leases/<name>               what a living process uses, a digest a line; flocked by it
     skeleton/                   an empty lowest layer: the mount points containers need
-    tmp/                        unfinished work: directories and downloads flocked by their owner
-    lock                        OFD locks: byte 0 shared to use, exclusive to collect garbage;
-                                byte 1 exclusive while index.json is replaced (order: 0, then 1)
+    tmp/                        unfinished work and what is being deleted; what nobody has flocked
+                                is swept, but downloads (<algorithm>-<hex>) wait for a day
+    lock                        OFD locks: byte 0 shared to write a lease, exclusive to take away
+                                what nobody uses; byte 1 exclusive to replace index.json
 
 Everything is published by rename from tmp/: a blob's or a layer's files are on disk before it has
-its name, and the name before an index names it. A crash leaves rubbish only in tmp/, which the
-next writer sweeps. Files inside layers belong to mapped ids, so
-whoever writes or deletes layers has entered the user namespace; the rest is the user's own.
+its name, and the name before an index names it. What nobody uses any more (`roots` says what is
+used) leaves by a rename back into tmp/ (`gc`). A crash leaves rubbish only in tmp/. Files inside
+layers belong to mapped ids, so whoever writes or deletes layers has entered the user namespace;
+the rest is the user's own.
 """
 
 from __future__ import annotations
@@ -47,7 +49,6 @@ class Store:
     def __init__(self, root: str) -> None:
         """RootlessError when a newer program wrote the folder or it cannot be read."""
         self.root = os.path.abspath(root)
-        self.lock_fd: int | None = None
         self.swept = False
         self._lease: Lease | None = None
         self._created = self._has_layout()
@@ -62,9 +63,9 @@ class Store:
 
     def create(self) -> None:
         """Make the folders, the layout file and an empty index where they are missing."""
-        from rootless.store import lock
-
         if not self._created:
+            from rootless.store import lock
+
             with self.writing():
                 os.makedirs(self.root, mode=0o700, exist_ok=True)
                 for folder in _FOLDERS:
@@ -73,7 +74,6 @@ class Store:
                     self._write_once("index.json", _EMPTY_INDEX)
                     self._write_once("oci-layout", _LAYOUT)
             self._created = True
-        lock.use(self)
 
     def hold(self, digests: Iterable[Digest]) -> None:
         """Nothing of these digests, nor what it names, is deleted while this process lives.
@@ -86,9 +86,15 @@ class Store:
 
         self.create()
         with self.writing():
-            if self._lease is None:
-                self._lease = Lease(self)
-            self._lease.hold(digests)
+            try:
+                if self._lease is None:
+                    self._lease = Lease(self)
+                self._lease.hold(digests)
+            except OSError as error:
+                from errno import EROFS
+
+                if error.errno != EROFS:  # else nobody can delete anything there
+                    raise
 
     def let_go(self) -> None:
         """Stop holding anything: the next collection may take it."""
@@ -124,20 +130,26 @@ class Store:
         return True
 
 
-def replace_file(store: Store, path: str, content: bytes) -> None:
-    """Put `content` at `path` inside the store: wholly, durably, or not at all."""
-    unfinished = store.new_path()
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def replace_file(store: Store, path: str, content: bytes, *, durable: bool = True) -> None:
+    """Put `content` at `path` inside the store: wholly or not at all, even in a power cut.
+
+    What is not `durable` may be lost in one, or damaged.
+    """
+    from rootless.store import staging
+
+    unfinished, fd = staging.new_file(store)
     try:
         with open(fd, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(fd)
-        os.rename(unfinished, path)
+            if durable:
+                os.fsync(fd)
+            os.rename(unfinished, path)
     except BaseException:
         os.unlink(unfinished)
         raise
-    sync_directory(os.path.dirname(path))
+    if durable:
+        sync_directory(os.path.dirname(path))
 
 
 def sync_directory(path: str) -> None:

@@ -1,7 +1,7 @@
 """Blobs: bytes under their digest, blobs/<algorithm>/<hex> (image-spec image-layout.md §blobs).
 
 A blob that has its name is whole: it was hashed as it was written, synced, then renamed. Reading
-does not hash again; `gc.check` does. Runs in any process of the user's, inside or outside the
+does not hash again; `check` does. Runs in any process of the user's, inside or outside the
 namespace. A crash leaves a file in tmp/; a named download found there is resumed.
 """
 
@@ -59,9 +59,9 @@ def read(store: Store, digest: Digest, limit: int = MAX_BYTES) -> bytes:
 
 
 def put(store: Store, content: bytes) -> Digest:
-    """Store bytes of our own making; nothing is written when they are there already."""
+    """Store bytes, held; nothing is written when they are there already."""
     digest = Digest.of(content)
-    store.create()
+    store.hold([digest])
     if not has(store, digest):
         with store.writing():
             replace_file(store, path(store, digest), content)
@@ -78,6 +78,8 @@ def copy(store: Store, digest: Digest, put: Put) -> None:
 class Writer:
     """A blob being written: `write` its chunks in order, then `publish`; else it is discarded.
 
+    The blob is held, be it made or `present` already.
+
     With an `expected` descriptor the unfinished file is named after its digest. A second writer
     of the same blob waits for the first and then finds `present` true; one that finds the bytes
     of an interrupted writer goes on after them: `size` is how many there are. Such a file is kept
@@ -85,13 +87,14 @@ class Writer:
     """
 
     def __init__(self, store: Store, expected: Descriptor | None = None) -> None:
-        store.create()
+        store.hold([expected.digest] if expected else ())
         self._store = store
         self._expected = expected
         self._hash = _new_hash(expected)
         self.size = 0
         with store.writing():
-            self.path, self._fd = _open_resumable(store, expected) if expected else _open_new(store)
+            opened = _open_resumable(store, expected) if expected else staging.new_file(store)
+            self.path, self._fd = opened
         self.present = expected is not None and has(store, expected.digest)
         self._resume()
 
@@ -116,6 +119,7 @@ class Writer:
         """Sync and name the blob; IntegrityError, and no blob, when it is not what was expected."""
         digest = Digest(self._hash.name, self._hash.hexdigest())
         self._verify(digest)
+        self._store.hold([digest])
         final = path(self._store, digest)
         with self._store.writing():
             os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
@@ -168,13 +172,6 @@ def _new_hash(expected: Descriptor | None) -> _Hash:
     import hashlib
 
     return hashlib.new(expected.digest.algorithm if expected else "sha256")
-
-
-def _open_new(store: Store) -> tuple[str, int]:
-    name = store.new_path()
-    fd = os.open(name, _UNFINISHED | os.O_EXCL, 0o644)
-    staging.owns(fd, name)  # new, so nobody else can have it; the sweeper spares young files
-    return name, fd
 
 
 def _open_resumable(store: Store, expected: Descriptor) -> tuple[str, int]:

@@ -1,8 +1,9 @@
-"""Images: manifests with names. What `images`, `tag`, `rmi` and `inspect` are about.
+"""Images: manifests with names. What `images`, `tag` and `inspect` are about.
 
 An image's id is the digest of its config, as in docker; its manifest and config keep the bytes
-they came as. Resolving a name is three small reads and works outside the namespace; so does all
-here but `layers_of` when it must unpack again, and `remove`, which deletes layers.
+they came as. A name may stand for an index, put here by another tool: then the image is that of
+the platform asked for. Resolving a name is three small reads and works outside the namespace; so
+does all here but `layers_of` when it must unpack again. A list is read from index.json alone.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
-from rootless.oci.manifest import Manifest
+from rootless.oci.manifest import Index, Manifest
+from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
 from rootless.store import blobs, index, layers, sync_directory
+from rootless.store.catalog import Catalog, not_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.layers import Layer
 
-_HEX = frozenset("0123456789abcdef")
+_DEEPEST_INDEX = 4
+
+_Entries = tuple[Descriptor, ...]
 
 
 class Image(Record):
     """One image of the store with all its names.
 
+    `descriptor` is what the names stand for: the manifest, or an index that lists it.
     `repo_digests` are full `name@digest` references under which a registry serves it.
     """
 
@@ -56,42 +62,97 @@ class Image(Record):
         return self.manifest.pair(self.config.diff_ids)
 
 
-class Removal(Record):
-    """What `remove` did: names taken away, then digests of image and layers deleted."""
+class Listed(Record):
+    """What a list of images shows of one; `size` as `size` has it, `created` RFC 3339 or empty."""
 
-    untagged: tuple[str, ...] = ()
-    deleted: tuple[Digest, ...] = ()
+    id: Digest
+    descriptor: Descriptor
+    created: str
+    size: int
+    references: tuple[Reference, ...] = ()
+    repo_digests: tuple[Reference, ...] = ()
 
 
-def resolve(store: Store, text: str) -> Image:
+def resolve(store: Store, text: str, platform: Platform | None = None) -> Image:
     """The image called `text`: a name, name@digest, an id or a unique beginning of one.
 
+    Of an index, the image for `platform` (by default this machine's), or the only one there is.
     NotFoundError, UsageError (not a name at all), or RootlessError when it is ambiguous.
     """
-    entries = index.read(store)
-    return load(store, _find(store, entries, text), entries)
+    while True:
+        found = catalog(store)
+        entry, _ = found.find(text)
+        try:
+            return _load(store, entry, found, platform)
+        except NotFoundError:
+            if entry in index.read(store):  # else somebody has just removed it
+                raise
+
+
+def catalog(store: Store, entries: tuple[Descriptor, ...] | None = None) -> Catalog:
+    """All images, to be looked up; by default those of the index."""
+    return Catalog(index.read(store) if entries is None else entries, lambda one: id_of(store, one))
 
 
 def listing(
     store: Store, left_out: Callable[[str, RootlessError], object] | None = None
-) -> tuple[Image, ...]:
-    """All images, dangling ones too, the last added first.
+) -> tuple[Listed, ...]:
+    """All images, dangling ones too, the last added first; one small read where we added them.
 
     The first damaged one is an error; with `left_out`, which is called with its name or short
     digest and that error, it is left out.
     """
-    entries = index.read(store)
-    firsts = {entry.digest: entry for entry in reversed(entries)}
-    found = []
+    found = catalog(store)
+    firsts = {entry.digest: entry for entry in reversed(found.entries)}
+    listed = []
     for entry in firsts.values():
         try:
-            found.append(load(store, entry, entries))
+            listed.append(_listed(store, entry, found))
         except (NotFoundError, IntegrityError) as error:
+            if entry not in index.read(store):
+                continue
             if left_out is None:
                 raise
-            name = index.name_of(entry)
-            left_out(_familiar([name])[0] if name else entry.digest.short, error)
-    return tuple(found)
+            left_out(_called(entry), error)
+    return tuple(listed)
+
+
+def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
+    facts = entry.annotations
+    if not facts.keys() >= index.FACTS:
+        facts = _facts(store, entry, found)
+    return Listed(
+        Digest.parse(facts[index.IMAGE_ID]),
+        entry.replace(annotations={}),
+        facts[index.IMAGE_CREATED],
+        int(facts[index.IMAGE_SIZE]),
+        *_names(found, entry),
+    )
+
+
+def _facts(store: Store, entry: Descriptor, found: Catalog) -> dict[str, str]:
+    """What `_remembered` gives, for an entry that another tool or an older version made."""
+    try:
+        return _remembered(store, _load(store, entry, found, None))
+    except _OtherPlatformError:
+        return {index.IMAGE_ID: str(entry.digest), index.IMAGE_CREATED: "", index.IMAGE_SIZE: "0"}
+
+
+def _remembered(store: Store, image: Image) -> dict[str, str]:
+    """The annotations of an image's index entries that make a list of images quick."""
+    return {
+        index.IMAGE_ID: str(image.id),
+        index.IMAGE_CREATED: image.created,
+        index.IMAGE_SIZE: str(size(store, image)),
+    }
+
+
+def labels(store: Store, listed: Listed) -> Mapping[str, str]:
+    """The labels of an image in a list; none where its config cannot be read."""
+    try:
+        return ImageConfig.decode(blobs.read(store, listed.id)).labels
+    except (NotFoundError, IntegrityError):
+        return {}
 
 
 def layer_sizes(store: Store, image: Image) -> tuple[int, ...]:
@@ -106,8 +167,25 @@ def size(store: Store, image: Image) -> int:
 
 
 def tag(store: Store, reference: Reference, descriptor: Descriptor) -> None:
-    """Give an image of the store a name, durably; whatever had the name loses it."""
-    index.update(store, lambda entries: index.name(entries, str(reference), descriptor))
+    """Give an image of the store a name, durably; whatever had the name loses it.
+
+    NotFoundError when somebody has removed the image meanwhile.
+    """
+    _check_tag(reference)
+
+    def change(entries: _Entries) -> _Entries:
+        for entry in entries:
+            if entry.digest == descriptor.digest:
+                facts = {key: text for key, text in entry.annotations.items() if key in index.FACTS}
+                return index.name(entries, str(reference), entry.replace(annotations=facts))
+        raise not_found(descriptor.digest.short)
+
+    index.update(store, change)
+
+
+def _check_tag(reference: Reference) -> None:
+    if reference.digest:
+        raise UsageError("an image cannot be named by a digest", hint="write NAME[:TAG]")
 
 
 def commit(
@@ -131,25 +209,47 @@ def add(
     manifest: bytes,
     media_type: str,
     references: Iterable[Reference] = (),
-    annotations: Mapping[str, str] = {},
+    source: Digest | None = None,
 ) -> Image:
     """Store manifest bytes as they came and name the image, whose other blobs are there.
 
-    `annotations` go into its index entries, see `index.SOURCE_DIGEST`.
+    `source` is the digest under which a registry serves it, its own or that of an index it comes
+    from; without one, no reference may have a digest. NotFoundError when a layer is missing.
     """
     descriptor = Descriptor(media_type, blobs.put(store, manifest), len(manifest))
-    config = load(store, descriptor, ()).config
-    descriptor = descriptor.replace(platform=config.platform, annotations=annotations)
+    image = _load(store, descriptor, catalog(store, ()), None)
+    hold(store, image)
+    _check_whole(store, image)
+    annotations = _remembered(store, image)
+    if source:
+        annotations[index.SOURCE_DIGEST] = str(source)
+    entry = descriptor.replace(platform=image.config.platform, annotations=annotations)
 
-    def change(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+    def change(entries: _Entries) -> _Entries:
         for reference in references:
-            entries = index.name(entries, str(reference), descriptor)
-        return index.keep(entries, descriptor)
+            if source is None:
+                _check_tag(reference)
+            entries = index.name(entries, str(reference), entry)
+        return index.keep(entries, entry)
 
     with store.writing():
         sync_directory(store.path("layers"))
     index.update(store, change)
-    return load(store, descriptor)
+    return _load(store, entry, catalog(store), None)
+
+
+def _check_whole(store: Store, image: Image) -> None:
+    for blob, diff_id in image.layers:
+        made_again = blob.digest == diff_id and layers.find(store, diff_id)
+        if not made_again and not blobs.has(store, blob.digest):
+            raise NotFoundError(f"the layer {blob.digest} is missing from the store {store.root}")
+
+
+def hold(store: Store, image: Image) -> None:
+    """Nothing of the image is deleted while this process lives; NotFoundError if it was before."""
+    store.hold([image.descriptor.digest])
+    if not blobs.has(store, image.descriptor.digest):
+        raise not_found(str(image.references[0]) if image.references else image.id.short)
 
 
 def layer_descriptor(layer: Layer) -> Descriptor:
@@ -158,167 +258,130 @@ def layer_descriptor(layer: Layer) -> Descriptor:
 
 
 def layers_of(store: Store, image: Image) -> tuple[Layer, ...]:
-    """The image's layers, base first; one that is only a blob is unpacked again."""
+    """The image's layers, base first, held; one that is only a blob is unpacked again."""
     return tuple(
-        layers.find(store, diff_id) or _unpack_again(store, blob, diff_id)
-        for blob, diff_id in image.layers
+        layer or _unpack_again(store, *pair)
+        for layer, pair in zip(layers_here(store, image), image.layers, strict=True)
     )
 
 
-def remove(
-    store: Store, text: str, *, force: bool = False, users: Mapping[Digest, str] = {}
-) -> Removal:
-    """Take the name `text` away; the image goes with its last name. An id takes all names.
+def layers_here(store: Store, image: Image) -> tuple[Layer | None, ...]:
+    """Those of an image's layers that are unpacked, held, base first; None for the others.
 
-    `users` are image id → id of a container that uses it. RootlessError in docker's words when
-    the image has more names or is used; with `force` a used one stays, dangling.
+    A layer counts only where it is known, or found out now, that its blob unpacks to it: else a
+    manifest could claim the files of a layer that it has no blob of.
     """
-    from rootless.store import gc
-
-    removals: list[Removal] = []
-
-    def change(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
-        entry = _find(store, entries, text)
-        names = tuple(name for one in _same(entries, entry) if (name := index.name_of(one)))
-        own = index.name_of(entry)
-        taken = (own,) if own and _is_name(text, entry) else names
-        image_id = id_of(store, entry)
-        is_last = len(taken) == len(names)
-        if not force:
-            _check_unused(image_id, text, len(taken), users if is_last else {})
-        for name in taken:
-            entries = index.unname(entries, name)
-        is_gone = is_last and image_id not in users
-        removals.append(Removal(_familiar(taken), (image_id,) if is_gone else ()))
-        return index.forget(entries, entry.digest) if is_gone else entries
-
-    index.update(store, change)
-    removal = removals[-1]
-    freed = gc.collect_if_idle(store).layers if removal.deleted else ()
-    return removal.replace(deleted=(*removal.deleted, *freed))
+    hold(store, image)
+    return tuple(layers.find_made_of(store, diff_id, blob) for blob, diff_id in image.layers)
 
 
-def _familiar(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(Reference.parse(name).familiar for name in names)
+def family(store: Store, image: Image) -> list[tuple[Descriptor, Image]]:
+    """The image's manifest and, where its names stand for an index, those beside it that are here.
+
+    Each with its image. What lacks a layer is not here, unless it is the image itself.
+    """
+    found = []
+    for descriptor, manifest in _members(store, image.descriptor):
+        try:
+            one = Image(descriptor, manifest, _config(store, manifest))
+            if manifest != image.manifest:
+                _check_whole(store, one)
+        except NotFoundError:
+            if manifest == image.manifest:
+                raise
+        else:
+            found.append((descriptor, one))
+    return found
 
 
-def _check_unused(image_id: Digest, text: str, taken: int, users: Mapping[Digest, str]) -> None:
-    """Refuse, in docker's words, to delete an image by id from under its names or containers."""
-    if image_id in users:
-        raise RootlessError(
-            f"conflict: unable to delete {text} (must be forced) - "
-            f"container {users[image_id][:12]} is using its referenced image {image_id.short}",
-            hint="remove the container first, or use --force",
-        )
-    if taken > 1:
-        raise RootlessError(
-            f"conflict: unable to delete {image_id.short} (must be forced) - "
-            "image is referenced in multiple repositories",
-            hint="remove its names one by one, or use --force",
-        )
-
-
-def _find(store: Store, entries: tuple[Descriptor, ...], text: str) -> Descriptor:
-    """The entry for what a person typed: a name goes before an id."""
-    beginning = text.removeprefix("sha256:")
-    is_id = bool(beginning) and len(beginning) <= 64 and _HEX.issuperset(beginning)
-    try:
-        reference = Reference.parse(text)
-    except UsageError:
-        if not is_id:
-            raise
-    else:
-        for entry in entries:
-            if _is_called(entry, reference):
-                return entry
-    matches = _find_ids(store, entries, beginning) if is_id else {}
-    if len(matches) > 1:
-        raise RootlessError(
-            f"{text} is the beginning of {len(matches)} image ids", hint="write more of the id"
-        )
-    for entry in matches.values():
-        return entry
-    raise NotFoundError(
-        f"no such image: {text}", hint="list images with: rootless images, or pull it first"
-    )
-
-
-def _find_ids(
-    store: Store, entries: tuple[Descriptor, ...], beginning: str
-) -> dict[Digest, Descriptor]:
-    """Images whose id (or manifest's digest) begins so; one image may have several manifests."""
-    ids = ((id_of(store, entry), entry) for entry in entries)
-    return {
-        image_id: entry
-        for image_id, entry in ids
-        if image_id.hex.startswith(beginning) or entry.digest.hex.startswith(beginning)
-    }
-
-
-def _is_called(entry: Descriptor, wanted: Reference) -> bool:
-    name = index.name_of(entry)
-    if name == str(wanted):
-        return True
-    if name is None or wanted.digest is None or wanted.digest not in _digests(entry):
-        return False
-    own = Reference.parse(name)
-    return (own.registry, own.repository) == (wanted.registry, wanted.repository)
-
-
-def _is_name(text: str, entry: Descriptor) -> bool:
-    """Whether `text` found the entry by its name, not by an id."""
-    try:
-        return _is_called(entry, Reference.parse(text))
-    except UsageError:
-        return False
-
-
-def _digests(entry: Descriptor) -> tuple[Digest, Digest]:
-    return entry.digest, index.source_of(entry)
-
-
-def _same(entries: tuple[Descriptor, ...], entry: Descriptor) -> list[Descriptor]:
-    return [one for one in entries if one.digest == entry.digest]
+def _members(store: Store, top: Descriptor) -> list[tuple[Descriptor, Manifest]]:
+    """All manifests that are here of an index, or the one that `top` is."""
+    found = []
+    pending = [top]
+    while pending:
+        descriptor = pending.pop()
+        value = manifests.decode(blobs.read(store, descriptor.digest), descriptor.media_type)
+        if isinstance(value, Manifest):
+            found.append((descriptor, value))
+        else:
+            pending += [one for one in value.images if blobs.has(store, one.digest)]
+    return found
 
 
 def id_of(store: Store, entry: Descriptor) -> Digest:
-    """The image id; the manifest's digest where the manifest cannot be read any more."""
+    """The image id; what the entry names itself where that cannot be read any more."""
+    if known := entry.annotations.get(index.IMAGE_ID):
+        return Digest.parse(known)
     try:
-        return manifest_of(store, entry).config.digest
+        return _choose(store, entry, Platform.host())[1].config.digest
     except (NotFoundError, IntegrityError):
         return entry.digest
 
 
-def manifest_of(store: Store, entry: Descriptor) -> Manifest:
-    manifest = manifests.decode(blobs.read(store, entry.digest), entry.media_type)
-    if not isinstance(manifest, Manifest):
-        raise IntegrityError(f"{entry.digest} is a list of images, not an image")
-    return manifest
+class _OtherPlatformError(NotFoundError):
+    """An index has images, none of them for the platform that was asked for."""
 
 
-def load(store: Store, entry: Descriptor, entries: tuple[Descriptor, ...] | None = None) -> Image:
-    """The image of an index entry, its names taken from `entries` (by default the index)."""
+def _load(store: Store, entry: Descriptor, found: Catalog, platform: Platform | None) -> Image:
+    """The image of an index entry, its names taken from `found`."""
     try:
-        manifest = manifest_of(store, entry)
-        config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-        manifest.pair(config.diff_ids)
+        _, manifest = _choose(store, entry, platform or Platform.host())
+        config = _config(store, manifest)
     except IntegrityError as error:
         name = index.name_of(entry) or entry.digest.short
         raise IntegrityError(
             f"{name}: {error.message}",
             hint=f"remove it with: rootless rmi {name}; then pull or build it again",
         ) from None
-    references, repo_digests = _names(index.read(store) if entries is None else entries, entry)
-    descriptor = entry.replace(annotations={})
-    return Image(descriptor, manifest, config, references, repo_digests)
+    return Image(entry.replace(annotations={}), manifest, config, *_names(found, entry))
+
+
+def _config(store: Store, manifest: Manifest) -> ImageConfig:
+    """The config, which fits the manifest."""
+    config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
+    manifest.pair(config.diff_ids)
+    return config
+
+
+def _choose(store: Store, entry: Descriptor, platform: Platform) -> tuple[Descriptor, Manifest]:
+    """The manifest that an entry stands for: itself, or the fitting one of an index."""
+    chosen = entry
+    for _ in range(_DEEPEST_INDEX):
+        found = manifests.decode(blobs.read(store, chosen.digest), chosen.media_type)
+        if isinstance(found, Manifest):
+            return chosen, found
+        chosen = _choose_here(store, found, platform, _called(entry))
+    raise IntegrityError(f"{entry.digest} is a list of lists of images")
+
+
+def _choose_here(store: Store, found: Index, platform: Platform, name: str) -> Descriptor:
+    """The image for a platform, or the only one, of those that are in the store."""
+    here = tuple(one for one in found.images if blobs.has(store, one.digest))
+    if not here:
+        raise NotFoundError(
+            f"{name} is a list of images, none of which is in the store",
+            hint=f"get one with: rootless pull {name}",
+        )
+    if len(here) == 1:
+        return here[0]
+    try:
+        return found.replace(manifests=here).choose(platform)
+    except NotFoundError as error:
+        raise _OtherPlatformError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _called(entry: Descriptor) -> str:
+    """A person's name for an entry."""
+    name = index.name_of(entry)
+    return Reference.parse(name).familiar if name else entry.digest.short
 
 
 def _names(
-    entries: tuple[Descriptor, ...], entry: Descriptor
+    found: Catalog, entry: Descriptor
 ) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
     """An image's tags, and the names with digest under which a registry has it."""
     references, repo_digests = [], []
-    for one in _same(entries, entry):
+    for one in found.same(entry):
         if name := index.name_of(one):
             reference = Reference.parse(name)
             if reference.digest is None:
@@ -330,4 +393,4 @@ def _names(
 
 def _unpack_again(store: Store, blob: Descriptor, diff_id: Digest) -> Layer:
     with blobs.open_file(store, blob.digest) as file:
-        return layers.unpack(store, file.read, diff_id)
+        return layers.unpack(store, file.read, diff_id, blob)

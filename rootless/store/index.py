@@ -17,7 +17,7 @@ from rootless.store import lock, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from rootless.store import Store
 
@@ -25,13 +25,18 @@ CONTAINERD_NAME = "io.containerd.image.name"
 SOURCE_DIGEST = "rootless.source.digest"
 """Entry annotation: the digest a registry answered for the name, be it a manifest or an index."""
 
+IMAGE_ID = "rootless.image.id"
+IMAGE_CREATED = "org.opencontainers.image.created"
+IMAGE_SIZE = "rootless.image.size"
+"""Entry annotations of our own images: what a list of images shows, read from this one file."""
+
 _NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
+FACTS = frozenset({IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE})
 _MAX_BYTES = 64 << 20
 
 
 def read(store: Store) -> tuple[Descriptor, ...]:
     """All entries, oldest first; none when the store does not exist yet."""
-    lock.use(store)
     try:
         with open(store.path("index.json"), "rb", buffering=0) as file:
             content = file.read(_MAX_BYTES)
@@ -86,27 +91,33 @@ def name(
     entry = descriptor.replace(annotations=annotations)
     if entry in entries:
         return entries
-    rest = unname(entries, new)
+    rest = unname(entries, {new})
     return (*(one for one in rest if name_of(one) or one.digest != entry.digest), entry)
 
 
-def unname(entries: tuple[Descriptor, ...], old: str) -> tuple[Descriptor, ...]:
-    """The entries without the name `old`; an image stays, dangling, when that was its last."""
-    losers = [entry for entry in entries if name_of(entry) == old]
-    kept = tuple(entry for entry in entries if name_of(entry) != old)
-    for loser in losers:
-        kept = keep(kept, loser)
-    return kept
+def unname(
+    entries: tuple[Descriptor, ...], names: Container[str], gone: Container[Digest] = ()
+) -> tuple[Descriptor, ...]:
+    """The entries without these names; an image stays, dangling, when it loses its last.
+
+    One that is `gone` does not stay, nor does any other name of it.
+    """
+    kept = [one for one in entries if name_of(one) not in names and one.digest not in gone]
+    there = {entry.digest for entry in kept}
+    for loser in entries:
+        if loser.digest not in gone and loser.digest not in there:
+            there.add(loser.digest)
+            kept.append(_nameless(loser))
+    return tuple(kept)
 
 
 def keep(entries: tuple[Descriptor, ...], descriptor: Descriptor) -> tuple[Descriptor, ...]:
     """The entries with an unnamed one for `descriptor`, if nothing else holds that image."""
     if any(entry.digest == descriptor.digest for entry in entries):
         return entries
-    annotations = {key: text for key, text in descriptor.annotations.items() if key not in _NAMES}
-    return (*entries, descriptor.replace(annotations=annotations))
+    return (*entries, _nameless(descriptor))
 
 
-def forget(entries: tuple[Descriptor, ...], digest: Digest) -> tuple[Descriptor, ...]:
-    """The entries without the image `digest` and all its names."""
-    return tuple(entry for entry in entries if entry.digest != digest)
+def _nameless(entry: Descriptor) -> Descriptor:
+    annotations = {key: text for key, text in entry.annotations.items() if key not in _NAMES}
+    return entry.replace(annotations=annotations)

@@ -1,9 +1,9 @@
 """Layers: unpacked directories in overlayfs form, known by the digest of their tar (diff_id).
 
-layers/<first 12 hex of diff_id>/ holds diff/ and layer.json, which has the whole diff_id. A layer
-directory is never changed once it has its name. Finding layers works anywhere; publishing,
-unpacking and reading them as a tar runs as (mapped) root, unpacking in a forked worker which
-chroots. A crash leaves a swept directory in tmp/.
+layers/<first 12 hex of diff_id>/ holds diff/ and layer.json, which has the whole diff_id, and the
+blobs that were seen to unpack to it. diff/ is never changed once it has its name. Finding layers
+works anywhere; publishing, unpacking and reading them as a tar runs as (mapped) root, unpacking in
+a forked worker which chroots. A crash leaves a swept directory in tmp/.
 """
 
 from __future__ import annotations
@@ -14,20 +14,28 @@ from rootless import leanjson
 from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.digest import Digest
 from rootless.record import Record
-from rootless.store import blobs, staging
+from rootless.store import blobs, replace_file, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from rootless.archive import Put, Read
+    from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
     from rootless.store.staging import Staging
+
+
+_CHUNK = 1 << 18
+_MAX_RECORD = 1 << 16
+_MOST_BLOBS = 16
 
 
 class Layer(Record):
     """`path` is the overlay lower directory; `size` counts the bytes of its tar.
 
+    `blobs` are the digests of packed forms of it: each was unpacked once, and gave this layer.
     `opaque`: its root hides all layers below. overlayfs ignores that mark on a layer's root, so
     whoever stacks layers leaves out what lies below: see `visible`.
     """
@@ -36,6 +44,11 @@ class Layer(Record):
     path: str
     size: int
     opaque: bool = False
+    blobs: tuple[Digest, ...] = ()
+
+    def is_made_of(self, blob: Digest) -> bool:
+        """Whether the blob is known to unpack to this layer: to be its tar, or a packed form."""
+        return blob == self.diff_id or blob in self.blobs
 
     @property
     def id(self) -> str:
@@ -46,22 +59,81 @@ class Layer(Record):
 def find(store: Store, diff_id: Digest) -> Layer | None:
     """The layer with this diff_id, if the store has it unpacked."""
     try:
-        layer = open_folder(store, diff_id.short)
+        layer = read(store.path("layers", diff_id.short))
     except FileNotFoundError:
         return None
     return layer if layer.diff_id == diff_id else None
 
 
-def open_folder(store: Store, name: str) -> Layer:
-    """The layer in layers/`name`; IntegrityError when its record is damaged."""
-    folder = store.path("layers", name)
-    with open(os.path.join(folder, "layer.json"), "rb", buffering=0) as file:
-        record = leanjson.loads(file.read(4096), f"{folder}/layer.json")
+def read(folder: str) -> Layer:
+    """The layer in a folder; IntegrityError when its record is damaged."""
+    record = _read_record(folder)
+    return Layer(
+        Digest.parse(record.get("diff_id")),
+        os.path.join(folder, "diff"),
+        record["size"],
+        opaque=record.get("opaque") is True,
+        blobs=tuple(Digest.parse(blob["digest"]) for blob in record.get("blobs", ())),
+    )
+
+
+def adopt(store: Store, diff_id: Digest) -> Layer | None:
+    """The layer, if it is there, and then it stays while this process lives."""
+    store.hold([diff_id])
+    return find(store, diff_id)
+
+
+def find_made_of(store: Store, diff_id: Digest, blob: Descriptor) -> Layer | None:
+    """The layer, if it is there and `blob` is one of its packed forms, or turns out to be now.
+
+    None where the blob is not in the store. IntegrityError when it unpacks to something else.
+    """
+    layer = find(store, diff_id)
+    if layer is None or layer.is_made_of(blob.digest):
+        return layer
+    if not blobs.has(store, blob.digest):
+        return None
+    _verify(store, diff_id, blob)
+    _remember(store, layer, blob)
+    return layer
+
+
+def _verify(store: Store, diff_id: Digest, blob: Descriptor) -> None:
+    import hashlib
+
+    from rootless.archive import codecs
+
+    digest = hashlib.new(diff_id.algorithm)
+    with blobs.open_file(store, blob.digest) as file:
+        decompressed = codecs.decompress(file.read)
+        while chunk := decompressed(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != diff_id.hex:
+        raise IntegrityError(
+            f"the blob {blob.digest} has other contents than the layer {diff_id}: "
+            f"they hash to {digest.hexdigest()}"
+        )
+
+
+def _remember(store: Store, layer: Layer, blob: Descriptor) -> None:
+    """Note that `blob` unpacks to `layer`. Forgetting it costs another look at the blob."""
+    folder = os.path.dirname(layer.path)
+    record = _read_record(folder)
+    known = [*record.get("blobs", ()), blob.replace(annotations={}).encode()][-_MOST_BLOBS:]
+    content = leanjson.dumps({**record, "blobs": known}) + b"\n"
+    try:
+        replace_file(store, os.path.join(folder, "layer.json"), content)
+    except OSError:  # a store that can only be read, a full disk, a neighbour who deletes it
+        pass
+
+
+def _read_record(folder: str) -> dict[str, Any]:
+    path = os.path.join(folder, "layer.json")
+    with open(path, "rb", buffering=0) as file:
+        record = leanjson.loads(file.read(_MAX_RECORD), path)
     if not isinstance(record, dict) or not isinstance(record.get("size"), int):
-        raise IntegrityError(f"{folder}/layer.json is damaged: it has no size")
-    diff_id = Digest.parse(record.get("diff_id"))
-    opaque = record.get("opaque") is True
-    return Layer(diff_id, os.path.join(folder, "diff"), record["size"], opaque=opaque)
+        raise IntegrityError(f"{path} is damaged: it has no size")
+    return record
 
 
 def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -74,18 +146,23 @@ def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(seen)
 
 
-def publish(store: Store, staged: Staging, diff_id: Digest, size: int) -> Layer:
-    """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes.
+def publish(
+    store: Store, staged: Staging, diff_id: Digest, size: int, blob: Descriptor | None = None
+) -> Layer:
+    """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes, and hold it.
 
-    The caller has verified both, and all files below diff/ are on disk: see `linux.syncfs`.
-    When the store has that layer already, that is the one returned, and `staged` stays the
-    caller's: only he knows whether it is still mounted somewhere.
+    The caller has verified both, and `blob`, if that is what was unpacked; and all files below
+    diff/ are on disk: see `linux.syncfs`. When the store has that layer already, that is the one
+    returned, and `staged` stays the caller's: only he knows whether it is still mounted somewhere.
     """
     with store.writing():
-        fd = _write_record(staged.path, diff_id, size)
+        fd = _write_record(staged.path, diff_id, size, blob)
         os.fsync(fd)
         os.close(fd)
-    return publish_sealed(store, staged, diff_id)
+    layer = publish_sealed(store, staged, diff_id)
+    if blob and not layer.is_made_of(blob.digest):
+        _remember(store, layer, blob)
+    return layer
 
 
 def seal(folder: str, diff_id: Digest, size: int) -> None:
@@ -95,6 +172,7 @@ def seal(folder: str, diff_id: Digest, size: int) -> None:
 
 def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
     """`publish` what has been sealed, and is on disk, record and all."""
+    store.hold([diff_id])
     with store.writing():
         for name in os.listdir(staged.path):
             if name not in {"diff", "layer.json"}:
@@ -115,8 +193,12 @@ def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
     return layer
 
 
-def unpack(store: Store, read: Read, expected: Digest | None = None) -> Layer:
+def unpack(
+    store: Store, read: Read, expected: Digest | None = None, blob: Descriptor | None = None
+) -> Layer:
     """Make a layer of a tar, compressed in whatever way; its diff_id must be `expected` if given.
+
+    `blob` is what `read` reads, if that is kept.
 
     `read` is called in the forked worker, so it must not share a Python buffer with the caller.
     """
@@ -130,7 +212,7 @@ def unpack(store: Store, read: Read, expected: Digest | None = None) -> Layer:
         diff_id = Digest.parse(found["diff_id"])
         if expected is not None and diff_id != expected:
             raise IntegrityError(f"the layer {expected} has other contents: they hash to {diff_id}")
-        return publish(store, staged, diff_id, found["size"])
+        return publish(store, staged, diff_id, found["size"], blob)
 
 
 def measure(directory: str) -> tuple[Digest, int]:
@@ -178,20 +260,17 @@ def write_tar(store: Store, layer: Layer, put: Put) -> None:
     return None
 
 
-def remove(store: Store, name: str) -> None:
-    """Delete the layer folder `name`; only the collector knows when that is right."""
-    staging.bury(store, store.path("layers", name))
-
-
 def _is_opaque(path: str) -> bool:
     from rootless.archive import whiteout, xattrs
 
     return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
 
 
-def _write_record(folder: str, diff_id: Digest, size: int) -> int:
+def _write_record(folder: str, diff_id: Digest, size: int, blob: Descriptor | None = None) -> int:
     """Write layer.json; its descriptor."""
-    record = {"diff_id": str(diff_id), "size": size, "created": _now()}
+    record: dict[str, object] = {"diff_id": str(diff_id), "size": size, "created": _now()}
+    if blob:
+        record["blobs"] = [blob.replace(annotations={}).encode()]
     if _is_opaque(os.path.join(folder, "diff")):
         record["opaque"] = True
     path = os.path.join(folder, "layer.json")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from rootless.store import lock
+from rootless.store import lock, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ class Lease:
         os.makedirs(store.path("leases"), mode=0o700, exist_ok=True)
         for _ in living(store):  # deletes the dead
             pass
-        unfinished = store.new_path()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(unfinished, flags, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        unfinished, self._fd = staging.new_file(store)
         self._path = store.path("leases", os.path.basename(unfinished))
         os.rename(unfinished, self._path)  # nobody ever sees it there without its lock
 

@@ -1,9 +1,9 @@
-"""Unfinished work in tmp/: owned directories, their sweeping, and deleting whole trees.
+"""Unfinished work in tmp/: what is owned, sweeping the rest, and deleting whole trees.
 
 A `Staging` is a directory that this process (and its forks) holds by flock(2) on a descriptor of
 the directory itself; the kernel frees it when the last holder is gone, and the next process that
-stages anything deletes it. Runs as (mapped) root wherever a tree holds other ids' files. A crash
-leaves an unowned directory, nothing else.
+stages anything deletes it. So it is with files. Runs as (mapped) root wherever a tree holds other
+ids' files. A crash leaves unowned things in tmp/, nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from rootless.store import Store
 
-_FILE_SECONDS = 86_400  # how long an interrupted download waits to be resumed
+_DOWNLOADS = ("sha256-", "sha512-")
+_DOWNLOAD_SECONDS = 86_400  # how long an interrupted one waits to be resumed
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -78,27 +79,53 @@ def make_folders(path: str, names: tuple[str, ...]) -> None:
         os.chmod(folder, 0o755)
 
 
-def sweep(store: Store, *, file_seconds: int = _FILE_SECONDS) -> None:
-    """Delete what dead processes left in tmp/; plain files only when older than `file_seconds`.
+def sweep(store: Store, *, downloads: bool = False) -> None:
+    """Delete what dead processes left in tmp/; interrupted downloads when a day old, or at once.
 
     What cannot be deleted now, as by a process outside the namespace, is left to a later one.
     """
     for name in os.listdir(store.path("tmp")):
         path = store.path("tmp", name)
-        try:
-            _sweep_entry(path, file_seconds)
-        except OSError:  # rubbish must not keep anybody from their work
-            continue
+        if downloads or not _is_awaited(name, path):
+            delete(path)
 
 
-def bury(store: Store, path: str) -> None:
-    """Delete the published directory `path`: out of sight by one rename, then piece by piece."""
-    fd = os.open(path, _DIRECTORY)
+def _is_awaited(name: str, path: str) -> bool:
+    """Whether it is a download that may still be resumed."""
+    from time import time
+
+    if not name.startswith(_DOWNLOADS):
+        return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        grave = store.path("tmp", f"deleted-{os.urandom(8).hex()}")
+        return os.lstat(path).st_mtime > time() - _DOWNLOAD_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def bury(store: Store, path: str) -> str | None:
+    """Move something published out of sight, into tmp/, for `delete`; None when it is gone."""
+    grave = store.path("tmp", f"deleted-{os.urandom(8).hex()}")
+    try:
         os.rename(path, grave)
-        remove_tree(grave)
+    except FileNotFoundError:
+        return None
+    return grave
+
+
+def delete(path: str) -> None:
+    """Delete something in tmp/ that nobody owns; what cannot be deleted stays for a later sweep."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # rubbish must not keep anybody from their work
+        return
+    try:
+        if owns(fd, path):
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                remove_tree(path)
+            else:
+                os.unlink(path)
+    except OSError:
+        pass
     finally:
         os.close(fd)
 
@@ -169,6 +196,16 @@ def _open_forced(name: str, top_fd: int) -> int:
     return os.open(name, _DIRECTORY, dir_fd=top_fd)
 
 
+def new_file(store: Store) -> tuple[str, int]:
+    """A new file in tmp/, open for writing and ours until it is renamed or closed."""
+    while True:
+        path = store.new_path()
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        if owns(fd, path, wait=True):
+            return path, fd
+        os.close(fd)  # a sweeper was between our two calls
+
+
 def _make_owned(store: Store) -> tuple[str, int]:
     while True:
         path = store.new_path()
@@ -189,22 +226,3 @@ def owns(fd: int, path: str, *, wait: bool = False) -> bool:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except (BlockingIOError, FileNotFoundError):
         return False
-
-
-def _sweep_entry(path: str, file_seconds: int) -> None:
-    from time import time
-
-    status = os.lstat(path)
-    is_directory = stat.S_ISDIR(status.st_mode)
-    if not is_directory and status.st_mtime > time() - file_seconds:
-        return
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not owns(fd, path):
-            return
-        if is_directory:
-            remove_tree(path)
-        else:
-            os.unlink(path)
-    finally:
-        os.close(fd)

@@ -93,6 +93,54 @@ def test_a_copy_from_a_stage_follows_the_stage(rootless, project):
     assert cached(rootless, project) == [3]
 
 
+UNRELATED = """\
+FROM busybox AS build
+COPY src /src
+RUN mkdir /out && cp /src/a /out/a && cat /src/* > /unrelated
+FROM busybox
+RUN true
+COPY --from=build /out /out
+RUN cat /out/a > /used
+FROM busybox AS linked
+COPY --link --from=build /out/a /there/
+RUN cat /there/a
+FROM busybox
+COPY --from=1 /used /
+COPY --from=linked /there /
+"""
+
+
+def test_a_stage_built_anew_with_the_same_files_repeats_nothing_after_it(rootless, project):
+    (project / "Dockerfile").write_text(UNRELATED)
+    (project / "src" / "b").write_text("b")
+    cached(rootless, project)
+    assert len(cached(rootless, project)) == 9
+    for jobs in ("1", "8"):
+        (project / "src" / "b").write_text(f"changed {jobs}")
+        assert len(cached(rootless, project, "--jobs", jobs)) == 7
+        assert len(cached(rootless, project)) == 9
+    (project / "src" / "a").write_text("now it matters")
+    assert len(cached(rootless, project)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["chmod 700 /out/a", "chown 5:6 /out/a", "rm /out/b && cp /out/a /out/b", "ln -snf x /out/l"],
+)
+def test_what_of_a_stages_files_counts(rootless, project, change):
+    text = (
+        "FROM busybox AS build\n"
+        "RUN mkdir /out && echo a > /out/a && ln /out/a /out/b && ln -s a /out/l\n{}"
+        "FROM busybox\nCOPY --from=build /out /out\nRUN ls /out\n"
+    )
+    (project / "Dockerfile").write_text(text.format(""))
+    cached(rootless, project)
+    (project / "Dockerfile").write_text(text.format("RUN touch /unrelated\n"))
+    assert cached(rootless, project) == [1, 3, 4]
+    (project / "Dockerfile").write_text(text.format(f"RUN {change}\n"))
+    assert cached(rootless, project) == [1]
+
+
 def test_a_failed_build_keeps_what_it_did(rootless, project):
     (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN false\n")
     assert rootless("build", project).exit == 1

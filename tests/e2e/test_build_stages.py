@@ -30,8 +30,9 @@ COPY --from=c /c /
 def build(rootless, busybox_image, tmp_path):
     rootless.load(busybox_image, tmp_path)
 
-    def run(text):
-        return rootless("build", "--progress=plain", "-t", "test", "-", stdin=text)
+    def run(text, jobs="4"):
+        words = ("build", "--progress=plain", "--jobs", jobs, "-t", "test", "-")
+        return rootless(*words, stdin=text)
 
     return run
 
@@ -67,3 +68,24 @@ def test_one_that_fails_stops_the_others(build, rootless):
     assert "   6 | >>> RUN exit 5" in result.stderr
     assert subprocess.run(["pgrep", "-f", "sleep 98764"], check=False).returncode == 1
     assert os.listdir(rootless.root / "tmp") == []
+
+
+@pytest.mark.parametrize(("jobs", "at_once"), [("1", 1), ("2", 2), ("9", 5)])
+def test_no_more_than_jobs_at_a_time(build, jobs, at_once):
+    stages = "".join(f"FROM busybox AS s{one}\nRUN sleep 0.5; touch /{one}\n" for one in range(5))
+    copies = "".join(f"COPY --from=s{one} /{one} /\n" for one in range(5))
+    result = build(f"{stages}FROM scratch\n{copies}", jobs)
+    assert result.exit == 0, result.stderr
+    working, most = 0, 0
+    for line in result.stderr.splitlines():
+        working += "RUN sleep" in line
+        most = max(most, working)
+        working -= " DONE " in line and working > 0
+    assert most == at_once
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", ""])
+def test_a_number_of_jobs_is_a_number(build, jobs):
+    result = build(DOCKERFILE, jobs)
+    assert result.exit != 0
+    assert "is not a number of stages" in result.stderr

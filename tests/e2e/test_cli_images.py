@@ -235,6 +235,15 @@ def test_doctor_and_info(rootless):
 def test_a_damaged_image_hides_no_other(rootless, motd, rootfs):
     broken = rootless.ok("import", rootfs, "broken").strip()
     (rootless.root / "blobs/sha256" / broken.removeprefix("sha256:")).unlink()
+    assert set(rootless.ok("images", "--format", "{{.Repository}}").split()) == {"motd", "broken"}
+    assert "the blob sha256:" in rootless("inspect", "broken").stderr
+    index = rootless.root / "index.json"
+    value = json.loads(index.read_bytes())
+    for entry in value["manifests"]:  # as another tool, or an older version, would have it
+        entry["annotations"] = {
+            key: text for key, text in entry["annotations"].items() if key.endswith("name")
+        }
+    index.write_text(json.dumps(value))
     listed = rootless("images", "--format", "{{.Repository}}")
     assert (listed.exit, listed.stdout) == (0, "motd\n")
     (warning,) = listed.stderr.splitlines()

@@ -59,7 +59,7 @@ def make(store, tmp_path):
     return make
 
 
-def sh(script: str) -> tuple[str, str, str]:
+def sh(script: str) -> tuple[str, ...]:
     return ("/bin/busybox", "sh", "-c", script)
 
 

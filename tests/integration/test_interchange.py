@@ -19,7 +19,8 @@ from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.digest import Digest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
-from rootless.store import Store, gc, images, layers, staging
+from rootless.store import Store, images, layers, removal, staging
+from rootless.store.check import check
 from tests.support import machine
 from tests.support.child import in_child, remove_tree
 from tests.support.images import layer, write_layout
@@ -113,7 +114,7 @@ def test_archives_of_every_age_load(store, name):
         for image in loaded:
             for one in images.layers_of(store, image):
                 assert layers.measure(one.path)
-        assert gc.check(store) == ()
+        assert check(store) == ()
         return [listed(image) for image in loaded]
 
     assert in_child(body) == WHOLE[name]
@@ -124,6 +125,23 @@ def test_archives_of_every_age_load(store, name):
 def test_archives_that_hold_no_image(store, name):
     with pytest.raises(IntegrityError, match=REFUSED[name]):
         in_child(lambda: load(store, ARCHIVES / name))
+
+
+def test_an_image_is_loaded_by_the_names_it_has_in_the_archive(store, tmp_path):
+    """Not by those it has already: they are not what was loaded."""
+    (tmp_path / "root.tar").write_bytes(layer({"f": b"x"}))
+    archive = tmp_path / "saved.tar"
+
+    def body():
+        image = import_file(store, tmp_path / "root.tar", "here:1")
+        save(store, ["here:1"], archive)
+        images.tag(store, Reference.parse("also:2"), image.descriptor)
+        (named,) = load(store, archive)
+        save(store, [str(image.id)], archive)
+        (unnamed,) = load(store, archive)
+        return [one.familiar for one in named.references], unnamed.references
+
+    assert in_child(body) == (["here:1"], ())
 
 
 # hostile archives: a good OCI archive with one thing changed
@@ -247,8 +265,8 @@ def test_hostile_archive_is_refused_and_changes_nothing(store, members, tmp_path
         assert images.listing(store) == ()
         assert os.listdir(store.path("tmp")) == []
         load(store, good)
-        gc.prune(store)
-        assert gc.check(store) == ()
+        removal.prune(store)
+        assert check(store) == ()
         return str(caught.value)
 
     assert in_child(body)

@@ -388,3 +388,53 @@ def test_umoci_unpacks_what_we_write(tree, work, tmp_path):
     assert theirs.keys() == ours.keys()
     for path, node in ours.items():
         assert (path, theirs[path][:5]) == (path, node[:5])
+
+
+@pytest.mark.needs("subids")
+def test_capabilities_survive_a_change_of_owner(work):
+    """chown(2) takes them away: they must be set after it."""
+    attribute = evil_tars.xattr(b"security.capability", CAPABILITY)
+    content = attribute + evil_tars.file(b"ping", uid=7, gid=8, mode=0o4755) + evil_tars.END
+    layers.unpack(content, work / "layer")
+    node = layers.listing(work / "layer")[b"ping"]
+    assert (node.uid, node.gid, node.mode) == (7, 8, 0o4755)
+    assert "security.capability" in node.xattrs
+    with tarfile.open(fileobj=io.BytesIO(layers.write(work / "layer"))) as archive:
+        headers = archive.getmember("ping").pax_headers
+    again = headers["SCHILY.xattr.security.capability"].encode("utf-8", "surrogateescape")
+    assert again == CAPABILITY
+
+
+@pytest.mark.needs("subids")
+@pytest.mark.parametrize(
+    ("mode", "owner", "attributes"),
+    [
+        (0o1777, (0, 0), {}),
+        (0o755, (0, 7), {}),
+        (0o755, (7, 0), {}),
+        (0o755, (0, 0), {"user.a": b"b"}),
+    ],
+)
+def test_the_root_of_a_layer_has_an_entry_where_it_is_special(work, mode, owner, attributes):
+    def make():
+        os.umask(0)
+        (work / "layer").mkdir()
+        os.chown(work / "layer", *owner)
+        (work / "layer").chmod(mode)
+        for name, value in attributes.items():
+            os.setxattr(work / "layer", name, value)
+
+    layers.as_root(make)
+    written = layers.write(work / "layer")
+    with tarfile.open(fileobj=io.BytesIO(written)) as archive:
+        (member,) = archive.getmembers()
+        assert (member.name, member.isdir(), member.mode) == (".", True, mode)
+        assert (member.uid, member.gid) == owner
+    layers.unpack(written, work / "again")
+    assert layers.write(work / "again") == written
+
+
+def test_a_plain_root_has_no_entry(work):
+    layers.unpack(evil_tars.directory(b"./") + evil_tars.END, work / "layer")
+    with tarfile.open(fileobj=io.BytesIO(layers.write(work / "layer"))) as archive:
+        assert archive.getmembers() == []

@@ -31,6 +31,7 @@ from tests.support.hostile_registry import (
     MANIFEST,
     Answer,
     HostileRegistry,
+    Request,
     digest,
     serving,
     serving_parts,
@@ -196,6 +197,62 @@ def test_platform_is_chosen_from_an_index(root, tmp_path):
             pull_in_child(root, name, platform=Platform.parse("linux/riscv64"))
     assert str(pulled.descriptor.digest) == image.manifest_digest
     assert [str(one.digest) for one in pulled.repo_digests] == [digest(index_bytes)]
+
+
+def test_an_index_that_lies_about_the_platform(root):
+    """What the image's own config says counts."""
+    respond = _packed(None, {"architecture": "s390x"})
+    manifest = respond(Request("GET", "/v2/a/b/manifests/1", {}, b"")).body
+    lie = _index(_entry(manifest, "linux", Platform.host().architecture))
+
+    def lying(request):
+        if request.path == "/v2/a/b/manifests/2":
+            return Answer(200, json.dumps(lie).encode(), {"Content-Type": INDEX})
+        if request.path.endswith(digest(manifest)):
+            return Answer(200, manifest, {"Content-Type": MANIFEST})
+        return respond(request)
+
+    with HostileRegistry(lying) as registry:
+        with pytest.raises(NotFoundError, match="no image for"):
+            pull_in_child(root, f"{registry.address}/a/b:2")
+        assert not [path for path in registry.paths() if path.endswith(LAYER_BLOB)]
+    assert nothing_named(root)
+
+
+def test_a_tag_that_changes_with_every_look_is_one_of_its_images(root, tmp_path):
+    """Whole: manifest, config and layers of one and the same, by the digest that is recorded."""
+    one, other = (
+        write_layout(tmp_path / name, name, [layer({"name": name.encode()})])
+        for name in ("one", "other")
+    )
+    both = [serving(image, "a/b") for image in (one, other)]
+    looks = []
+
+    def swapped(request):
+        if request.path.endswith("/manifests/1"):
+            looks.append(request)
+            return both[len(looks) % 2](request)
+        answers = [respond(request) for respond in both]
+        return next((answer for answer in answers if answer.status == 200), answers[0])
+
+    found = set()
+    with HostileRegistry(swapped) as registry:
+        for _ in range(3):
+            image, paths, _ = pull_in_child(root, f"{registry.address}/a/b:1")
+            content = Path(paths[0], "name").read_bytes().decode()
+            expected = {"one": one, "other": other}[content].manifest_digest
+            assert str(image.descriptor.digest) == expected
+            assert [str(pulled.digest) for pulled in image.repo_digests] == [expected]
+            found.add(content)
+    assert found == {"one", "other"}
+
+
+def test_an_image_without_layers(root):
+    """`FROM scratch` and nothing but metadata."""
+    respond = _packed(lambda _: {"layers": []}, {"rootfs": {"type": "layers", "diff_ids": []}})
+    with HostileRegistry(respond) as registry:
+        image, paths, events = pull_in_child(root, f"{registry.address}/a/b:1")
+    assert (image.manifest.layers, paths, events) == ((), [], [])
 
 
 def _entry(manifest, system, architecture):
@@ -578,7 +635,11 @@ def test_an_unpacker_that_is_late_finds_the_finished_blob(root, tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [("size=2m", "disk is full"), ("size=5m", "No space left|disk is full"), ("ro", "written")],
+    [
+        ("size=2m", "No space left|disk is full"),
+        ("size=5m", "No space left|disk is full"),
+        ("ro", "written"),
+    ],
 )
 def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, options, words):
     root = tmp_path / "store"
@@ -596,3 +657,35 @@ def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, options, words):
 
     with HostileRegistry(serving(image, "a/b")) as registry:
         child.in_child(lambda: body(f"{registry.address}/a/b:1"))
+
+
+@pytest.mark.needs("strace", "unshare")
+def test_a_blob_is_on_disk_before_it_has_its_name(root, tmp_path):
+    """fsync of the file, rename, fsync of its folder: a power cut leaves all of it or nothing."""
+    calls = "--trace=openat,fsync,fdatasync,rename,renameat,renameat2"
+    put = (
+        "import sys\n"
+        "from rootless.oci.descriptor import Descriptor\n"
+        "from rootless.oci.digest import Digest\n"
+        "from rootless.store import Store, blobs\n"
+        "content = b'content'\n"
+        "with blobs.Writer(Store(sys.argv[1]), Descriptor('', Digest.of(content), 7)) as writer:\n"
+        "    writer.write(content)\n"
+        "    writer.publish()\n"
+    )
+    trace = tmp_path / "trace"
+    subprocess.run(
+        ["strace", "-f", "-qq", "-y", "-o", trace, calls, sys.executable, "-c", put, str(root)],
+        env={**os.environ, "PYTHONPATH": str(machine.PROJECT)},
+        check=True,
+    )
+    lines = trace.read_text().splitlines()
+    name = digest(b"content").removeprefix("sha256:")
+    (named,) = [n for n, line in enumerate(lines) if "rename" in line and name in line]
+    synced = [
+        n for n, line in enumerate(lines) if "sync(" in line and f"tmp/sha256-{name}>" in line
+    ]
+    folder = [n for n, line in enumerate(lines) if "sync(" in line and "blobs/sha256>" in line]
+    assert synced
+    assert folder
+    assert synced[0] < named < folder[-1]

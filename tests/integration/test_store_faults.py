@@ -12,7 +12,8 @@ import pytest
 from rootless import interchange, linux, userns
 from rootless.errors import RootlessError
 from rootless.oci.reference import Reference
-from rootless.store import Store, gc, images, lock
+from rootless.store import Store, images, removal
+from rootless.store.check import check
 from tests.support.child import in_child, remove_tree
 from tests.support.images import layer, write_layout
 
@@ -59,8 +60,8 @@ def load_tag_remove(root, archive):
     store = Store(root)
     (image,) = load(store, archive)
     images.tag(store, Reference.parse("other"), image.descriptor)
-    images.remove(store, "app")
-    images.remove(store, "other")
+    removal.remove(store, ["app"])
+    removal.remove(store, ["other"])
 
 
 def die_at(step):
@@ -87,11 +88,12 @@ def survives(store, archive, *, enter=True):
     def body():
         again = Store(store.root)
         again.create()
-        assert gc.check(again) == ()
+        assert check(again) == ()
         for image in images.listing(again):
-            images.layers_of(again, image)
+            images.layers_of(again, images.resolve(again, str(image.id)))
+        again.let_go()
         load(again, archive)
-        gc.prune(again, everything=True)
+        removal.prune(again, everything=True)
         assert os.listdir(again.path("tmp")) == []
         assert os.listdir(again.path("layers")) == []
         assert os.listdir(again.path("blobs/sha256")) == []
@@ -152,7 +154,7 @@ def test_many_processes_tag_and_untag_at_once(store, archive):
             images.tag(own, Reference.parse(f"own{number}:{turn}"), descriptor)
             images.tag(own, Reference.parse("shared"), descriptor)
             if turn % 2:
-                images.remove(own, f"own{number}:{turn}")
+                removal.remove(own, [f"own{number}:{turn}"])
 
     children = []
     for number in range(4):
@@ -197,11 +199,11 @@ def test_full_disk_is_a_sentence_and_the_store_stays_good(store, archive, tmp_pa
         small.create()
         with pytest.raises(RootlessError, match=r"disk is full|No space left"):
             load(small, archive)
-        assert gc.check(small) == ()
-        gc.prune(small)
+        assert check(small) == ()
+        removal.prune(small)
         linux.mount("tmpfs", str(tmp_path / "small"), None, linux.MS_REMOUNT, "size=40m")
         load(small, archive)
-        assert gc.check(small) == ()
+        assert check(small) == ()
 
     in_child(body)
 
@@ -211,15 +213,14 @@ def test_read_only_store_can_be_read_and_says_why_it_cannot_be_written(archive, 
         mount_tmpfs(tmp_path / "frozen", "mode=700")
         open_for_writing = Store(str(tmp_path / "frozen/store"))
         load(open_for_writing, archive)
-        lock.release(open_for_writing)
         linux.mount("tmpfs", str(tmp_path / "frozen"), None, linux.MS_REMOUNT | linux.MS_RDONLY, "")
         frozen = Store(str(tmp_path / "frozen/store"))
         image = images.resolve(frozen, "app")
         assert images.layers_of(frozen, image)
         for change in (
             lambda: images.tag(frozen, Reference.parse("b"), image.descriptor),
-            lambda: images.remove(frozen, "app"),
-            lambda: gc.prune(frozen),
+            lambda: removal.remove(frozen, ["app"]),
+            lambda: removal.prune(frozen),
             lambda: load(frozen, archive),
         ):
             with pytest.raises(RootlessError, match="cannot be written") as caught:

@@ -20,8 +20,8 @@ class File(NamedTuple):
 def read(archive: Path) -> tuple[dict[str, File], dict]:
     """All files by path without a leading slash, and the image config, of a docker archive."""
     with tarfile.open(archive) as outer:
-        (entry,) = json.load(outer.extractfile("manifest.json"))
-        config = json.load(outer.extractfile(entry["Config"]))
+        (entry,) = json.load(outer.extractfile("manifest.json"))  # type: ignore[arg-type]
+        config = json.load(outer.extractfile(entry["Config"]))  # type: ignore[arg-type]
         files: dict[str, File] = {}
         for name in entry["Layers"]:
             with tarfile.open(fileobj=outer.extractfile(name)) as layer:
@@ -32,7 +32,7 @@ def read(archive: Path) -> tuple[dict[str, File], dict]:
 def layer_names(archive: Path) -> list[list[str]]:
     """The names in each layer, base first."""
     with tarfile.open(archive) as outer:
-        (entry,) = json.load(outer.extractfile("manifest.json"))
+        (entry,) = json.load(outer.extractfile("manifest.json"))  # type: ignore[arg-type]
         found = []
         for name in entry["Layers"]:
             with tarfile.open(fileobj=outer.extractfile(name)) as layer:

@@ -136,7 +136,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.command, self.path, self.headers, body)
+        request = Request(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
         self.server.registry.requests.append(request)
         answer = self.server.registry.respond(request)
         if answer.raw:

@@ -114,8 +114,8 @@ def _imports(node: ast.AST, *, at_start: bool = True) -> list[Import]:
             found += _imports(child, at_start=at_start)
         return found
     at_start = at_start and not isinstance(node, ast.FunctionDef | ast.Lambda)
-    for child in ast.iter_child_nodes(node):
-        found += _imports(child, at_start=at_start)
+    for below in ast.iter_child_nodes(node):
+        found += _imports(below, at_start=at_start)
     return found
 
 

@@ -14,6 +14,7 @@ BUILD = Verb(
         flag("--explain", help="print what each step does, and why, before it happens"),
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
+        text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
         text(
             "--network",
             metavar="MODE",

@@ -34,6 +34,13 @@ def test_what_a_command_does_not_depend_on(lines):
     assert key(lines) == key("RUN a")
 
 
+def test_a_command_depends_on_the_platform():
+    """One base may lie in the store for two of them, with the same layers."""
+    command = steps.RunCommand(("a",), {}, "/", "", "default")
+    arm = Platform.parse("linux/arm64")
+    assert keys.canonical(command, AMD64, "default") != keys.canonical(command, arm, "default")
+
+
 def test_proxies_are_not_in_the_key():
     assert key("RUN a", build_args={"http_proxy": "p"}) == key("RUN a")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import IntegrityError, NotFoundError
@@ -199,3 +199,31 @@ def test_any_body_decodes_or_is_an_integrity_error(changes, honest):
 def test_any_bytes(content):
     with pytest.raises(IntegrityError):
         manifest.decode(content)
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.just(CONFIG["digest"])
+values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+descriptors = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("mediaType", "digest", "size", "platform"), values)
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"schemaVersion": st.just(2)},
+        optional={
+            "mediaType": values
+            | st.sampled_from([media_types.OCI_INDEX, media_types.OCI_MANIFEST]),
+            "config": values | descriptors | st.just(CONFIG),
+            "layers": values | st.lists(descriptors | st.just(LAYER), max_size=3),
+            "manifests": values | st.lists(descriptors | st.just(LAYER), max_size=3),
+            "annotations": values,
+        },
+    )
+)
+@settings(deadline=None, database=None)
+def test_any_body_is_a_manifest_an_index_or_an_integrity_error(value):
+    try:
+        decode(value)
+    except IntegrityError as error:
+        assert error.message

@@ -25,6 +25,8 @@ def make_image(store):
         made = layers.publish(store, snapshot, Digest.of(layer.encode()), 10_240)
         config = ImageConfig(Platform.host(), diff_ids=(made.diff_id,), cmd=cmd)
         references = [Reference.parse(name) for name in names]
-        return images.commit(store, config, [images.layer_descriptor(made)], references)
+        image = images.commit(store, config, [images.layer_descriptor(made)], references)
+        store.let_go()
+        return image
 
     return make

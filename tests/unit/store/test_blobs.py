@@ -87,6 +87,20 @@ def test_interrupted_download_is_resumed(store):
     assert blobs.read(store, EXPECTED.digest) == CONTENT
 
 
+def test_a_file_longer_than_the_blob_is_not_resumed(store):
+    """Its bytes would be in front of all that is written."""
+    with blobs.Writer(store, EXPECTED) as writer:
+        path = writer.path
+    with open(path, "wb") as file:
+        file.write(CONTENT + b"!")
+    with blobs.Writer(store, EXPECTED) as writer:
+        assert writer.size == 0
+        assert os.path.getsize(path) == 0
+        writer.write(CONTENT)
+        writer.publish()
+    assert blobs.read(store, EXPECTED.digest) == CONTENT
+
+
 def test_wrong_bytes_are_not_resumed(store):
     with pytest.raises(IntegrityError), blobs.Writer(store, EXPECTED) as writer:
         writer.write(bytes(len(CONTENT)))

@@ -83,15 +83,15 @@ def test_unowned_staging_is_swept_and_owned_is_not(store):
         assert os.listdir(store.path("tmp")) == [os.path.basename(alive.path)]
 
 
-def test_sweeping_spares_young_files_and_takes_old_ones(store):
+def test_sweeping_spares_young_downloads_and_takes_old_ones(store):
     store.create()
-    for name, age in (("young", 0), ("old", 10**6)):
+    for name, age in (("sha256-young", 0), ("sha512-old", 10**6)):
         with open(store.path("tmp", name), "w"):
             stamp = os.stat(store.path("tmp", name)).st_mtime - age
         os.utime(store.path("tmp", name), (stamp, stamp))
     staging.sweep(store)
-    assert os.listdir(store.path("tmp")) == ["young"]
-    staging.sweep(store, file_seconds=-10)
+    assert os.listdir(store.path("tmp")) == ["sha256-young"]
+    staging.sweep(store, downloads=True)
     assert os.listdir(store.path("tmp")) == []
 
 

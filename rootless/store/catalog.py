@@ -1,0 +1,102 @@
+"""Index entries, looked up by what a person types: a name, name@digest, an id or its beginning.
+
+Pure but for entries that other tools wrote: their ids are read from their blobs. Every lookup of
+a name costs the same, however many images there are.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.oci.reference import Reference
+from rootless.store import index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.oci.descriptor import Descriptor
+    from rootless.oci.digest import Digest
+
+    Entries = tuple[Descriptor, ...]
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class Catalog:
+    """`entries` as they were read, and `id_of` to tell the image id of one."""
+
+    def __init__(self, entries: Entries, id_of: Callable[[Descriptor], Digest]) -> None:
+        self.entries = entries
+        self._id_of = id_of
+        self._named = {index.name_of(entry): entry for entry in entries}
+        self._same: dict[Digest, list[Descriptor]] = {}
+        for entry in entries:
+            self._same.setdefault(entry.digest, []).append(entry)
+        self._ids: list[tuple[str, Descriptor]] = []
+
+    def find(self, text: str) -> tuple[Descriptor, bool]:
+        """The entry, and whether it was found by a name and not by an id: names go first.
+
+        NotFoundError, UsageError (not a name at all), or RootlessError when it is ambiguous.
+        """
+        beginning = text.removeprefix("sha256:")
+        is_id = bool(beginning) and len(beginning) <= 64 and _HEX.issuperset(beginning)
+        try:
+            reference = Reference.parse(text)
+        except UsageError:
+            if not is_id:
+                raise
+        else:
+            if entry := self._called(reference):
+                return entry, True
+        matches = self._with_id(beginning) if is_id else {}
+        if len(matches) > 1:
+            raise RootlessError(
+                f"{text} is the beginning of {len(matches)} image ids", hint="write more of the id"
+            )
+        for entry in matches.values():
+            return entry, False
+        raise not_found(text)
+
+    def same(self, entry: Descriptor) -> list[Descriptor]:
+        """All entries of the same image: one for each of its names."""
+        return self._same.get(entry.digest, [])
+
+    def names(self, entry: Descriptor) -> tuple[str, ...]:
+        """All names of an entry's image."""
+        return tuple(name for one in self.same(entry) if (name := index.name_of(one)))
+
+    def _called(self, wanted: Reference) -> Descriptor | None:
+        """By tag, as the name says; by digest, only what has that digest, whatever names say."""
+        if wanted.digest is None:
+            return self._named.get(str(wanted))
+        for entry in self.entries:
+            name = index.name_of(entry)
+            if name and wanted.digest in (entry.digest, index.source_of(entry)):
+                own = Reference.parse(name)
+                if (own.registry, own.repository) == (wanted.registry, wanted.repository):
+                    return entry
+        return None
+
+    def _with_id(self, beginning: str) -> dict[Digest, Descriptor]:
+        """Images whose id or manifest's digest begins so; one image may have several manifests."""
+        from bisect import bisect_left
+
+        if not self._ids:
+            ids = [(self._id_of(entry).hex, entry) for entry in self.entries]
+            ids += [(entry.digest.hex, entry) for entry in self.entries]
+            self._ids = sorted(ids, key=lambda pair: pair[0])
+        at = bisect_left(self._ids, beginning, key=lambda pair: pair[0])
+        found = {}
+        while at < len(self._ids) and self._ids[at][0].startswith(beginning):
+            entry = self._ids[at][1]
+            found[self._id_of(entry)] = entry
+            at += 1
+        return found
+
+
+def not_found(text: str) -> NotFoundError:
+    """In docker's words."""
+    return NotFoundError(
+        f"no such image: {text}", hint="list images with: rootless images, or pull it first"
+    )

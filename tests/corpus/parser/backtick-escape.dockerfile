@@ -1,0 +1,5 @@
+# escape=`
+FROM alpine
+RUN dir C:\ `
+  && echo done
+COPY a C:\dir\

@@ -1,0 +1,3 @@
+from alpine as Base
+rUn echo A
+Copy --FROM=base a b

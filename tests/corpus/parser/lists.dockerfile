@@ -1,0 +1,8 @@
+FROM alpine
+EXPOSE 80  443/tcp	53/udp
+VOLUME /a /b
+COPY a  b	c /d/
+USER  me 
+WORKDIR /a b
+STOPSIGNAL SIGTERM
+MAINTAINER A B <c@d>

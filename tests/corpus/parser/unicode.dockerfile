@@ -1,0 +1,4 @@
+FROM alpine
+ENV naïve=ü
+RUN echo 世界
+LABEL é="è à"

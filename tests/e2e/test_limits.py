@@ -1,0 +1,107 @@
+"""What a user's limits do not allow, and Ctrl-C at any time: one sentence, no traceback."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.hostile_registry import HostileRegistry, serving
+from tests.support.images import layer, write_layout
+
+pytestmark = [
+    pytest.mark.needs("userns", "overlay", "busybox"),
+    pytest.mark.skipif(os.geteuid() == 0, reason="root has no limits"),
+]
+
+DOCKERFILE = (
+    "FROM busybox AS a\nRUN echo >/a\nFROM busybox AS b\nCOPY big /\nFROM a\nCOPY --from=b /big /\n"
+)
+
+
+@pytest.fixture
+def box(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "big").write_bytes(os.urandom(3_000_000))
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    image = write_layout(tmp_path / "l", "x", [layer({"big": os.urandom(3_000_000), "n": b""})])
+    rootless.verbs = {
+        "pull": lambda address: ("pull", f"{address}/a/b:1"),
+        "load": lambda _: ("load", "-i", image.archive(tmp_path / "big.tar")),
+        "build": lambda _: ("build", "--no-cache", "-t", "app", context),
+        "run": lambda _: ("run", "--rm", "--network", "none", "busybox", "true"),
+    }
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        rootless.address = registry.address
+        yield rootless
+
+
+def limited(box, verb, limit, value):
+    """A verb under a soft limit."""
+
+    def lower():
+        _, most = resource.getrlimit(limit)
+        resource.setrlimit(limit, (value, most))
+
+    argv = [sys.executable, "-m", "rootless", "--root", box.root, *box.verbs[verb](box.address)]
+    return subprocess.run(
+        argv,
+        env=box.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lower,
+    )
+
+
+def assert_sentence(answer):
+    assert "Traceback" not in answer.stderr
+    if answer.returncode:
+        assert answer.stderr.count("error:") == 1
+
+
+@pytest.mark.parametrize("verb", ["pull", "load", "build"])
+def test_files_may_not_be_so_large(box, verb):
+    answer = limited(box, verb, resource.RLIMIT_FSIZE, 1_000_000)
+    assert answer.returncode, answer
+    assert_sentence(answer)
+    assert "ulimit -f" in answer.stderr
+
+
+@pytest.mark.parametrize("verb", ["pull", "load", "build", "run"])
+def test_too_few_files_may_be_open(box, verb):
+    failures = [limited(box, verb, resource.RLIMIT_NOFILE, most) for most in range(5, 24, 3)]
+    for answer in failures:
+        assert_sentence(answer)
+
+
+@pytest.mark.parametrize("verb", ["pull", "load", "build", "run"])
+def test_too_few_processes_may_run(box, verb):
+    """Each user namespace counts its own; the first of them is the helper that maps the ids."""
+    answers = [limited(box, verb, resource.RLIMIT_NPROC, most) for most in range(1, 12, 2)]
+    for answer in answers:
+        assert_sentence(answer)
+    assert "no more processes can be started" in answers[0].stderr
+    assert "ulimit -u" in answers[0].stderr
+
+
+def test_an_interrupt_while_the_program_is_loaded(box):
+    """Before there is anybody to catch it: it ends, and says nothing."""
+    program = (
+        "import _signal, sys; from importlib import abc\n"
+        "class Interrupt(abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'rootless.cli.parser': _signal.raise_signal(_signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt()); import rootless.__main__"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, answer.stderr) == (-signal.SIGINT, "")
