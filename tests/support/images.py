@@ -69,14 +69,21 @@ class BaseImage(NamedTuple):
 
 
 def write_layout(
-    layout: Path, name: str, layers: list[bytes], config: dict[str, Any] | None = None
+    layout: Path,
+    name: str,
+    layers: list[bytes],
+    config: dict[str, Any] | None = None,
+    claimed: list[bytes] | None = None,
 ) -> BaseImage:
-    """Write an image of plain layer tars; `config` is the `config` object of the image."""
+    """Write an image of plain layer tars; `config` is the `config` object of the image.
+
+    With `claimed` the config says that the layers are those, which is a lie.
+    """
     document = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {"Env": [PATH], "Cmd": ["/bin/sh"], **(config or {})},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in claimed or layers]},
         "history": [{"created_by": f"layer {number}"} for number in range(len(layers))],
     }
     packed = [gzip.compress(layer, 6, mtime=0) for layer in layers]
