@@ -11,7 +11,7 @@ import pytest
 
 from rootless import interchange, transfer
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
-from rootless.oci.descriptor import Descriptor
+from rootless.oci.descriptor import REF_NAME, Descriptor
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Client
@@ -141,7 +141,7 @@ def test_an_archive_must_bring_what_it_claims_by_digest(loaded, tmp_path):
         in_child(lambda: load(loaded, path))
 
 
-@pytest.mark.parametrize("key", ["RepoTags", index.CONTAINERD_NAME, index.REF_NAME])
+@pytest.mark.parametrize("key", ["RepoTags", index.CONTAINERD_NAME, REF_NAME])
 @pytest.mark.parametrize("form", ["{}@{}", "{}:2@{}"])
 def test_names_from_archives_are_tags(loaded, tmp_path, key, form):
     """A name that asserts a digest is not taken, and what is pinned means what its digest says."""
