@@ -52,12 +52,19 @@ class Unpacked(Record):
     size: int
 
 
-def unpack(read: Read, directory: str, *, whiteouts: bool = True, into: bytes = b"") -> Unpacked:
+def unpack(
+    read: Read,
+    directory: str,
+    *,
+    whiteouts: bool = True,
+    into: bytes = b"",
+    owner: tuple[int, int] | None = None,
+) -> Unpacked:
     """Unpack into `directory`, which becomes this process's root; reads `read` to its very end.
 
     With `whiteouts`, `directory` is an empty one and becomes a layer. Without, it is a whole tree:
     the archive goes over what is there, below the folder `into`, as `tar -x` does it, and entries
-    named like whiteouts are plain files.
+    named like whiteouts are plain files. Everything belongs to `owner` when one is given.
 
     IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
     """
@@ -73,6 +80,8 @@ def unpack(read: Read, directory: str, *, whiteouts: bool = True, into: bytes = 
     for entry in reader:
         entries += 1
         size += entry.size
+        if owner is not None:
+            entry.uid, entry.gid = owner
         try:
             tree.place(entry)
         except OSError as error:

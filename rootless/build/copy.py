@@ -33,22 +33,28 @@ _MAX_LINKS = 40  # symbolic links the kernel follows in one path
 
 
 class Placement(Record):
-    """How sources arrive: `owner` (uid, gid) or None to keep theirs, `mode` from --chmod.
+    """How sources arrive: `owner` (uid, gid) from --chown, `mode` from --chmod, or None.
 
-    `keep_xattrs` is for sources that come from an image; a context's belong to the host.
+    Sources that come from an image keep their owners and attributes; a context's are the host's.
     """
 
     owner: tuple[int, int] | None = None
     mode: Mode | None = None
-    keep_xattrs: bool = False
+    is_image: bool = False
 
     def permissions(self, mode: int) -> int:
         """The permission bits for something whose source has `st_mode` `mode`."""
         return self.mode.apply(mode) if self.mode else stat.S_IMODE(mode)
 
+    @property
+    def folder_mode(self) -> int:
+        """The mode of a directory that had to be made: as docker, 0755 or an octal --chmod's."""
+        bits = self.mode.bits if self.mode else None
+        return 0o755 if bits is None else bits & 0o755
+
 
 class Target:
-    """A root being filled; hard links among all that is placed in it stay hard links.
+    """A root being filled; hard links inside one source stay hard links.
 
     `changes` hears of all that is read from a place where others may write.
     """
@@ -63,11 +69,12 @@ class Target:
         """Copy `sources`, found below `source_fd`, to the absolute path `destination`."""
         into = destination.endswith("/") or len(sources) > 1
         for source in sources:
+            self._linked.clear()
             if not source.folders:
                 path = self._file_path(destination, source.name, into=into)
                 self._place_file(source, source_fd, path)
             elif "/" in source.name:  # --parents
-                self._place_tree(source, source_fd, f"{destination}/{source.name}")
+                self._place_tree(source, source_fd, f"{destination}/{source.name}", whole=True)
             else:
                 self._place_tree(source, source_fd, destination)
 
@@ -79,12 +86,16 @@ class Target:
             fd = _create(folder_fd, os.path.basename(path), 0o600)
             with open(fd, "wb") as file:
                 file.write(content)
+                file.flush()  # before the mode: writing clears setuid and setgid
                 self._own(fd, None, 0o100644)
         finally:
             os.close(folder_fd)
 
     def make_folders(self, path: str) -> int:
-        """A descriptor of the directory `path`; missing ones are made with mode 0755."""
+        """A descriptor of the directory `path`; missing ones are made, at the ends of links too."""
+        return self._make_folders(path, _MAX_LINKS)
+
+    def _make_folders(self, path: str, links: int) -> int:
         fd = inroot.open_path(self.root_fd, "", os.O_PATH | os.O_DIRECTORY)
         seen = ""
         for name in path.split("/"):
@@ -92,13 +103,13 @@ class Target:
                 continue
             seen = f"{seen}/{name}"
             try:
-                inner = self._open_or_make(fd, seen, name)
+                inner = self._open_or_make(fd, seen, name, links)
             finally:
                 os.close(fd)
             fd = inner
         return fd
 
-    def _open_or_make(self, parent_fd: int, path: str, name: str) -> int:
+    def _open_or_make(self, parent_fd: int, path: str, name: str, links: int) -> int:
         try:
             return inroot.open_path(self.root_fd, path, os.O_PATH | os.O_DIRECTORY)
         except SyscallError as error:
@@ -107,11 +118,15 @@ class Target:
             if error.errno != ENOENT:
                 raise
         try:
-            os.mkdir(name, 0o755, dir_fd=parent_fd)
-        except FileExistsError:
-            raise RootlessError(f"{path} is a symbolic link that leads nowhere") from None
+            os.mkdir(name, self.how.folder_mode, dir_fd=parent_fd)
+        except FileExistsError:  # a symbolic link that leads nowhere, yet
+            if not links:
+                raise RootlessError(f"{path}: too many levels of symbolic links") from None
+            target = os.readlink(name, dir_fd=parent_fd)
+            return self._make_folders(os.path.join(os.path.dirname(path), target), links - 1)
         fd = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
-        self._own(fd, None, 0o040755)
+        if self.how.owner is not None:  # else a parent with setgid has given it its group
+            os.fchown(fd, *self.how.owner)
         return fd
 
     def _file_path(self, destination: str, name: str, *, into: bool) -> str:
@@ -142,19 +157,28 @@ class Target:
             os.close(fd)
 
     def _place_file(self, source: Source, source_fd: int, path: str) -> None:
-        if not stat.S_ISREG(source.stat.st_mode):
+        kind = stat.S_IFMT(source.stat.st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFIFO):
             raise RootlessError(f"{source.path} is neither a file nor a directory")
         folder_fd = self.make_folders(os.path.dirname(path))
         try:
+            if kind == stat.S_IFIFO:
+                self._make_pipe(source.stat, folder_fd, os.path.basename(path))
+                return
             fd = _open(source_fd, source.path, follows=True)
             if not self._copy_file(fd, source.path, source.stat, folder_fd, path):
                 raise RootlessError(f"{source.path} vanished while the build ran")
         finally:
             os.close(folder_fd)
 
-    def _place_tree(self, source: Source, source_fd: int, destination: str) -> None:
-        """The contents of a directory into `destination`, merged with what is there."""
-        keeps_top = stat.S_ISDIR(self._look(f"{destination}/.")[0])
+    def _place_tree(
+        self, source: Source, source_fd: int, destination: str, *, whole: bool = False
+    ) -> None:
+        """The contents of a directory into `destination`, merged with what is there.
+
+        The destination is not the source: it stays what it is, or is made like any parent, but
+        for `whole` sources.
+        """
         for folder in source.folders:
             path = os.path.join(destination, folder.path)
             fd = self.make_folders(path)
@@ -163,7 +187,7 @@ class Target:
             finally:
                 os.close(fd)
         for folder in reversed(source.folders):  # times last: filling a directory changes them
-            if folder.path or not keeps_top:
+            if folder.path or whole:
                 self._finish(folder, os.path.join(destination, folder.path))
 
     def _fill(self, folder: Folder, source_fd: int, origin: str, folder_fd: int, path: str) -> None:
@@ -205,9 +229,7 @@ class Target:
             self._own_name(folder_fd, name, found)
             self._note(shown, found, now, lambda: contents.of_link(text))
         elif kind == stat.S_IFIFO:
-            _clear(folder_fd, name)
-            os.mkfifo(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
-            self._own_name(folder_fd, name, found)
+            self._make_pipe(found, folder_fd, name)
         return True
 
     def _copy_file(
@@ -222,14 +244,15 @@ class Target:
                 return False
             if now.st_nlink > 1 and self._link(now, shown, folder_fd, path):
                 return True
-            # A new file is root's and has its mode, but writing to it clears setuid and setgid.
+            # A new file has its mode, but writing to it clears setuid and setgid.
             mode = self.how.permissions(found.st_mode)
             target_fd = _create(folder_fd, os.path.basename(path), mode)
             try:
                 _pour(fd, target_fd, now.st_size)
-                if self._owner(found) != (0, 0) or mode & _SPECIAL:
+                made = os.fstat(target_fd)  # its group may be that of a directory with setgid
+                if self._owner(found) != (made.st_uid, made.st_gid) or mode & _SPECIAL:
                     self._own(target_fd, found, found.st_mode)
-                if self.how.keep_xattrs:
+                if self.how.is_image:
                     _copy_xattrs(fd, target_fd)
                 os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
                 self._note(shown, found, os.fstat(fd), lambda: contents.of_file(target_fd))
@@ -268,10 +291,16 @@ class Target:
         """Give a directory its source's owner, mode and time."""
         fd = open_folder(self.root_fd, path)
         try:
-            self._own(fd, folder.stat if folder.path else None, folder.stat.st_mode)
+            self._own(fd, folder.stat, folder.stat.st_mode)
             os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
         finally:
             os.close(fd)
+
+    def _make_pipe(self, found: os.stat_result, folder_fd: int, name: str) -> None:
+        _clear(folder_fd, name)
+        os.mkfifo(name, 0o600, dir_fd=folder_fd)
+        os.chmod(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
+        self._own_name(folder_fd, name, found)
 
     def _own(self, fd: int, found: os.stat_result | None, mode: int) -> None:
         """Owner and permissions; the source's owner is kept only when --chown does not say."""
@@ -288,7 +317,7 @@ class Target:
     def _owner(self, found: os.stat_result | None) -> tuple[int, int]:
         if self.how.owner is not None:
             return self.how.owner
-        return (found.st_uid, found.st_gid) if found else (0, 0)
+        return (found.st_uid, found.st_gid) if found and self.how.is_image else (0, 0)
 
 
 def _create(folder_fd: int, name: str, mode: int) -> int:

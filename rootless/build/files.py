@@ -27,7 +27,7 @@ _BLOCK = 512
 def make_folder(root_fd: int, action: MakeFolder) -> None:
     """WORKDIR: what is missing of the path belongs to the current user."""
     account = accounts.resolve(action.user, root_fd)
-    target = Target(root_fd, Placement((account.uid, account.gid)))
+    target = Target(root_fd, Placement((account.uid, account.gid) if action.user else None))
     os.close(target.make_folders(action.path))
 
 
@@ -44,8 +44,8 @@ def copy(
     `changes` hears of what changed meanwhile, where that may be.
     """
     is_image = action.origin is not None
-    owner = _owner(action.owner, root_fd) if action.owner else None if is_image else (0, 0)
-    target = Target(root_fd, Placement(owner, action.mode, keep_xattrs=is_image), changes)
+    owner = _owner(action.owner, root_fd) if action.owner else None
+    target = Target(root_fd, Placement(owner, action.mode, is_image=is_image), changes)
     for name, content in action.contents:
         body = content.encode("utf-8", "surrogateescape")
         target.place_content(body, action.destination, name)
@@ -53,7 +53,7 @@ def copy(
     plain = tuple(one for one in sources if one not in archives)
     for archive in archives:
         os.close(target.make_folders(action.destination))
-        _unpack(archive, source_fd, root, action.destination)
+        _unpack(archive, source_fd, root, action.destination, owner)
         if changes:
             _note_archive(archive, source_fd, changes)
     target.place(plain, source_fd, action.destination)
@@ -99,7 +99,10 @@ def _beginning(read: Callable[[int], bytes]) -> bytes:
     return block
 
 
-def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None:
+def _unpack(
+    source: Source, source_fd: int, root: str, destination: str, owner: tuple[int, int] | None
+) -> None:
+    """Unpack an archive; with --chown all of it is that user's."""
     from rootless import process
     from rootless.archive import apply, codecs
 
@@ -108,6 +111,6 @@ def _unpack(source: Source, source_fd: int, root: str, destination: str) -> None
         with open(fd, "rb", buffering=0) as file:
             read = codecs.decompress(file.read)
             into = os.fsencode(destination.strip("/"))
-            return apply.unpack(read, root, whiteouts=False, into=into).entries
+            return apply.unpack(read, root, whiteouts=False, into=into, owner=owner).entries
 
     process.run(unpack)

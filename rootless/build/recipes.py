@@ -64,7 +64,7 @@ class Recipes:
 
     def _base(self, stage: Stage) -> ImageConfig:
         if stage.base is None:
-            return ImageConfig(stage.platform)
+            return ImageConfig(stage.platform, working_dir="/")
         if isinstance(stage.base, int):
             return self._visit(self._plan.stages[stage.base]).config
         return self._obtain(stage.base, stage.platform, stage.origin.location).config

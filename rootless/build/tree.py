@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import ENOENT
 
 from rootless import inroot
 from rootless.dockerfile.patterns import is_wild, name_pattern
@@ -47,10 +48,10 @@ class Source(Record):
 def select(
     root_fd: int, pattern: str, ignore: Ignore | None = None, *, parents: bool = False
 ) -> tuple[Source, ...]:
-    """What `pattern` names below `root_fd`; a wildcard may match nothing.
+    """What `pattern` names below `root_fd`; a wildcard may match nothing, in a folder that exists.
 
     With `parents` names keep the path from the pattern's `/./`, or all of it. NotFoundError when
-    a plain path does not exist or `ignore` excludes it.
+    a plain path does not exist or `ignore` excludes it, or a link that matches leads nowhere.
     """
     pivot = pattern.rpartition("/./")[0] if parents else ""
     wanted = _components(pattern)
@@ -59,9 +60,10 @@ def select(
     for path in _matches(root_fd, wanted):
         source = _source(root_fd, path, ignore)
         if source is None:
-            if is_wild(pattern):
+            excluded = _excludes(ignore, path)
+            if excluded and is_wild(pattern):
                 continue
-            raise _missing(pattern, excluded=_excludes(ignore, path))
+            raise _missing(path if is_wild(pattern) else pattern, excluded=excluded)
         name = "/".join(path.split("/")[skipped:]) if parents else os.path.basename(path)
         found.append(source.replace(name=name))
     return tuple(found)
@@ -89,26 +91,33 @@ def _components(pattern: str) -> list[str]:
 
 
 def _matches(root_fd: int, wanted: list[str]) -> list[str]:
-    """The paths that `wanted`, one pattern a component, stands for; sorted."""
-    found = [""]
-    for component in wanted:
-        if not is_wild(component):
-            found = [f"{path}/{component}".lstrip("/") for path in found]
-        else:
-            matches = name_pattern(component)
-            found = [
-                f"{path}/{name}".lstrip("/")
-                for path in found
-                for name in _names(root_fd, path)
-                if matches(name)
-            ]
+    """The paths that `wanted`, one pattern a component, stands for; sorted.
+
+    Links are followed before the first wildcard, not after it. What is before must be there.
+    """
+    plain = 0
+    while plain < len(wanted) and not is_wild(wanted[plain]):
+        plain += 1
+    found = ["/".join(wanted[:plain])]
+    for component in wanted[plain:]:
+        matches = name_pattern(component)
+        follow = 0 if component is wanted[plain] else os.O_NOFOLLOW
+        found = [
+            f"{path}/{name}".lstrip("/")
+            for path in found
+            for name in _names(root_fd, path, follow)
+            if matches(name)
+        ]
     return found
 
 
-def _names(root_fd: int, path: str) -> list[str]:
+def _names(root_fd: int, path: str, flags: int) -> list[str]:
+    """What is in a folder; nothing when it is none, NotFoundError when there is nothing."""
     try:
-        fd = open_folder(root_fd, path)
-    except SyscallError:
+        fd = inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY | flags)
+    except SyscallError as error:
+        if error.errno == ENOENT:
+            raise _missing(path, excluded=False) from None
         return []
     try:
         return sorted(os.listdir(fd))

@@ -1,0 +1,131 @@
+"""What docker does and random Dockerfiles found us not doing, each as small as it can be."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from tests.support import flattened
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+@pytest.fixture
+def build(rootless, busybox_image, tmp_path):
+    """`build(dockerfile, prepare)` → files by path, config; `prepare` fills the context."""
+    rootless.load(busybox_image, tmp_path)
+    context = tmp_path / "context"
+    (context / "d").mkdir(parents=True)
+    (context / "d" / "f").write_text("f")
+    (context / "d").chmod(0o2770)
+
+    def run(*lines, refused=""):
+        (context / "Dockerfile").write_text("\n".join(("FROM busybox", *lines)))
+        if refused:
+            result = rootless("build", "-q", "-t", "test", context)
+            assert result.exit == 1
+            assert refused in result.stderr
+            return None
+        rootless.ok("build", "-q", "-t", "test", context)
+        rootless.ok("save", "-o", tmp_path / "saved.tar", "test")
+        return flattened.read(tmp_path / "saved.tar")[0]
+
+    run.context = context
+    return run
+
+
+def test_what_lies_in_a_setgid_directory(build):
+    """Files have the group that COPY gives them; a directory made on the way has its parent's."""
+    files = build(
+        "RUN mkdir -m 2775 /shared && chown 0:50 /shared",
+        "COPY d/f /shared/",
+        "COPY d/f /shared/new/",
+        "COPY --chown=7:8 d/f /shared/owned/",
+        "WORKDIR /shared/work",
+    )
+    assert files["shared/f"][1:] == (files["shared/f"].mode, 0, 0)
+    assert files["shared/new"][1:] == (0o2755, 0, 50)
+    assert files["shared/owned"][1:] == (0o2755, 7, 8)
+    assert files["shared/work"][1:] == (0o2755, 0, 50)
+
+
+def test_the_mode_of_a_new_destination(build):
+    """Not its source's; an octal --chmod counts, a symbolic one is for what is copied."""
+    files = build(
+        "COPY d /new/plain",
+        "COPY --chmod=711 d /octal/d",
+        "COPY --chmod=u=rwX,go= d /symbolic/d",
+    )
+    modes = {name: files[name].mode for name in ("new", "new/plain", "octal", "octal/d")}
+    assert modes == {"new": 0o755, "new/plain": 0o755, "octal": 0o711, "octal/d": 0o711}
+    assert (files["symbolic"].mode, files["symbolic/d"].mode) == (0o755, 0o755)
+    assert files["symbolic/d/f"].mode == 0o600
+
+
+def test_hard_links_do_not_lead_from_source_to_source(rootless, build):
+    os.link(build.context / "d" / "f", build.context / "other")
+    build("COPY d other /to/", "RUN echo more >> /to/other")
+    assert rootless.ok("run", "--rm", "test", "cat", "/to/f") == "f"
+
+
+def test_a_wildcard_that_finds_a_link_to_nowhere(build):
+    os.symlink("nowhere", build.context / "d" / "link")
+    build("COPY d/* /to/", refused='"d/link" not found')
+
+
+def test_a_wildcard_in_a_folder_that_is_not_there(build):
+    build("COPY missing/* /to/", refused='"missing" not found')
+    build("COPY --from=busybox /missing/* /to/", refused='"missing" not found')
+
+
+def test_a_wildcard_follows_no_link_after_it(build):
+    os.symlink("d", build.context / "e")
+    assert "to/f" in build("COPY e/* /to/")
+    (build.context / "d" / "sub").mkdir()
+    (build.context / "d" / "sub" / "x").touch()
+    os.symlink("sub", build.context / "d" / "link")
+    (build.context / "d" / "link2").touch()
+    assert [name for name in build("COPY d/*/x /to/") if name.startswith("to/")] == ["to/x"]
+
+
+def test_chown_of_an_archive(build):
+    with tarfile.open(build.context / "a.tar", "w") as tar:
+        for name, kind in (("x/f", tarfile.REGTYPE), ("l", tarfile.SYMTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.uid = kind, "x", 5
+            tar.addfile(member, io.BytesIO())
+    files = build("ADD --chown=7:8 a.tar /to/")
+    owners = {name: files[name][2:] for name in ("to", "to/x", "to/x/f", "to/l")}
+    assert owners == {"to": (7, 8), "to/x": (0, 0), "to/x/f": (7, 8), "to/l": (7, 8)}
+
+
+def test_setuid_of_a_heredoc(build):
+    files = build("COPY --chown=7:8 --chmod=4711 <<EOF /f", "text", "EOF")
+    assert files["f"] == ("text\n", 0o4711, 7, 8)
+
+
+def test_links_that_lead_nowhere_yet(build):
+    """COPY and WORKDIR make what a dangling link names; a loop is refused."""
+    files = build(
+        "RUN ln -s /none/yet /a && ln -s none/there /b && ln -s /loop /loop",
+        "COPY d/f /a/",
+        "WORKDIR /b/in",
+    )
+    assert files["none/yet/f"].content == "f"
+    assert files["none/there/in"].mode == 0o755
+    build("RUN ln -s /loop /loop", "COPY d/f /loop/x/", refused="oo many levels")
+
+
+def test_a_pipe_is_copied(rootless, build):
+    build("RUN mkfifo -m 640 /p", "FROM busybox", "COPY --from=0 /p /q")
+    assert rootless.ok("run", "--rm", "test", "stat", "-c", "%F %a", "/q") == "fifo 640\n"
+
+
+def test_scratch_has_a_working_directory(rootless, build):
+    (build.context / "Dockerfile").write_text("FROM scratch\nCOPY d /")
+    rootless.ok("build", "-q", "-t", "empty", build.context)
+    told = rootless.ok("inspect", "--format", "{{.Config.WorkingDir}}", "empty")
+    assert told == "/\n"
