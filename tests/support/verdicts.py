@@ -1,0 +1,102 @@
+"""What a judge said of a case, what rootless makes of it in several ways, and whether they agree.
+
+An answer is {"refused": words} or {"changed": {path: line}, "removed": [path], "config": {…}}:
+what a built image is beside its base, see tests/support/trees.py for the lines.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tests.support import judged, trees
+from tests.support.judged import Case
+from tests.support.trees import Image
+
+WAYS = ("as it stands", "without the cache", "from the cache", "beside others")
+
+
+def brief(image: Image, base: Image) -> dict[str, Any]:
+    """The answer that an image is."""
+    changed = {path: line for path, line in image.tree.items() if base.tree.get(path) != line}
+    removed = sorted(path for path in base.tree if path not in image.tree)
+    return {"changed": changed, "removed": removed, "config": image.config}
+
+
+def image_of(answer: dict[str, Any], base: Image) -> Image:
+    """The image that an answer is."""
+    tree = {**base.tree, **answer["changed"]}
+    for path in answer["removed"]:
+        del tree[path]
+    return Image(tree, answer["config"])
+
+
+def differences(answer: dict[str, Any], ours: Image | str, base: Image) -> list[str]:
+    """One line for each difference; `ours` is what we built, or why we did not."""
+    if isinstance(ours, str):
+        if "Traceback" in ours:
+            return [*ours.strip().splitlines()]
+        return [] if "refused" in answer else [f"+ refused: {ours.strip()}"]
+    if "refused" in answer:
+        return [f"- refused: {answer['refused']}"]
+    return trees.difference(image_of(answer, base), ours)
+
+
+class Builder:
+    """rootless with one store for many cases; `rootless` is tests.conftest.Rootless."""
+
+    def __init__(self, rootless: Any, folder: Path) -> None:
+        """`folder` is made, for contexts and archives; the base image is loaded."""
+        folder.mkdir(exist_ok=True)
+        self._rootless, self.folder = rootless, folder
+        archive = judged.base(folder / "base").archive(folder / "base.tar")
+        self.reader = trees.Reader()
+        self.base = self.reader.read(archive)
+        self._last = "", self.base
+        rootless.ok("load", "-i", archive)
+
+    def ways(self, case: Case, ways: tuple[str, ...] = WAYS) -> Iterator[tuple[str, Image | str]]:
+        """Build a case in several ways, one after the other: what each time came out."""
+        work = Path(tempfile.mkdtemp(dir=self.folder))
+        try:
+            judged.write_context(case, work / "context")
+            for way in ways:
+                flags = ["--no-cache"] if way == "without the cache" else []
+                if way == "beside others":
+                    yield way, self._beside(case, work)
+                else:
+                    yield way, self._build(case, work, case.key, *flags)
+        finally:
+            shutil.rmtree(work)
+
+    def _beside(self, case: Case, work: Path) -> Image | str:
+        """Build while the same is built, removed and pruned."""
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(self._run, case, work, f"{case.key}-twin", "--no-cache")
+            pool.submit(self._disturb, case)
+            return self._build(case, work, f"{case.key}-beside", "--no-cache")
+
+    def _disturb(self, case: Case) -> None:
+        for _ in range(2):
+            self._rootless("rmi", "-f", case.key, timeout=120)
+            self._rootless("system", "prune", "-f", timeout=120)
+
+    def _run(self, case: Case, work: Path, name: str, *flags: str) -> Any:
+        argv = ["build", "-q", "--network=none", "-t", name, *case.flags, *flags, work / "context"]
+        return self._rootless(*argv, timeout=120)
+
+    def _build(self, case: Case, work: Path, name: str, *flags: str) -> Image | str:
+        """The image, or why there is none."""
+        result = self._run(case, work, name, *flags)
+        if result.exit:
+            return str(result.stderr or "refused without a word")
+        identity = result.stdout.strip()
+        if identity != self._last[0]:
+            self._rootless.ok("save", "-o", work / "saved", name, timeout=120)
+            self._last = identity, self.reader.read(work / "saved")
+            (work / "saved").unlink()
+        return self._last[1]
