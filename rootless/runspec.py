@@ -16,7 +16,6 @@ from rootless.sandbox.operations import (
     Hostname,
     Loopback,
     Mask,
-    Overlay,
     PivotRoot,
     Proc,
     Protect,
@@ -37,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.roots import Root
     from rootless.sandbox.spec import Operation
     from rootless.userns import IdMap
 
@@ -56,28 +56,6 @@ MASKED = (
     "/sys/firmware",
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
-
-class Rootfs(Record):
-    """Where the file tree comes from: `lowers` topmost first, relative to `base`."""
-
-    base: str
-    lowers: tuple[str, ...]
-    upper: str
-    work: str
-    target: str
-    volatile: bool = True
-
-    def overlay(self) -> Overlay:
-        """The operation that mounts it.
-
-        overlayfs refuses a layer twice (ELOOP), and an image may have one twice, an empty one for
-        example. What is below hides behind its equal, so the topmost is enough.
-        """
-        lowers = tuple(dict.fromkeys(self.lowers))
-        return Overlay(
-            self.base, lowers, self.upper, self.work, self.target, volatile=self.volatile
-        )
 
 
 class Process(Record):
@@ -112,18 +90,18 @@ class Isolation(Record):
     init: bool = False
 
 
-def container(ids: IdMap, rootfs: Rootfs, process: Process, isolation: Isolation) -> Spec:
+def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
     namespaces = ["mount", "pid", "uts", "ipc", "cgroup"]
     if isolation.network.own:
         namespaces.append("net")
-    operations = _operations(rootfs, process, isolation)
+    operations = _operations(root, process, isolation)
     return Spec(ids, tuple(namespaces), operations, init=isolation.init)
 
 
 def build_step(
     ids: IdMap,
-    rootfs: Rootfs,
+    root: Root,
     process: Process,
     mounts: tuple[Operation, ...] = (),
     *,
@@ -132,13 +110,13 @@ def build_step(
     """The sandbox of one RUN: the host's network unless `own_network`, which has only lo."""
     isolation = Isolation("buildkitsandbox", Network(own=own_network), mounts)
     namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
-    return Spec(ids, namespaces, _operations(rootfs, process, isolation))
+    return Spec(ids, namespaces, _operations(root, process, isolation))
 
 
-def _operations(rootfs: Rootfs, process: Process, isolation: Isolation) -> tuple[Operation, ...]:
+def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:
     """Everything that makes a container, in the order it happens."""
     return (
-        rootfs.overlay(),
+        *root.operations,
         *_kernel_views(isolation),
         *isolation.mounts,
         *_terminal(isolation),

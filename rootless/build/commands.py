@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rootless.build.layering import Finisher
     from rootless.build.steps import RunCommand
-    from rootless.runspec import Rootfs
+    from rootless.roots import Root
     from rootless.sandbox.spec import Spec
     from rootless.userns import IdMap
 
@@ -39,17 +39,16 @@ class Runner:
     def run(
         self,
         command: RunCommand,
-        rootfs: Rootfs,
-        folder: str,
+        root: Root,
         relay: Callable[[bytes], None],
         finisher: Finisher,
     ) -> int:
-        """The exit status; `folder` is where a script may be put, `relay` gets the output.
+        """The exit status; `relay` gets the output.
 
         Layers that `finisher` has packed meanwhile are published: however long the command runs,
         what was done before it is in the cache.
         """
-        spec = self._spec(command, rootfs, folder)
+        spec = self._spec(command, root)
         read_fd, write_fd = os.pipe()
         null_fd = os.open(os.devnull, os.O_RDONLY)
         try:
@@ -69,15 +68,15 @@ class Runner:
         finally:
             os.close(read_fd)
 
-    def _spec(self, command: RunCommand, rootfs: Rootfs, folder: str) -> Spec:
+    def _spec(self, command: RunCommand, root: Root) -> Spec:
         network = self._network if command.network == "default" else command.network
         own_network = network == "none"
         env = {**command.hidden, **command.env}
         process = runspec.Process(
             command.argv, env, command.cwd, command.user, seccomp=self._filter
         )
-        mounts = (*_name_service(own_network=own_network), *_script(command, folder))
-        return runspec.build_step(self._ids, rootfs, process, mounts, own_network=own_network)
+        mounts = (*_name_service(own_network=own_network), *_script(command, root.writable))
+        return runspec.build_step(self._ids, root, process, mounts, own_network=own_network)
 
 
 def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -> None:
@@ -109,7 +108,8 @@ def _script(command: RunCommand, folder: str) -> list[Bind]:
     """A `#!` heredoc as an executable file at the path that the command names."""
     if command.script is None:
         return []
-    path = os.path.join(folder, "script")
+    os.mkdir(f"{folder}/scripts")
+    path = f"{folder}/scripts/script"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
     with open(fd, "wb") as file:
         file.write(command.script.encode("utf-8", "surrogateescape"))

@@ -37,11 +37,11 @@ class Finisher:
         self._pending: list[tuple[Snapshot, Entry, Callable[[], str]]] = []
         self._retired: list[Snapshot] = []
 
-    def submit(self, stack: Stack, snapshot: Snapshot, key: Callable[[], str]) -> None:
-        """Put the snapshot's upper directory on top of `stack`; `key` is its cache key, asked
+    def submit(self, stack: Stack, snapshot: Snapshot, diff: str, key: Callable[[], str]) -> None:
+        """Put the snapshot's directory `diff` on top of `stack`; `key` is its cache key, asked
         for when all layers below it are published.
         """
-        entry = Entry(snapshot.diff, created=self._created)
+        entry = Entry(diff, created=self._created)
         stack.entries.append(entry)
         self._pending.append((snapshot, entry, key))
         if self._worker is None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 
+from rootless import roots
 from rootless.build import contents, files, tree
 from rootless.build.commands import Runner
 from rootless.build.layering import Finisher
 from rootless.build.request import Output, Warned
-from rootless.build.roots import Roots
 from rootless.build.stack import Stack
 from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
 from rootless.errors import RootlessError
-from rootless.store import snapshots
+from rootless.store import skeleton, snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rootless.build.request import Report, Request, Step
     from rootless.build.steps import Action
     from rootless.build.tree import Source
+    from rootless.roots import Root
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
@@ -43,7 +44,6 @@ class Workbench:
         self._context = context
         self._finisher = Finisher(store, created)
         self._runner = Runner(request.enter(), request.network)
-        self._roots = Roots(store)
 
     def perform(
         self, event: Step, action: Action, stack: Stack, sources: tuple[Source, ...], key: Key
@@ -56,18 +56,19 @@ class Workbench:
         self._finisher.discard_retired()
         snapshot = snapshots.create(self._store)
         try:
+            root = self._present(action, stack, snapshot)
             if isinstance(action, RunCommand):
-                self._run(event, action, stack, snapshot)
+                self._run(event, action, root)
             else:
-                self._write(action, stack, snapshot, sources, key)
+                self._write(action, root, sources, key)
         except BaseException:
             snapshot.discard()
             raise
-        self._finisher.submit(stack, snapshot, key.compute)
+        self._finisher.submit(stack, snapshot, root.commit(), key.compute)
 
     def contents(self, action: CopyFiles, origin: Stack) -> str:
         """The digest of what a COPY --from finds in the layers of `origin`."""
-        with self._roots.view(origin) as view:
+        with roots.view(self._store, origin.paths) as view:
             return contents.of_image(view.fd, _select(view.fd, action))
 
     def finish(self) -> None:
@@ -77,14 +78,18 @@ class Workbench:
     def close(self) -> None:
         """Throw away what is unfinished."""
         self._finisher.close()
-        self._roots.close()
 
-    def _run(self, event: Step, action: RunCommand, stack: Stack, snapshot: Snapshot) -> None:
-        rootfs = self._roots.for_command(stack, snapshot)
+    def _present(self, action: Action, stack: Stack, snapshot: Snapshot) -> Root:
+        """The tree that a step changes; a command needs mount points in it."""
+        is_command = isinstance(action, RunCommand)
+        bottom = skeleton.path(self._store) if is_command else roots.empty(snapshot)
+        below = _below(action, stack).paths
+        return roots.present(self._store, below, snapshot.path, bottom=bottom)
+
+    def _run(self, event: Step, action: RunCommand, root: Root) -> None:
         status = self._runner.run(
             action,
-            rootfs,
-            self._roots.scripts_dir,
+            root,
             lambda content: self._report(Output(event, content)),
             self._finisher,
         )
@@ -97,28 +102,23 @@ class Workbench:
     def _write(
         self,
         action: CopyFiles | MakeFolder,
-        stack: Stack,
-        snapshot: Snapshot,
+        presented: Root,
         sources: tuple[Source, ...],
         key: Key,
     ) -> None:
-        with (
-            _AnyMode(),
-            self._store.writing(),
-            self._roots.mount(_below(action, stack), snapshot) as root,
-        ):
+        with _AnyMode(), self._store.writing(), presented.mount() as root:
             if isinstance(action, MakeFolder):
                 files.make_folder(root.fd, action)
             elif key.origin:
-                with self._roots.view(key.origin) as view:
+                with roots.view(self._store, key.origin.paths) as view:
                     found = _select(view.fd, action)
-                    files.copy(root.fd, snapshot.target, action, found, view.fd)
+                    files.copy(root.fd, root.target, action, found, view.fd)
                     if key.inputs is None:
                         key.inputs = contents.of_image(view.fd, found)
             elif self._context:
-                self._copy(root.fd, snapshot.target, action, sources, key, self._context)
+                self._copy(root.fd, root.target, action, sources, key, self._context)
             else:
-                files.copy(root.fd, snapshot.target, action, (), -1)
+                files.copy(root.fd, root.target, action, (), -1)
 
     def _copy(
         self,
@@ -161,6 +161,6 @@ def _changed(names: list[str]) -> str:
     )
 
 
-def _below(action: CopyFiles | MakeFolder, stack: Stack) -> Stack:
+def _below(action: Action, stack: Stack) -> Stack:
     """What a step's files are put on: --link sees nothing of the layers below."""
     return Stack() if isinstance(action, CopyFiles) and action.link else stack

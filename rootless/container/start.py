@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless import runspec
+from rootless import roots, runspec
 from rootless.container import foreground, records
 from rootless.errors import RootlessError
 from rootless.network import choice, dns
@@ -44,11 +44,6 @@ class Source(Record):
     store: Store
     image: Image
     layers: tuple[Layer, ...]
-
-    @property
-    def lowers(self) -> tuple[str, ...]:
-        """The overlay's read-only directories, topmost first, as seen from layers/."""
-        return (*(f"{layer.id}/diff" for layer in layers.visible(self.layers)), "../skeleton")
 
 
 def run(
@@ -111,10 +106,10 @@ def plan(
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=request.init,
     )
-    base = source.store.path("layers")
-    folders = (f"{home}/diff", f"{home}/work", f"{home}/target")
-    rootfs = runspec.Rootfs(base, source.lowers, *folders, volatile=request.remove)
-    return runspec.container(ids, rootfs, process, isolation)
+    shown = (layer.path for layer in layers.visible(source.layers))
+    bottom = source.store.path("skeleton")
+    root = roots.present(source.store, shown, home, bottom=bottom, volatile=request.remove)
+    return runspec.container(ids, root, process, isolation)
 
 
 def _record(source: Source, request: Request) -> records.Container:

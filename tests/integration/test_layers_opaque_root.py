@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from rootless import roots
 from rootless.oci.config import ImageConfig
 from rootless.oci.platform import Platform
 from rootless.store import Store, images, layers
@@ -24,8 +25,6 @@ def tar(*names: str) -> bytes:
 
 
 def test_opaque_root_cuts_the_stack(tmp_path):
-    from rootless.container.start import Source
-
     def body() -> tuple[bool, bool, tuple[str, ...]]:
         store = Store(str(tmp_path / "store"))
         store.create()
@@ -36,7 +35,9 @@ def test_opaque_root_cuts_the_stack(tmp_path):
         config = ImageConfig(Platform.host(), diff_ids=tuple(one.diff_id for one in made))
         image = images.commit(store, config, map(images.layer_descriptor, made))
         found = images.layers_of(store, image)
-        return found[0].opaque, found[1].opaque, Source(store, image, found).lowers
+        shown = (layer.path for layer in layers.visible(found))
+        root = roots.present(store, shown, "/w", bottom=store.path("skeleton"))
+        return found[0].opaque, found[1].opaque, root.layers
 
     try:
         below, cut, lowers = child.in_child(body)

@@ -17,6 +17,7 @@ import pytest
 from rootless import linux, runspec, userns
 from rootless.archive import apply
 from rootless.errors import RootlessError
+from rootless.roots import Root
 from rootless.sandbox import caps, seccomp, spawn, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
@@ -51,7 +52,7 @@ def rootfs(layer, tmp_path):
     for name in ("diff", "work", "target", "etc"):
         (tmp_path / "c" / name).mkdir(parents=True)
     home = str(tmp_path / "c")
-    yield runspec.Rootfs("/", (str(layer),), f"{home}/diff", f"{home}/work", f"{home}/target")
+    yield Root("/", (str(layer),), str(home))
     child.remove_tree(tmp_path / "c")
 
 
@@ -248,9 +249,7 @@ def test_stacks_of_many_layers_and_odd_names(layer, tmp_path, count):
     lowers = tuple(f"l{number}" for number in range(count))
     if count == 60:  # too long for one page
         lowers = tuple(f"{base}/{'./' * 20}{name}" for name in lowers)
-    rootfs = runspec.Rootfs(
-        str(base), (*lowers, str(layer)), f"{base}/diff", f"{base}/work", f"{base}/target"
-    )
+    rootfs = Root(str(base), (*lowers, str(layer)), str(base))
     if count == 60 and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5):
         with pytest.raises(RootlessError, match="61 layers are too many for this kernel"):
             run(rootfs, "true")
@@ -265,7 +264,7 @@ def test_more_layers_than_the_kernel_stacks(rootfs, tmp_path):
         (tmp_path / f"l{number}").mkdir()
     lowers = tuple(f"l{number}" for number in range(501))
     with pytest.raises(RootlessError, match=r"has 50[12] layers; the kernel stacks at most 500"):
-        run(rootfs.replace(base=str(tmp_path), lowers=(*lowers, *rootfs.lowers)), "true")
+        run(rootfs.replace(base=str(tmp_path), layers=(*lowers, *rootfs.layers)), "true")
 
 
 @pytest.mark.parametrize(
@@ -373,10 +372,11 @@ def test_with_init_the_command_is_not_process_one(rootfs):
 PROGRAM = """
 import os, sys
 from rootless import runspec, userns
+from rootless.roots import Root
 from rootless.sandbox import spawn
 ids = userns.enter()
 upper, lower, argv = sys.argv[1], sys.argv[2], tuple(sys.argv[3:])
-rootfs = runspec.Rootfs("/", (lower,), upper + "/diff", upper + "/work", upper + "/target")
+rootfs = Root("/", (lower,), upper)
 process = runspec.Process(argv, {"PATH": "/bin"})
 isolation = runspec.Isolation("box", runspec.Network(own=True))
 child = spawn.spawn(runspec.container(ids, rootfs, process, isolation))
@@ -387,8 +387,7 @@ sys.exit(child.wait())
 
 
 def program(rootfs, *argv) -> list[str]:
-    folder = rootfs.upper.removesuffix("/diff")
-    return [sys.executable, "-c", PROGRAM, folder, rootfs.lowers[0], *argv]
+    return [sys.executable, "-c", PROGRAM, rootfs.writable, rootfs.layers[0], *argv]
 
 
 def gone(pid: int) -> bool:

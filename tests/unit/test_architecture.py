@@ -38,14 +38,20 @@ MAY_IMPORT = {
     "store": {"archive", "oci", *MACHINE},
     "interchange": {"store", "archive", "oci", *MACHINE},
     "transfer": {"registry", "store", "archive", "oci", *MACHINE},
-    "runspec": {"store", "sandbox", "network", "oci", *MACHINE},
-    "container": {"runspec", "transfer", "store", "sandbox", "network", "oci", *MACHINE},
+    "roots": {"store", "sandbox", "archive", "oci", *MACHINE},
+    "runspec": {"roots", "store", "sandbox", "network", "oci", *MACHINE},
+    "container": {
+        *("runspec", "roots", "transfer", "store", "sandbox", "network", "oci"),
+        *MACHINE,
+    },
     "build": {
-        *("runspec", "transfer", "store", "archive", "sandbox", "network", "dockerfile", "oci"),
+        *("runspec", "roots", "transfer", "store", "archive", "sandbox", "network", "dockerfile"),
+        "oci",
         *MACHINE,
     },
     "cli": {
-        *("build", "container", "interchange", "transfer", "runspec", "registry", "dockerfile"),
+        *("build", "container", "interchange", "transfer", "runspec", "roots", "registry"),
+        "dockerfile",
         *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
     },
@@ -56,7 +62,7 @@ NO_LINUX = {"errors", "record", "leanjson", "nearest", "oci", "dockerfile"}  # p
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
 HOT = {
     *("errors", "record", "leanjson", "linux", "programs", "process", "userns", "inroot", "oci"),
-    *("dockerfile", "sandbox", "runspec", "container", "build", "__main__"),
+    *("dockerfile", "sandbox", "roots", "runspec", "container", "build", "__main__"),
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),
     *("cli.main", "cli.parser", "cli.settings", "cli.table"),
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from rootless import linux, runspec
+from rootless.roots import Root
 from rootless.sandbox import caps, explain
 from rootless.sandbox.operations import Bind, Mask, Overlay, Protect, Sysfs, Tmpfs
 from rootless.sandbox.privileges import Become, Bound, Execute, Seccomp
 from rootless.userns import IdMap
 
 IDS = IdMap(((0, 1000, 1), (1, 100000, 65536)), ((0, 1000, 1), (1, 100000, 65536)))
-ROOTFS = runspec.Rootfs("/layers", ("b/diff", "a/diff"), "/c/diff", "/c/work", "/c/target")
+ROOTFS = Root("/layers", ("b/diff", "a/diff"), "/c")
 PROCESS = runspec.Process(("sh",), {"A": "b"}, "/w", "web", seccomp=bytes(8))
 ALONE = runspec.Network(own=True)
 FULL = runspec.Isolation(
@@ -80,11 +81,6 @@ def test_read_only_is_the_root_and_comes_after_all_mounts():
     spec = container()
     assert spec.operations[11] == Protect(("/",))
     assert Protect(("/",)) not in container(isolation=FULL.replace(read_only=False)).operations
-
-
-def test_a_layer_that_occurs_twice_is_mounted_once():
-    overlay = ROOTFS.replace(lowers=("c", "b", "c", "a", "b")).overlay()
-    assert overlay.lowers == ("c", "b", "a")
 
 
 @pytest.mark.parametrize("own_network", [True, False])
