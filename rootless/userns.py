@@ -116,8 +116,8 @@ def available() -> IdMap:
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own
     names = _names(uid)
-    uids = _stack(_subordinate("/etc/subuid", names))
-    gids = _stack(_subordinate("/etc/subgid", names))
+    uids = stack(uid, _subordinate("/etc/subuid", names))
+    gids = stack(gid, _subordinate("/etc/subgid", names))
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
 
 
@@ -191,11 +191,19 @@ def _subordinate(path: str, names: tuple[str, ...]) -> Iterable[tuple[int, int]]
             yield int(first), int(count)
 
 
-def _stack(granted: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:
-    """Subordinate ranges one after another, from inside id 1 on."""
-    ranges = []
+def stack(own: int, granted: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:
+    """Subordinate ranges (first, count) one after another, from inside id 1 on.
+
+    A range that holds the user's `own` id or a part of one before it is left out: the kernel takes
+    no id twice, and refuses the whole map.
+    """
+    ranges: list[IdRange] = []
+    taken = [(own, 1)]
     inside = 1
     for first, count in granted:
+        if any(first < other + size and other < first + count for other, size in taken):
+            continue
+        taken.append((first, count))
         ranges.append((inside, first, count))
         inside += count
     return tuple(ranges)

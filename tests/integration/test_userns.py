@@ -120,3 +120,23 @@ def test_without_new_privileges_there_is_one_id():
     is_range, uid, ok, detail = in_child(body, enter=False)
     assert (is_range, uid, ok) == (False, 0, False)
     assert "no_new_privs" in detail
+
+
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [
+        ([], ()),
+        ([(100, 10)], ((1, 100, 10),)),
+        ([(100, 10), (200, 5)], ((1, 100, 10), (11, 200, 5))),
+        ([(100, 10), (110, 5)], ((1, 100, 10), (11, 110, 5))),
+        ([(100, 10), (109, 5), (200, 5)], ((1, 100, 10), (11, 200, 5))),
+        ([(100, 10), (95, 6)], ((1, 100, 10),)),
+        ([(100, 10), (90, 40)], ((1, 100, 10),)),
+        ([(100, 10), (100, 10)], ((1, 100, 10),)),
+        ([(0, 2000), (100, 10)], ((1, 100, 10),)),
+        ([(1001, 1), (1002, 1)], ((1, 1002, 1),)),
+    ],
+)
+def test_ranges_that_overlap_are_left_out(granted, expected):
+    """Else newuidmap refuses the whole map, and nothing works for this user."""
+    assert userns.stack(1001, granted) == expected
