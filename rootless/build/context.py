@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _GONE = (ENOENT, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO)  # nothing, or nothing of its kind
 _RACY = 50_000_000  # ns: a change this close to its hashing may not show in the times
+_UNUSED = 30 * 86_400 * 10**9  # ns after which what is remembered of a context goes
 _SPARE = 10_000  # remembered files that no COPY of this build asked for
 
 
@@ -68,6 +69,8 @@ class Context:
     def remember(self) -> None:
         """Write down the digests of this build's files, for the next one."""
         if not self._is_new:
+            if self._known:
+                _touch(self._memory)
             return
         kept = {**self._known, **self._seen}
         if len(kept) > 2 * len(self._seen) + _SPARE:
@@ -77,6 +80,7 @@ class Context:
         with open(unfinished, "wb") as file:
             file.write(leanjson.dumps(kept))
         os.rename(unfinished, self._memory)
+        _forget_unused(os.path.dirname(self._memory))
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -133,6 +137,26 @@ class Changes:
 def _identity(found: os.stat_result) -> tuple[int, ...]:
     """Equal for a file that nobody has written to in between."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _touch(memory: str) -> None:
+    """It was of use."""
+    try:
+        os.utime(memory)
+    except OSError:  # a store that can only be read, or a neighbour who prunes
+        pass
+
+
+def _forget_unused(folder: str) -> None:
+    """Delete the memories of contexts that nobody has built from for a long time."""
+    oldest = time_ns() - _UNUSED
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        try:
+            if os.lstat(path).st_mtime_ns < oldest:
+                os.unlink(path)
+        except FileNotFoundError:  # somebody else was faster
+            continue
 
 
 def _recall(memory: str) -> dict[str, str]:

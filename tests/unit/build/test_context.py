@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -104,6 +105,20 @@ def test_a_damaged_memory_costs_only_time(folder, tmp_path):
     first = remember(folder, memory)
     memory.write_bytes(b"{torn")
     assert digest(folder, memory=memory) == first
+
+
+def test_memories_that_nobody_used_for_a_month_go_with_the_next_that_is_written(folder, tmp_path):
+    month = 31 * 86_400
+    others = [tmp_path / name for name in ("old.json", "torn.json.123", "young.json")]
+    for other, age in zip(others, (month, month, 86_400), strict=True):
+        other.write_text("{}")
+        os.utime(other, (time.time() - age,) * 2)
+    memory = tmp_path / "memory.json"
+    remember(folder, memory)
+    assert [one.name for one in others if one.exists()] == ["young.json"]
+    os.utime(memory, (0, 0))
+    remember(folder, memory)
+    assert memory.stat().st_mtime > time.time() - 600, "it was of use"
 
 
 def test_a_context_that_is_not_there(tmp_path):
