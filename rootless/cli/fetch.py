@@ -27,12 +27,23 @@ def platform(text: str | None) -> Platform:
 
 
 def local(store: Store, text: str, wanted: Platform | None = None) -> Image | None:
-    """The image called `text` if the store has it, and for the platform `wanted` if given."""
+    """The image called `text` if the store has it, and for the platform `wanted` if given.
+
+    One for another platform that no registry has served is an error: there is nothing to pull.
+    """
     try:
         image = images.resolve(store, text)
     except NotFoundError:
         return None
-    return image if wanted is None or image.config.platform.runs_on(wanted) else None
+    has = image.config.platform
+    if wanted is None or has.runs_on(wanted):
+        return image
+    if image.repo_digests:
+        return None
+    raise NotFoundError(
+        f"the image {text} is for {has}, not for {wanted}",
+        hint=f"use --platform {has}, or give the image for {wanted} that name",
+    )
 
 
 def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:

@@ -46,7 +46,21 @@ def _local(arguments: Arguments, store: Store) -> Image | None:
     if arguments.pull == "always":
         return None
     wanted = fetch.platform(arguments.platform) if arguments.platform else None
-    return fetch.local(store, arguments.image, wanted)
+    image = fetch.local(store, arguments.image, wanted)
+    if image and wanted is None:
+        _warn_of_platform(image)
+    return image
+
+
+def _warn_of_platform(image: Image) -> None:
+    """As docker does, an image for another machine is tried: an emulator may be registered."""
+    has, host = image.config.platform, fetch.platform(None)
+    if not has.runs_on(host):
+        print(
+            f"WARNING: The requested image's platform ({has}) does not match the detected host "
+            f"platform ({host}) and no specific platform was requested",
+            file=sys.stderr,
+        )
 
 
 def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, Image]:

@@ -51,6 +51,7 @@ class Store:
         self.root = os.path.abspath(root)
         self.swept = False
         self._lease: Lease | None = None
+        self._check_owner()
         self._created = self._has_layout()
 
     def path(self, *parts: str) -> str:
@@ -109,6 +110,23 @@ class Store:
     def _write_once(self, name: str, content: bytes) -> None:
         if not os.path.exists(self.path(name)):
             replace_file(self, self.path(name), content)
+
+    def _check_owner(self) -> None:
+        """Refuse a folder in which somebody else may change what is run as us."""
+        try:
+            status = os.stat(self.root)
+        except OSError:
+            return  # not there yet, or the next look says why
+        if status.st_uid != os.geteuid():
+            raise RootlessError(
+                f"the store {self.root} belongs to somebody else",
+                hint="choose another folder with --root or ROOTLESS_ROOT",
+            )
+        if status.st_mode & 0o022:
+            raise RootlessError(
+                f"the store {self.root} can be written by others than you",
+                hint=f"chmod go-w {self.root}, or choose another folder with --root",
+            )
 
     def _has_layout(self) -> bool:
         try:

@@ -12,7 +12,7 @@ from rootless.store import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rootless.oci.descriptor import Descriptor
     from rootless.oci.digest import Digest
@@ -56,7 +56,7 @@ class Catalog:
             )
         for entry in matches.values():
             return entry, False
-        raise not_found(text)
+        raise not_found(text, filter(None, self._named))
 
     def same(self, entry: Descriptor) -> list[Descriptor]:
         """All entries of the same image: one for each of its names."""
@@ -95,8 +95,16 @@ class Catalog:
         return found
 
 
-def not_found(text: str) -> NotFoundError:
-    """In docker's words."""
-    return NotFoundError(
-        f"no such image: {text}", hint="list images with: rootless images, or pull it first"
-    )
+def not_found(text: str, known: Iterable[str] = ()) -> NotFoundError:
+    """In docker's words; `known` are the full names of which one may have been meant."""
+    from rootless import nearest
+
+    try:
+        shown = Reference.parse(text).familiar
+    except UsageError:
+        shown = text
+    familiar = {Reference.parse(name).familiar for name in known}
+    names = familiar | {name.removesuffix(":latest") for name in familiar}
+    meant = nearest.hint(text, sorted(names))
+    cure = "list images with: rootless images, or pull it first"
+    return NotFoundError(f"No such image: {shown}", hint=meant or cure)

@@ -109,7 +109,7 @@ def test_inspect_prints_what_it_found_and_fails_for_the_rest(rootless, motd):
     result = rootless("inspect", "motd:1", "nothing")
     assert result.exit == 1
     assert [image["Id"] for image in json.loads(result.stdout)] == [motd]
-    assert "no such image: nothing" in result.stderr
+    assert "No such image: nothing:latest" in result.stderr
 
 
 def test_history(rootless, motd):
@@ -136,10 +136,10 @@ def test_tag_and_rmi(rootless, motd):
 def test_rmi_goes_on_after_an_error(rootless, motd):
     result = rootless("rmi", "nothing", "motd:1")
     assert result.exit == 1
-    assert "no such image: nothing" in result.stderr
+    assert "No such image: nothing:latest" in result.stderr
     assert "Untagged: motd:1" in result.stdout
     forced = rootless("rmi", "-f", "nothing")
-    assert (forced.exit, forced.stderr) == (0, "no such image: nothing\n")
+    assert (forced.exit, forced.stderr) == (0, "No such image: nothing:latest\n")
 
 
 @pytest.mark.needs("overlay", "busybox")
@@ -151,6 +151,39 @@ def test_rmi_of_an_image_that_a_container_uses(rootless, busybox_image, tmp_path
     assert "conflict: unable to delete" in refused.stderr
     rootless.ok("system", "prune", "-f")
     assert "Deleted: " in rootless.ok("rmi", name)
+
+
+def test_a_name_that_is_nearly_one(rootless, motd):
+    for verb in ("rmi", "inspect", "history", "save"):
+        result = rootless(verb, "mtod:1")
+        assert result.exit == 1
+        assert "No such image: mtod:1" in result.stderr
+        assert "did you mean motd:1?" in result.stderr
+
+
+def test_an_image_for_another_machine(rootless, rootfs, tmp_path):
+    rootless.ok("import", "--platform", "linux/s390x", rootfs, "far")
+    wanted = rootless("run", "--platform", "linux/amd64", "far", "x")
+    assert wanted.exit == 125
+    assert "the image far is for linux/s390x, not for linux/amd64" in wanted.stderr
+    (tmp_path / "Dockerfile").write_text("FROM far\nRUN true\n")
+    built = rootless("build", "--platform", "linux/amd64", tmp_path)
+    assert "is for linux/s390x, not for linux/amd64" in built.stderr
+    assert "--platform linux/s390x" in built.stderr
+    tried = rootless("run", "--network", "none", "far", "/etc/motd")
+    assert "WARNING: The requested image's platform (linux/s390x) does not match" in tried.stderr
+
+
+def test_a_store_that_others_own_or_may_write_is_refused(rootless, motd):
+    rootless.root.chmod(0o775)
+    result = rootless("images")
+    assert result.exit == 1
+    assert f"the store {rootless.root} can be written by others than you" in result.stderr
+    assert f"chmod go-w {rootless.root}" in result.stderr
+    rootless.root.chmod(0o700)
+    rootless.ok("images")
+    others = rootless("--root", "/", "images")
+    assert "the store / belongs to somebody else" in others.stderr
 
 
 def test_names_that_cannot_be(rootless, motd):
