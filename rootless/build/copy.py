@@ -113,6 +113,8 @@ class Target:
         try:
             return inroot.open_path(self.root_fd, path, os.O_PATH | os.O_DIRECTORY)
         except SyscallError as error:
+            if error.errno == ELOOP:
+                raise RootlessError(f"{path}: too many levels of symbolic links") from None
             if error.errno == ENOTDIR:
                 raise RootlessError(f"{path} is in the way: it is not a directory") from None
             if error.errno != ENOENT:

@@ -58,9 +58,8 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     report = _warning_once(report)
     dockerfile = parse(request.dockerfile, request.name)
     planned = plan.plan(dockerfile, request.build_args, request.platform, request.target)
-    unused = planned.unused_arguments()
-    if unused:
-        report(Warned(f"one or more build-args [{' '.join(unused)}] were not consumed"))
+    for message in planned.warnings():
+        report(Warned(message))
     store.hold(())  # before any stage is built by a fork: what that makes is then ours too
     recipes = Recipes(planned, request.fetch)
     builder = _Builder(store, request, report, planned, recipes)

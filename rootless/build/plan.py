@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rootless.dockerfile import expand
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.instructions import Arg, From
+from rootless.dockerfile.instructions import Arg, Cmd, Entrypoint, From, Run, ShellForm
 from rootless.errors import RootlessError
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
@@ -16,7 +16,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rootless.dockerfile import Dockerfile, Instruction
 
@@ -58,15 +58,29 @@ class Plan(Record):
         """The stage before number `before` that a name or number means."""
         return _find(self.stages[:before], name)
 
-    def unused_arguments(self) -> tuple[str, ...]:
-        """Build arguments that no ARG asks for."""
+    def warnings(self) -> Iterator[str]:
+        """What looks wrong but does not stop the build, a sentence each."""
         instructions = self.dockerfile.instructions
         declared = {name for one in instructions if isinstance(one, Arg) for name, _ in one.pairs}
-        return tuple(
+        unused = [
             name
             for name in self.build_args
             if name not in declared | PREDECLARED and not name.startswith(_CONTROLS)
-        )
+        ]
+        if unused:
+            from rootless import nearest
+
+            meant = [hint for name in unused if (hint := nearest.hint(name, sorted(declared)))]
+            message = f"one or more build-args [{' '.join(unused)}] were not consumed"
+            yield ": ".join([message, *meant[:1]])
+        for one in instructions:
+            if isinstance(one, Run | Cmd | Entrypoint) and isinstance(one.command, ShellForm):
+                text = one.command.text
+                if text.startswith("['") and text.endswith("]"):
+                    yield (
+                        f"line {one.location.start_line}: {text} is no JSON array, so a shell "
+                        'gets it as it is: write it with double quotes, as in ["a", "b"]'
+                    )
 
 
 def plan(
@@ -165,8 +179,15 @@ def _target(stages: tuple[Stage, ...], name: str) -> Stage:
         return stages[-1]
     stage = _find(stages, name)
     if stage is None:
-        names = ", ".join(stage.name or str(stage.number) for stage in stages)
-        raise RootlessError(f"target stage {name!r} could not be found", hint=f"stages: {names}")
+        from rootless import nearest
+
+        names = [stage.name or str(stage.number) for stage in stages]
+        meant = nearest.hint(name, names)
+        listed = f"stages: {', '.join(names)}"
+        raise RootlessError(
+            f"target stage {name!r} could not be found",
+            hint=f"{meant} {listed}" if meant else listed,
+        )
     return stage
 
 

@@ -75,5 +75,13 @@ class Recipes:
             try:
                 self._images[key] = self._fetch(reference, platform)
             except RootlessError as error:
-                raise self._plan.dockerfile.error(error.message, location, error.hint) from error
+                hint = self._meant(reference) or error.hint
+                raise self._plan.dockerfile.error(error.message, location, hint) from error
         return self._images[key]
+
+    def _meant(self, reference: Reference) -> str | None:
+        """The stage that a name stands for which is no image."""
+        from rootless import nearest
+
+        names = [stage.name for stage in self._plan.stages if stage.name]
+        return nearest.hint(reference.repository.rpartition("/")[2], names, prefix="the stage ")

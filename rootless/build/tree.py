@@ -63,7 +63,8 @@ def select(
             excluded = _excludes(ignore, path)
             if excluded and is_wild(pattern):
                 continue
-            raise _missing(path if is_wild(pattern) else pattern, excluded=excluded)
+            named = path if is_wild(pattern) else pattern
+            raise _missing(root_fd, named, path, excluded=excluded)
         name = "/".join(path.split("/")[skipped:]) if parents else os.path.basename(path)
         found.append(source.replace(name=name))
     return tuple(found)
@@ -117,7 +118,7 @@ def _names(root_fd: int, path: str, flags: int) -> list[str]:
         fd = inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY | flags)
     except SyscallError as error:
         if error.errno == ENOENT:
-            raise _missing(path, excluded=False) from None
+            raise _missing(root_fd, path, path, excluded=False) from None
         return []
     try:
         return sorted(os.listdir(fd))
@@ -188,14 +189,29 @@ def _excludes(ignore: Ignore | None, path: str) -> bool:
     return ignore is not None and path != "" and ignore.excludes(path)
 
 
-def _missing(pattern: str, *, excluded: bool) -> NotFoundError:
+def _missing(root_fd: int, pattern: str, path: str, *, excluded: bool) -> NotFoundError:
     if excluded:
         return NotFoundError(
             f'"{pattern}" is excluded by .dockerignore',
             hint=f"add a line !{pattern.lstrip('/')} to .dockerignore to let it in",
         )
+    if ".." in pattern.split("/"):
+        hint = (
+            "nothing outside of the context can be copied: "
+            "build with the directory above as the context, and name the Dockerfile with -f"
+        )
+        return NotFoundError(f'"{pattern}" not found', hint=hint)
+    from rootless import nearest
+
+    folder, _, name = path.rpartition("/")
+    try:
+        beside = _names(root_fd, folder, 0)
+    except NotFoundError:
+        beside = []
+    meant = nearest.hint(name, beside, prefix=f"{folder}/" if folder else "")
     return NotFoundError(
         f'"{pattern}" not found',
-        hint="sources are paths inside the context, less what .dockerignore leaves out, "
+        hint=meant
+        or "sources are paths inside the context, less what .dockerignore leaves out, "
         "or inside what --from names",
     )

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
+_HINTS = {
+    126: "a file that is not executable is not run: chmod +x it, or COPY --chmod=755",
+    127: "a script that is there is 'not found' when its lines end in CRLF, or when its first line "
+    "names an interpreter that the image does not have",
+}
 _SHOWN = 3  # names of files in one warning
 
 
@@ -96,7 +101,8 @@ class Workbench:
         if status:
             command = " ".join(action.argv)
             raise RootlessError(
-                f'process "{command}" did not complete successfully: exit code: {status}'
+                f'process "{command}" did not complete successfully: exit code: {status}',
+                hint=_HINTS.get(status),
             )
 
     def _write(

@@ -6,7 +6,7 @@ before userns.enter(). `pull` writes layers: call it after.
 
 from __future__ import annotations
 
-from rootless.errors import NotFoundError
+from rootless.errors import NotFoundError, UsageError
 from rootless.oci.platform import Platform
 from rootless.store import images
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 def platform(text: str | None) -> Platform:
     """The platform that --platform names, else this machine's."""
+    if text and "," in text:
+        raise UsageError(
+            f"--platform {text}: one at a time",
+            hint=f"run the command once for each, beginning with --platform {text.split(',')[0]}",
+        )
     return Platform.parse(text) if text else Platform.host()
 
 

@@ -42,8 +42,8 @@ FLAGS = {
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --userns --uts
         --volume-driver --volumes-from""",
     "build": """--add-host --allow --annotation --attest --build-context --builder --cache-from
-        --cache-to --call --cgroup-parent --check --compress --force-rm --isolation --label --load
-        -m --memory --metadata-file --no-cache-filter -o --output --provenance --push --rm --sbom
+        --cache-to --call --cgroup-parent --check --isolation --label
+        -m --memory --metadata-file --no-cache-filter -o --output --push
         --secret --security-opt --shm-size --squash --ssh --ulimit""",
     "pull": "-a --all-tags --disable-content-trust",
     "system prune": "--filter --volumes",

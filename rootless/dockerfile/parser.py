@@ -201,7 +201,7 @@ def _run(line: LogicalLine, _escape: str) -> Run:
     return Run(
         location=line.location,
         original=line.original,
-        command=_run_command(_one(line, "a command"), line.heredocs),
+        command=_run_command(line.operands, line.heredocs),
         heredocs=line.heredocs,
         mounts=flags.mounts("mount"),
         network=flags.choice("network", ("default", "none", "host")),

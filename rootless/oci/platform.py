@@ -53,6 +53,11 @@ class Platform(Record):
         if len(parts) == 1:
             if parts[0] == "linux":
                 return cls.host()
+            if not any(parts[0] in (name, go) for name, (go, _) in _ARCHITECTURES.items()):
+                raise UsageError(
+                    f"{text!r} is no operating system and no architecture",
+                    hint="write OS/ARCH[/VARIANT], as in linux/arm64",
+                )
             parts.insert(0, "linux")
         return cls.make(*parts)
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
 
+_NOTHING = "accepted, as scripts made for docker pass it; changes nothing"
+
 BUILD = Verb(
     "build",
     "Build an image from a Dockerfile",
     "rootless.cli.build:build",
     options=(
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        flag("--compress", help=_NOTHING),
+        flag("--disable-content-trust", help=_NOTHING),
         flag("--dry-run", help="print the plan of the build, and stop"),
         flag("--explain", help="print what each step does, and why, before it happens"),
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
+        flag("--force-rm", help=_NOTHING),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
+        flag("--load", help=_NOTHING),
         text(
             "--network",
             metavar="MODE",
@@ -31,8 +37,11 @@ BUILD = Verb(
             default="auto",
             help="how progress is shown: auto, plain or tty [default: auto]",
         ),
+        text("--provenance", metavar="false", choices=("false",), help=_NOTHING),
         flag("--pull", help="ask the registry for newer base images"),
         flag("-q", "--quiet", help="print only the image's id"),
+        flag("--rm", help=_NOTHING),
+        text("--sbom", metavar="false", choices=("false",), help=_NOTHING),
         many("-t", "--tag", metavar="NAME[:TAG]", help="name the image"),
         text("--target", metavar="STAGE", help="stop at this stage"),
         TLS_VERIFY,

@@ -68,4 +68,18 @@ def test_unknown_target_lists_the_stages():
 def test_build_arguments_nobody_asks_for():
     args = {"A": "1", "B": "2", "http_proxy": "p", "BUILDKIT_INLINE_CACHE": "1", "C": "3"}
     planned = plan("ARG A\nFROM x\nARG B\n", args)
-    assert planned.unused_arguments() == ("C",)
+    assert list(planned.warnings()) == ["one or more build-args [C] were not consumed"]
+
+
+def test_what_was_meant_is_said():
+    planned = plan("FROM x AS base\nARG VERSION\n", {"VERSON": "1"})
+    assert next(planned.warnings()).endswith("were not consumed: did you mean VERSION?")
+    with pytest.raises(RootlessError, match="'bsae' could not be found") as caught:
+        plan("FROM x AS base\nFROM y\n", target="bsae")
+    assert caught.value.hint == "did you mean base? stages: base, 1"
+
+
+def test_quotes_that_make_no_json():
+    (said,) = plan("FROM x\nRUN [ -f x ] && echo [y]\nCMD ['a', 'b']\n").warnings()
+    assert said.startswith("line 3: ['a', 'b'] is no JSON array")
+    assert "double quotes" in said

@@ -33,7 +33,7 @@ def test_corpus(case):
     ("text", "place", "problem"),
     [
         ("FRMO x", "1:1", "there is no instruction 'FRMO'"),
-        ("FROM a\n  RUN\tx\nruN", "3", "RUN needs a command"),
+        ("FROM a\n  USER\tx\nuseR", "3", "USER needs a user"),
         ("RUN x\nFROM a", "1:1", "only ARG can stand before the first FROM"),
         ("FROM a b", "1:8", "FROM takes an image, or an image AS name"),
         ("FROM a AS", "1:8", "FROM takes an image, or an image AS name"),

@@ -1,0 +1,87 @@
+"""What a newcomer writes, and what is said to it; what docker builds without a word."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import flattened
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+@pytest.fixture
+def build(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    context = tmp_path / "context"
+    (context / "src").mkdir(parents=True)
+    (context / "src" / "main.py").write_text("")
+    (context / "crlf").write_bytes(b"#!/bin/sh\r\necho\r\n")
+    (context / "crlf").chmod(0o755)
+    (context / "plain").write_text("#!/bin/sh\n")
+    (context / "plain").chmod(0o644)
+
+    def run(text, *flags):
+        (context / "Dockerfile").write_text(text)
+        return rootless("build", "--progress=plain", "-t", "test", *flags, context)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("COPY src/man.py /", "did you mean src/main.py?"),
+        ("COPY scr /", "did you mean src?"),
+        ("COPY ../other /", "build with the directory above as the context"),
+        ("COPY --from=fisrt /bin/sh /", "did you mean the stage first?"),
+        ("COPY --from=first /bin/ssh /", "did you mean bin/"),
+        ("COPY crlf /\nRUN /crlf", "CRLF"),
+        ("COPY plain /\nRUN /plain", "COPY --chmod=755"),
+        ("RUN []", "RUN has no command"),
+    ],
+)
+def test_each_mistake_names_its_cure(build, rootless, lines, words):
+    rootless.environment["HTTPS_PROXY"] = "http://127.0.0.1:9"  # no registry is asked in earnest
+    result = build(f"FROM busybox AS first\nFROM busybox\n{lines}\n")
+    assert result.exit == 1
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"),
+    [
+        ("nonsense", "is no operating system and no architecture"),
+        ("linux/amd64,linux/arm64", "linux/amd64,linux/arm64: one at a time"),
+    ],
+)
+def test_platforms_that_cannot_be(build, platform, words):
+    result = build("FROM busybox\n", "--platform", platform)
+    assert result.exit != 0
+    assert words in result.stderr
+
+
+def test_flags_that_scripts_pass(build):
+    flags = ("--rm", "--rm=false", "--force-rm", "--load", "--compress", "--provenance=false")
+    result = build("FROM busybox\n", *flags, "--sbom=false", "--disable-content-trust")
+    assert result.exit == 0, result.stderr
+    assert build("FROM busybox\n", "--provenance=true").exit != 0
+
+
+@pytest.mark.parametrize("line", ["RUN", "RUN <<EOF\nEOF"])
+def test_an_empty_command_is_run(build, line):
+    result = build(f"FROM busybox\n{line}\n")
+    assert result.exit == 0, result.stderr
+
+
+def test_links_that_lead_nowhere_are_given_their_target(build, rootless, tmp_path):
+    result = build(
+        "FROM busybox\nRUN ln -s /one /a && ln -s ../../two /b && ln -s three /c && ln -s d /d\n"
+        "WORKDIR /a/sub\nWORKDIR /b\nCOPY src/main.py /c/\nCOPY src /c/deep\n"
+    )
+    assert result.exit == 0, result.stderr
+    rootless.ok("save", "-o", tmp_path / "test.tar", "test")
+    found = flattened.read(tmp_path / "test.tar")[0]
+    assert {"one/sub", "two", "three/main.py", "three/deep/main.py"} <= set(found)
+    assert found["a"].content == "-> /one"
+    loop = build("FROM busybox\nRUN ln -s d /d\nWORKDIR /d\n")
+    assert (loop.exit, "too many levels of symbolic links" in loop.stderr) == (1, True)
