@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -182,3 +183,54 @@ def test_a_python_of_the_users_own_is_not_overwritten(rootless, make, tmp_path):
     assert b"done" in answer.stdout, answer.stderr
     assert b"python" not in answer.stdout
     assert python.read_bytes() == before
+
+
+_MAGIC = b"/proc/self/exe"
+_LINES = {
+    "plain": _MAGIC,
+    "blanks": b" \t " + _MAGIC + b" \t ",
+    "vertical tab": b"/x\v/.." + _MAGIC,
+    "form feed": b"/x\f/.." + _MAGIC,
+    "next line": b"/x\x85/.." + _MAGIC,
+    "return": b"/x\r/.." + _MAGIC,
+    "nul": _MAGIC + b"\0 x",
+    "argument": _MAGIC + b" -Ic pass",
+    "253 bytes": b"/" * (253 - len(_MAGIC)) + _MAGIC,
+    "254 bytes": b"/" * (254 - len(_MAGIC)) + _MAGIC,
+    "of process 1": b"/proc/1/exe",
+    "of a thread": b"/proc/thread-self/exe",
+    "another script": b"/plain",
+    "a link": b"/link",
+}
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_no_interpreter_line_leads_to_the_hosts_python(rootless, tmp_path, init):
+    """Where that is the user's own (venv --copies, pyenv, uv), it could be rewritten for good."""
+    python = tmp_path / "python3"
+    shutil.copy(sys.executable, python)
+    python.chmod(0o755)
+    body = b"\nimport os; os.chmod('/proc/self/exe', 0o777); print('ow' + 'ned')\n"
+    files = {name: b"#!" + line + body for name, line in _LINES.items()}
+    folders = dict.fromkeys(("proc/", "bin/", "x\v/", "x\f/", "x\r/", "x\udc85/"), b"")
+    program = machine.static_busybox().read_bytes()
+    content = {**folders, "x": b"", "bin/busybox": program, "link": "/proc/self/exe", **files}
+    # Executed, the host's program is in the hands of the image's dynamic linker.
+    linker = re.search(rb"/lib[\w/.-]*/ld-[\w.-]+", python.read_bytes())
+    if linker:
+        content[linker[0].decode().lstrip("/")] = program
+    layer = images.layer(content, mode=0o755)
+    image = rootless.load(images.write_layout(tmp_path / "image", "evil:1", [layer]), tmp_path)
+    before = (python.stat().st_mode, python.stat().st_ctime_ns, python.read_bytes())
+    flags = ("--init",) if init else ()
+    for name in _LINES:
+        words = rootless.command(*RUN, *flags, "--entrypoint", f"/{name}", image)[1:]
+        answer = subprocess.run(
+            [python, *words], env=rootless.environment, capture_output=True, check=False, timeout=60
+        )
+        said = (answer.stdout + answer.stderr).decode(errors="replace")
+        assert answer.returncode in (126, 127), (name, said)
+        assert "owned" not in said, name
+        assert "Python" not in said, name
+        assert "applet" not in said, name
+    assert (python.stat().st_mode, python.stat().st_ctime_ns, python.read_bytes()) == before
