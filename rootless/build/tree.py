@@ -115,11 +115,15 @@ def _matches(root_fd: int, wanted: list[str]) -> list[str]:
 def _names(root_fd: int, path: str, flags: int) -> list[str]:
     """What is in a folder; nothing when it is none, NotFoundError when there is nothing."""
     try:
-        fd = inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY | flags)
+        return _listing(root_fd, path, flags)
     except SyscallError as error:
         if error.errno == ENOENT:
             raise _missing(root_fd, path, path, excluded=False) from None
         return []
+
+
+def _listing(root_fd: int, path: str, flags: int = 0) -> list[str]:
+    fd = inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY | flags)
     try:
         return sorted(os.listdir(fd))
     finally:
@@ -205,8 +209,8 @@ def _missing(root_fd: int, pattern: str, path: str, *, excluded: bool) -> NotFou
 
     folder, _, name = path.rpartition("/")
     try:
-        beside = _names(root_fd, folder, 0)
-    except NotFoundError:
+        beside = _listing(root_fd, folder)
+    except SyscallError:
         beside = []
     meant = nearest.hint(name, beside, prefix=f"{folder}/" if folder else "")
     return NotFoundError(

@@ -113,3 +113,10 @@ def test_parents_keep_the_path_from_the_pivot(root):
 def test_names_that_are_not_text(root):
     os.close(os.open(b"\xff", os.O_CREAT | os.O_WRONLY, dir_fd=root))
     assert os.fsdecode(b"\xff") in listing(root, ".")
+
+
+def test_a_path_of_many_folders_that_are_not_there(root):
+    with pytest.raises(NotFoundError, match="not found"):
+        names(root, "a/" * 1500 + "x")
+    with pytest.raises(NotFoundError, match="not found"):
+        names(root, "a/" * 1500 + "*")
