@@ -7,15 +7,16 @@ import sys
 
 from rootless import userns
 from rootless.cli import fetch
+from rootless.errors import NotFoundError, RootlessError
 from rootless.store import Store, images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.request import Request
+    from rootless.container.start import Source
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
     from rootless.sandbox.spec import Spec
     from rootless.store.images import Image
     from rootless.userns import IdMap
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def run(given: Settings, arguments: Arguments) -> int:
     """Run a command in a new container; its exit status."""
     store = Store(given.root)
+    if arguments.dry_run:
+        return _dry_run(given, arguments, store)
     image = _local(arguments, store)
     entering = userns.begin() if image else None
     # What follows is imported and computed while newuidmap works on another processor.
@@ -31,13 +34,12 @@ def run(given: Settings, arguments: Arguments) -> int:
     from rootless.container import start
 
     request = run_flags.read(given, arguments)
+    run_flags.make_sources(request.mounts)
     if image and entering:
         ids = entering.finish()
     else:
         ids, image = _pull(given, arguments, store)
     source = start.Source(store, image, images.layers_of(store, image))
-    if arguments.dry_run:
-        return _dry_run(start.plan, source, ids, request)
     return start.run(source, ids, request, _tell, _explain if arguments.explain else None)
 
 
@@ -75,10 +77,25 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
     client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
     wanted = fetch.platform(arguments.platform)
     ids = userns.enter()
-    image = fetch.pull(
-        given, store, client, reference, wanted, out=sys.stderr, quiet=arguments.quiet
-    )
+    try:
+        image = fetch.pull(
+            given, store, client, reference, wanted, out=sys.stderr, quiet=arguments.quiet
+        )
+    except RootlessError as error:
+        raise _explain_missing(store, reference, wanted) or error from None
     return ids, image
+
+
+def _explain_missing(store: Store, reference: Reference, wanted: Platform) -> RootlessError | None:
+    """What cannot be pulled may be here for another platform only: docker's words for that."""
+    other = fetch.local(store, str(reference))
+    if other is None or other.config.platform.runs_on(wanted):
+        return None
+    return RootlessError(
+        f"image with reference {reference.familiar} was found but its platform "
+        f"({other.config.platform}) does not match the specified platform ({wanted})",
+        hint="leave out --platform, or pull or build it for that one",
+    )
 
 
 def _tell(text: str) -> None:
@@ -93,13 +110,22 @@ def _explain(spec: Spec) -> None:
     print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)
 
 
-def _dry_run(plan: Callable[..., Spec], source: object, ids: IdMap, request: Request) -> int:
-    """Print the plan and, below it, the script that carries it out by hand."""
-    from rootless.cli import words
+def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
+    """Print the plan and, below it, the script that carries it out by hand. Makes nothing."""
+    from rootless.cli import run_flags, words
+    from rootless.container import start
     from rootless.sandbox import explain
 
+    request = run_flags.read(given, arguments)
+    source = _present(arguments, store)
     identity = os.urandom(6).hex()
-    spec = plan(source, ids, request, f"/tmp/rootless-{identity}", request.hostname or identity)
+    spec = start.plan(
+        source,
+        userns.available(),
+        request,
+        f"/tmp/rootless-{identity}",
+        request.hostname or identity,
+    )
     told = (f"# {words.escape(line)}" for line in explain.explain(spec))
     print("# What would happen:", *told, sep="\n")
     print(
@@ -108,3 +134,18 @@ def _dry_run(plan: Callable[..., Spec], source: object, ids: IdMap, request: Req
         sep="\n",
     )
     return 0
+
+
+def _present(arguments: Arguments, store: Store) -> Source:
+    """The image with its layers, as they are in the store now."""
+    from rootless.container import start
+    from rootless.store import layers
+
+    image = _local(arguments, store) if arguments.pull != "always" else None
+    found = [layers.find(store, diff_id) for _, diff_id in image.layers] if image else [None]
+    if image is None or None in found:
+        raise NotFoundError(
+            f"Unable to find image '{arguments.image}' locally, and a dry run downloads nothing",
+            hint=f"get it first: rootless pull {arguments.image}",
+        )
+    return start.Source(store, image, tuple(filter(None, found)))

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 
 _VOLUME_WORDS = frozenset({"ro", "rw", "z", "Z", "rprivate", "private"})
 _MAX_HOSTNAME = 64
+GATEWAY = "host-gateway"
 
 
 def read(given: Settings, arguments: Arguments) -> Request:
     """The request that the flags make. UsageError or RootlessError names the one that is wrong."""
     network = _network(given, arguments)
+    hosts = tuple(_host_line(text, network) for text in arguments.add_host)
     _check_terminal(arguments)
     capabilities = caps.chosen(arguments.cap_add, arguments.cap_drop)
     options = _security_options(arguments.security_opt)
     return Request(
         image=arguments.image,
-        network=network,
+        network=network.replace(reaches_host=any(GATEWAY in text for text in arguments.add_host)),
         runtime_dir=given.runtime_dir,
         command=tuple(arguments.command),
         entrypoint=_entrypoint(arguments.entrypoint),
@@ -42,8 +44,8 @@ def read(given: Settings, arguments: Arguments) -> Request:
         name=arguments.name or "",
         hostname=_hostname(arguments.hostname),
         ports=_ports(arguments, network),
-        mounts=(*map(_volume, arguments.volume), *map(_tmpfs, arguments.tmpfs)),
-        hosts=tuple(map(_host_line, arguments.add_host)),
+        mounts=_mounts(arguments),
+        hosts=hosts,
         dns=tuple(map(_address, arguments.dns)),
         remove=arguments.rm,
         read_only=arguments.read_only,
@@ -131,8 +133,41 @@ def _hostname(name: str | None) -> str:
     return name or ""
 
 
-def _volume(text: str) -> Operation:
-    """`SRC:DST[:OPTIONS]` with a path as SRC; a directory that is missing is made, as by docker."""
+def _mounts(arguments: Arguments) -> tuple[Bind | Tmpfs, ...]:
+    """Outer ones before those inside them. Docker's words for two on one target.
+
+    As docker does, the same -v twice counts once, and of two tmpfs on one target the last.
+    """
+    targets: dict[str, Bind | Tmpfs] = {}
+    for one in map(_volume, dict.fromkeys(arguments.volume)):
+        _claim(targets, one)
+    for tmpfs in {os.path.normpath(one.path): one for one in map(_tmpfs, arguments.tmpfs)}.values():
+        _claim(targets, tmpfs)
+    return tuple(targets[path] for path in sorted(targets, key=lambda path: path.count("/")))
+
+
+def _claim(targets: dict[str, Bind | Tmpfs], one: Bind | Tmpfs) -> None:
+    target = os.path.normpath(one.path)
+    if target in targets:
+        raise RootlessError(f"Duplicate mount point: {target}", hint="mount one thing on one place")
+    targets[target] = one
+
+
+def make_sources(mounts: tuple[Operation, ...]) -> None:
+    """A directory that is to be mounted and missing is made, as by docker."""
+    for path in (one.source for one in mounts if isinstance(one, Bind)):
+        try:
+            if not os.path.exists(path):
+                os.makedirs(path)
+        except OSError as error:
+            raise RootlessError(
+                f"{path} does not exist and cannot be made: {error.strerror}",
+                hint="give a directory or file that is there",
+            ) from None
+
+
+def _volume(text: str) -> Bind:
+    """`SRC:DST[:OPTIONS]` with a path as SRC."""
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
     words = frozenset(options.split(",")) if options else frozenset()
@@ -152,14 +187,6 @@ def _volume(text: str) -> Operation:
             hint=f"give a directory: -v ./{source or 'DIR'}:{target}",
         )
     path = os.path.abspath(os.path.expanduser(source))
-    try:
-        if not os.path.exists(path):
-            os.makedirs(path)
-    except OSError as error:
-        raise RootlessError(
-            f"{path} does not exist and cannot be made: {error.strerror}",
-            hint="give a directory or file that is there",
-        ) from None
     return Bind(path, target, read_only="ro" in words)
 
 
@@ -170,7 +197,7 @@ def _check_below_root(path: str) -> None:
         )
 
 
-def _tmpfs(text: str) -> Operation:
+def _tmpfs(text: str) -> Tmpfs:
     """`PATH[:OPTIONS]`; options go to the kernel but for the flags it takes separately."""
     from rootless import linux
 
@@ -193,21 +220,39 @@ def _tmpfs(text: str) -> Operation:
 
 def _address(text: str) -> str:
     """An IP address, as a resolver's must be."""
-    import _socket
-
-    family = _socket.AF_INET6 if ":" in text else _socket.AF_INET
-    try:
-        _socket.inet_pton(family, text)
-    except OSError:
-        raise UsageError(f"{text!r} is not an IP address", hint="write --dns 9.9.9.9") from None
+    if not _is_address(text):
+        raise UsageError(f"{text!r} is not an IP address", hint="write --dns 9.9.9.9")
     return text
 
 
-def _host_line(text: str) -> tuple[str, str]:
-    name, separator, address = text.replace("=", ":", 1).partition(":")
-    if not separator or not name or not address or " " in text:
-        raise UsageError(f"{text!r} is not a host", hint="write --add-host NAME:ADDRESS")
-    return address.strip("[]"), name
+def _is_address(text: str) -> bool:
+    import _socket
+
+    try:
+        _socket.inet_pton(_socket.AF_INET6 if ":" in text else _socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _host_line(text: str, network: Choice) -> tuple[str, str]:
+    """(address, name) of `NAME:ADDRESS` or `NAME=ADDRESS`; IPv6 may stand in brackets."""
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    wrong = ""
+    if address == GATEWAY:
+        from rootless.network import gateway
+
+        address = gateway.address(network.mode)
+    if not separator or not name or not name.isprintable():
+        wrong = f'bad format for add-host: "{text}"'
+    elif not _is_address(address := address[1:-1] if address[:1] == "[" else address):
+        wrong = f'invalid IP address in add-host: "{address}"'
+    if wrong:
+        raise UsageError(
+            f'invalid argument "{text}" for "--add-host" flag: {wrong}',
+            hint=f"write --add-host NAME:ADDRESS, or NAME:{GATEWAY} for this machine",
+        )
+    return address, name
 
 
 def _security_options(texts: tuple[str, ...]) -> frozenset[str]:

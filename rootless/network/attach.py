@@ -22,5 +22,5 @@ def start(
     `dns.needs_forwarder` of the host's resolv.conf; `run_dir` a short private directory.
     """
     if chosen.mode == "pasta":
-        return pasta.start(chosen.program, pid, mappings, forward_dns=forward_dns)
+        return pasta.start(chosen, pid, mappings, forward_dns=forward_dns)
     return slirp4netns.start(chosen.program, pid, mappings, run_dir=run_dir)

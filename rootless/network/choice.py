@@ -17,11 +17,15 @@ _DEFAULTS = ("", "default", "bridge", "private")
 
 
 class Choice(Record):
-    """`mode` is one of MODES; `program` the path to run, or ""; `note` is for the user, or ""."""
+    """`mode` is one of MODES; `program` the path to run, or ""; `note` is for the user, or "".
+
+    `reaches_host` asks that the container can reach the host's own address.
+    """
 
     mode: str
     program: str = ""
     note: str = ""
+    reaches_host: bool = False
 
 
 def has_tun() -> bool:

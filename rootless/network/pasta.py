@@ -1,7 +1,8 @@
 """pasta (package passt): the host's own addresses and routes, copied into the namespace.
 
 Uses what passt has had since 2023 (Debian 12). The container does not reach the host's loopback:
-neither through the gateway's address (--no-map-gw) nor by ports (-T, -U none). With passt of 2023,
+neither through the gateway's address (--no-map-gw) nor by ports (-T, -U none); with `reaches_host`
+it has an address of its own, and so reaches what listens on the host's. With passt of 2023,
 the answers of a published UDP port do not reach programs on the host itself. Runs as
 `Attachment` describes.
 """
@@ -10,11 +11,18 @@ from __future__ import annotations
 
 from rootless.network import attachment, ports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.network.choice import Choice
+
 FORWARDER = "169.254.1.1"
+
+# An address of its own: a container that has the host's own finds itself there, not the host.
+_APART = ("--address", "10.0.2.100", "--netmask", "24", "--gateway", "10.0.2.2")
 
 
 def start(
-    program: str, pid: int, mappings: tuple[ports.PortMapping, ...], *, forward_dns: bool
+    chosen: Choice, pid: int, mappings: tuple[ports.PortMapping, ...], *, forward_dns: bool
 ) -> attachment.Attachment:
     """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them.
 
@@ -25,11 +33,19 @@ def start(
     # Where root is the host's root, pasta would become nobody, who may not enter the namespace.
     user = ("--runas", "0:0") if _root_is_the_hosts() else ()
     # The lifetime is ours to end, so the path of the namespace need not be watched.
-    argv = (program, "--foreground", "--quiet", "--config-net", "--no-netns-quit", "--no-map-gw")
+    argv = (
+        chosen.program,
+        "--foreground",
+        "--quiet",
+        "--config-net",
+        "--no-netns-quit",
+        "--no-map-gw",
+    )
     dns = ("--dns-forward", FORWARDER) if forward_dns else ()
+    apart = _APART if chosen.reaches_host else ()
     return attachment.Attachment(
         (
-            *(*argv, *user, *dns, *_forward("tcp", "--tcp-ports", mappings)),
+            *(*argv, *user, *dns, *apart, *_forward("tcp", "--tcp-ports", mappings)),
             *_forward("udp", "--udp-ports", mappings),
             *("--tcp-ns", "none", "--udp-ns", "none"),
             *("--pid", attachment.READY_PATH, "--netns", attachment.NETNS_PATH),

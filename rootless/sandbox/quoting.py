@@ -1,12 +1,27 @@
-"""One word for a POSIX shell, without importing `shlex` (it compiles regular expressions)."""
+"""One word for a shell, without importing `shlex` (it compiles regular expressions)."""
 
 from __future__ import annotations
+
+import os
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
 
 
 def quote(word: str) -> str:
-    """`word` so that a shell reads it back as it is."""
+    """`word` so that a shell reads it back as it is, and a terminal shows it as it is.
+
+    What is not printable is spelt as bash's $'...' has it: it may come from an image.
+    """
     if word and _SAFE.issuperset(word):
         return word
-    return "'" + word.replace("'", "'\"'\"'") + "'"
+    if word.isprintable():
+        return "'" + word.replace("'", "'\"'\"'") + "'"
+    return "$'" + "".join(map(_spelt, word)) + "'"
+
+
+def _spelt(char: str) -> str:
+    if char in "'\\":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))

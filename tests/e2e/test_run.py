@@ -74,6 +74,16 @@ def sh(script: str) -> tuple[str, str, str]:
         (("--dns", "foo", "busybox"), 125, "'foo' is not an IP address"),
         (("-v", "name:/x", "busybox"), 125, "named volumes"),
         (("-p", "80", "busybox"), 125, "--network none"),
+        (("-v", "/a:/x", "-v", "/b:/x/", "busybox"), 125, "Duplicate mount point: /x"),
+        (("-v", "/a:/x/y/../../x", "--tmpfs", "/x", "busybox"), 125, "Duplicate mount point: /x"),
+        (("--add-host", "h", "busybox"), 125, 'bad format for add-host: "h"'),
+        (("--add-host", ":1.2.3.4", "busybox"), 125, 'bad format for add-host: ":1.2.3.4"'),
+        (("--add-host", "h:", "busybox"), 125, 'invalid IP address in add-host: ""'),
+        (("--add-host", "h:x", "busybox"), 125, 'invalid IP address in add-host: "x"'),
+        (("--add-host", "a:b:1.2.3.4", "busybox"), 125, 'add-host: "b:1.2.3.4"'),
+        (("--add-host", "h:host-gateway", "busybox"), 125, "unable to derive the IP value for"),
+        (("--platform", "nonsense", "busybox"), 125, "no operating system and no architecture"),
+        (("--platform", "a/b/c/d", "busybox"), 125, "is not a platform"),
         (("-e", "=x", "busybox"), 125, "not an environment variable"),
         (("--name", "-x", "busybox"), 125, "Invalid container name (-x)"),
         (("--tmpfs", "/t:no=such", "busybox", "true"), 125, "Invalid argument"),
@@ -150,6 +160,72 @@ def test_volumes(run, tmp_path):
     assert (tmp_path / "made" / "m").read_text() == "m\n"
     assert (tmp_path / "d" / "in").stat().st_uid == os.getuid()
     assert sorted(os.listdir(tmp_path / "d")) == ["f", "in"]
+
+
+def test_mounts_inside_each_other_in_any_order(run, tmp_path):
+    """As docker: the outer one first; the same twice counts once, and of two tmpfs the last."""
+    for name in ("outer", "inner"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("")
+    inner, outer = ("-v", f"{tmp_path}/inner:/x/y/z"), ("-v", f"{tmp_path}/outer:/x")
+    for flags in (inner + outer, outer + inner + inner):
+        assert run(*sh("ls /x /x/y/z"), flags=flags) == "/x:\nouter\ny\n\n/x/y/z:\ninner\n"
+    tmpfs = ("--tmpfs", "/x:mode=700", "--tmpfs", "/x/:mode=711", *inner)
+    assert run(*sh("stat -c %a /x; ls /x/y/z"), flags=tmpfs) == "711\ninner\n"
+
+
+def test_names_of_other_hosts(run):
+    flags = [
+        *("--add-host", "h=1.2.3.4", "--add-host", "i:::1", "--add-host", "j=[::2]"),
+        *("--add-host", "k:[::3]", "--add-host", "a b:5.6.7.8"),
+    ]
+    lines = run("cat", "/etc/hosts", flags=tuple(flags)).splitlines()
+    expected = ["1.2.3.4\th", "::1\ti", "::2\tj", "::3\tk", "5.6.7.8\ta b"]
+    assert [line for line in lines if line in expected] == expected
+
+
+def test_host_gateway_with_the_hosts_own_network(store):
+    flags = ("--rm", "--network", "host", "--add-host", "me=host-gateway")
+    assert "127.0.0.1\tme\n" in store.ok("run", *flags, "busybox", "cat", "/etc/hosts")
+
+
+@pytest.mark.needs("network")
+@pytest.mark.parametrize("program", ["pasta", "slirp4netns"])
+def test_host_gateway_reaches_the_host_but_not_its_loopback(store, program):
+    machine.require(program)
+    flags = ("--rm", "--network", program, "--add-host", "host.docker.internal:host-gateway")
+    script = (
+        "for a in host.docker.internal 10.0.2.2; do timeout 3 nc -w 3 $a {} </dev/null; done; true"
+    )
+    with (
+        socket.create_server(("0.0.0.0", 0)) as open_to_all,
+        socket.create_server(("127.0.0.1", 0)) as closed,
+    ):
+        for server, words in ((open_to_all, b"hello\n"), (closed, b"secret\n")):
+            threading.Thread(target=_greet, args=(server, words), daemon=True).start()
+        ports = (open_to_all.getsockname()[1], closed.getsockname()[1])
+        words = ("run", *flags, "busybox")
+        assert "hello\n" in store.ok(*words, *sh(script.format(ports[0])), timeout=60)
+        assert "secret" not in store.ok(*words, *sh(script.format(ports[1])), timeout=60)
+
+
+def _greet(server: socket.socket, words: bytes) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(words)
+
+
+def test_an_image_of_another_machine(store, tmp_path):
+    (tmp_path / "tar").write_bytes(images.layer({"f": b"x"}))
+    store.ok("import", "--platform", "linux/s390x", tmp_path / "tar", "foreign")
+    result = store("run", "--rm", "--network", "none", "foreign", "/f")
+    assert "image's platform (linux/s390x) does not match the detected host" in result.stderr
+    chosen = ("run", "--rm", "--network", "none", "--platform", "linux/s390x", "foreign", "/f")
+    assert "WARNING" not in store(*chosen).stderr
 
 
 def test_tmpfs_read_only_and_hostname(run):
@@ -346,6 +422,31 @@ def test_explain_tells_everything_and_runs(store):
     numbers = re.findall(r"^(\d+)\. ", result.stderr, re.MULTILINE)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
     assert "pivot_root(2)" in result.stderr
+
+
+def _everything_in(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*") if "layers" not in path.parts)
+
+
+def test_a_dry_run_makes_nothing(store, tmp_path):
+    before = _everything_in(store.root)
+    flags = ("--dry-run", "--name", "planned", "-v", f"{tmp_path}/made:/x", "--cidfile",
+             f"{tmp_path}/cid")  # fmt: skip
+    assert "What would happen" in store.ok("run", *flags, "--network", "none", "busybox", "true")
+    missing = store("run", "--dry-run", "127.0.0.1:1/no/such", "true", timeout=20)
+    assert (missing.exit, missing.stdout) == (125, "")
+    assert "a dry run downloads nothing" in missing.stderr
+    empty = Rootless(tmp_path / "empty")
+    assert empty("run", "--dry-run", "busybox", "true").exit == 125
+    assert _everything_in(store.root) == before
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_dry_run_cannot_command_a_terminal(store):
+    shown = store.ok(
+        "run", "--dry-run", "--network", "none", "busybox", "echo", "\x1b[2J\x9b\u202e\n"
+    )
+    assert all(char.isprintable() or char == "\n" for char in shown)
 
 
 def test_inspectable_records(store):
