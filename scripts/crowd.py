@@ -42,11 +42,8 @@ LOOK = "n=0; sum=$(cat /files/* | md5sum); while [ $n -lt 100000 ]; do n=$((n+1)
     '[ "$(cat /files/* 2>&1 | md5sum)" = "$sum" ] || { echo lost; exit 1; }; sleep 0.05; done'
 )
 SAY = "sleep 0.$((RANDOM % 3)); cat /files/said"
-# What a command may say when what it names is gone, or is being made or used by another.
-ANSWERS = (
-    *("No such image", "no such image", "No such container", "already in use", "is in use"),
-    *("not found", "is using", "is running", "being used", "does not exist", "unable to find"),
-)
+# What a command may say: what it names is not there, or a container needs it.
+ANSWERS = ("no such image", "no such container", "is running", "is using")
 
 
 class Crowd:
@@ -93,9 +90,12 @@ class Crowd:
             self.counts["killed"] += 1
             return None
         if process.returncode != 0 or "Traceback" in said:
-            if "Traceback" in said or not any(answer in said for answer in ANSWERS):
+            known = [
+                answer for answer in ANSWERS if answer in said.lower() and "Traceback" not in said
+            ]
+            if not known:
                 self.fault(argv, f"exit code {process.returncode}: {said[-2000:]}")
-            self.counts["refused"] += 1
+            self.counts[f"refused ({known[0]})" if known else "refused"] += 1
             return None
         return out.decode(errors="replace")
 

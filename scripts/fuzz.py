@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import pwd
+import re
 import shlex
 import subprocess
 import sys
@@ -177,8 +178,10 @@ def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _last_words(said: str) -> str:
+    """The error, without where docker keeps what."""
     lines = [line for line in said.splitlines() if line.startswith("ERROR:")]
-    return (lines or said.strip().splitlines() or [""])[-1][-300:]
+    words = (lines or said.strip().splitlines() or [""])[-1]
+    return re.sub(r"/\S*/(merged|buildkit-mount\d+)(?=/)| of ref \S+(?=:)", "", words)[-300:]
 
 
 def compare(case: Case, judge: Judge, builder: Builder, ways: tuple[str, ...]) -> list[str]:
