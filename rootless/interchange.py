@@ -104,7 +104,7 @@ def import_tar(
     with staging.Staging(store, ("diff",)) as staged:
         directory = os.path.join(staged.path, "diff")
         process.run(lambda: unpacking.unpack_layer(read, directory, "sha256"))
-        layer = layers.publish(store, staged, *layers.measure(directory))
+        layer = layers.publish(store, staged, layers.measure(directory))
     config = ImageConfig(
         Platform.host(),
         created=created,

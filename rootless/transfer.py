@@ -221,7 +221,7 @@ class _Fetches:
                     writer.publish()
             found = unpacker.result()
             _check_contents(descriptor, diff_id, found["diff_id"])
-            layers.publish(self._store, staged, diff_id, found["size"], descriptor)
+            layers.publish(self._store, staged, layers.Measure.of(found), descriptor)
         post(_event(descriptor, "done", descriptor.size))
 
     def _download(self, writer: blobs.Writer, descriptor: Descriptor, unpacker: Unpacker) -> None:

@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def write(directory: str, put: Put) -> int:
-    """Send the layer's tar to `put` in pieces of some 100 KB; how many entries it has."""
+    """Send the layer's tar to `put` in pieces of some 100 KB; how many bytes of it are contents."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _Diff(root, tar.Writer(put)).write()
@@ -52,7 +52,7 @@ class _Diff:
     def __init__(self, root: int, writer: tar.Writer) -> None:
         self._root = root
         self._writer = writer
-        self._entries = 0
+        self._contents = 0
         self._pending: list[bytes] = [b"."]
         self._links: dict[tuple[int, int], bytes] = {}
 
@@ -61,7 +61,7 @@ class _Diff:
             path = self._pending.pop()
             self._visit(path, os.lstat(path, dir_fd=self._root))
         self._writer.close()
-        return self._entries
+        return self._contents
 
     def _visit(self, path: bytes, status: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
@@ -77,7 +77,7 @@ class _Diff:
             self._add(_entry(path, kind, status, device=numbers))
 
     def _add(self, entry: tar.Entry) -> None:
-        self._entries += 1
+        self._contents += entry.size
         self._writer.add(entry)
 
     def _mark(self, name: bytes) -> None:

@@ -28,18 +28,19 @@ _PIECES_AHEAD = 8
 
 
 def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
-    """Unpack a layer's tar into the empty `directory`; its diff_id and size. Chroots.
+    """Unpack a layer's tar into the empty `directory`; its diff_id, size and contents. Chroots.
 
     When it returns, all files are on disk.
     """
     digest = hashlib.new(algorithm)
     ahead = Ahead(codecs.decompress(read), digest.update)
-    apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
+    unpacked = apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
     try:
         linux.syncfs("/")  # which `directory` is now
     except OSError as error:
         raise complaints.explain_storage(error, directory) or error from error
-    return {"diff_id": f"{algorithm}:{digest.hexdigest()}", "size": ahead.size}
+    diff_id = f"{algorithm}:{digest.hexdigest()}"
+    return {"diff_id": diff_id, "size": ahead.size, "contents": unpacked.size}
 
 
 class Ahead:

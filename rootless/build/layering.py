@@ -167,9 +167,9 @@ def _seal_all(store: Store, folders: list[str], send: process.Send) -> None:
 
 
 def _seal(folder: str) -> Digest:
-    diff_id, size = layers.measure(os.path.join(folder, "diff"))
-    layers.seal(folder, diff_id, size)
-    return diff_id
+    measure = layers.measure(os.path.join(folder, "diff"))
+    layers.seal(folder, measure)
+    return measure.diff_id
 
 
 def _is_readable(fd: int) -> bool:

@@ -3,8 +3,9 @@
     oci-layout  index.json      a valid OCI image layout (image-spec image-layout.md); entries are
     blobs/sha256/<hex>          images by full name; one without a name is dangling. A layer listed
                                 uncompressed may lack its blob: it is made again from diff/
-    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, created,
-                                opaque if its root hides the layers below, and its packed blobs
+    layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, bytes of
+                                contents in it, created, opaque if its root hides the layers
+                                below, and its packed blobs
     cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files
     containers/<id>/            the container room's; container.json names its image
     leases/<name>               what a living process uses, a digest a line; flocked by it

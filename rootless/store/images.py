@@ -156,9 +156,9 @@ def labels(store: Store, listed: Listed) -> Mapping[str, str]:
 
 
 def layer_sizes(store: Store, image: Image) -> tuple[int, ...]:
-    """Bytes of each layer's tar, base first; one that is not unpacked counts as stored."""
+    """Bytes of each layer's files, base first; one that is not unpacked counts as stored."""
     known = ((blob, layers.find(store, diff_id)) for blob, diff_id in image.layers)
-    return tuple(layer.size if layer else blob.size for blob, layer in known)
+    return tuple(layer.contents if layer else blob.size for blob, layer in known)
 
 
 def size(store: Store, image: Image) -> int:

@@ -18,7 +18,7 @@ from rootless.store import blobs, replace_file, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from rootless.archive import Put, Read
@@ -32,8 +32,22 @@ _MAX_RECORD = 1 << 16
 _MOST_BLOBS = 16
 
 
+class Measure(Record):
+    """A layer's tar: its digest, its bytes, and how many of them are the contents of files."""
+
+    diff_id: Digest
+    size: int
+    contents: int
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Measure:
+        """What `unpacking.unpack_layer` found."""
+        return cls(Digest.parse(found["diff_id"]), found["size"], found["contents"])
+
+
 class Layer(Record):
-    """`path` is the overlay lower directory; `size` counts the bytes of its tar.
+    """`path` is the overlay lower directory; `size` counts the bytes of its tar, `contents` those
+    of the files in it, which is what people are told.
 
     `blobs` are the digests of packed forms of it: each was unpacked once, and gave this layer.
     `opaque`: its root hides all layers below. overlayfs ignores that mark on a layer's root, so
@@ -43,6 +57,7 @@ class Layer(Record):
     diff_id: Digest
     path: str
     size: int
+    contents: int = 0
     opaque: bool = False
     blobs: tuple[Digest, ...] = ()
 
@@ -72,6 +87,7 @@ def read(folder: str) -> Layer:
         Digest.parse(record.get("diff_id")),
         os.path.join(folder, "diff"),
         record["size"],
+        record.get("contents", record["size"]),
         opaque=record.get("opaque") is True,
         blobs=tuple(Digest.parse(blob["digest"]) for blob in record.get("blobs", ())),
     )
@@ -147,27 +163,27 @@ def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def publish(
-    store: Store, staged: Staging, diff_id: Digest, size: int, blob: Descriptor | None = None
+    store: Store, staged: Staging, measure: Measure, blob: Descriptor | None = None
 ) -> Layer:
-    """Make `staged`'s diff/ the layer `diff_id`, whose tar has `size` bytes, and hold it.
+    """Make `staged`'s diff/ the layer that was measured, and hold it.
 
-    The caller has verified both, and `blob`, if that is what was unpacked; and all files below
+    The caller has verified it, and `blob`, if that is what was unpacked; and all files below
     diff/ are on disk: see `linux.syncfs`. When the store has that layer already, that is the one
     returned, and `staged` stays the caller's: only he knows whether it is still mounted somewhere.
     """
     with store.writing():
-        fd = _write_record(staged.path, diff_id, size, blob)
+        fd = _write_record(staged.path, measure, blob)
         os.fsync(fd)
         os.close(fd)
-    layer = publish_sealed(store, staged, diff_id)
+    layer = publish_sealed(store, staged, measure.diff_id)
     if blob and not layer.is_made_of(blob.digest):
         _remember(store, layer, blob)
     return layer
 
 
-def seal(folder: str, diff_id: Digest, size: int) -> None:
+def seal(folder: str, measure: Measure) -> None:
     """Write the record of the layer in `folder`; it is not on disk before the caller's sync."""
-    os.close(_write_record(folder, diff_id, size))
+    os.close(_write_record(folder, measure))
 
 
 def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
@@ -209,14 +225,16 @@ def unpack(
         diff = os.path.join(staged.path, "diff")
         algorithm = expected.algorithm if expected else "sha256"
         found = process.run(lambda: unpacking.unpack_layer(read, diff, algorithm))
-        diff_id = Digest.parse(found["diff_id"])
-        if expected is not None and diff_id != expected:
-            raise IntegrityError(f"the layer {expected} has other contents: they hash to {diff_id}")
-        return publish(store, staged, diff_id, found["size"], blob)
+        measure = Measure.of(found)
+        if expected is not None and measure.diff_id != expected:
+            raise IntegrityError(
+                f"the layer {expected} has other contents: they hash to {measure.diff_id}"
+            )
+        return publish(store, staged, measure, blob)
 
 
-def measure(directory: str) -> tuple[Digest, int]:
-    """The diff_id and the tar's size of a directory in overlayfs form."""
+def measure(directory: str) -> Measure:
+    """The tar that a directory in overlayfs form makes."""
     from hashlib import sha256
 
     from rootless.archive import diff
@@ -229,8 +247,8 @@ def measure(directory: str) -> tuple[Digest, int]:
         digest.update(chunk)
         size += len(chunk)
 
-    diff.write(directory, put)
-    return Digest("sha256", digest.hexdigest()), size
+    contents = diff.write(directory, put)
+    return Measure(Digest("sha256", digest.hexdigest()), size, contents)
 
 
 def write_tar(store: Store, layer: Layer, put: Put) -> None:
@@ -266,9 +284,14 @@ def _is_opaque(path: str) -> bool:
     return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
 
 
-def _write_record(folder: str, diff_id: Digest, size: int, blob: Descriptor | None = None) -> int:
+def _write_record(folder: str, measure: Measure, blob: Descriptor | None = None) -> int:
     """Write layer.json; its descriptor."""
-    record: dict[str, object] = {"diff_id": str(diff_id), "size": size, "created": _now()}
+    record: dict[str, object] = {
+        "diff_id": str(measure.diff_id),
+        "size": measure.size,
+        "contents": measure.contents,
+        "created": _now(),
+    }
     if blob:
         record["blobs"] = [blob.replace(annotations={}).encode()]
     if _is_opaque(os.path.join(folder, "diff")):

@@ -22,7 +22,7 @@ def make_image(store):
         snapshot = snapshots.create(store)
         with open(f"{snapshot.diff}/file", "w") as file:
             file.write(layer)
-        made = layers.publish(store, snapshot, Digest.of(layer.encode()), 10_240)
+        made = layers.publish(store, snapshot, layers.Measure(Digest.of(layer.encode()), 10_240, 9))
         config = ImageConfig(Platform.host(), diff_ids=(made.diff_id,), cmd=cmd)
         references = [Reference.parse(name) for name in names]
         image = images.commit(store, config, [images.layer_descriptor(made)], references)

@@ -19,14 +19,14 @@ def publish(store, text="text", diff_id=DIFF_ID, snapshot=None):
     snapshot = snapshot or snapshots.create(store)
     with open(f"{snapshot.diff}/file", "w") as file:
         file.write(text)
-    return layers.publish(store, snapshot, diff_id, 1024)
+    return layers.publish(store, snapshot, layers.Measure(diff_id, 1024, 9))
 
 
 def test_snapshot_becomes_a_layer_by_rename(store):
     snapshot = snapshots.create(store)
     os.mkdir(f"{snapshot.work}/work", 0o000)
     inode = os.stat(snapshot.diff).st_ino
-    layer = layers.publish(store, snapshot, DIFF_ID, 1024)
+    layer = layers.publish(store, snapshot, layers.Measure(DIFF_ID, 1024, 9))
     assert os.stat(layer.path).st_ino == inode
     assert sorted(os.listdir(os.path.dirname(layer.path))) == ["diff", "layer.json"]
     assert layers.find(store, DIFF_ID) == layer
