@@ -26,8 +26,8 @@ _BLOCK = 512
 
 def make_folder(root_fd: int, action: MakeFolder) -> None:
     """WORKDIR: what is missing of the path belongs to the current user."""
-    account = accounts.resolve(action.user, root_fd)
-    target = Target(root_fd, Placement((account.uid, account.gid) if action.user else None))
+    owner = _owner(action.user, root_fd) if action.user else None
+    target = Target(root_fd, Placement(owner))
     os.close(target.make_folders(action.path))
 
 
@@ -72,7 +72,7 @@ def _note_archive(archive: Source, source_fd: int, changes: Changes) -> None:
 
 
 def _owner(text: str, root_fd: int) -> tuple[int, int]:
-    """--chown; unlike USER, a number alone is the group too."""
+    """--chown, and WORKDIR's user; unlike for a command, a number alone is the group too."""
     account = accounts.resolve(f"{text}:{text}" if text.isdecimal() else text, root_fd)
     return account.uid, account.gid
 

@@ -52,6 +52,12 @@ def test_what_lies_in_a_setgid_directory(build):
     assert files["shared/work"][1:] == (0o2755, 0, 50)
 
 
+def test_a_number_for_user_is_the_group_of_a_new_working_directory(build):
+    files = build("USER 4242", "WORKDIR /w", "USER nobody", "WORKDIR /n", "USER 3:4", "WORKDIR /g")
+    owners = {name: files[name][2:] for name in ("w", "n", "g")}
+    assert owners == {"w": (4242, 4242), "n": (65534, 65534), "g": (3, 4)}
+
+
 def test_the_mode_of_a_new_destination(build):
     """Not its source's; an octal --chmod counts, a symbolic one is for what is copied."""
     files = build(
