@@ -71,7 +71,8 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
 
     reference = Reference.parse(arguments.image)
     if arguments.pull == "never":
-        images.resolve(store, arguments.image)  # says that it is not there
+        image = images.resolve(store, arguments.image)  # not there, or has just come
+        return userns.enter(), image
     if arguments.pull == "missing" and not arguments.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr)
     client = fetch.client(given, reference, tls_verify=arguments.tls_verify)

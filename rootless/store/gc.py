@@ -70,7 +70,10 @@ def _delete(files: list[str | None], folders: list[str | None]) -> Reclaimed:
     size = 0
     deleted = []
     for path in filter(None, files):
-        size += os.lstat(path).st_size
+        try:
+            size += os.lstat(path).st_size
+        except FileNotFoundError:  # a sweeper was faster
+            continue
         staging.delete(path)
     for path in filter(None, folders):
         try:

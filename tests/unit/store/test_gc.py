@@ -289,3 +289,17 @@ def test_the_build_cache_goes_with_what_is_remembered_of_contexts(store):
     assert os.listdir(store.path("cache/contexts"))
     removal.prune(store, steps=True)
     assert os.listdir(store.path("cache/contexts")) == []
+
+
+def test_a_sweeper_may_be_faster_than_the_collector(store, make_image, monkeypatch):
+    """What was moved into tmp/ to be deleted can be gone before it is deleted."""
+    forget(store, make_image("app"))
+    bury = staging.bury
+
+    def bury_and_sweep(store, path):
+        grave = bury(store, path)
+        staging.sweep(store)
+        return grave
+
+    monkeypatch.setattr(staging, "bury", bury_and_sweep)
+    assert gc.collect(store).size == 0
