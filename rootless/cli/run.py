@@ -116,24 +116,22 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     from rootless.cli import run_flags, words
     from rootless.container import start
     from rootless.sandbox import explain
+    from rootless.sandbox.quoting import quote
 
     request = run_flags.read(given, arguments)
     source = _present(arguments, store)
     identity = os.urandom(6).hex()
-    spec = start.plan(
-        source,
-        userns.available(),
-        request,
-        f"/tmp/rootless-{identity}",
-        request.hostname or identity,
-    )
+    folder = f"/tmp/rootless-{identity}"
+    ids = userns.available()
+    spec = start.plan(source, ids, request, folder, request.hostname or identity)
     told = (f"# {words.escape(line)}" for line in explain.explain(spec))
     print("# What would happen:", *told, sep="\n")
-    print(
-        "\n# The same by hand: paste these lines into a terminal (bash)",
-        *explain.script(spec),
-        sep="\n",
-    )
+    print("\n# The same by hand: paste these lines into a terminal (bash)")
+    for missing in run_flags.missing_sources(request.mounts):
+        print(f"mkdir -p {quote(missing)}")
+    print(*explain.script(spec), sep="\n")
+    maps = "--map-root-user --map-auto" if ids.is_range else "--map-root-user"
+    print(f"# To clean up afterwards: unshare --user {maps} rm -rf {folder}")
     return 0
 
 

@@ -153,12 +153,17 @@ def _claim(targets: dict[str, Bind | Tmpfs], one: Bind | Tmpfs) -> None:
     targets[target] = one
 
 
+def missing_sources(mounts: tuple[Operation, ...]) -> tuple[str, ...]:
+    """What is to be mounted and is not there."""
+    sources = (one.source for one in mounts if isinstance(one, Bind))
+    return tuple(path for path in sources if not os.path.exists(path))
+
+
 def make_sources(mounts: tuple[Operation, ...]) -> None:
     """A directory that is to be mounted and missing is made, as by docker."""
-    for path in (one.source for one in mounts if isinstance(one, Bind)):
+    for path in missing_sources(mounts):
         try:
-            if not os.path.exists(path):
-                os.makedirs(path)
+            os.makedirs(path, exist_ok=True)
         except OSError as error:
             raise RootlessError(
                 f"{path} does not exist and cannot be made: {error.strerror}",

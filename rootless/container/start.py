@@ -106,8 +106,10 @@ def plan(
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=request.init,
     )
-    shown = (layer.path for layer in layers.visible(source.layers))
+    shown = [layer.path for layer in layers.visible(source.layers)]
     bottom = source.store.path("skeleton")
+    if shown and not os.path.isdir(bottom):  # a plan before the first container
+        bottom = shown.pop()
     root = roots.present(source.store, shown, home, bottom=bottom, volatile=request.remove)
     return runspec.container(ids, root, process, isolation)
 

@@ -149,7 +149,19 @@ class Become(Record):
         return f"become {self.user or 'root'} of the container, as its own /etc/passwd says"
 
     def shell(self) -> tuple[str, ...]:
-        return ("# done by --setuid and --setgid in the last line",)
+        """$u, $g and $h for the last line: ids and home as the image's own files say."""
+        user, _, group = (self.user or "0").partition(":")
+        column = "$3" if user.isdecimal() else "$1"
+        find = f"awk -F: -v n={quote(user)} '{column} == n' etc/passwd"
+        lines = [f"IFS=: read -r _ _ u g _ h _ < <({find})"]
+        if user.isdecimal():
+            home = "/root" if user == "0" else "/"
+            lines.append(f"u={user} g=${{g:-0}} h=${{h:-{home}}}")
+        if group.isdecimal():
+            lines.append(f"g={group}")
+        elif group:
+            lines.append(f"g=$(awk -F: -v n={quote(group)} '$1 == n {{print $3}}' etc/group)")
+        return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
@@ -191,12 +203,10 @@ class Execute(Record):
         privileges = f"--inh-caps=-all --bounding-set=-all{',' if bounding else ''}{bounding}"
         if self.no_new_privileges:
             privileges += " --no-new-privs"
-        user, _, group = (self.user or "0").partition(":")
-        ids = f"--setgid={group or 0} --setuid={user}" if user.isdecimal() else ""
         command = " ".join(quote(word) for word in self.argv)
-        enter = f"--root=. --wd={quote(self.working_dir)} {ids}"
+        enter = f"--root=. --wd={quote(self.working_dir)} --setgid=$g --setuid=$u"
         return (
-            f'exec env -i {env} "$(command -v setpriv)" {privileges} '
+            f'exec env -i HOME="$h" {env} "$(command -v setpriv)" {privileges} '
             f'"$(command -v unshare)" {enter} {command}',
         )
 

@@ -271,15 +271,34 @@ def test_a_command_hears_that_its_terminal_is_closed(screen, tmp_path):
     assert (tmp_path / "hup").read_text() == "hup\n"
 
 
+IDENTITY = "id -u; id -g; echo $HOME; pwd; hostname; cat /etc/hosts; ls -1a /; exit 5"
+
+
 @pytest.mark.needs("unshare")
-def test_the_printed_script_starts_the_same_container(store):
-    script = "echo $((40 + 2)) $A; hostname; pwd; id -u; ls /proc | grep -c '^[0-9]'; exit 5"
-    words = ("--rm", "--network", "none", "-h", "same", "-w", "/w", "-e", "A=b c", "busybox")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-w", "/w", "-e", "A=b c", "-e", "HOME=/else"),
+        ("-u", "nobody"),
+        ("-u", "nobody:root"),
+        ("-u", "65534"),
+        ("-u", "1000"),
+        ("-u", "1000:1001", "--read-only"),
+        ("--add-host", "h:1.2.3.4", "--tmpfs", "/t:size=1m,mode=711"),
+    ],
+    ids=" ".join,
+)
+def test_the_printed_script_starts_the_same_container(store, flags, tmp_path):
+    script = f"echo $((40 + 2)) $A; ls /proc | grep -c '^[0-9]'; ls -1a /v; {IDENTITY}"
+    words = ("--rm", "--network", "none", "-h", "same", "-v", f"{tmp_path}/v:/v", *flags, "busybox")
+    printed = store.ok("run", "--dry-run", *words, "sh", "-c", script)
+    clean_up = printed.splitlines()[-1].partition("afterwards: ")[2]
+    folder = clean_up.rpartition(" ")[2]
+    typed = Screen(["bash", "--norc", "--noprofile"], {**os.environ, "PS1": "", "TERM": "dumb"})
+    typed.type(printed + f"echo ended-$?\n{clean_up}\nexit\n")
+    shown = typed.expect("ended-5").replace("\r", "")
+    assert typed.close() == 0
+    assert not os.path.exists(folder)
     real = store("run", *words, "sh", "-c", script)
     assert real.exit == 5
-    printed = store.ok("run", "--dry-run", *words, "sh", "-c", script)
-    typed = Screen(["bash", "--norc", "--noprofile"], {**os.environ, "PS1": "", "TERM": "dumb"})
-    typed.type(printed + "echo ended-$?\nexit\n")
-    shown = typed.expect("ended-5").replace("\r", "")
-    typed.close()
     assert "\n".join(real.stdout.splitlines()) in re.sub(r"\x1b\[\?2004[hl]", "", shown)
