@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from errno import EAGAIN
 
 from rootless.errors import RootlessError
 
@@ -55,6 +56,8 @@ MACHINES = tuple(_OWN_NUMBERS)
 
 _WIDTH = 8 * ctypes.sizeof(ctypes.c_void_p)  # a 32-bit Python on a 64-bit kernel counts otherwise
 MACHINE = os.uname().machine if _WIDTH == 64 else f"{_WIDTH}-bit {os.uname().machine}"
+
+_RACES = 1000  # of which openat2 loses one in two hundred beside a process that only renames
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -152,10 +155,18 @@ def clone(flags: int) -> int:
 
 
 def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2): a close-on-exec descriptor of `path`, resolved as RESOLVE_* say."""
+    """openat2(2): a close-on-exec descriptor of `path`, resolved as RESOLVE_* say.
+
+    A `..` is refused with EAGAIN when anything at all was renamed or mounted on this machine at
+    that moment, for the kernel cannot tell whether it still lies inside: then again.
+    """
     how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
-    fd = _syscall("openat2", dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
+    fd = -1
+    for _ in range(_RACES):
+        fd = _syscall("openat2", dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
+        if fd >= 0 or ctypes.get_errno() != EAGAIN:
+            break
     if fd < 0:
         _fail("openat2", path)
     return fd

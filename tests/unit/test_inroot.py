@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 
 import pytest
@@ -150,3 +151,22 @@ def test_no_descriptor_is_left(root, root_fd):
     with pytest.raises(OSError, match="Not a directory"):
         inroot.make_directory(root_fd, "a/e/f/g")
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_what_others_rename_meanwhile_hides_nothing(root, root_fd, tmp_path):
+    """The kernel gives `..` up when anything is renamed anywhere; that is no answer."""
+    (root / "a").mkdir()
+    (root / "b").touch()
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.touch()
+    renamer = os.fork()
+    if renamer == 0:
+        while True:
+            os.rename(one, two)
+            os.rename(two, one)
+    try:
+        for _ in range(20_000):
+            os.close(inroot.open_path(root_fd, "a/../a/../a/../b"))
+    finally:
+        os.kill(renamer, signal.SIGKILL)
+        os.waitpid(renamer, 0)
