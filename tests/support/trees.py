@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,6 +90,8 @@ def _rows(config: dict[str, Any]) -> dict[str, str]:
 
 
 def _filled(config: dict[str, Any]) -> dict[str, Any]:
+    if folder := config.get("WorkingDir"):  # docker keeps a final slash
+        config = {**config, "WorkingDir": os.path.normpath(folder)}
     return {key: value for key, value in config.items() if value and key != _WINDOWS}
 
 
