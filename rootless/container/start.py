@@ -1,7 +1,7 @@
 """From a request to a container that runs in the foreground, and to nothing when it is done.
 
 Runs in the CLI process, which is uid 0 of its user namespace, has one thread, and is the parent
-of the container's process 1. Whatever kills this process kills the container; its directory is
+of the container's supervisor. Whatever kills this process kills the container; its directory is
 then swept by the next command.
 """
 

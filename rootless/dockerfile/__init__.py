@@ -4,6 +4,7 @@ parser.parse        bytes → Dockerfile: typed instructions, each with its loca
 parser.parse_trigger  the text of an ONBUILD trigger → its instruction
 expand.*            variables and quotes in operands, when the build knows the values
 ignore.Ignore       .dockerignore, and the patterns of --exclude
+patterns            the wildcards of these and of COPY, matched in bounded time
 errors              DockerfileError: file, line, column, and the lines marked with `>>>`
 
 The reference is BuildKit's frontend: its documentation, and its test tables where those differ.
