@@ -204,7 +204,7 @@ class Execute(Record):
         if self.no_new_privileges:
             privileges += " --no-new-privs"
         command = " ".join(quote(word) for word in self.argv)
-        enter = f"--root=. --wd={quote(self.working_dir)} --setgid=$g --setuid=$u"
+        enter = f'--root=. --wd={quote(self.working_dir)} "--setgid=$g" "--setuid=$u"'
         return (
             f'exec env -i HOME="$h" {env} "$(command -v setpriv)" {privileges} '
             f'"$(command -v unshare)" {enter} {command}',

@@ -20,8 +20,8 @@ def quote(word: str) -> str:
 
 
 def _spelt(char: str) -> str:
-    if char in "'\\":
-        return f"\\{char}"
-    if char.isprintable():
+    if char == "\\":
+        return "\\\\"
+    if char != "'" and char.isprintable():  # a shell without $'...' would take \' for the end
         return char
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))

@@ -47,13 +47,29 @@ def name(operation) -> str:
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 def test_a_quoted_word_is_read_back(word):
-    assert shlex.split(quote(word)) == [word]
+    quoted = quote(word)
+    if word.isprintable():
+        assert shlex.split(quoted) == [word]
+    else:
+        spelt = quoted.removeprefix("$'").removesuffix("'")
+        assert spelt.isprintable()
+        assert "'" not in spelt
+        octal = spelt.encode("utf-8").decode("latin-1")
+        assert octal.encode("latin-1").decode("unicode_escape").encode("latin-1") == word.encode()
 
 
 @pytest.mark.parametrize("word", ["", " ", "a'b", NASTY, "--", "$HOME", "!!", "a\nb", "\\"])
 def test_a_real_shell_reads_it_back(word):
-    argv = ["sh", "-c", f"printf %s {quote(word)}"]
+    argv = ["bash", "-c", f"printf %s {quote(word)}"]
     assert subprocess.run(argv, capture_output=True, check=True).stdout.decode() == word
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_no_shell_runs_what_is_in_an_unprintable_word(shell, tmp_path):
+    """Also one that does not know $'...', which the script is not for."""
+    word = quote(f"\n'; touch {tmp_path}/ran; #")
+    subprocess.run([shell, "-c", f"true {word}"], check=False, capture_output=True)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("operation", SPEAKING, ids=name)
@@ -61,7 +77,7 @@ def test_everybody_speaks(operation):
     assert operation.describe()
     assert "(2)" in operation.call
     script = "\n".join(operation.shell())
-    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+    subprocess.run(["bash", "-n"], input=script.encode(), check=True)
 
 
 @pytest.mark.parametrize("operation", SPEAKING, ids=name)
@@ -99,9 +115,23 @@ def test_execute_prints_one_line_that_sets_everything():
         no_new_privileges=True,
     ).shell()[0]  # fmt: skip
     words = shlex.split(line)
-    assert words[:4] == ["exec", "env", "-i", "A=b c"]
+    assert words[:5] == ["exec", "env", "-i", "HOME=$h", "A=b c"]
     assert words[-3:] == ["sh", "-c", "echo $A"]
     for word in ("--bounding-set=-all,+kill,+chown", "--no-new-privs", "--inh-caps=-all"):
         assert word in words
-    for word in ("--root=.", "--wd=/w d", "--setuid=7", "--setgid=8"):
+    for word in ("--root=.", "--wd=/w d", "--setuid=$u", "--setgid=$g"):
         assert word in words
+
+
+def test_an_images_passwd_adds_no_words_to_the_last_line(tmp_path):
+    """They would be options of a tool that runs before the root is changed."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("app:x:33 --root=/:34 --wd=/tmp::/a b:\n")
+    last = priv.Execute(("id",), {}).shell()[0].removeprefix("exec env -i").replace("$(", "$(: ")
+    script = "\n".join((*priv.Become("app", ()).shell(), f"printf '%s\\n' {last}"))
+    shown = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True, text=True
+    ).stdout.splitlines()
+    assert "HOME=/a b" in shown
+    assert "--setuid=33 --root=/" in shown
+    assert "--setgid=34 --wd=/tmp" in shown
