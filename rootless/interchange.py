@@ -23,7 +23,7 @@ from rootless.oci.manifest import Index, Manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, gc, images, index, layers, staging
+from rootless.store import blobs, gc, images, index, layers, staging, unpackers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +66,18 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
 def load(store: Store, read: Read) -> tuple[Image, ...]:
     """Take in all images of an archive, each with the names it has there; which may be none.
 
-    IntegrityError when anything in it is not what it says; then no name has changed.
+    A name that stands for an index there does so here, with those of its images that the archive
+    has; the one for this machine is unpacked now, the others when they are used. IntegrityError
+    when anything in it is not what it says; then nothing has changed.
     """
+    try:
+        return _load(store, read)
+    finally:
+        store.let_go()  # of the archive's own files too, which nothing names
+        gc.collect(store)
+
+
+def _load(store: Store, read: Read) -> tuple[Image, ...]:
     members = _take_in(store, codecs.decompress(read))
     found = list(_oci_images(store, members)) or list(_docker_images(store, members))
     if not found:
@@ -75,17 +85,21 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
             "the archive holds no image",
             hint="for a plain root filesystem, use: rootless import",
         )
-    for manifest in dict.fromkeys(one.manifest for one in found):  # many entries may be one image
-        _unpack_layers(store, manifest)
-    loaded = tuple(
-        images.add(store, one.manifest, one.media_type, one.references).replace(
-            references=one.references
-        )
-        for one in found
+    unique = {one.content: one for one in found}  # many entries may be one image
+    _unpack_layers(store, [one.manifest for one in unique.values()])
+    names = {reference: one.content for one in found for reference in one.references}
+    named: dict[bytes, list[Reference]] = {}
+    for reference, content in names.items():
+        named.setdefault(content, []).append(reference)
+    added = images.add_all(
+        store,
+        [
+            images.Addition(one.content, one.media_type, tuple(named.get(one.content, ())))
+            for one in unique.values()
+        ],
     )
-    store.let_go()  # of the archive's own files too, which nothing names
-    gc.collect(store)
-    return loaded
+    by_content = dict(zip(unique, added, strict=True))
+    return tuple(by_content[one.content].replace(references=one.references) for one in found)
 
 
 def import_tar(
@@ -240,11 +254,15 @@ class _Members:
 
 
 class _Found(Record):
-    """An image of an archive, its blobs in the store, nothing unpacked or named yet."""
+    """An image of an archive, its blobs in the store, nothing unpacked or named yet.
 
-    manifest: bytes
+    `content` is the manifest's, or that of an index of which `manifest` is the fitting one.
+    """
+
+    content: bytes
     media_type: str
-    references: tuple[Reference, ...]
+    manifest: Manifest
+    references: tuple[Reference, ...] = ()
 
 
 def _take_in(store: Store, read: Read) -> _Members:
@@ -298,29 +316,82 @@ def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
         return
     value = leanjson.loads(blobs.read(store, digest), "index.json")
     entries = value.get("manifests") if isinstance(value, dict) else None
+    documents = _Documents(store, members)
+    known: dict[Digest, _Found] = {}  # thousands of entries may be one big index
     for entry in entries or ():
         descriptor = Descriptor.decode(entry)
-        manifest, chosen = _follow(store, members, descriptor)
-        _check_blobs(store, members, manifest)
-        content = blobs.read(store, chosen.digest)
-        yield _Found(content, manifest.media_type, _references(descriptor))
-
-
-def _follow(store: Store, members: _Members, descriptor: Descriptor) -> tuple[Manifest, Descriptor]:
-    """The manifest behind an entry: this platform's, where the entry is an index."""
-    for _ in range(_DEEPEST_INDEX):
+        if descriptor.digest not in known:
+            known[descriptor.digest] = documents.image(descriptor)
         _check_blob(store, members, descriptor)
-        content = blobs.read(store, descriptor.digest)
-        value = manifests.decode(content, descriptor.media_type)
-        if isinstance(value, Manifest):
-            return value, descriptor
-        descriptor = value.choose(Platform.host())
-    raise IntegrityError("the archive's index is nested too deep")
+        yield known[descriptor.digest].replace(references=_references(descriptor))
 
 
-def _check_blobs(store: Store, members: _Members, manifest: Manifest) -> None:
-    for descriptor in (manifest.config, *manifest.layers):
-        _check_blob(store, members, descriptor)
+class _Documents:
+    """The manifests and indexes of an archive, each decoded and checked once."""
+
+    def __init__(self, store: Store, members: _Members) -> None:
+        self._store = store
+        self._members = members
+        self._known: dict[Digest, Manifest | Index | IntegrityError] = {}
+
+    def image(self, top: Descriptor) -> _Found:
+        """The image that an entry of index.json stands for."""
+        descriptor = top
+        for _ in range(_DEEPEST_INDEX):
+            value = self._open(descriptor)
+            if isinstance(value, Manifest):
+                content = blobs.read(self._store, descriptor.digest)
+                return _Found(content, value.media_type, value)
+            chosen = self._choose(value)
+            fitting = self._open(chosen)
+            if isinstance(fitting, Manifest) and self._is_whole(value):
+                content = blobs.read(self._store, descriptor.digest)
+                return _Found(content, value.media_type, fitting)
+            descriptor = chosen
+        raise IntegrityError("the archive's index is nested too deep")
+
+    def _choose(self, found: Index) -> Descriptor:
+        """The image for this machine, or the only one, of those that the archive has."""
+        here = [one for one in found.images if self._members.find(_blob_name(one.digest))]
+        return here[0] if len(here) == 1 else found.choose(Platform.host())
+
+    def _is_whole(self, found: Index) -> bool:
+        """Whether all of an index may be kept: what the archive has of it is complete, and what it
+        has not, it does not claim of this store's.
+        """
+        for one in {image.digest: image for image in found.images}.values():
+            if not self._members.find(_blob_name(one.digest)):
+                if blobs.has(self._store, one.digest):
+                    return False
+                continue
+            try:
+                if isinstance(self._open(one), Index):
+                    return False
+            except IntegrityError:
+                return False
+        return True
+
+    def _open(self, descriptor: Descriptor) -> Manifest | Index:
+        """IntegrityError when it, or what it needs, is not in the archive as it should be."""
+        _check_blob(self._store, self._members, descriptor)
+        found = self._known.get(descriptor.digest)
+        if found is None:
+            try:
+                found = self._decode(descriptor)
+            except IntegrityError as error:
+                found = error
+            self._known[descriptor.digest] = found
+        if isinstance(found, IntegrityError):
+            raise found
+        return found
+
+    def _decode(self, descriptor: Descriptor) -> Manifest | Index:
+        content = blobs.read(self._store, descriptor.digest)
+        found = manifests.decode(content, descriptor.media_type)
+        if isinstance(found, Manifest):
+            for blob in (found.config, *found.layers):
+                _check_blob(self._store, self._members, blob)
+        return found
 
 
 def _check_blob(store: Store, members: _Members, descriptor: Descriptor) -> None:
@@ -367,8 +438,8 @@ def _docker_image(store: Store, members: _Members, entry: Any) -> _Found:
         _descriptor(store, config, media_types.OCI_CONFIG),
         tuple(_layer_descriptor(store, members.get(name)) for name in names),
     )
-    tags = text_list(entry.get("RepoTags"), "RepoTags")
-    return _Found(manifest.encode(), manifest.media_type, _tags(tags))
+    tags = _tags(text_list(entry.get("RepoTags"), "RepoTags"))
+    return _Found(manifest.encode(), manifest.media_type, manifest, tags)
 
 
 def _layer_descriptor(store: Store, digest: Digest) -> Descriptor:
@@ -381,14 +452,17 @@ def _descriptor(store: Store, digest: Digest, media_type: str) -> Descriptor:
     return Descriptor(media_type, digest, os.path.getsize(blobs.path(store, digest)))
 
 
-def _unpack_layers(store: Store, content: bytes) -> None:
+def _unpack_layers(store: Store, found: Sequence[Manifest]) -> None:
     """Unpack what is not unpacked yet; every layer must be what the config says it is."""
-    manifest = manifests.decode(content)
-    assert isinstance(manifest, Manifest)
-    config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    pairs = manifest.pair(config.diff_ids)
+    pairs = {}
+    for manifest in found:
+        config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
+        for blob, diff_id in manifest.pair(config.diff_ids):
+            pairs[blob.digest, diff_id] = (blob, diff_id)
     store.hold([diff_id for _, diff_id in pairs])
-    for descriptor, diff_id in pairs:
-        if not layers.find_made_of(store, diff_id, descriptor):
-            with blobs.open_file(store, descriptor.digest) as file:
-                layers.unpack(store, file.read, diff_id, descriptor)
+    missing = [
+        (blob, diff_id)
+        for blob, diff_id in pairs.values()
+        if not layers.find_made_of(store, diff_id, blob)
+    ]
+    unpackers.unpack(store, missing)

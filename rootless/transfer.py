@@ -33,9 +33,8 @@ from rootless.registry.client import Client
 from rootless.store import Store, blobs, images, layers
 from rootless.store.images import Image
 from rootless.store.staging import Staging
-from rootless.store.unpackers import Unpacker
+from rootless.store.unpackers import Unpacker, at_once, verified
 
-_MOST_AT_ONCE = 4
 _ENDING = 5.0  # seconds that threads have to delete what they made, when a pull fails
 
 
@@ -126,16 +125,11 @@ def _fetch_layers(
     fetches = _Fetches(store, client, repository, missing)
     unpackers: list[Unpacker] = []
     try:
-        for _ in range(min(_at_once(), len(missing))):
+        for _ in range(min(at_once(), len(missing))):
             unpackers.append(Unpacker())
         fetches.run(unpackers, report)
     finally:
         fetches.stop(unpackers)
-
-
-def _at_once() -> int:
-    """How many layers are on their way: one may wait for the network while all processors work."""
-    return min(len(os.sched_getaffinity(0)) + 1, _MOST_AT_ONCE)
 
 
 class _Fetches:
@@ -219,9 +213,8 @@ class _Fetches:
                 post(_event(descriptor, "unpacking", descriptor.size))
                 if not writer.present:
                     writer.publish()
-            found = unpacker.result()
-            _check_contents(descriptor, diff_id, found["diff_id"])
-            layers.publish(self._store, staged, layers.Measure.of(found), descriptor)
+            measure = verified(unpacker.result(), descriptor, diff_id)
+            layers.publish(self._store, staged, measure, descriptor)
         post(_event(descriptor, "done", descriptor.size))
 
     def _download(self, writer: blobs.Writer, descriptor: Descriptor, unpacker: Unpacker) -> None:
@@ -230,14 +223,6 @@ class _Fetches:
             writer.write(chunk)
             unpacker.feed(writer.size)
             self._messages.put(_event(descriptor, "downloading", writer.size))
-
-
-def _check_contents(descriptor: Descriptor, diff_id: Digest, found: str) -> None:
-    if found != str(diff_id):
-        raise IntegrityError(
-            f"the layer {descriptor.digest} has other contents than the image's "
-            f"config says: {found}, not {diff_id}"
-        )
 
 
 def _is_unpacked(store: Store, descriptor: Descriptor, diff_id: Digest) -> bool:

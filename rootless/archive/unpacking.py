@@ -27,16 +27,19 @@ _PIECE = 1 << 18  # what the tar reader asks for
 _PIECES_AHEAD = 8
 
 
-def unpack_layer(read: Read, directory: str, algorithm: str) -> dict[str, Any]:
+def unpack_layer(
+    read: Read, directory: str, algorithm: str, *, durable: bool = True
+) -> dict[str, Any]:
     """Unpack a layer's tar into the empty `directory`; its diff_id, size and contents. Chroots.
 
-    When it returns, all files are on disk.
+    When it returns, all files are on disk, if they are to be `durable`.
     """
     digest = hashlib.new(algorithm)
     ahead = Ahead(codecs.decompress(read), digest.update)
     unpacked = apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
     try:
-        linux.syncfs("/")  # which `directory` is now
+        if durable:
+            linux.syncfs("/")  # which `directory` is now
     except OSError as error:
         raise complaints.explain_storage(error, directory) or error from error
     diff_id = f"{algorithm}:{digest.hexdigest()}"

@@ -216,26 +216,45 @@ def add(
     `source` is the digest under which a registry serves it, its own or that of an index it comes
     from; without one, no reference may have a digest. NotFoundError when a layer is missing.
     """
-    descriptor = Descriptor(media_type, blobs.put(store, manifest), len(manifest))
+    return add_all(store, [Addition(manifest, media_type, tuple(references), source)])[0]
+
+
+class Addition(Record):
+    """A manifest, or an index of manifests, to be added under new names: see `add`."""
+
+    content: bytes
+    media_type: str
+    references: tuple[Reference, ...] = ()
+    source: Digest | None = None
+
+
+def add_all(store: Store, additions: Iterable[Addition]) -> tuple[Image, ...]:
+    """`add` all of them or none, in one change of index.json; a name twice is the last one's."""
+    entries, named = [], {}
+    for one in additions:
+        entries.append(_entry(store, one))
+        for reference in one.references:
+            if one.source is None:
+                _check_tag(reference)
+            named[str(reference)] = entries[-1]
+    with store.writing():
+        sync_directory(store.path("layers"))
+    index.update(store, lambda there: index.keep(index.name_all(there, named), entries))
+    found = catalog(store)
+    return tuple(_load(store, entry, found, None) for entry in entries)
+
+
+def _entry(store: Store, new: Addition) -> Descriptor:
+    """The index entry, but for its name, of a manifest whose bytes are now in the store."""
+    descriptor = Descriptor(new.media_type, blobs.put(store, new.content), len(new.content))
     image = _load(store, descriptor, catalog(store, ()), None)
     hold(store, image)
     _check_whole(store, image)
     annotations = _remembered(store, image)
-    if source:
-        annotations[index.SOURCE_DIGEST] = str(source)
-    entry = descriptor.replace(platform=image.config.platform, annotations=annotations)
-
-    def change(entries: _Entries) -> _Entries:
-        for reference in references:
-            if source is None:
-                _check_tag(reference)
-            entries = index.name(entries, str(reference), entry)
-        return index.keep(entries, entry)
-
-    with store.writing():
-        sync_directory(store.path("layers"))
-    index.update(store, change)
-    return _load(store, entry, catalog(store), None)
+    if new.source:
+        annotations[index.SOURCE_DIGEST] = str(new.source)
+    platform = None if new.media_type in media_types.INDEXES else image.config.platform
+    return descriptor.replace(platform=platform, annotations=annotations)
 
 
 def _check_whole(store: Store, image: Image) -> None:
@@ -259,10 +278,15 @@ def layer_descriptor(layer: Layer) -> Descriptor:
 
 def layers_of(store: Store, image: Image) -> tuple[Layer, ...]:
     """The image's layers, base first, held; one that is only a blob is unpacked again."""
-    return tuple(
-        layer or _unpack_again(store, *pair)
-        for layer, pair in zip(layers_here(store, image), image.layers, strict=True)
-    )
+    found = layers_here(store, image)
+    if None in found:
+        from rootless.store import unpackers
+
+        pairs = zip(found, image.layers, strict=True)
+        missing = {(pair[0].digest, pair[1]): pair for layer, pair in pairs if not layer}
+        unpackers.unpack(store, tuple(missing.values()))
+        found = layers_here(store, image)
+    return tuple(layer for layer in found if layer)
 
 
 def layers_here(store: Store, image: Image) -> tuple[Layer | None, ...]:
@@ -389,8 +413,3 @@ def _names(
             if reference.digest or index.SOURCE_DIGEST in one.annotations:
                 repo_digests.append(reference.replace(tag=None, digest=index.source_of(one)))
     return tuple(references), tuple(dict.fromkeys(repo_digests))
-
-
-def _unpack_again(store: Store, blob: Descriptor, diff_id: Digest) -> Layer:
-    with blobs.open_file(store, blob.digest) as file:
-        return layers.unpack(store, file.read, diff_id, blob)

@@ -17,7 +17,7 @@ from rootless.store import lock, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from rootless.store import Store
 
@@ -87,16 +87,23 @@ def name(
     entries: tuple[Descriptor, ...], new: str, descriptor: Descriptor
 ) -> tuple[Descriptor, ...]:
     """The entries once `new` names `descriptor`; its former image may be left dangling."""
-    annotations = {**descriptor.annotations, REF_NAME: new, CONTAINERD_NAME: new}
-    entry = descriptor.replace(annotations=annotations)
-    if entry in entries:
-        return entries
-    rest = unname(entries, {new})
-    return (*(one for one in rest if name_of(one) or one.digest != entry.digest), entry)
+    return name_all(entries, {new: descriptor})
+
+
+def name_all(
+    entries: tuple[Descriptor, ...], named: Mapping[str, Descriptor]
+) -> tuple[Descriptor, ...]:
+    """`name` for many at once, in one walk."""
+    there = {name_of(entry): entry for entry in entries}
+    new = [_named(name, entry) for name, entry in named.items()]
+    new = [entry for entry in new if there.get(name_of(entry)) != entry]
+    rest = unname(entries, {name_of(entry) for entry in new})
+    digests = {entry.digest for entry in named.values()}
+    return (*(one for one in rest if name_of(one) or one.digest not in digests), *new)
 
 
 def unname(
-    entries: tuple[Descriptor, ...], names: Container[str], gone: Container[Digest] = ()
+    entries: tuple[Descriptor, ...], names: Container[str | None], gone: Container[Digest] = ()
 ) -> tuple[Descriptor, ...]:
     """The entries without these names; an image stays, dangling, when it loses its last.
 
@@ -111,11 +118,19 @@ def unname(
     return tuple(kept)
 
 
-def keep(entries: tuple[Descriptor, ...], descriptor: Descriptor) -> tuple[Descriptor, ...]:
-    """The entries with an unnamed one for `descriptor`, if nothing else holds that image."""
-    if any(entry.digest == descriptor.digest for entry in entries):
-        return entries
-    return (*entries, _nameless(descriptor))
+def keep(
+    entries: tuple[Descriptor, ...], descriptors: Iterable[Descriptor]
+) -> tuple[Descriptor, ...]:
+    """The entries with an unnamed one for each image that nothing else holds."""
+    new = {one.digest: _nameless(one) for one in descriptors}
+    for entry in entries:
+        new.pop(entry.digest, None)
+    return (*entries, *new.values())
+
+
+def _named(name: str, entry: Descriptor) -> Descriptor:
+    annotations = {**entry.annotations, REF_NAME: name, CONTAINERD_NAME: name}
+    return entry.replace(annotations=annotations)
 
 
 def _nameless(entry: Descriptor) -> Descriptor:

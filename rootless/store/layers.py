@@ -2,8 +2,8 @@
 
 layers/<first 12 hex of diff_id>/ holds diff/ and layer.json, which has the whole diff_id, and the
 blobs that were seen to unpack to it. diff/ is never changed once it has its name. Finding layers
-works anywhere; publishing, unpacking and reading them as a tar runs as (mapped) root, unpacking in
-a forked worker which chroots. A crash leaves a swept directory in tmp/.
+works anywhere; publishing and reading them as a tar runs as (mapped) root. A crash leaves a swept
+directory in tmp/.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from rootless.archive import Put, Read
+    from rootless.archive import Put
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
     from rootless.store.staging import Staging
@@ -175,18 +175,17 @@ def publish(
         fd = _write_record(staged.path, measure, blob)
         os.fsync(fd)
         os.close(fd)
-    layer = publish_sealed(store, staged, measure.diff_id)
-    if blob and not layer.is_made_of(blob.digest):
-        _remember(store, layer, blob)
-    return layer
+    return publish_sealed(store, staged, measure.diff_id, blob)
 
 
-def seal(folder: str, measure: Measure) -> None:
+def seal(folder: str, measure: Measure, blob: Descriptor | None = None) -> None:
     """Write the record of the layer in `folder`; it is not on disk before the caller's sync."""
-    os.close(_write_record(folder, measure))
+    os.close(_write_record(folder, measure, blob))
 
 
-def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
+def publish_sealed(
+    store: Store, staged: Staging, diff_id: Digest, blob: Descriptor | None = None
+) -> Layer:
     """`publish` what has been sealed, and is on disk, record and all."""
     store.hold([diff_id])
     with store.writing():
@@ -206,31 +205,9 @@ def publish_sealed(store: Store, staged: Staging, diff_id: Digest) -> Layer:
             f"the layer {diff_id} has the same short id as another layer of the store",
             hint="keep images that contain it in a store of their own: --root",
         )
+    if blob and not layer.is_made_of(blob.digest):
+        _remember(store, layer, blob)
     return layer
-
-
-def unpack(
-    store: Store, read: Read, expected: Digest | None = None, blob: Descriptor | None = None
-) -> Layer:
-    """Make a layer of a tar, compressed in whatever way; its diff_id must be `expected` if given.
-
-    `blob` is what `read` reads, if that is kept.
-
-    `read` is called in the forked worker, so it must not share a Python buffer with the caller.
-    """
-    from rootless import process
-    from rootless.archive import unpacking
-
-    with staging.Staging(store, ("diff",)) as staged:
-        diff = os.path.join(staged.path, "diff")
-        algorithm = expected.algorithm if expected else "sha256"
-        found = process.run(lambda: unpacking.unpack_layer(read, diff, algorithm))
-        measure = Measure.of(found)
-        if expected is not None and measure.diff_id != expected:
-            raise IntegrityError(
-                f"the layer {expected} has other contents: they hash to {measure.diff_id}"
-            )
-        return publish(store, staged, measure, blob)
 
 
 def measure(directory: str) -> Measure:

@@ -3,8 +3,9 @@
 An `Unpacker` is forked before any thread starts and serves one thread for as long as there are
 layers: so there are as many of them as work is done at once, however many layers an image has. It
 chroots into a layer's staging directory and comes back for the next one; all of them are of one
-image. Runs as (mapped) root and holds no socket and no login: whatever an image does to its
-unpacker, it does there. A crash leaves a half-filled directory in tmp/.
+image or archive. `unpack` shares out blobs that are whole already. Runs as (mapped) root and holds
+no socket and no login: whatever an image does to its unpacker, it does there. A crash leaves a
+half-filled directory in tmp/.
 """
 
 from __future__ import annotations
@@ -12,17 +13,118 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from io import BufferedReader
+from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
-from rootless import leanjson, process
+from rootless import leanjson, linux, process
 from rootless.archive import unpacking
+from rootless.errors import IntegrityError
+from rootless.store import blobs, layers
+from rootless.store.staging import Staging
 
 if TYPE_CHECKING:
-    from rootless.process import Send
+    from collections.abc import Mapping, Sequence
 
+    from rootless.oci.descriptor import Descriptor
+    from rootless.oci.digest import Digest
+    from rootless.process import Send
+    from rootless.store import Store
+
+    Pair = tuple[Descriptor, Digest]
+
+_MOST_AT_ONCE = 4
+_BATCH = 64  # layers that share one wait for the disk; each is an open directory until then
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def at_once() -> int:
+    """How many layers are worked on: one may wait for the network while all processors work."""
+    return min(len(os.sched_getaffinity(0)) + 1, _MOST_AT_ONCE)
+
+
+def verified(found: Mapping[str, Any], blob: Descriptor, diff_id: Digest) -> layers.Measure:
+    """What an unpacker found in `blob`; IntegrityError when that is not the layer `diff_id`."""
+    measure = layers.Measure.of(found)
+    if measure.diff_id != diff_id:
+        raise IntegrityError(
+            f"the layer {blob.digest} has other contents than the image's "
+            f"config says: {measure.diff_id}, not {diff_id}"
+        )
+    return measure
+
+
+def unpack(store: Store, pairs: Sequence[Pair]) -> None:
+    """Make layers of blobs that are in the store; each must give the diff_id that is with it.
+
+    However many they are, few processes do it, and the disk is waited for now and then. No thread
+    may be running. NotFoundError when a blob is missing; what was whole before an IntegrityError
+    is a layer, and named by nothing.
+    """
+    for blob, _ in pairs:
+        blobs.open_file(store, blob.digest).close()
+    unpackers: list[Unpacker] = []
+    try:
+        for _ in range(min(at_once(), len(pairs))):
+            unpackers.append(Unpacker())
+        for start in range(0, len(pairs), _BATCH):
+            _unpack_batch(store, unpackers, pairs[start : start + _BATCH])
+    finally:
+        _stop(unpackers)
+
+
+def _unpack_batch(store: Store, unpackers: list[Unpacker], pairs: Sequence[Pair]) -> None:
+    with ExitStack() as stack:
+        staged = [stack.enter_context(Staging(store, ("diff",))) for _ in pairs]
+        try:
+            found = _share_out(store, unpackers, pairs, [one.path for one in staged])
+        except BaseException:
+            _stop(unpackers)  # before the directories that they write to are deleted
+            raise
+        measures = [verified(one, *pair) for one, pair in zip(found, pairs, strict=True)]
+        with store.writing():
+            for one, measure, (blob, _) in zip(staged, measures, pairs, strict=True):
+                layers.seal(one.path, measure, blob)
+            linux.syncfs(store.root)
+        for one, measure, (blob, _) in zip(staged, measures, pairs, strict=True):
+            layers.publish_sealed(store, one, measure.diff_id, blob)
+
+
+def _share_out(
+    store: Store, unpackers: list[Unpacker], pairs: Sequence[Pair], folders: list[str]
+) -> list[dict[str, Any]]:
+    """What each unpacking found; whoever is done takes the next."""
+    found: list[dict[str, Any]] = [{}] * len(pairs)
+    busy: dict[int, tuple[Unpacker, int]] = {}
+    poller = poll()
+    waiting = iter(range(len(pairs)))
+
+    def start(unpacker: Unpacker) -> None:
+        for number in waiting:
+            blob, diff_id = pairs[number]
+            path = blobs.path(store, blob.digest)
+            folder = os.path.join(folders[number], "diff")
+            unpacker.begin(path, path, blob.size, folder, diff_id.algorithm, durable=False)
+            unpacker.feed(blob.size)
+            busy[unpacker.fileno()] = (unpacker, number)
+            poller.register(unpacker.fileno(), POLLIN)
+            break
+
+    for unpacker in unpackers:
+        start(unpacker)
+    while busy:
+        for fd, _ in poller.poll():
+            poller.unregister(fd)
+            unpacker, number = busy.pop(fd)
+            found[number] = unpacker.result()
+            start(unpacker)
+    return found
+
+
+def _stop(unpackers: list[Unpacker]) -> None:
+    for unpacker in unpackers:
+        unpacker.stop()
 
 
 class Unpacker:
@@ -40,10 +142,20 @@ class Unpacker:
         finally:
             os.close(feed_fd)
 
-    def begin(self, path: str, published: str, size: int, directory: str, algorithm: str) -> None:
+    def begin(
+        self,
+        path: str,
+        published: str,
+        size: int,
+        directory: str,
+        algorithm: str,
+        *,
+        durable: bool = True,
+    ) -> None:
         """Unpack into `directory` the blob of `size` bytes that grows at `path`.
 
-        `published` is what the file is called once it is whole, which may come first.
+        `published` is what the file is called once it is whole, which may come first. What is not
+        `durable` the caller puts on disk himself.
         """
         job = {
             "path": path,
@@ -51,12 +163,17 @@ class Unpacker:
             "size": size,
             "directory": directory,
             "algorithm": algorithm,
+            "durable": durable,
         }
         self._tell(leanjson.dumps(job))
 
     def feed(self, available: int) -> None:
         """The file has so many bytes by now. An unpacker that failed says so in its result."""
         self._tell(b"%d" % available)
+
+    def fileno(self) -> int:
+        """Readable when `result` would return at once."""
+        return self._child.fileno()
 
     def result(self) -> dict[str, Any]:
         """Wait for what `unpacking.unpack_layer` returns, or raises."""
@@ -92,7 +209,8 @@ def _unpack(feed: BufferedReader, job: dict[str, Any]) -> dict[str, Any]:
     root, here, modules = os.open("/", _DIRECTORY), os.open(".", _DIRECTORY), [*sys.path]
     blob = _Growing(feed, job["path"], job["published"], job["size"])
     try:
-        return unpacking.unpack_layer(blob.read, job["directory"], job["algorithm"])
+        directory, durable = job["directory"], job["durable"]
+        return unpacking.unpack_layer(blob.read, directory, job["algorithm"], durable=durable)
     finally:
         blob.close()
         os.fchdir(root)

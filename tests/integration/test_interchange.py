@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from rootless import interchange
+from rootless import interchange, linux, process
 from rootless.errors import IntegrityError, RootlessError
+from rootless.oci import manifest as manifests
 from rootless.oci.digest import Digest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
@@ -501,3 +503,203 @@ def test_podman_loads_what_we_save(store, rootfs, tmp_path):
 
     assert in_child(again) == (image_id, expected)
     remove_tree(tmp_path / "other")
+
+
+# archives of several platforms
+
+
+HOST = Platform.host().architecture
+OTHER, THIRD = [one for one in ("arm64", "riscv64", "s390x") if one != HOST][:2]
+PLATFORMS = (HOST, OTHER, THIRD)
+
+
+def blob_of(members, content, kind, **more):
+    digest = hashlib.sha256(content).hexdigest()
+    members[f"blobs/sha256/{digest}"] = content
+    return {
+        "mediaType": f"application/vnd.oci.image.{kind}",
+        "digest": f"sha256:{digest}",
+        "size": len(content),
+        **more,
+    }
+
+
+def image_for(members, architecture, *, brought=True):
+    """The entry of an image whose one layer says what it is for; without `brought`, a claim."""
+    tar = layer({"for": architecture.encode()})
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
+    }
+    blobs = members if brought else {}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob_of(blobs, json.dumps(config).encode(), "config.v1+json"),
+        "layers": [blob_of(blobs, gzip.compress(tar, mtime=0), "layer.v1.tar+gzip")],
+    }
+    platform = {"architecture": architecture, "os": "linux"}
+    return blob_of(blobs, json.dumps(manifest).encode(), "manifest.v1+json", platform=platform)
+
+
+def archive_of_platforms(*architectures, missing=(), claimed=()):
+    """An OCI archive whose one name, many:1, stands for an index."""
+    members = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+    entries = [image_for(members, one) for one in architectures]
+    entries += [image_for(members, one, brought=False) for one in (*missing, *claimed)]
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": entries,
+    }
+    names = {"org.opencontainers.image.ref.name": "docker.io/library/many:1"}
+    top = blob_of(members, json.dumps(index).encode(), "index.v1+json", annotations=names)
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [top]}).encode()
+    return members, top["digest"]
+
+
+def first_file(store, image):
+    (one,) = images.layers_of(store, image)
+    return Path(one.path, "for").read_text()
+
+
+def test_a_name_for_many_platforms_is_loaded_with_all_that_the_archive_has(store, tmp_path):
+    members, digest = archive_of_platforms(*PLATFORMS, missing=["mips"])
+    (tmp_path / "many.tar").write_bytes(pack(members))
+
+    def body():
+        (image,) = load(store, tmp_path / "many.tar")
+        assert [one.familiar for one in image.references] == ["many:1"]
+        assert str(image.descriptor.digest) == digest
+        assert image.config.platform == Platform.host()
+        removal.prune(store)
+        assert check(store) == ()
+        return [
+            first_file(store, images.resolve(store, "many:1", Platform("linux", one)))
+            for one in PLATFORMS
+        ]
+
+    assert in_child(body) == list(PLATFORMS)
+
+
+def test_an_index_cannot_claim_an_image_of_the_store(store, tmp_path):
+    """Then its name is that of the image that was brought, alone."""
+    members, _ = archive_of_platforms(THIRD)
+    (tmp_path / "own.tar").write_bytes(pack(members).replace(b"many:1", b"mine:1"))
+    members, digest = archive_of_platforms(HOST, claimed=[THIRD])
+    (tmp_path / "evil.tar").write_bytes(pack(members))
+
+    def body():
+        load(store, tmp_path / "own.tar")
+        (image,) = load(store, tmp_path / "evil.tar")
+        assert str(image.descriptor.digest) != digest
+        return first_file(store, images.resolve(store, "many:1", Platform("linux", THIRD)))
+
+    assert in_child(body) == HOST
+
+
+def test_an_image_of_an_index_that_lacks_a_layer_is_not_kept(store, tmp_path):
+    members, digest = archive_of_platforms(HOST)
+    whole = set(members)
+    members, digest = archive_of_platforms(HOST, OTHER)
+    biggest = max(set(members) - whole, key=lambda name: b"\x1f\x8b" in members[name][:2])
+    del members[biggest]
+    (tmp_path / "many.tar").write_bytes(pack(members))
+
+    def body():
+        (image,) = load(store, tmp_path / "many.tar")
+        assert str(image.descriptor.digest) != digest
+        assert check(store) == ()
+        return first_file(store, image)
+
+    assert in_child(body) == HOST
+
+
+@pytest.mark.needs("skopeo")
+def test_skopeo_and_we_agree_on_an_index(store, tmp_path):
+    """Loaded, saved, copied with --all by skopeo and loaded again, it is the same."""
+    members, digest = archive_of_platforms(*PLATFORMS)
+    (tmp_path / "many.tar").write_bytes(pack(members))
+    saved, copied = tmp_path / "saved.tar", tmp_path / "copied.tar"
+
+    def body():
+        load(store, tmp_path / "many.tar")
+        save(store, ["many:1"], saved, "oci-archive")
+        name = "docker.io/library/many:1"
+        raw = skopeo("inspect", "--raw", f"oci-archive:{saved}:{name}")
+        assert f"sha256:{hashlib.sha256(raw).hexdigest()}" == digest
+        skopeo("copy", "--all", f"oci-archive:{saved}:{name}", f"oci-archive:{copied}:{name}")
+        removal.remove(store, ["many:1"])
+        (image,) = load(store, copied)
+        assert str(image.descriptor.digest) == digest
+        return first_file(store, images.resolve(store, "many:1", Platform("linux", THIRD)))
+
+    assert in_child(body) == THIRD
+
+
+def skopeo(*words):
+    return subprocess.run(["skopeo", *words], check=True, capture_output=True).stdout
+
+
+# archives of many layers and many entries
+
+
+def test_many_layers_are_unpacked_by_few_processes_and_few_waits_for_the_disk(store, tmp_path):
+    name = "docker.io/library/many:1"
+    tars = [layer({f"f{number}": b"%d" % number}) for number in range(150)]
+    write_layout(tmp_path / "layout", name, tars).archive(tmp_path / "many.tar")
+    calls = {"fork": 0, "syncfs": 0}
+
+    def counted(kind, real):
+        def call(*given, **named):
+            calls[kind] += 1
+            return real(*given, **named)
+
+        return call
+
+    def body():
+        process.fork = counted("fork", process.fork)
+        linux.syncfs = counted("syncfs", linux.syncfs)
+        (image,) = load(store, tmp_path / "many.tar")
+        assert check(store) == ()
+        return [len(images.layers_of(store, image)), calls["fork"] <= 4, calls["syncfs"] <= 4]
+
+    assert in_child(body) == [150, True, True]
+
+
+def test_a_wrong_layer_among_many_leaves_nothing(store, tmp_path):
+    tars = [layer({f"f{number}": b"%d" % number}) for number in range(100)]
+    claimed = [*tars[:90], layer({"other": b""}), *tars[91:]]
+    layout = write_layout(tmp_path / "layout", "docker.io/library/many:1", tars, claimed=claimed)
+    layout.archive(tmp_path / "many.tar")
+
+    def body():
+        with pytest.raises(IntegrityError, match="other contents"):
+            load(store, tmp_path / "many.tar")
+        return [os.listdir(store.path(name)) for name in ("layers", "blobs/sha256", "tmp")]
+
+    assert in_child(body) == [[], [], []]
+
+
+def test_an_index_that_is_listed_many_times_is_decoded_once(store, tmp_path):
+    members, digest = archive_of_platforms(*PLATFORMS)
+    listing = json.loads(members["index.json"])
+    (entry,) = listing["manifests"]
+    listing["manifests"] = [entry] * 500
+    members["index.json"] = json.dumps(listing).encode()
+    (tmp_path / "many.tar").write_bytes(pack(members))
+
+    def body():
+        decode, decoded = manifests.decode, []
+
+        def counted(content, media_type=""):
+            decoded.append(media_type)
+            return decode(content, media_type)
+
+        manifests.decode = counted
+        loaded = load(store, tmp_path / "many.tar")
+        assert {str(image.descriptor.digest) for image in loaded} == {digest}
+        return [len(loaded), len(decoded) < 20]
+
+    assert in_child(body) == [500, True]

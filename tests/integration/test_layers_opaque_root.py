@@ -8,9 +8,11 @@ import tarfile
 import pytest
 
 from rootless import roots
+from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
+from rootless.oci.descriptor import Descriptor
 from rootless.oci.platform import Platform
-from rootless.store import Store, images, layers
+from rootless.store import Store, blobs, images, layers, unpackers
 from tests.support import child
 
 pytestmark = pytest.mark.needs("userns", "overlay")
@@ -24,12 +26,21 @@ def tar(*names: str) -> bytes:
     return content.getvalue()
 
 
+def image_layer(store: Store, content: bytes) -> layers.Layer:
+    digest = blobs.put(store, content)
+    blob = Descriptor(media_types.OCI_LAYER, digest, len(content))
+    unpackers.unpack(store, [(blob, digest)])
+    made = layers.find(store, digest)
+    assert made
+    return made
+
+
 def test_opaque_root_cuts_the_stack(tmp_path):
     def body() -> tuple[bool, bool, tuple[str, ...]]:
         store = Store(str(tmp_path / "store"))
         store.create()
         made = tuple(
-            layers.unpack(store, io.BytesIO(content).read)
+            image_layer(store, content)
             for content in (tar("old"), tar(".wh..wh..opq", "new"), tar("newer"))
         )
         config = ImageConfig(Platform.host(), diff_ids=tuple(one.diff_id for one in made))
