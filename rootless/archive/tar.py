@@ -193,9 +193,9 @@ class Reader:
         if not block or block == _ZEROS:
             return b""
         if len(block) < BLOCK:
-            raise IntegrityError(f"the archive ends inside a header {self._after()}")
+            raise self._no_header("the archive ends inside the header")
         if not is_header(block):
-            raise IntegrityError(f"a tar header {self._after()} has a wrong checksum")
+            raise self._no_header("there is a wrong checksum in the tar header")
         return block
 
     def _extend(self, block: bytes) -> None:
@@ -244,8 +244,10 @@ class Reader:
         _check(entry)
         return entry
 
-    def _after(self) -> str:
-        return f"after {shown(self._name)!r}" if self._name else "at its start: is this a tar?"
+    def _no_header(self, what: str) -> IntegrityError:
+        if self._name:
+            return IntegrityError(f"{what} after {shown(self._name)!r}")
+        return IntegrityError(f"{what} at the start", hint="is this a tar archive?")
 
     def _where(self, block: bytes) -> str:
         return repr(shown(self._extension.get(b"path") or _ustar_name(block)))

@@ -77,9 +77,16 @@ def pull(
     out: TextIO,
     quiet: bool,
 ) -> Image:
-    """Download the image, showing progress on `out`."""
+    """Download the image, showing progress on `out`; where it cannot be had, say what is here."""
     from rootless import transfer
     from rootless.cli import progress
+    from rootless.registry.errors import RegistryError
 
-    with progress.pulling(given, out, quiet=quiet) as report:
-        return transfer.pull(store, reference, platform=platform, client=client, report=report)
+    try:
+        with progress.pulling(given, out, quiet=quiet) as report:
+            return transfer.pull(store, reference, platform=platform, client=client, report=report)
+    except RegistryError as error:
+        if near := images.catalog(store).meant(reference):
+            otherwise = f" otherwise {error.hint}" if error.hint else ""
+            error.hint = f"did you mean {near}, which is here?{otherwise}"
+        raise

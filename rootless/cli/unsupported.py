@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """attach commit compose container context cp create df diff events exec export kill login
-    logout logs ls manifest network pause plugin port push rename restart search stack start
+    logout logs ls manifest network pause plugin port prune push rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {
@@ -23,6 +23,7 @@ _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "press Ctrl-C where the container runs, or end that rootless process",
     "login": "logins of docker, podman and skopeo are used: podman login REGISTRY",
+    "prune": "rootless system prune removes what nothing needs, and the build cache",
     "push": "rootless save --format oci-archive -o FILE IMAGE; "
     "then skopeo copy oci-archive:FILE docker://REGISTRY/NAME",
     "search": "search on the registry's own site, then: rootless pull NAME",
@@ -74,6 +75,6 @@ def verb(words: Sequence[str]) -> UsageError:
     if typed[-1] in _VERBS.split():
         hint = _INSTEAD.get(typed[-1], _SEE)
         return CommandLineError(f"'rootless {name}' is not implemented yet", hint=hint)
-    near = nearest.names(name, [*ours, *table.GROUPS], count=3)
+    near = nearest.names(name, ours if len(typed) > 1 else [*ours, *table.GROUPS], count=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else _SEE
     return CommandLineError(f"unknown command: rootless {name}", hint=hint)

@@ -62,6 +62,10 @@ class Catalog:
         """All entries of the same image: one for each of its names."""
         return self._same.get(entry.digest, [])
 
+    def meant(self, reference: Reference) -> str | None:
+        """The name here that is most like one that is not."""
+        return meant(reference.familiar.removesuffix(":latest"), filter(None, self._named))
+
     def names(self, entry: Descriptor) -> tuple[str, ...]:
         """All names of an entry's image."""
         return tuple(name for one in self.same(entry) if (name := index.name_of(one)))
@@ -97,14 +101,19 @@ class Catalog:
 
 def not_found(text: str, known: Iterable[str] = ()) -> NotFoundError:
     """In docker's words; `known` are the full names of which one may have been meant."""
-    from rootless import nearest
-
     try:
         shown = Reference.parse(text).familiar
     except UsageError:
         shown = text
+    near = meant(text, known)
+    cure = "list images with: rootless images, or pull it first"
+    return NotFoundError(f"No such image: {shown}", hint=f"did you mean {near}?" if near else cure)
+
+
+def meant(text: str, known: Iterable[str]) -> str | None:
+    """The one of the full names `known` that is most like `text`, as people write it."""
+    from rootless import nearest
+
     familiar = {Reference.parse(name).familiar for name in known}
     names = familiar | {name.removesuffix(":latest") for name in familiar}
-    meant = nearest.hint(text, sorted(names))
-    cure = "list images with: rootless images, or pull it first"
-    return NotFoundError(f"No such image: {shown}", hint=meant or cure)
+    return next(iter(nearest.names(text, sorted(names))), None)

@@ -161,6 +161,25 @@ def test_a_name_that_is_nearly_one(rootless, motd):
         assert "did you mean motd:1?" in result.stderr
 
 
+def test_a_name_that_no_registry_has_but_is_nearly_one_here(rootless, motd, tmp_path):
+    """The registry's own answer stays the error: what is meant is a guess."""
+    rootless.ok("tag", "motd:1", "127.0.0.1:1/motd")
+    (tmp_path / "Dockerfile").write_text("FROM 127.0.0.1:1/mtod\n")
+    for words in (("run", "127.0.0.1:1/mtod", "true"), ("build", tmp_path)):
+        result = rootless(*words)
+        assert "cannot connect to 127.0.0.1:1: Connection refused" in result.stderr
+        hint = "hint: did you mean 127.0.0.1:1/motd, which is here? otherwise check the name"
+        assert hint in result.stderr
+
+
+def test_a_file_that_is_no_tar(rootless, tmp_path):
+    (tmp_path / "text").write_text("no tar\n" * 200)
+    (tmp_path / "short").write_text("no tar\n")
+    for name in ("text", "short"):
+        for words in (("load", "-i", tmp_path / name), ("import", tmp_path / name, "x")):
+            assert "hint: is this a tar archive?" in rootless(*words).stderr
+
+
 def test_an_image_for_another_machine(rootless, rootfs, tmp_path):
     rootless.ok("import", "--platform", "linux/s390x", rootfs, "far")
     wanted = rootless("run", "--platform", "linux/amd64", "far", "x")
