@@ -8,6 +8,7 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     # There is nothing to clean up yet: Ctrl-C just ends it, until `main` is there to catch it.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
+import gc
 import os
 import sys
 
@@ -24,6 +25,8 @@ def main() -> NoReturn:
     Without taking the interpreter down in good order: that costs 3 ms, and all that matters has
     been written. An exception that is a bug of ours still ends in the usual way.
     """
+    # Loading the modules of a verb would set off the collector some fifteen times, for nothing.
+    gc.set_threshold(20_000)
     _make_ordinary()
     code = command_line.main()
     try:

@@ -35,7 +35,7 @@ def identify(pid: int) -> Process | None:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             # The name is in parentheses and may hold any; what follows the last one is numbers.
             fields = file.read(4096).rpartition(b")")[2].split()
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             boot = file.read().strip()
         if fields[0] in (b"Z", b"X"):
             return None

@@ -56,7 +56,7 @@ def start(
 
 
 def _root_is_the_hosts() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", encoding="utf-8") as file:
         return file.readline().split()[:2] == ["0", "0"]
 
 

@@ -15,7 +15,7 @@ DOCKERFILE = "FROM busybox\nRUN echo hello > /greeting\nENV NAME=world\n"
 
 
 def _loaded(rootless, *argv, stdin: str = "") -> set[str]:
-    """Top-level names of what a command imports, in its own process and in those it forks.
+    """What a command imports, and the packages of it, in its own process and in those it forks.
 
     Without site-packages: what a hot verb needs must not be there at all.
     """
@@ -25,7 +25,8 @@ def _loaded(rootless, *argv, stdin: str = "") -> set[str]:
     answer = subprocess.run(whole, input=stdin, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr[-2000:]
     lines = [line for line in answer.stderr.splitlines() if line.startswith("import time:")]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    names = {line.rpartition("|")[2].strip() for line in lines}
+    return names | {name.partition(".")[0] for name in names}
 
 
 @pytest.fixture
