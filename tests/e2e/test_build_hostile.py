@@ -91,10 +91,11 @@ def test_sources_that_are_links_out_of_a_stage(build, rootless, victim, tmp_path
 
 
 def test_special_files_in_a_context(build):
+    """A pipe is made, never opened, wherever it is found, as docker has it."""
     os.mkfifo(build.context / "fifo")
-    result = build("FROM busybox\nCOPY fifo /x\n")
-    assert (result.exit, "neither a file nor a directory" in result.stderr) == (1, True)
-    assert build("FROM busybox\nCOPY . /x\nRUN test -p /x/fifo\n").exit == 0
+    for copied, place in (("fifo", "/x"), (".", "/x/fifo")):
+        result = build(f"FROM busybox\nCOPY {copied} /x\nRUN test -p {place}\n")
+        assert result.exit == 0, result.stderr
 
 
 @pytest.mark.parametrize("number", range(3, 12))
