@@ -38,6 +38,26 @@ def hint(wanted: str, known: Iterable[str], prefix: str = "") -> str | None:
     return f"did you mean {prefix}{found[0]}?" if found else None
 
 
+def is_slip(wanted: str, known: str) -> bool:
+    """Whether `wanted` is `known` written with one slip of the finger, and hardly another word.
+
+    Two letters are swapped, or in a name of four letters one is too many or missing, or in a name
+    of five one is wrong. Digits tell names apart: node1 is not node.
+    """
+    short, long = sorted((wanted, known), key=len)
+    if wanted == known or len(short) < 3 or len(long) > min(_MOST_LETTERS, len(short) + 1):
+        return False
+    at = next((at for at, letter in enumerate(short) if letter != long[at]), len(short))
+    one, other = short[at:], long[at:]
+    if one[:2] == other[1::-1] and one[2:] == other[2:]:
+        return True
+    if not (one[:1] + other[:1]).isalpha():
+        return False
+    if len(short) < len(long):
+        return len(short) >= 4 and one == other[1:]
+    return len(short) >= 5 and one[1:] == other[1:]
+
+
 def _is_alike(length: int, other: int) -> bool:
     """Whether two names of these lengths can be near each other at all."""
     return 0 < other <= 2 * length + 2 and length <= 2 * other + 2

@@ -57,7 +57,9 @@ def build(store: Store, request: Request, report: Report) -> Image:
 def _build(store: Store, request: Request, report: Report) -> Image:
     report = _warning_once(report)
     dockerfile = parse(request.dockerfile, request.name)
-    planned = plan.plan(dockerfile, request.build_args, request.platform, request.target)
+    planned = plan.plan(
+        dockerfile, request.build_args, request.platform, request.target, request.has_image
+    )
     for message in planned.warnings():
         report(Warned(message))
     store.hold(())  # before any stage is built by a fork: what that makes is then ours too

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rootless.dockerfile import expand
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.instructions import Arg, Cmd, Entrypoint, From, Run, ShellForm
+from rootless.dockerfile.instructions import Arg, Cmd, Copy, Entrypoint, From, Run, ShellForm
 from rootless.errors import RootlessError
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
@@ -16,7 +16,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rootless.dockerfile import Dockerfile, Instruction
 
@@ -28,7 +28,7 @@ _CONTROLS = ("SOURCE_DATE_EPOCH", "BUILDKIT_")
 class Stage(Record):
     """One FROM and what follows it. `base` is an image, another stage's number, or None: scratch.
 
-    `name` is empty without AS.
+    `name` is empty without AS; `image` is what FROM says, its variables replaced.
     """
 
     number: int
@@ -37,6 +37,7 @@ class Stage(Record):
     platform: Platform
     origin: From
     instructions: tuple[Instruction, ...]
+    image: str
 
     @property
     def title(self) -> str:
@@ -45,7 +46,10 @@ class Stage(Record):
 
 
 class Plan(Record):
-    """The stages of a Dockerfile, the one that is wanted, and the ARGs before the first FROM."""
+    """The stages of a Dockerfile, the one that is wanted, and the ARGs before the first FROM.
+
+    `has_image` says whether a name is one of the images that are here.
+    """
 
     dockerfile: Dockerfile
     stages: tuple[Stage, ...]
@@ -53,10 +57,58 @@ class Plan(Record):
     arguments: Mapping[str, str]
     platform: Platform
     build_args: Mapping[str, str]
+    has_image: Callable[[str], bool]
 
     def find(self, name: str, before: int) -> Stage | None:
         """The stage before number `before` that a name or number means."""
         return _find(self.stages[:before], name)
+
+    def check_image(self, name: str, before: int) -> None:
+        """RootlessError when `name`, which is no stage's, is that of a stage before number
+        `before` but for a slip: a registry would be asked for whatever somebody put there.
+        """
+        meant = self._meant(name, before)
+        if meant:
+            raise RootlessError(
+                f"there is no stage {name!r}, and no image of that name is here",
+                hint=f"did you mean the stage {meant}? "
+                f"The image is written in full: docker.io/library/{name.lower()}",
+            )
+
+    def _meant(self, name: str, before: int) -> str | None:
+        name = name.lower()
+        earlier = self.stages[:before]
+        if any(mark in name for mark in "/.:@") or name in {one.image for one in earlier}:
+            return None
+        if not any(one.name for one in earlier):
+            return None
+        from rootless import nearest
+
+        slips = (one.name for one in earlier if nearest.is_slip(name, one.name))
+        meant = next(slips, None)
+        return meant if meant and not self.has_image(name) else None
+
+    def images(self) -> Iterator[tuple[Reference, Platform]]:
+        """The images that the target needs, as far as the Dockerfile tells: a base's ONBUILD may
+        name more. What cannot be an image's name is left to `check_image` and `steps`.
+        """
+        waiting, seen = [self.target], {self.target.number}
+        while waiting:
+            stage = waiting.pop()
+            for name in _names(stage):
+                used = self.find(name, stage.number)
+                if used is None:
+                    yield from self._image(name, stage)
+                elif used.number not in seen:
+                    seen.add(used.number)
+                    waiting.append(used)
+
+    def _image(self, name: str, stage: Stage) -> Iterator[tuple[Reference, Platform]]:
+        try:
+            self.check_image(name, stage.number)
+            yield Reference.parse(name), stage.platform
+        except RootlessError:
+            return
 
     def warnings(self) -> Iterator[str]:
         """What looks wrong but does not stop the build, a sentence each."""
@@ -84,7 +136,11 @@ class Plan(Record):
 
 
 def plan(
-    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str = ""
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str],
+    platform: Platform,
+    target: str = "",
+    has_image: Callable[[str], bool] = lambda _name: True,
 ) -> Plan:
     """The stages; DockerfileError shows the lines of what is wrong."""
     arguments: dict[str, str] = {}
@@ -103,7 +159,7 @@ def plan(
         body = dockerfile.instructions[head + 1 : end]
         stages.append(_stage(dockerfile, origin, body, stages, variables, platform))
     wanted = _target(tuple(stages), target)
-    return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args)
+    return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args, has_image)
 
 
 def platform_arguments(target: Platform, stage: str) -> dict[str, str]:
@@ -153,7 +209,16 @@ def _stage(
             base = _reference(image)
     except RootlessError as error:
         raise dockerfile.error(error.message, origin.location, error.hint) from None
-    return Stage(len(earlier), origin.name, base, platform, origin, body)
+    return Stage(len(earlier), origin.name, base, platform, origin, body, image)
+
+
+def _names(stage: Stage) -> Iterator[str]:
+    """What a stage is built on and copies from, as it is written."""
+    if stage.base is not None:
+        yield stage.image
+    for one in stage.instructions:
+        if isinstance(one, Copy) and one.from_:
+            yield one.from_
 
 
 def _reference(image: str) -> Reference:

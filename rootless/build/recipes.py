@@ -67,6 +67,11 @@ class Recipes:
             return ImageConfig(stage.platform, working_dir="/")
         if isinstance(stage.base, int):
             return self._visit(self._plan.stages[stage.base]).config
+        try:
+            self._plan.check_image(stage.image, stage.number)
+        except RootlessError as error:
+            place = stage.origin.location
+            raise self._plan.dockerfile.error(error.message, place, error.hint) from None
         return self._obtain(stage.base, stage.platform, stage.origin.location).config
 
     def _obtain(self, reference: Reference, platform: Platform, location: Location) -> Image:

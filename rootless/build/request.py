@@ -23,7 +23,8 @@ class Request(Record):
 
     `dockerfile` and `ignore` are file contents; `name` is how errors call the Dockerfile.
     `context_dir` is None when there is no context. `build_args` maps names to values; the caller
-    has looked up those given without one. `fetch` finds a base image, pulling it where needed.
+    has looked up those given without one. `fetch` finds a base image, pulling it where needed;
+    `has_image` says whether an image of a name is here.
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
@@ -33,6 +34,7 @@ class Request(Record):
     dockerfile: bytes
     context_dir: str | None
     fetch: Callable[[Reference, Platform], Image]
+    has_image: Callable[[str], bool]
     platform: Platform
     enter: Callable[[], IdMap]
     name: str = "Dockerfile"

@@ -323,6 +323,7 @@ class _Resolver:
         later = self.plan.find(name, len(self.plan.stages))
         if later or name.isdecimal():
             raise RootlessError(f"--from={name} is not an earlier stage")
+        self.plan.check_image(name, self.stage.number)
         return Reference.parse(name)
 
     def workdir(self, one: instructions.Workdir) -> None:

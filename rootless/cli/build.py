@@ -45,12 +45,13 @@ def build(given: Settings, arguments: Arguments) -> int:
     epoch = _epoch({**given.environment, **build_args})
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
-    planned = _planned(written, build_args, platform, arguments.target or "")
+    planned = _planned(written, build_args, platform, arguments.target or "", bases)
     bases.prepare(planned)
     request = Request(
         dockerfile=written.content,
         context_dir=context,
         fetch=bases.fetch,
+        has_image=bases.has,
         platform=platform,
         enter=bases.enter,
         name=written.name,
@@ -94,13 +95,17 @@ def _hand_over(arguments: Arguments, image: Image, tags: tuple[Reference, ...]) 
 
 
 def _planned(
-    written: Written, build_args: Mapping[str, str], platform: Platform, target: str
+    written: Written,
+    build_args: Mapping[str, str],
+    platform: Platform,
+    target: str,
+    bases: _Bases,
 ) -> Plan:
     from rootless import dockerfile
     from rootless.build import plan
 
     parsed = dockerfile.parse(written.content, written.name)
-    return plan.plan(parsed, build_args, platform, target)
+    return plan.plan(parsed, build_args, platform, target, bases.has)
 
 
 def _context(text: str) -> str | None:
@@ -179,9 +184,13 @@ class _Bases:
 
     def prepare(self, planned: Plan) -> None:
         """Read the logins for those bases that must be pulled, outside the namespace."""
-        for stage in planned.stages:
-            if isinstance(stage.base, Reference) and not self._local(stage.base, stage.platform):
-                self._client(stage.base)
+        for reference, platform in planned.images():
+            if not self._local(reference, platform):
+                self._client(reference)
+
+    def has(self, name: str) -> bool:
+        """Whether the store has an image of that name."""
+        return fetch.local(self._store, name) is not None
 
     def fetch(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, pulled when it is not in the store or --pull asks for it."""

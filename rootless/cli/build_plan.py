@@ -6,6 +6,8 @@ from rootless.build.recipes import Recipes
 from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
 from rootless.cli import words
 
+_CONFIG_ONLY = "change the image's config; nothing runs"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,15 +26,16 @@ def lines(planned: Plan, fetch: Fetch) -> Iterator[str]:
 def _stage(planned: Plan, recipe: Recipe) -> Iterator[str]:
     stage = recipe.stage
     yield f"stage {stage.title}, {stage.platform}, from {_base(planned, stage)}"
-    for step in recipe.steps:
-        yield f"  {step.text}"
-        yield f"      {_deed(planned, step.action)}"
-    layers = {step.location for step in recipe.steps}
-    for one in stage.instructions:
-        if one.location not in layers:
-            first, _, _ = one.original.partition("\n")
-            yield f"  {first}"
-            yield "      change the image's config; nothing runs"
+    head = stage.origin.location  # the place, too, of what the base's ONBUILD adds
+    deeds = {step.location: _deed(planned, step.action) for step in recipe.steps}
+    said = [
+        (step.text, _deed(planned, step.action)) for step in recipe.steps if step.location == head
+    ]
+    said += [(one.original, deeds.get(one.location, _CONFIG_ONLY)) for one in stage.instructions]
+    for text, deed in said:
+        first, _, _ = text.partition("\n")
+        yield f"  {first}"
+        yield f"      {deed}"
 
 
 def _base(planned: Plan, stage: Stage) -> str:

@@ -47,6 +47,36 @@ def test_each_mistake_names_its_cure(build, rootless, lines, words):
     assert words in result.stderr
 
 
+@pytest.mark.parametrize("lines", ["FROM fisrt", "FROM scratch\nCOPY --from=Frist / /x"])
+@pytest.mark.parametrize("flags", [(), ("--pull",), ("--dry-run",)])
+def test_a_stage_written_badly_is_asked_of_no_registry(build, rootless, lines, flags):
+    rootless.environment["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    result = build(f"FROM scratch AS first\n{lines}\n", *flags)
+    assert result.exit == 1
+    assert "did you mean the stage first? The image is written in full: docker.io/" in result.stderr
+    assert "127.0.0.1" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM busybox AS busybok\nFROM busybox\nCOPY --from=busybox /bin/sh /x\n",
+        "FROM scratch AS busybok\nFROM docker.io/library/busybox\n",
+        "FROM scratch AS fisrt\nFROM first\nFROM scratch\n",
+    ],
+    ids=["a local image", "in full", "in a stage nobody needs"],
+)
+def test_an_image_that_is_called_almost_as_a_stage(build, text):
+    result = build(text)
+    assert result.exit == 0, result.stderr
+
+
+def test_a_target_written_badly(build):
+    result = build("FROM scratch AS first\nFROM scratch\n", "--target", "frist")
+    assert result.exit != 0
+    assert "did you mean first?" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("platform", "words"),
     [

@@ -74,6 +74,70 @@ def test_dry_run_tells_and_does_nothing(rootless, base, context):
     assert rootless.ok("images", "-q") == before
 
 
+def test_dry_run_lists_each_line_where_it_stands(rootless, base, context):
+    before = rootless.ok("build", "-t", "before", "-", stdin=f"FROM {base}\nONBUILD RUN true\n")
+    assert before == ""
+    lines = ["ARG A=b", "RUN echo $A", "ENV C=d", "WORKDIR /w", 'CMD ["x"]', "COPY file /"]
+    (context / "Dockerfile").write_text("\n".join(["FROM before", *lines]))
+    said = rootless.ok("build", "--dry-run", context).splitlines()[1:]
+    assert [line.strip() for line in said[::2]] == ["RUN true", *lines]
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--explain", "--progress=plain"])
+def test_nothing_of_a_dockerfile_or_image_commands_the_terminal(rootless, base, context, flag):
+    evil = "\x1b]0;title\x07\x9b2J\u202e"
+    text = f"FROM {base}\nWORKDIR /w{evil}\nUSER 7{evil}\nLABEL a='{evil}'\nONBUILD RUN x{evil}\n"
+    rootless.ok("build", "-q", "-t", "evil", "-", stdin=text)
+    lines = f"FROM evil AS a\nARG A={evil}\nCOPY file{evil} /{evil}\nRUN true {evil}\n"
+    (context / "Dockerfile").write_text(lines)
+    result = rootless("build", flag, context)
+    for char in evil:
+        assert char.isprintable() or char not in result.stdout + result.stderr
+    assert "title" in result.stdout + result.stderr
+
+
+def helper(folder, script):
+    """A credential helper for docker.io, and a folder for PATH that holds it."""
+    program = folder / "docker-credential-bad"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    (folder / "config.json").write_text(json.dumps({"credHelpers": {"docker.io": "bad"}}))
+    return folder
+
+
+@pytest.mark.parametrize("script", ["echo asked >>{log}; exit 3", "echo asked >>{log}; sleep 600"])
+def test_a_broken_credential_helper_matters_only_where_it_is_needed(
+    rootless, base, context, tmp_path, script
+):
+    folder = tmp_path / "helper"
+    folder.mkdir()
+    log = folder / "log"
+    rootless.environment["DOCKER_CONFIG"] = str(helper(folder, script.format(log=log)))
+    rootless.environment["PATH"] = f"{folder}:{rootless.environment['PATH']}"
+    (context / "Dockerfile").write_text(
+        f"FROM none1 AS unused\nCOPY --from=none2 / /\nFROM {base} AS used\nRUN true\n"
+        f"FROM {base}\nCOPY --from=used /bin/sh /x\nFROM none3\n"
+    )
+    rootless.ok("build", "--target=2", context)
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("line", ["FROM none1", "FROM {base}\nCOPY --from=none2 / /"])
+def test_a_credential_helper_is_asked_before_anything_is_done(
+    rootless, base, context, tmp_path, line
+):
+    """As the user that called, whose keyring it opens."""
+    folder = tmp_path / "helper"
+    folder.mkdir()
+    rootless.environment["DOCKER_CONFIG"] = str(helper(folder, f"id -u >>{folder}/log; exit 3"))
+    rootless.environment["PATH"] = f"{folder}:{rootless.environment['PATH']}"
+    text = f"FROM {base} AS used\nRUN true\n{line.format(base=base)}\nCOPY --from=used / /\n"
+    (context / "Dockerfile").write_text(text)
+    result = rootless("build", context)
+    assert "docker-credential-bad" in result.stderr
+    assert (folder / "log").read_text() == f"{os.getuid()}\n"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -42,3 +42,27 @@ def test_a_hint_is_a_question():
 
 def test_a_million_names_do_not_take_for_ever():
     assert nearest.names("n" * 128, ("m" * 100 + str(one) for one in range(1_000_000))) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "is_slip"),
+    [
+        ("oen", "one", True),
+        ("biulder", "builder", True),
+        ("bulder", "builder", True),
+        ("buillder", "builder", True),
+        ("builfer", "builder", True),
+        ("builder", "builder", False),
+        ("bash", "base", False),
+        ("node", "node1", False),
+        ("node1", "node2", False),
+        ("python", "python-base", False),
+        ("go", "og", False),
+        ("", "one", False),
+        ("app", "apps", False),
+        ("x" * 100_000, "x" * 100_001, False),
+    ],
+)
+def test_a_slip_of_the_finger_is_no_other_word(wanted, known, is_slip):
+    assert nearest.is_slip(wanted, known) is is_slip
+    assert nearest.is_slip(known, wanted) is is_slip

@@ -83,3 +83,17 @@ def test_quotes_that_make_no_json():
     (said,) = plan("FROM x\nRUN [ -f x ] && echo [y]\nCMD ['a', 'b']\n").warnings()
     assert said.startswith("line 3: ['a', 'b'] is no JSON array")
     assert "double quotes" in said
+
+
+def test_the_images_that_the_target_needs():
+    text = (
+        "FROM a AS base\nFROM unused AS other\nCOPY --from=unused2 / /\nFROM base AS mid\n"
+        "COPY --from=b / /\nCOPY --from=mid-typed:1 / /\nFROM scratch\nCOPY --from=2 / /\n"
+        "COPY --from=BAD / /\nCOPY --from=base / /\n"
+    )
+    planned = plan(text)
+    assert sorted(str(name) for name, _ in planned.images()) == [
+        "docker.io/library/a:latest",
+        "docker.io/library/b:latest",
+        "docker.io/library/mid-typed:1",
+    ]
