@@ -6,7 +6,8 @@
     layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, bytes of
                                 contents in it, created, opaque if its root hides the layers
                                 below, and its packed blobs
-    cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files
+    cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files;
+                                cache/stacks/<config>.json: layer.json of all layers of an image
     containers/<id>/            the container room's; container.json names its image
     leases/<name>               what a living process uses, a digest a line; flocked by it
     skeleton/                   an empty lowest layer: the mount points containers need

@@ -14,7 +14,7 @@ import os
 from rootless.errors import IntegrityError
 from rootless.oci.digest import Digest
 from rootless.record import Record
-from rootless.store import blobs, layers, lock, staging
+from rootless.store import blobs, layers, lock, stacks, staging
 from rootless.store.roots import Used
 
 TYPE_CHECKING = False
@@ -52,6 +52,7 @@ def collect(store: Store) -> Reclaimed:
                 for name in folders_there
                 if name not in in_use
             ]
+        stacks.forget(store, used.hexes())
         return _delete(buried_blobs, buried_layers)
 
 

@@ -18,7 +18,7 @@ from rootless.oci.manifest import Index, Manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, index, layers, sync_directory
+from rootless.store import blobs, index, layers, stacks, sync_directory
 from rootless.store.catalog import Catalog, not_found
 
 TYPE_CHECKING = False
@@ -296,7 +296,13 @@ def layers_here(store: Store, image: Image) -> tuple[Layer | None, ...]:
     manifest could claim the files of a layer that it has no blob of.
     """
     hold(store, image)
-    return tuple(layers.find_made_of(store, diff_id, blob) for blob, diff_id in image.layers)
+    pairs = image.layers
+    if known := stacks.recall(store, image.id, pairs):
+        return known
+    found = tuple(layers.find_made_of(store, diff_id, blob) for blob, diff_id in pairs)
+    if all(found):
+        stacks.remember(store, image.id, pairs, tuple(one for one in found if one))
+    return found
 
 
 def family(store: Store, image: Image) -> list[tuple[Descriptor, Image]]:

@@ -55,9 +55,13 @@ class Used:
     def __contains__(self, digest: Digest) -> bool:
         return str(digest) in self._digests
 
+    def hexes(self) -> set[str]:
+        """The hex values of all digests."""
+        return {text.partition(":")[2] for text in self._digests}
+
     def folders(self) -> set[str]:
         """The short ids of all digests: a layer folder with another name is nobody's."""
-        return {text.partition(":")[2][:12] for text in self._digests}
+        return {value[:12] for value in self.hexes()}
 
     def _follow(self, found: Iterable[str]) -> None:
         pending = list(found)
