@@ -14,6 +14,7 @@ from rootless.errors import RootlessError
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+_RANGES = ("/etc/subuid", "/etc/subgid")
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 
@@ -64,8 +65,20 @@ def _is_privileged(program: str) -> bool:
 
 
 def grant_ids(user: str) -> str:
-    """The command that gives `user` a range of subordinate ids."""
-    return f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    """The command that gives `user` a range of subordinate ids, behind all that were given."""
+    first = max(100000, *map(_given, _RANGES))
+    ids = f"{first}-{first + 65535}"
+    return f"sudo usermod --add-subuids {ids} --add-subgids {ids} {user}"
+
+
+def _given(path: str) -> int:
+    """The first id behind all ranges of subuid(5); 0 when there are none."""
+    try:
+        with open(path, "rb") as file:
+            fields = [line.strip().split(b":")[1:] for line in file]
+    except OSError:
+        return 0
+    return max((sum(map(int, one)) for one in fields if all(map(bytes.isdigit, one))), default=0)
 
 
 def explain_overlay(error: OSError, layers: int) -> RootlessError:
