@@ -286,7 +286,8 @@ def test_a_program_that_fails_is_an_error_with_its_words(program, words):
     def parent():
         namespace = Namespace(lambda: None)
         try:
-            pasta.start(program, namespace.pid, (), forward_dns=False).wait_ready()
+            chosen = choice.Choice("pasta", program)
+            pasta.start(chosen, namespace.pid, (), forward_dns=False).wait_ready()
         except RootlessError as error:
             return error.message, error.hint
         return None

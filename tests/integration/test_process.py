@@ -153,7 +153,7 @@ def test_half_a_message_is_a_death():
 def test_a_message_without_measure_is_refused():
     """An unpacker may be its image's by now."""
     read_fd, write_fd = os.pipe()
-    os.write(write_fd, b"\xff\xff\xff\xff")
+    os.write(write_fd, b"\xff\xff\xff\x7f")
     with pytest.raises(IntegrityError, match="told more than it may"):
         process.read_frame(read_fd)
     os.close(read_fd)

@@ -622,10 +622,10 @@ def test_an_unpacker_that_is_late_finds_the_finished_blob(root, tmp_path, monkey
     image = two_layers(tmp_path)
     unpack = unpacking.unpack_layer
 
-    def late(*arguments):
+    def late(*arguments, **named):
         while len(list((root / "blobs/sha256").iterdir())) < 3:  # the config and both layers
             time.sleep(0.01)
-        return unpack(*arguments)
+        return unpack(*arguments, **named)
 
     monkeypatch.setattr(unpacking, "unpack_layer", late)
     with HostileRegistry(serving(image, "a/b")) as registry:
@@ -649,7 +649,7 @@ def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, options, words):
     def body(name):
         reference = Reference.parse(name)
         flags = linux.MS_RDONLY if options == "ro" else 0
-        linux.mount("tmpfs", str(root), "tmpfs", flags, "" if options == "ro" else options)
+        linux.mount("tmpfs", str(root), "tmpfs", flags, f"mode=700,{options}".removesuffix(",ro"))
         store, client = Store(str(root)), Client(reference.registry, patience=QUICK)
         with pytest.raises(RootlessError, match=words):
             pull(store, reference, platform=Platform.host(), client=client, report=lambda _: None)
