@@ -130,6 +130,19 @@ def _line(check: Check, *, colour: bool) -> str:
     return f"{mark} {check.name + ':':16} {words.escape(check.detail)}"
 
 
+def check(given: Settings, _arguments: Arguments) -> int:
+    """Print a line for each thing in the store that is damaged or missing; 1 if there is any."""
+    from rootless.cli import words
+    from rootless.store import Store, check
+
+    faults = check.check(Store(given.root))
+    for fault in faults:
+        print(words.escape(fault))
+    if not faults:
+        print("nothing in the store is damaged")
+    return 1 if faults else 0
+
+
 def prune(given: Settings, arguments: Arguments) -> int:
     """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
     return _prune(given, arguments, steps=True)

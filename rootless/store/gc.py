@@ -58,7 +58,11 @@ def collect(store: Store) -> Reclaimed:
 
 def stored_blobs(store: Store) -> Iterator[Digest]:
     """The digest of every blob file; files that others put there are left alone."""
-    for algorithm in os.listdir(store.path("blobs")):
+    try:
+        algorithms = os.listdir(store.path("blobs"))
+    except FileNotFoundError:  # no store yet
+        return
+    for algorithm in algorithms:
         for name in os.listdir(store.path("blobs", algorithm)):
             try:
                 yield Digest.parse(f"{algorithm}:{name}")

@@ -361,7 +361,8 @@ def _load(store: Store, entry: Descriptor, found: Catalog, platform: Platform | 
         name = index.name_of(entry) or entry.digest.short
         raise IntegrityError(
             f"{name}: {error.message}",
-            hint=f"remove it with: rootless rmi {name}; then pull or build it again",
+            hint=f"remove it with: rootless rmi {name}; then pull or build it again; "
+            "all that is damaged is told by: rootless system check",
         ) from None
     return Image(entry.replace(annotations={}), manifest, config, *_names(found, entry))
 

@@ -65,3 +65,46 @@ def test_a_damaged_cache_is_only_a_slower_build(rootless, project):
         path.write_bytes(b"{")
     rootless.ok("build", "-q", "-t", "made", project)
     assert rootless.ok("run", "--rm", "--network", "none", "made", "cat", "/1", "/f") == "1\nf"
+
+
+def config_of(rootless, name):
+    image_id = rootless.ok("inspect", "--format", "{{.Id}}", name).strip()
+    return rootless.root / "blobs" / image_id.replace(":", "/")
+
+
+def test_a_whole_store_is_told_so(rootless, project):
+    assert rootless.ok("system", "check") == "nothing in the store is damaged\n"
+
+
+def test_no_store_is_whole_and_stays_none(rootless):
+    assert rootless.ok("system", "check") == "nothing in the store is damaged\n"
+    assert not rootless.root.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]"])
+def test_a_damaged_image_is_one_line_and_leads_to_check(rootless, project, content):
+    config_of(rootless, "made").write_bytes(content)
+    rootless.ok("images")
+    run = ("run", "--rm", "--network", "none", "made", "true")
+    for command in (run, ("inspect", "made"), ("history", "made")):
+        result = rootless(*command)
+        assert result.exit in (1, 125), command
+        assert result.stderr.count("error: ") == 1, result.stderr
+        assert "made" in result.stderr
+        assert "rootless system check" in result.stderr
+    found = rootless("system", "check")
+    assert found.exit == 1
+    assert "has other contents" in found.stdout
+    rootless.ok("rm", "kept")
+    rootless.ok("rmi", "made")
+    assert "made" not in rootless.ok("images")
+    assert rootless.ok("system", "check") == "nothing in the store is damaged\n"
+
+
+def test_check_names_the_image_that_lacks_a_layer(rootless, project):
+    config_of(rootless, "made").unlink()
+    found = rootless("system", "check")
+    assert found.exit == 1
+    (line,) = found.stdout.splitlines()
+    assert line.startswith("docker.io/library/made:latest: the blob sha256:")
+    assert "is missing" in line

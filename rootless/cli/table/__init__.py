@@ -148,6 +148,7 @@ MODULES = {
     "rmi": "images",
     "run": "run",
     "save": "images",
+    "system check": "system",
     "system prune": "system",
     "tag": "images",
     "version": "system",

@@ -15,6 +15,11 @@ VERBS = (
     Verb("info", "Show where things are kept and how", "rootless.cli.system:info", (_FORMAT,)),
     Verb("version", "Show the version", "rootless.cli.system:version", (_FORMAT,)),
     Verb(
+        "system check",
+        "Read the whole store and say what is damaged",
+        "rootless.cli.system:check",
+    ),
+    Verb(
         "system prune",
         "Remove stopped containers, unnamed images and the build cache",
         "rootless.cli.system:prune",
