@@ -34,7 +34,7 @@ _INSTEAD = {
 
 FLAGS = {
     "run": """-a --annotation --attach --blkio-weight -c --cgroup-parent --cgroupns --cpu-shares
-        --cpus --cpuset-cpus -d --detach --detach-keys --device --disable-content-trust
+        --cpus --cpuset-cpus -d --detach --detach-keys --device
         --dns-option --dns-search --domainname --expose --gpus --group-add --health-cmd
         --health-interval --health-retries --health-start-period --health-timeout --ip --ip6 --ipc
         --isolation -l --label --label-file --link --log-driver --log-opt -m --mac-address --memory
@@ -46,7 +46,7 @@ FLAGS = {
         --cache-to --call --cgroup-parent --check --isolation --label
         -m --memory --metadata-file --no-cache-filter -o --output --push
         --secret --security-opt --shm-size --squash --ssh --ulimit""",
-    "pull": "-a --all-tags --disable-content-trust",
+    "pull": "-a --all-tags",
     "system prune": "--filter --volumes",
     "image prune": "--filter",
     "load": "--platform",

@@ -109,6 +109,8 @@ def _field(names: tuple[str, ...]) -> str:
     return names[-1].lstrip("-").replace("-", "_")
 
 
+NOTHING = "accepted, as scripts made for docker pass it; changes nothing"
+CONTENT_TRUST = flag("--disable-content-trust", help=NOTHING)
 TLS_VERIFY = flag(
     "--tls-verify",
     default=True,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
-
-_NOTHING = "accepted, as scripts made for docker pass it; changes nothing"
+from rootless.cli.table import (
+    CONTENT_TRUST,
+    NOTHING,
+    PLATFORM,
+    TLS_VERIFY,
+    Argument,
+    Verb,
+    flag,
+    many,
+    text,
+)
 
 BUILD = Verb(
     "build",
@@ -12,15 +20,15 @@ BUILD = Verb(
     "rootless.cli.build:build",
     options=(
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
-        flag("--compress", help=_NOTHING),
-        flag("--disable-content-trust", help=_NOTHING),
+        flag("--compress", help=NOTHING),
+        CONTENT_TRUST,
         flag("--dry-run", help="print the plan of the build, and stop"),
         flag("--explain", help="print what each step does, and why, before it happens"),
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
-        flag("--force-rm", help=_NOTHING),
+        flag("--force-rm", help=NOTHING),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
-        flag("--load", help=_NOTHING),
+        flag("--load", help=NOTHING),
         text(
             "--network",
             metavar="MODE",
@@ -37,11 +45,11 @@ BUILD = Verb(
             default="auto",
             help="how progress is shown: auto, plain or tty [default: auto]",
         ),
-        text("--provenance", metavar="false", choices=("false",), help=_NOTHING),
+        text("--provenance", metavar="false", choices=("false",), help=NOTHING),
         flag("--pull", help="ask the registry for newer base images"),
         flag("-q", "--quiet", help="print only the image's id"),
-        flag("--rm", help=_NOTHING),
-        text("--sbom", metavar="false", choices=("false",), help=_NOTHING),
+        flag("--rm", help=NOTHING),
+        text("--sbom", metavar="false", choices=("false",), help=NOTHING),
         many("-t", "--tag", metavar="NAME[:TAG]", help="name the image"),
         text("--target", metavar="STAGE", help="stop at this stage"),
         TLS_VERIFY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+from rootless.cli.table import CONTENT_TRUST, PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 _NO_TRUNC = flag("--no-trunc", help="do not shorten the output")
@@ -88,7 +88,12 @@ VERBS = (
         "pull",
         "Download an image from a registry",
         "rootless.cli.images:pull",
-        options=(PLATFORM, flag("-q", "--quiet", help="print only the name"), TLS_VERIFY),
+        options=(
+            CONTENT_TRUST,
+            PLATFORM,
+            flag("-q", "--quiet", help="print only the name"),
+            TLS_VERIFY,
+        ),
         arguments=(Argument("name", "NAME[:TAG|@DIGEST]"),),
         examples=("rootless pull debian:bookworm", "rootless pull --platform arm64 busybox"),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+from rootless.cli.table import CONTENT_TRUST, PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
 
 RUN = Verb(
     "run",
@@ -13,6 +13,7 @@ RUN = Verb(
         many("--cap-add", metavar="CAP", help="add a capability"),
         many("--cap-drop", metavar="CAP", help="drop a capability"),
         text("--cidfile", metavar="FILE", help="write the container's id to FILE"),
+        CONTENT_TRUST,
         many("--dns", metavar="IP", help="set a DNS server"),
         flag("--dry-run", help="print each step of the start, and stop"),
         text("--entrypoint", metavar="CMD", help="replace the image's entrypoint"),
