@@ -119,14 +119,11 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
 
 def explain_limit(error: OSError) -> RootlessError | None:
     """Which limit of this process or machine a call has met; None when it is another matter."""
-    import resource
-
     if error.errno == errno.EAGAIN:
         return explain_processes()
     if error.errno == errno.EMFILE:
-        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return RootlessError(
-            f"no more files can be opened: a process may have {_count(most)} here",
+            f"no more files can be opened: a process may have {_most('RLIMIT_NOFILE')} here",
             hint="raise the limit: ulimit -n",
         )
     if error.errno == errno.ENFILE:
@@ -139,9 +136,8 @@ def explain_limit(error: OSError) -> RootlessError | None:
             "this machine has no memory left for it", hint="end some programs, or raise: ulimit -v"
         )
     if error.errno == errno.EFBIG:
-        most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         return RootlessError(
-            f"a file may not be larger than {_count(most)} bytes here: "
+            f"a file may not be larger than {_most('RLIMIT_FSIZE')} bytes here: "
             f"{os.fsdecode(error.filename or 'it')} could not be written",
             hint="raise the limit: ulimit -f unlimited",
         )
@@ -150,18 +146,20 @@ def explain_limit(error: OSError) -> RootlessError | None:
 
 def explain_processes() -> RootlessError:
     """Why no process or thread can be started."""
-    import resource
-
-    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     return RootlessError(
-        f"no more processes can be started: this user may have {_count(most)} here",
+        f"no more processes can be started: this user may have {_most('RLIMIT_NPROC')} here",
         hint="end some, or raise the limit: ulimit -u; of a container or service: pids.max",
     )
 
 
-def _count(limit: int) -> str:
-    """A resource limit in words."""
-    return str(limit) if limit >= 0 else "any number of"
+def _most(name: str) -> str:
+    """A limit of this process in words; to load what knows it takes a descriptor."""
+    try:
+        import resource
+    except ImportError:
+        return "few"
+    most, _ = resource.getrlimit(getattr(resource, name))
+    return str(most) if most >= 0 else "any number of"
 
 
 def _number(path: str) -> int | None:

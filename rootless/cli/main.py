@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _flush() -> None:
     """Write what is left; a terminal that was closed meanwhile (EIO) is nobody's loss."""
     try:
-        print(end="", flush=True)
+        sys.stdout.flush()
     except OSError as error:
         if error.errno != EIO or not stat.S_ISCHR(os.fstat(1).st_mode):
             raise

@@ -33,6 +33,7 @@ IMAGE_SIZE = "rootless.image.size"
 _NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
 FACTS = frozenset({IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE})
 _MAX_BYTES = 64 << 20
+_CURE = "delete {}, or choose another folder with --root"
 
 
 def read(store: Store) -> tuple[Descriptor, ...]:
@@ -42,16 +43,24 @@ def read(store: Store) -> tuple[Descriptor, ...]:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return ()
+    except IsADirectoryError:
+        raise _damaged(store, "it is a directory") from None
     try:
         value = leanjson.loads(content, f"{store.root}/index.json")
     except IntegrityError as error:
-        raise IntegrityError(
-            error.message, hint=f"delete {store.root}, or choose another folder with --root"
-        ) from None
+        raise IntegrityError(error.message, hint=_CURE.format(store.root)) from None
     entries = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(entries, list):
-        raise IntegrityError(f"{store.root}/index.json is damaged: it lists no manifests")
-    return tuple(Descriptor.decode(entry) for entry in entries)
+        raise _damaged(store, "it lists no manifests")
+    try:
+        return tuple(Descriptor.decode(entry) for entry in entries)
+    except IntegrityError as error:
+        raise _damaged(store, error.message) from None
+
+
+def _damaged(store: Store, why: str) -> IntegrityError:
+    message = f"{store.root}/index.json is damaged: {why}"
+    return IntegrityError(message, hint=_CURE.format(store.root))
 
 
 def update(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from errno import ELOOP, ENOENT, ENXIO
 
 from rootless.store import lock, staging
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from rootless.oci.digest import Digest
     from rootless.store import Store
+
+_NO_LEASE = (ENOENT, ELOOP, ENXIO)  # gone, a link, a socket
 
 
 class Lease:
@@ -65,10 +68,15 @@ def living(store: Store) -> Iterator[str]:
 
 
 def _read(path: str) -> str:
-    """What a lease says; nothing where nobody holds it."""
+    """What a lease says; nothing where nobody holds it, or where it is no file of ours."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno in _NO_LEASE:
+            return ""
+        raise
+    if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        os.close(fd)
         return ""
     with open(fd, "rb") as file:
         try:

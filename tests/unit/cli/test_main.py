@@ -99,15 +99,17 @@ def test_a_reader_that_leaves_is_no_error():
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code", "said"),
+    ("verb", "redirection", "code", "said"),
     [
-        (">&-", 0, ""),
-        (">/dev/full", 1, "error: standard output: No space left on device\n"),
+        ("version", ">&-", 0, ""),
+        ("version", ">/dev/full", 1, "error: standard output: No space left on device\n"),
+        ("--root /nonexistent images -q", ">/dev/full", 0, ""),
     ],
 )
-def test_output_that_cannot_be_written(redirection, code, said):
+def test_output_that_cannot_be_written(verb, redirection, code, said):
+    """That is no error of who has nothing to write."""
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m rootless version {redirection}"],
+        ["bash", "-c", f"{sys.executable} -m rootless {verb} {redirection}"],
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -86,6 +86,15 @@ def test_a_file_that_nobody_holds_means_nothing(store, content):
     assert os.listdir(store.path("leases")) == []
 
 
+def test_what_is_no_file_is_no_lease_and_stops_nothing(store):
+    store.create()
+    os.mkdir(store.path("leases/folder"))
+    os.symlink("/etc/passwd", store.path("leases/link"))
+    os.mkfifo(store.path("leases/pipe"))
+    store.hold([ONE])
+    assert held(store) == [str(ONE)]
+
+
 def test_a_line_that_a_full_disk_cut_short_does_not_spoil_the_next(store):
     store.hold([ONE])
     (name,) = os.listdir(store.path("leases"))

@@ -40,11 +40,21 @@ def test_a_foreign_image_layout_is_not_taken_for_a_store(store, tmp_path):
         Store(store.root)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"manifests": 1}', b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b'{"manifests": 1}', b"[]", b"\xff", b'{"manifests":[{}]}']
+)
 def test_damaged_index_is_one_sentence_naming_the_file(store, tmp_path, damage):
     store.create()
     (tmp_path / "store/index.json").write_bytes(damage)
     with pytest.raises(IntegrityError, match=r"index\.json"):
+        index.read(store)
+
+
+def test_an_index_that_is_a_directory_is_damaged(store):
+    store.create()
+    os.unlink(store.path("index.json"))
+    os.mkdir(store.path("index.json"))
+    with pytest.raises(IntegrityError, match=r"index\.json is damaged: it is a directory"):
         index.read(store)
 
 
