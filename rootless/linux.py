@@ -1,16 +1,18 @@
 """Linux system calls that `os` lacks, each under its own name, typed, without policy.
 
-Calls go through ctypes and keep the GIL (PyDLL), which makes a raw `clone` safe in a process with
-one thread. A failure is a SyscallError that names the call and what it was given; on a machine
-whose numbers are not known here, calls that `libc` has no name for are refused. Constants are
-spelled as in the kernel's headers. Usable in any process and namespace, also between clone and
-exec: nothing is imported after this module.
+Calls go through `_ctypes`, which takes a third of the time that importing `ctypes` does, and keep
+the GIL (FUNCFLAG_PYTHONAPI), which makes a raw `clone` safe in a process with one thread. A failure
+is a SyscallError that names the call and what it was given; on a machine whose numbers are not
+known here, calls that `libc` has no name for are refused. Constants are spelled as in the kernel's
+headers. Usable in any process and namespace, also between clone and exec: nothing is imported after
+this module.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _ctypes
 import os
+import sys
 from errno import EAGAIN
 
 from rootless.errors import RootlessError
@@ -40,6 +42,48 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_SET_MODE_FILTER = 1
 
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Unsigned(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    """An argument as wide as a register; a plain int is passed as a C int."""
+
+    _type_ = "L"
+
+
+class _Short(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "H"
+
+
+class _Bytes(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "z"
+
+
+class _Program(_ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("len", _Short), ("filter", _Bytes))
+
+
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_PYTHONAPI | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Int
+
+
+class _Library:
+    """The functions of the C library, each looked up when it is first called."""
+
+    def __init__(self) -> None:
+        self._handle = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> _Function:
+        function = _Function(_ctypes.dlsym(self._handle, name))
+        setattr(self, name, function)
+        return function
+
+
 # On 64-bit machines. Numbers from 424 on are the same on all of these.
 _GENERIC = {"clone": 220, "keyctl": 219, "pivot_root": 41, "seccomp": 277}
 _OWN_NUMBERS = {
@@ -54,13 +98,12 @@ _SHARED_NUMBERS = {
 MACHINES = tuple(_OWN_NUMBERS)
 """The machines, as uname(2) names them, whose numbers of system calls are known."""
 
-_WIDTH = 8 * ctypes.sizeof(ctypes.c_void_p)  # a 32-bit Python on a 64-bit kernel counts otherwise
+_WIDTH = 8 * _ctypes.sizeof(_Unsigned)  # a 32-bit Python on a 64-bit kernel counts otherwise
 MACHINE = os.uname().machine if _WIDTH == 64 else f"{_WIDTH}-bit {os.uname().machine}"
 
 _RACES = 1000  # of which openat2 loses one in two hundred beside a process that only renames
 
-_libc = ctypes.PyDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
+_libc = _Library()
 
 Path = str | bytes
 
@@ -100,6 +143,11 @@ def _syscall(name: str, *arguments: object) -> int:
     return result
 
 
+def _words(size: int, *values: int) -> bytes:
+    """Numbers of `size` bytes each, as the kernel reads them here."""
+    return b"".join(value.to_bytes(size, sys.byteorder) for value in values)
+
+
 def mount(
     source: Path | None, target: Path, fstype: str | None = None, flags: int = 0, data: Path = ""
 ) -> None:
@@ -107,7 +155,7 @@ def mount(
     options = os.fsencode(data) or None
     kind = fstype.encode() if fstype else None
     origin = None if source is None else os.fsencode(source)
-    if _libc.mount(origin, os.fsencode(target), kind, ctypes.c_ulong(flags), options) < 0:
+    if _libc.mount(origin, os.fsencode(target), kind, _Unsigned(flags), options) < 0:
         _fail("mount", source or "", "on", target)
 
 
@@ -148,7 +196,7 @@ def clone(flags: int) -> int:
     Only for a process with a single thread: CPython's own fork hooks do not run.
     """
     sigchld = 17
-    pid = _syscall("clone", ctypes.c_ulong(flags | sigchld), 0, 0, 0, 0)
+    pid = _syscall("clone", _Unsigned(flags | sigchld), 0, 0, 0, 0)
     if pid < 0:
         _fail("clone", hex(flags))
     return pid
@@ -160,12 +208,12 @@ def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) ->
     A `..` is refused with EAGAIN when anything at all was renamed or mounted on this machine at
     that moment, for the kernel cannot tell whether it still lies inside: then again.
     """
-    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
+    how = _words(8, flags | os.O_CLOEXEC, mode, resolve)
     name = os.fsencode(path)
     fd = -1
     for _ in range(_RACES):
-        fd = _syscall("openat2", dir_fd, name, ctypes.byref(how), ctypes.c_size_t(24))
-        if fd >= 0 or ctypes.get_errno() != EAGAIN:
+        fd = _syscall("openat2", dir_fd, name, how, _Unsigned(24))
+        if fd >= 0 or _ctypes.get_errno() != EAGAIN:
             break
     if fd < 0:
         _fail("openat2", path)
@@ -175,13 +223,13 @@ def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) ->
 def sethostname(name: str) -> None:
     """sethostname(2)."""
     encoded = name.encode()
-    if _libc.sethostname(encoded, ctypes.c_size_t(len(encoded))) < 0:
+    if _libc.sethostname(encoded, _Unsigned(len(encoded))) < 0:
         _fail("sethostname", name)
 
 
 def prctl(option: int, *arguments: int) -> int:
     """prctl(2); `prctl` the package lacks ambient capabilities and needs a compiler."""
-    padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
+    padded = [_Unsigned(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     result: int = _libc.prctl(option, *padded)
     if result < 0:
         _fail("prctl", str(option))
@@ -190,28 +238,25 @@ def prctl(option: int, *arguments: int) -> int:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) of the calling thread; masks of 64 capabilities."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    header = _words(4, 0x20080522, 0)
     low, high = 0xFFFFFFFF, 32
     masks = (effective, permitted, inheritable)
     words = [mask & low for mask in masks] + [mask >> high for mask in masks]
-    if _libc.capset(header, (ctypes.c_uint32 * 6)(*words)) < 0:
+    if _libc.capset(header, _words(4, *words)) < 0:
         _fail("capset", hex(permitted))
 
 
 def seccomp(program: bytes) -> None:
     """seccomp(2): install a filter of `struct sock_filter`s, 8 bytes each."""
 
-    class SockFprog(ctypes.Structure):
-        _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-    fprog = SockFprog(len(program) // 8, program)
-    if _syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(fprog)) < 0:
+    fprog = _Program(len(program) // 8, program)
+    if _syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, _ctypes.byref(fprog)) < 0:
         _fail("seccomp", f"{len(program) // 8} instructions")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """close_range(2), inclusive; /proc need not be mounted."""
-    if _syscall("close_range", ctypes.c_uint(first), ctypes.c_uint(last), flags) < 0:
+    if _syscall("close_range", _Unsigned(first), _Unsigned(last), flags) < 0:
         _fail("close_range", str(first))
 
 
@@ -226,15 +271,15 @@ def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False)
 
     `target` is a path, or the descriptor of a mount that need not be attached anywhere.
     """
-    attributes = (ctypes.c_uint64 * 4)(attr_set, 0, 0, 0)
+    attributes = _words(8, attr_set, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
     fd, name = AT_FDCWD, b""
     if isinstance(target, int):
         fd, flags = target, flags | AT_EMPTY_PATH
     else:
         name = os.fsencode(target)
-    size = ctypes.c_size_t(32)
-    if _syscall("mount_setattr", fd, name, flags, ctypes.byref(attributes), size) < 0:
+    size = _Unsigned(32)
+    if _syscall("mount_setattr", fd, name, flags, attributes, size) < 0:
         _fail("mount_setattr", str(target) if isinstance(target, int) else target)
 
 
@@ -249,7 +294,7 @@ def open_tree(origin: Path | int) -> int:
         fd, flags = origin, flags | AT_EMPTY_PATH
     else:
         name = os.fsencode(origin)
-    tree = _syscall("open_tree", fd, name, ctypes.c_uint(flags))
+    tree = _syscall("open_tree", fd, name, _Unsigned(flags))
     if tree < 0:
         _fail("open_tree", str(origin) if isinstance(origin, int) else origin)
     return tree
@@ -291,8 +336,8 @@ def loopback_up() -> None:
     fd = _libc.socket(2, 1 | 0o2000000, 0)
     if fd < 0:
         _fail("socket", "AF_INET")
-    request = ctypes.create_string_buffer(b"lo".ljust(16, b"\0") + b"\x41\0" + bytes(22), 40)
-    done = _libc.ioctl(fd, ctypes.c_ulong(0x8914), request)
+    request = b"lo".ljust(16, b"\0") + b"\x41\0" + bytes(22)  # struct ifreq: name and flags
+    done = _libc.ioctl(fd, _Unsigned(0x8914), request)
     os.close(fd)
     if done < 0:
         _fail("ioctl", "SIOCSIFFLAGS lo")
@@ -300,4 +345,4 @@ def loopback_up() -> None:
 
 def _fail(syscall: str, *objects: Path) -> NoReturn:
     what = " ".join(os.fsdecode(one) for one in objects if one)
-    raise SyscallError(ctypes.get_errno(), syscall, what)
+    raise SyscallError(_ctypes.get_errno(), syscall, what)
