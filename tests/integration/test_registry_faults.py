@@ -717,12 +717,55 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def tls(certificate):
+    with behind_tls(certificate / "cert", certificate / "key") as registry:
+        yield registry
+
+
+def behind_tls(cert, key):
     registry = HostileRegistry(honest)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert", certificate / "key")
+    context.load_cert_chain(cert, key)
     registry._server.socket = context.wrap_socket(registry._server.socket, server_side=True)
-    with registry:
-        yield registry
+    return registry
+
+
+EXPIRING = """
+[ca]
+default_ca = own
+[own]
+database = {0}/index
+serial = {0}/serial
+new_certs_dir = {0}
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+subjectAltName = IP:127.0.0.1
+"""
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+def test_an_expired_certificate_is_refused(certificate, tmp_path, monkeypatch):
+    (tmp_path / "index").touch()
+    (tmp_path / "serial").write_text("01\n")
+    (tmp_path / "config").write_text(EXPIRING.format(tmp_path))
+    key, request, cert = certificate / "key", tmp_path / "request", tmp_path / "cert"
+    openssl("req", "-new", "-key", key, "-subj", "/CN=x", "-out", request)
+    dates = ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+    made = ("-keyfile", key, "-in", request, "-out", cert, *dates)
+    openssl("ca", "-batch", "-selfsign", "-notext", "-config", tmp_path / "config", *made)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    with (
+        behind_tls(cert, key) as registry,
+        pytest.raises(RegistryError, match=r"certificate of .* cannot be trusted.*expired"),
+    ):
+        client(registry).manifest("a/b", "1")
+    assert registry.requests == []
 
 
 def test_an_untrusted_certificate_is_refused(tls):

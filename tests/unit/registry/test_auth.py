@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -139,6 +140,23 @@ def test_broken_helpers_fail_for_their_own_registry_only(written, helper, monkey
     with pytest.raises(RegistryError, match=r"docker-credential-broken for r\.example failed"):
         find([path], "r.example", "x")
     assert find([path], "other.example", "x") is None
+
+
+def test_a_helper_that_hangs_is_ended_with_all_it_started(written, helper, monkeypatch, tmp_path):
+    monkeypatch.setattr(auth, "HELPER_TIMEOUT", 0.5)
+    helper("own", f"sleep 600 & echo $! $$ >{tmp_path}/pids; sleep 600")
+    with pytest.raises(RegistryError, match="does not finish"):
+        find([written({"credHelpers": {"r.example": "own"}})], "r.example", "x")
+    for pid in (tmp_path / "pids").read_text().split():
+        assert not lives(pid)
+
+
+def lives(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
 
 
 @pytest.mark.parametrize("name", ["../../tmp/x", "a/b", "/bin/sh", "", "-x", ".", "a b", 3])

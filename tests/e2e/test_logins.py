@@ -1,0 +1,151 @@
+"""Logins in the user's files, and who gets to see one when an image is pulled."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+
+import pytest
+
+from tests.support.hostile_registry import Answer, HostileRegistry, serving
+from tests.support.images import layer, write_layout
+
+pytestmark = pytest.mark.needs("userns")
+
+SECRET = "hunter2-of-another"
+ANSWER = json.dumps({"Username": "me", "Secret": SECRET})
+
+
+@pytest.fixture
+def image(tmp_path):
+    return write_layout(tmp_path / "layout", "x:1", [layer({"f": b"x"})])
+
+
+@pytest.fixture
+def pull(rootless, tmp_path):
+    """pull(registry, config, helpers) with these logins; helpers are name → shell script."""
+
+    def run(registry, config, helpers=None, **options):
+        programs = tmp_path / "programs"
+        programs.mkdir(exist_ok=True)
+        for name, script in (helpers or {}).items():
+            program = programs / f"docker-credential-{name}"
+            program.write_text(f"#!/bin/sh\ncat >/dev/null\n{script}\n")
+            program.chmod(0o755)
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        environment = {
+            **rootless.environment,
+            "DOCKER_CONFIG": str(tmp_path),
+            "HOME": str(tmp_path),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+        }
+        environment.pop("REGISTRY_AUTH_FILE", None)
+        name = f"{registry.address}/a/b:1"
+        return rootless("pull", "--tls-verify=false", name, env=environment, **options)
+
+    return run
+
+
+def wants_login(image):
+    honest = serving(image, "a/b")
+
+    def respond(request):
+        if not request.headers.get("Authorization"):
+            return Answer(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+        return honest(request)
+
+    return respond
+
+
+def sent(registry):
+    """The Authorization headers that came, each once."""
+    return {request.headers.get("Authorization") for request in registry.requests}
+
+
+def login(user, password):
+    return {"auth": b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_a_login_of_its_own_is_sent(image, pull):
+    """That the others are not is of use only where this one is."""
+    with HostileRegistry(wants_login(image)) as registry:
+        done = pull(registry, {"auths": {registry.address: login("me", SECRET)}})
+        assert done.exit == 0, done.stderr
+    assert sent(registry) == {None, "Basic " + login("me", SECRET)["auth"]}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"auths": {"other.example": login("me", SECRET)}},
+        {"auths": {"https://index.docker.io/v1/": login("me", SECRET)}},
+        {"auths": {"127.0.0.1": login("me", SECRET)}},
+        {"auths": {"127.0.0.1:1": login("me", SECRET)}},
+        {"credHelpers": {"other.example": "good"}},
+        {"credsStore": "broken", "auths": {"other.example": login("me", SECRET)}},
+        {"credsStore": "broken", "auths": {"https://index.docker.io/v1/": login("me", SECRET)}},
+        {"credsStore": "../../good", "auths": {"other.example": login("me", SECRET)}},
+    ],
+)
+def test_the_login_of_another_registry_is_not_sent(image, pull, others):
+    helpers = {"broken": "exit 3", "good": f"echo '{ANSWER}'"}
+    with HostileRegistry(wants_login(image)) as registry:
+        done = pull(registry, others, helpers)
+        assert done.exit == 1
+        assert "private" in done.stderr
+    assert sent(registry) == {None}
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 3",
+        f"echo '{ANSWER}'; exit 1",
+        f"head -c 2000000 /dev/zero | tr '\\0' ' '; echo '{ANSWER}'",
+        "exec cat /dev/zero",
+    ],
+)
+def test_a_broken_helper_of_this_registry_ends_the_pull(image, pull, script):
+    """Nothing is asked of the registry then, not even without a login."""
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        done = pull(registry, {"credHelpers": {registry.address: "own"}}, {"own": script})
+    assert done.exit == 1
+    assert "the credential helper docker-credential-own for" in done.stderr
+    assert registry.requests == []
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("key", ["credHelpers", "credsStore"])
+@pytest.mark.parametrize("name", ["../programs/evil", "/evil", "x/../evil"])
+def test_a_helper_is_a_name_and_not_a_path(image, pull, tmp_path, key, name):
+    """Whatever lies where such a path leads, nothing of it is executed."""
+    evil = tmp_path / "programs" / "evil"
+    evil.parent.mkdir()
+    (evil.parent / "docker-credential-x").mkdir()
+    for place in (evil, evil.parent / "docker-credential-evil", tmp_path / "evil"):
+        place.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        place.chmod(0o755)
+    (evil.parent / "docker-credential-..").mkdir()
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        value = name if key == "credsStore" else {registry.address: name}
+        entry = {"auths": {registry.address: {}}}
+        done = pull(registry, {key: value, **entry}, cwd=evil.parent)
+    assert done.exit == 1
+    assert "not the name of a credential helper" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_password_is_in_no_command_line_and_stays_nowhere(image, pull, rootless, tmp_path):
+    """A helper's answer, too, goes through a pipe; the store never has it."""
+    note = tmp_path / "processes"
+    script = f"cat /proc/[0-9]*/cmdline >{note} 2>/dev/null; echo '{ANSWER}'"
+    with HostileRegistry(wants_login(image)) as registry:
+        done = pull(registry, {"credHelpers": {registry.address: "own"}}, {"own": script})
+        assert done.exit == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert SECRET.encode() not in note.read_bytes()
+    for path in rootless.root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and "layers" not in path.parts:
+            assert SECRET.encode() not in path.read_bytes(), path
