@@ -109,6 +109,7 @@ def _field(names: tuple[str, ...]) -> str:
     return names[-1].lstrip("-").replace("-", "_")
 
 
+EVERY_IMAGE = "remove every image that no container uses, not only unnamed ones"
 NOTHING = "accepted, as scripts made for docker pass it; changes nothing"
 CONTENT_TRUST = flag("--disable-content-trust", help=NOTHING)
 TLS_VERIFY = flag(

@@ -14,7 +14,7 @@ PS = Verb(
         flag("--no-trunc", help="do not shorten ids and commands"),
         flag("-q", "--quiet", help="print only ids"),
     ),
-    examples=("rootless ps -a",),
+    examples=("rootless ps -a", "rootless ps --format '{{.Names}} {{.Status}}'"),
 )
 
 RM = Verb(
@@ -31,6 +31,7 @@ PRUNE = Verb(
     "Remove all stopped containers",
     "rootless.cli.containers:prune",
     options=(flag("-f", "--force", help="do not ask"),),
+    examples=("rootless container prune",),
 )
 
 VERBS = (PS, RM, PRUNE)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import CONTENT_TRUST, PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+from rootless.cli.table import (
+    CONTENT_TRUST,
+    EVERY_IMAGE,
+    PLATFORM,
+    TLS_VERIFY,
+    Argument,
+    Verb,
+    flag,
+    many,
+    text,
+)
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 _NO_TRUNC = flag("--no-trunc", help="do not shorten the output")
@@ -36,7 +46,7 @@ VERBS = (
         options=(
             _FORMAT,
             flag("-s", "--size", help="does nothing: an image's size is always shown"),
-            text("--type", metavar="TYPE", choices=("image",), help="only things of this type"),
+            text("--type", metavar="TYPE", choices=("image",), help="image, the only type yet"),
         ),
         arguments=(Argument("names", "IMAGE", "some"),),
         examples=("rootless inspect -f '{{json .Config.Env}}' busybox",),
@@ -47,6 +57,7 @@ VERBS = (
         "rootless.cli.inspect:inspect",
         options=(_FORMAT,),
         arguments=(Argument("names", "IMAGE", "some"),),
+        examples=("rootless image inspect -f '{{.Id}}' busybox",),
     ),
     Verb(
         "history",
@@ -77,12 +88,14 @@ VERBS = (
         "rootless.cli.images:rmi",
         options=(flag("-f", "--force", help="remove an id with all its names; ignore unknown"),),
         arguments=(Argument("names", "IMAGE", "some"),),
+        examples=("rootless rmi hello", "rootless rmi -f 18efc4d567ae"),
     ),
     Verb(
         "image prune",
         "Remove images without a name",
         "rootless.cli.system:prune_images",
-        options=(flag("-a", "--all", help="remove every image, not only unnamed ones"), _FORCE),
+        options=(flag("-a", "--all", help=EVERY_IMAGE), _FORCE),
+        examples=("rootless image prune", "rootless image prune -af"),
     ),
     Verb(
         "pull",
@@ -112,7 +125,7 @@ VERBS = (
             ),
         ),
         arguments=(Argument("names", "IMAGE", "some"),),
-        examples=("rootless save busybox | ssh host docker load",),
+        examples=("rootless save -o app.tar app", "rootless save busybox | ssh host docker load"),
     ),
     Verb(
         "load",
@@ -122,7 +135,7 @@ VERBS = (
             text("-i", "--input", metavar="FILE", help="read from FILE, not standard input"),
             flag("-q", "--quiet", help="do not show progress"),
         ),
-        examples=("rootless load -i busybox.tar",),
+        examples=("rootless load -i app.tar", "ssh host docker save app | rootless load"),
     ),
     Verb(
         "import",
@@ -131,7 +144,7 @@ VERBS = (
         options=(
             many("-c", "--change", metavar="INSTRUCTION", help="apply a Dockerfile instruction"),
             text("-m", "--message", metavar="TEXT", help="comment in the image's history"),
-            PLATFORM,
+            text("--platform", metavar="OS/ARCH", help="what the files are for [this machine]"),
         ),
         arguments=(
             Argument("file", "FILE|-"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import Argument, Verb, flag, text
+from rootless.cli.table import EVERY_IMAGE, Argument, Verb, flag, text
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 
@@ -11,22 +11,37 @@ VERBS = (
         "doctor",
         "Check what this machine allows, and how to fix it",
         "rootless.cli.system:doctor",
+        examples=("rootless doctor",),
     ),
-    Verb("info", "Show where things are kept and how", "rootless.cli.system:info", (_FORMAT,)),
-    Verb("version", "Show the version", "rootless.cli.system:version", (_FORMAT,)),
+    Verb(
+        "info",
+        "Show where things are kept and how",
+        "rootless.cli.system:info",
+        options=(_FORMAT,),
+        examples=("rootless info -f '{{.DockerRootDir}}'",),
+    ),
+    Verb(
+        "version",
+        "Show the version",
+        "rootless.cli.system:version",
+        options=(_FORMAT,),
+        examples=("rootless version -f '{{.Client.Version}}'",),
+    ),
     Verb(
         "system check",
         "Read the whole store and say what is damaged",
         "rootless.cli.system:check",
+        examples=("rootless system check",),
     ),
     Verb(
         "system prune",
         "Remove stopped containers, unnamed images and the build cache",
         "rootless.cli.system:prune",
         options=(
-            flag("-a", "--all", help="remove every image, not only unnamed ones"),
+            flag("-a", "--all", help=EVERY_IMAGE),
             flag("-f", "--force", help="do not ask"),
         ),
+        examples=("rootless system prune", "rootless system prune -af"),
     ),
     Verb(
         "completion",
@@ -40,5 +55,6 @@ VERBS = (
         "Show help about a command",
         "rootless.cli.click_app:help_",
         arguments=(Argument("words", "COMMAND", "any"),),
+        examples=("rootless help run", "rootless help image prune"),
     ),
 )

@@ -1,5 +1,7 @@
 """The lean parser: docker's rules and words, and the same values as click."""
 
+import shlex
+
 import click
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,19 @@ RUN = table.load("run")
 
 def parsed(name, *argv):
     return vars(parser.parse(table.load(name), argv))
+
+
+@pytest.mark.parametrize("verb", list(table.every()), ids=lambda verb: verb.name)
+def test_every_verb_shows_examples_that_are_understood(verb):
+    assert verb.examples
+    for example in verb.examples:
+        typed = example.removeprefix('eval "$(').removesuffix(')"')
+        words = shlex.split(typed.replace("$(rootless ps -aq)", "web"))
+        start = words.index("rootless") + 1
+        end = next((n for n, word in enumerate(words) if n > start and word in "|<"), len(words))
+        found, rest = table.find(words[start:end])
+        assert found == verb.name
+        parser.parse(verb, rest)
 
 
 def test_flags_end_at_the_image():
