@@ -2,8 +2,9 @@
 
 A digest says what a COPY would put into the image: names, modes, links and contents, not owners
 or times. File contents are hashed once; `cache/contexts/<name>.json` remembers each by device,
-inode, size, mtime and ctime, so that an unchanged context costs one lstat walk. Runs in the
-builder. The file may be lost or damaged at any time: hashing again makes it.
+inode, size, mtime and ctime, so that an unchanged context costs one lstat walk. Its first line
+is the directory: what is remembered of one that is gone, or that nobody uses, is forgotten. Runs in
+the builder. The file may be lost or damaged at any time: hashing again makes it.
 
 Others may write to the context meanwhile. What a COPY reads is what the image gets, and `Changes`
 sees to it that its layer is recorded under the digest of just that.
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _GONE = (ENOENT, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO)  # nothing, or nothing of its kind
 _RACY = 50_000_000  # ns: a change this close to its hashing may not show in the times
 _UNUSED = 30 * 86_400 * 10**9  # ns after which what is remembered of a context goes
+_LONGEST = 1 << 16  # bytes of a directory's name as JSON
 _SPARE = 10_000  # remembered files that no COPY of this build asked for
 
 
@@ -43,6 +45,7 @@ class Context:
                 f"the build context {directory} cannot be opened: {error.strerror}"
             ) from None
         self.ignore = ignore
+        self._directory = os.path.abspath(directory)
         self._memory = memory
         self._known = _recall(memory)
         self._seen: dict[str, str] = {}
@@ -78,7 +81,7 @@ class Context:
         unfinished = f"{self._memory}.{os.getpid()}"
         os.makedirs(os.path.dirname(self._memory), mode=0o700, exist_ok=True)
         with open(unfinished, "wb") as file:
-            file.write(leanjson.dumps(kept))
+            file.write(leanjson.dumps(self._directory) + b"\n" + leanjson.dumps(kept))
         os.rename(unfinished, self._memory)
         _forget_unused(os.path.dirname(self._memory))
 
@@ -148,22 +151,33 @@ def _touch(memory: str) -> None:
 
 
 def _forget_unused(folder: str) -> None:
-    """Delete the memories of contexts that nobody has built from for a long time."""
+    """Delete the memories of contexts that are gone, or that nobody has built from for long."""
     oldest = time_ns() - _UNUSED
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         try:
-            if os.lstat(path).st_mtime_ns < oldest:
+            is_whole = name.endswith(".json")  # not one that is being written
+            if os.lstat(path).st_mtime_ns < oldest or (is_whole and _is_orphan(path)):
                 os.unlink(path)
         except FileNotFoundError:  # somebody else was faster
             continue
+
+
+def _is_orphan(memory: str) -> bool:
+    """Whether the context is no directory any more; what does not say which, is of no use."""
+    with open(memory, "rb") as file:
+        try:
+            directory = leanjson.loads(file.readline(_LONGEST))
+        except IntegrityError:
+            return True
+    return not isinstance(directory, str) or not os.path.isdir(directory)
 
 
 def _recall(memory: str) -> dict[str, str]:
     """What an earlier build wrote down; nothing when it cannot be read."""
     try:
         with open(memory, "rb") as file:
-            known = leanjson.loads(file.read())
+            known = leanjson.loads(file.read().partition(b"\n")[2])
     except (OSError, IntegrityError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -200,6 +200,7 @@ def _print_pruned(pruned: Pruned) -> None:
         for digest in (*pruned.images, *pruned.layers):
             print(f"deleted: {digest}")
         print()
-    if pruned.steps:
-        print(f"Deleted build cache: {pruned.steps} steps\n")
+    cached = [(pruned.steps, "steps"), (pruned.contexts, "contexts")]
+    if any(count for count, _ in cached):
+        print(f"Deleted build cache: {', '.join(f'{count} {what}' for count, what in cached)}\n")
     print(f"Total reclaimed space: {words.size(pruned.size)}")

@@ -37,11 +37,15 @@ class Removal(Record):
 
 
 class Pruned(Record):
-    """What `prune` deleted; `size` in bytes of blobs and of layers' tars."""
+    """What `prune` deleted: cached `steps`, and `contexts` whose files' digests were remembered.
+
+    `size` is in bytes, of blobs, of layers' tars, of the cache and of unfinished downloads.
+    """
 
     images: tuple[Digest, ...] = ()
     layers: tuple[Digest, ...] = ()
     steps: int = 0
+    contexts: int = 0
     size: int = 0
 
 
@@ -140,25 +144,27 @@ def prune(
 
     with store.writing():
         index.update(store, change)
-        forgotten = _empty(store, "cache/steps") if steps else 0
-        if steps:
-            _empty(store, "cache/contexts")
-        staging.sweep(store, downloads=True)
+        forgotten = _empty(store, "cache/steps") if steps else []
+        contexts = _empty(store, "cache/contexts") if steps else []
+        swept = staging.sweep(store, downloads=True)
     freed = gc.collect(store)
-    return Pruned(tuple(dropped), freed.layers, forgotten, freed.size)
+    size = freed.size + swept + sum(forgotten) + sum(contexts)
+    return Pruned(tuple(dropped), freed.layers, len(forgotten), len(contexts), size)
 
 
-def _empty(store: Store, folder: str) -> int:
-    """Delete the files of a cache; how many they were."""
-    count = 0
+def _empty(store: Store, folder: str) -> list[int]:
+    """Delete the files of a cache; the size of each."""
+    sizes = []
     try:
         names = os.listdir(store.path(folder))
     except FileNotFoundError:
-        return 0
+        return []
     for name in names:
+        path = store.path(folder, name)
         try:
-            os.unlink(store.path(folder, name))
-            count += 1
+            size = os.lstat(path).st_size
+            os.unlink(path)
         except FileNotFoundError:  # somebody else was faster
             continue
-    return count
+        sizes.append(size)
+    return sizes

@@ -79,15 +79,18 @@ def make_folders(path: str, names: tuple[str, ...]) -> None:
         os.chmod(folder, 0o755)
 
 
-def sweep(store: Store, *, downloads: bool = False) -> None:
+def sweep(store: Store, *, downloads: bool = False) -> int:
     """Delete what dead processes left in tmp/; interrupted downloads when a day old, or at once.
 
-    What cannot be deleted now, as by a process outside the namespace, is left to a later one.
+    The bytes of files, not of directories, that went. What cannot be deleted now, as by a process
+    outside the namespace, is left to a later one.
     """
+    size = 0
     for name in os.listdir(store.path("tmp")):
         path = store.path("tmp", name)
         if downloads or not _is_awaited(name, path):
-            delete(path)
+            size += delete(path)
+    return size
 
 
 def _is_awaited(name: str, path: str) -> bool:
@@ -112,22 +115,28 @@ def bury(store: Store, path: str) -> str | None:
     return grave
 
 
-def delete(path: str) -> None:
-    """Delete something in tmp/ that nobody owns; what cannot be deleted stays for a later sweep."""
+def delete(path: str) -> int:
+    """Delete something in tmp/ that nobody owns; what cannot be deleted stays for a later sweep.
+
+    The size of a file that went, else 0.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # rubbish must not keep anybody from their work
-        return
+        return 0
     try:
         if owns(fd, path):
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
+            found = os.fstat(fd)
+            if stat.S_ISDIR(found.st_mode):
                 remove_tree(path)
             else:
                 os.unlink(path)
+                return found.st_size
     except OSError:
         pass
     finally:
         os.close(fd)
+    return 0
 
 
 def remove_tree(top: str) -> None:

@@ -75,9 +75,9 @@ def remember(folder, memory):
 def test_a_remembered_file_is_not_read_again(folder, tmp_path):
     memory = tmp_path / "memory.json"
     first = remember(folder, memory)
-    known = json.loads(memory.read_text())
-    assert len(known) == 3
-    memory.write_text(json.dumps(dict.fromkeys(known, "0" * 64)))
+    where, _, known = memory.read_text().partition("\n")
+    assert (json.loads(where), len(json.loads(known))) == (str(folder), 3)
+    memory.write_text(f"{where}\n{json.dumps(dict.fromkeys(json.loads(known), '0' * 64))}")
     assert digest(folder, memory=memory) != first  # it believed what it was told
 
 
@@ -97,7 +97,7 @@ def test_a_file_touched_just_now_is_not_remembered(folder, tmp_path):
     context.digest(tree.select(context.fd, "fresh"))
     context.remember()
     context.close()
-    assert json.loads(memory.read_text()) == {}
+    assert memory.read_text().partition("\n")[2] == "{}"
 
 
 def test_a_damaged_memory_costs_only_time(folder, tmp_path):
@@ -111,7 +111,7 @@ def test_memories_that_nobody_used_for_a_month_go_with_the_next_that_is_written(
     month = 31 * 86_400
     others = [tmp_path / name for name in ("old.json", "torn.json.123", "young.json")]
     for other, age in zip(others, (month, month, 86_400), strict=True):
-        other.write_text("{}")
+        other.write_text(json.dumps(str(tmp_path)) + "\n{}")
         os.utime(other, (time.time() - age,) * 2)
     memory = tmp_path / "memory.json"
     remember(folder, memory)
@@ -119,6 +119,24 @@ def test_memories_that_nobody_used_for_a_month_go_with_the_next_that_is_written(
     os.utime(memory, (0, 0))
     remember(folder, memory)
     assert memory.stat().st_mtime > time.time() - 600, "it was of use"
+
+
+def test_memories_of_directories_that_are_gone_go_too(folder, tmp_path):
+    gone = folder.with_name("gone \udcff")
+    gone.mkdir()
+    (gone / "f").write_text("f")
+    remember(gone, tmp_path / "gone.json")
+    (folder / "d" / "c").write_text("new")
+    remember(folder, tmp_path / "kept.json")
+    assert (tmp_path / "gone.json").exists()
+    (gone / "f").unlink()
+    gone.rmdir()
+    (tmp_path / "torn.json").write_text('{"')
+    (tmp_path / "half.json.77").write_text("")  # being written by another build
+    (folder / "d" / "e").write_text("new")
+    remember(folder, tmp_path / "memory.json")
+    left = {one.name for one in tmp_path.iterdir() if one.is_file()}
+    assert left == {"kept.json", "memory.json", "half.json.77"}
 
 
 def test_a_context_that_is_not_there(tmp_path):

@@ -287,8 +287,11 @@ def test_the_build_cache_goes_with_what_is_remembered_of_contexts(store):
         file.write("{}")
     removal.prune(store)
     assert os.listdir(store.path("cache/contexts"))
-    removal.prune(store, steps=True)
-    assert os.listdir(store.path("cache/contexts")) == []
+    with open(store.path("tmp", "sha256-" + "0" * 64), "w") as file:
+        file.write("an interrupted download")
+    pruned = removal.prune(store, steps=True)
+    assert os.listdir(store.path("cache/contexts")) == os.listdir(store.path("tmp")) == []
+    assert (pruned.contexts, pruned.size) == (1, len("{}an interrupted download"))
 
 
 def test_a_sweeper_may_be_faster_than_the_collector(store, make_image, monkeypatch):
