@@ -140,7 +140,9 @@ def _shape(value: dict[str, Any]) -> str:
 
 
 def _descriptors(value: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
-    entries = value.get(key)
+    entries = value.get(key, False)
+    if entries is None:  # as Go writes a list without entries
+        return ()
     if not isinstance(entries, list):
         raise IntegrityError(f"the manifest has no list of {key}")
     return tuple(Descriptor.decode(entry) for entry in entries)

@@ -179,3 +179,15 @@ def test_what_was_done_before_a_long_command_survives_its_killing(rootless, proj
     build.wait()
     (project / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /1\nRUN true\n")
     assert cached(rootless, project) == [1]
+
+
+def test_the_same_file_copied_with_its_parents_and_without(rootless, project):
+    """What is remembered of a stage's files is remembered for one way of naming them."""
+    base = "FROM busybox AS a\nRUN mkdir /x /y; echo 1 >/x/f; echo 1 >/y/f\nFROM busybox\n"
+    for copies in (
+        "COPY --from=a /x/f /1/\nCOPY --from=a /y/f /2/\n",
+        "COPY --parents --from=a /x/f /o/\nRUN test -f /o/x/f\n",
+        "COPY --parents --from=a /y/f /o/\nRUN test -f /o/y/f\n",
+    ):
+        (project / "Dockerfile").write_text(base + copies)
+        cached(rootless, project)

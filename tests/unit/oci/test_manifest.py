@@ -34,6 +34,16 @@ def test_an_image():
     assert decoded == Manifest(media_types.OCI_MANIFEST, config, (layer,), {"a": "b"})
 
 
+@pytest.mark.parametrize("none", [[], None])
+def test_lists_without_entries(none):
+    """Valid by the OCI schema, and as Go writes them."""
+    decoded = decode({**IMAGE, "layers": none})
+    assert isinstance(decoded, Manifest)
+    assert decoded.layers == ()
+    assert decoded.pair(()) == ()
+    assert decode({**INDEX, "manifests": none}).images == ()
+
+
 def test_an_index_with_platforms():
     entry = {**INDEX["manifests"][0], "platform": {"os": "linux", "architecture": "aarch64"}}
     decoded = decode({"schemaVersion": 2, "manifests": [entry]}, media_types.DOCKER_INDEX)
@@ -84,7 +94,7 @@ OLD_MANIFEST = {**LAYER, "mediaType": media_types.DOCKER_SCHEMA1_SIGNED}
         ({**IMAGE, "mediaType": 5}, "", "mediaType is not text"),
         ({**IMAGE, "config": None}, "", "a descriptor is not"),
         ({**IMAGE, "config": [CONFIG]}, "", "a descriptor is not"),
-        ({**IMAGE, "layers": None}, "", "no list of layers"),
+        ({**IMAGE, "layers": "none"}, "", "no list of layers"),
         ({**IMAGE, "layers": {"0": LAYER}}, "", "no list of layers"),
         ({**IMAGE, "layers": ["sha256"]}, "", "a descriptor is not"),
         ({**IMAGE, "annotations": ["a"]}, "", "annotations is not"),
