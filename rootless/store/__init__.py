@@ -10,6 +10,7 @@
                                 cache/stacks/<config>.json: layer.json of all layers of an image
     containers/<id>/            the container room's; container.json names its image
     leases/<name>               what a living process uses, a digest a line; flocked by it
+    run/                        sockets of network programs, where there is no $XDG_RUNTIME_DIR
     skeleton/                   an empty lowest layer: the mount points containers need
     tmp/                        unfinished work and what is being deleted; what nobody has flocked
                                 is swept, but downloads (<algorithm>-<hex>) wait for a day
