@@ -1,18 +1,22 @@
-"""Removing and pruning without end, beside builds, containers and saves, some of them killed."""
+"""Removing and pruning without end, beside pulls, builds, containers and saves, some killed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import signal
 import subprocess
+import tarfile
 import time
 
 import pytest
 
-from rootless.store import Store
+from rootless.store import Store, blobs, images, layers, removal
 from rootless.store.check import check
 from tests.support.child import in_child
+from tests.support.hostile_registry import HostileRegistry, serving
 
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
 
@@ -62,14 +66,40 @@ def test_a_container_keeps_all_files_while_its_image_is_removed_and_pruned(box):
     whole(box)
 
 
-def test_removing_and_pruning_beside_everything_with_some_killed(box, tmp_path):
+@pytest.fixture
+def pulled(busybox_image):
+    """The name of the same image in a registry: other commands make and take its layers."""
+    with HostileRegistry(serving(busybox_image, "crowd/busybox")) as registry:
+        yield f"{registry.address}/crowd/busybox:1"
+
+
+def is_whole_archive(path):
+    """Every blob has its digest, and what index.json names is there."""
+    digests = set()
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member)
+            if member.name.startswith("blobs/sha256/") and content:
+                found = hashlib.sha256(content.read()).hexdigest()
+                assert member.name == f"blobs/sha256/{found}"
+                digests.add(found)
+        (entry,) = json.load(archive.extractfile("index.json"))["manifests"]
+        manifest = json.load(archive.extractfile(f"blobs/{entry['digest'].replace(':', '/')}"))
+    named = {one["digest"][7:] for one in (entry, manifest["config"], *manifest["layers"])}
+    return named == digests
+
+
+def test_removing_and_pruning_beside_everything_with_some_killed(box, tmp_path, pulled):
     chance = random.Random(1)
+    saves = {tmp_path / "loaded.tar": "busybox", tmp_path / "pulled.tar": pulled}
     works = [
         ("build", "-q", "-t", "app", box.context),
         ("build", "-q", "--no-cache", "-t", "other", box.context),
         ("run", "--rm", "--network=none", "busybox", "cat", "/etc/passwd"),
-        ("save", "-o", tmp_path / "saved.tar", "busybox"),
-        ("rmi", "-f", "app", "other", "busybox"),
+        *(("save", "-o", path, name) for path, name in saves.items()),
+        ("pull", "-q", "--tls-verify=false", pulled),
+        ("run", "--rm", "--network=none", "--tls-verify=false", pulled, "cat", "/etc/passwd"),
+        ("rmi", "-f", "app", "other", "busybox", pulled),
         ("system", "prune", "-f"),
         ("image", "prune", "-a", "-f"),
         ("load", "-i", box.archive),
@@ -83,8 +113,35 @@ def test_removing_and_pruning_beside_everything_with_some_killed(box, tmp_path):
         for work, process in crowd:
             _, errors = process.communicate(timeout=60)
             assert "Traceback" not in errors, (work, errors)
+            if work[0] == "save" and process.returncode == 0:
+                assert is_whole_archive(work[2])
             if process is not killed and process.returncode:
                 gone = ("o such image", "Unable to find image", "cannot be reached", "registry")
                 assert any(word in errors for word in gone), (work, errors)
         box.ok("load", "-i", box.archive)
+    box.ok("pull", "-q", "--tls-verify=false", pulled)
     whole(box)
+
+
+def test_a_container_needs_no_manifest(box):
+    """A removal by force that does not see it being started takes names and manifest: no more."""
+    box.ok("run", "--name", "kept", "--network=none", "busybox", "true")
+    image = images.resolve(Store(str(box.root)), "busybox")
+
+    def remove_unseen():
+        removal.remove(Store(str(box.root)), ["busybox"], force=True, users={})
+
+    in_child(remove_unseen)
+    store = Store(str(box.root))
+    assert not blobs.has(store, image.descriptor.digest)
+    assert blobs.has(store, image.id)
+    assert all(layers.find(store, diff_id) for _, diff_id in image.layers)
+    assert check(store) == ()
+    assert "kept" in box.ok("ps", "-a")
+    assert "No such" in box("run", "--rm", "--pull=never", "busybox", "true").stderr
+    box.ok("load", "-i", box.archive)
+    assert images.resolve(store, "busybox").id == image.id
+    box.ok("rmi", "-f", "busybox")
+    box.ok("rm", "kept")
+    box.ok("image", "prune", "-f")
+    assert os.listdir(store.path("layers")) == os.listdir(store.path("blobs/sha256")) == []
