@@ -10,7 +10,16 @@ from __future__ import annotations
 from _signal import SIG_IGN, SIGINT, signal
 
 from rootless import process
-from rootless.build.request import Cached, Done, Exported, Output, Started, Step, Warned
+from rootless.build.request import (
+    Cached,
+    Done,
+    Exported,
+    Failed,
+    Output,
+    Started,
+    Step,
+    Warned,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +91,8 @@ def _encode(event: Event) -> tuple[str, object]:
             return "output", (_named(event.step), event.content.decode("latin-1"))
         case Done():
             return "done", (_named(event.step), event.seconds)
+        case Failed():
+            return "failed", (_named(event.step), event.message)
         case Warned():
             return "warned", event.message
         case Exported():
@@ -89,7 +100,7 @@ def _encode(event: Event) -> tuple[str, object]:
 
 
 def _named(step: Step) -> tuple[object, ...]:
-    return step.number, step.total, step.stage, step.text
+    return step.number, step.total, step.stage, step.place, step.places, step.text
 
 
 def _decode(kind: str, value: Any) -> Event:
@@ -101,4 +112,6 @@ def _decode(kind: str, value: Any) -> Event:
         return Output(step, content.encode("latin-1"))
     if kind == "done":
         return Done(step, content)
+    if kind == "failed":
+        return Failed(step, content)
     return Started(step) if kind == "started" else Cached(step)

@@ -18,13 +18,14 @@ from rootless.build.crew import Crew, ignore_interrupts
 from rootless.build.keys import Key
 from rootless.build.origins import Origins
 from rootless.build.recipes import Recipes
-from rootless.build.request import Cached, Done, Exported, Started, Step, Warned
+from rootless.build.request import Cached, Done, Exported, Failed, Started, Step, Warned
 from rootless.build.stack import Entry, Stack
 from rootless.build.steps import CopyFiles
 from rootless.dockerfile import DockerfileError, parse
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
 from rootless.record import Record
 from rootless.store import images, layers
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from rootless.build.steps import Action, Recipe
     from rootless.build.tree import Source
     from rootless.build.workbench import Workbench
-    from rootless.oci.reference import Reference
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -110,7 +110,7 @@ class _Builder:
         self.origins = Origins(store)
         self.selected: dict[CopyFiles, tuple[Source, ...]] = {}
         self.numbers = _numbers(recipes)
-        self.total = sum(len(recipe.steps) for recipe in recipes.ordered)
+        self.total = sum(map(_places, recipes.ordered))
 
     def build(self) -> Image:
         try:
@@ -174,25 +174,25 @@ class _Builder:
 
     def _take_cached(self, recipe: Recipe) -> _Work:
         """The beginning of a stage, as far as its steps are cached."""
-        stack = self._base(recipe.stage)
+        stack = self._begin(recipe)
         left = list(recipe.steps)
         while left and not self.request.no_cache:
-            with _Located(self.plan, left[0]):
+            with _Located(self, recipe, left[0]):
                 key = self._key_with_inputs(recipe, left[0], stack)
                 hit = cache.find(self.store, key.compute()) if key.is_known else None
             if not hit:
                 break
             created = hit.created if self.request.epoch is None else self.created
             stack.entries.append(Entry(hit.layer.path, hit.layer, created=created))
-            self.report(Cached(self._event(recipe, left.pop(0))))
+            self.report(Cached(self.event(recipe, left.pop(0))))
         return _Work(recipe, stack, tuple(left))
 
     def _carry_out(self, work: _Work) -> None:
         """Make the layers of all steps that are left."""
         for step in work.steps:
-            with _Located(self.plan, step):
+            with _Located(self, work.recipe, step):
                 key = self._key(work.recipe, step, work.stack)
-                self._perform(self._event(work.recipe, step), step.action, work.stack, key)
+                self._perform(self.event(work.recipe, step), step.action, work.stack, key)
         self.stacks[work.recipe.stage.number] = work.stack
 
     def _body(self, work: _Work) -> Callable[[Report], list[tuple[str, str]]]:
@@ -228,6 +228,18 @@ class _Builder:
             stack.entries.append(Entry(layer.path, layer, created=created))
         self.stacks[number] = stack
 
+    def _begin(self, recipe: Recipe) -> Stack:
+        """What the stage goes on from; an image is told as a step, with the time it took."""
+        if not isinstance(recipe.stage.base, Reference):
+            return self._base(recipe.stage)
+        event = self.event(recipe, None)
+        self.report(Started(event))
+        started = monotonic()
+        stack = self._base(recipe.stage)
+        seconds = self.recipes.seconds(recipe.stage.base, recipe.stage.platform)
+        self.report(Done(event, seconds + monotonic() - started))
+        return stack
+
     def _base(self, stage: Stage) -> Stack:
         """What the stage goes on from."""
         if stage.base is None:
@@ -243,11 +255,17 @@ class _Builder:
             found = images.layers_of(self.store, image)
         return Stack.of(tuple(one for one in found if one), image.manifest.layers)
 
-    def _event(self, recipe: Recipe, step: steps.Step) -> Step:
-        title = recipe.stage.title if len(self.recipes.ordered) > 1 else recipe.stage.name
-        before = next(at for at, one in enumerate(recipe.steps) if one is step)
-        number = self.numbers[recipe.stage.number] + before
-        return Step(number, self.total, title, step.text)
+    def event(self, recipe: Recipe, step: steps.Step | None) -> Step:
+        """How people see a step of a stage; None is its FROM."""
+        stage, places = recipe.stage, _places(recipe)
+        title = stage.title if len(self.recipes.ordered) > 1 else stage.name
+        if step is None:
+            place, text = 0, f"FROM {stage.base}"
+        else:
+            place = next(at for at, one in enumerate(recipe.steps) if one is step)
+            place, text = place + places - len(recipe.steps), step.text
+        number = self.numbers[stage.number] + place
+        return Step(number, self.total, title, place + 1, places, text)
 
     def _sources(self, action: Action) -> tuple[Source, ...]:
         """The context's files that a COPY names; they are looked up once, hashed, then copied."""
@@ -329,11 +347,12 @@ class _Work(Record):
 
 
 class _Located:
-    """Gives the errors of a step its place in the Dockerfile."""
+    """Tells of a step that fails, and gives its error the place in the Dockerfile."""
 
-    def __init__(self, planned: Plan, step: steps.Step) -> None:
-        self._dockerfile = planned.dockerfile
-        self._location = step.location
+    def __init__(self, builder: _Builder, recipe: Recipe, step: steps.Step) -> None:
+        self._builder = builder
+        self._recipe = recipe
+        self._step = step
 
     def __enter__(self) -> None:
         pass
@@ -341,10 +360,16 @@ class _Located:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        if isinstance(error, RootlessError) and not isinstance(error, DockerfileError):
-            raise self._dockerfile.error(error.message, self._location, error.hint) from error
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise self._dockerfile.error(str(error), self._location) from error
+        if not isinstance(error, RootlessError | OSError) or isinstance(error, BrokenPipeError):
+            return
+        message = error.message if isinstance(error, RootlessError) else str(error)
+        event = self._builder.event(self._recipe, self._step)
+        self._builder.report(Failed(event, message))
+        if isinstance(error, DockerfileError):
+            return
+        hint = error.hint if isinstance(error, RootlessError) else None
+        dockerfile = self._builder.plan.dockerfile
+        raise dockerfile.error(message, self._step.location, hint) from error
 
 
 def _numbers(recipes: Recipes) -> dict[int, int]:
@@ -352,8 +377,13 @@ def _numbers(recipes: Recipes) -> dict[int, int]:
     numbers, following = {}, 1
     for recipe in recipes.ordered:
         numbers[recipe.stage.number] = following
-        following += len(recipe.steps)
+        following += _places(recipe)
     return numbers
+
+
+def _places(recipe: Recipe) -> int:
+    """How many steps people see: its own and, as in docker, the FROM that names an image."""
+    return len(recipe.steps) + isinstance(recipe.stage.base, Reference)
 
 
 def _open_context(store: Store, request: Request) -> Context | None:

@@ -7,6 +7,8 @@ pull images. Runs in the builder.
 
 from __future__ import annotations
 
+from time import monotonic
+
 from rootless.build import steps
 from rootless.build.steps import CopyFiles
 from rootless.errors import RootlessError
@@ -35,6 +37,7 @@ class Recipes:
         self._fetch = fetch
         self._by_number: dict[int, Recipe] = {}
         self._images: dict[tuple[Reference, Platform], Image] = {}
+        self._seconds: dict[tuple[Reference, Platform], float] = {}
         self._visit(plan.target)
 
     @property
@@ -45,6 +48,10 @@ class Recipes:
     def image(self, reference: Reference, platform: Platform) -> Image:
         """An image that a stage or a COPY --from names, fetched before."""
         return self._images[reference, platform]
+
+    def seconds(self, reference: Reference, platform: Platform) -> float:
+        """How long it took to get an image; whoever asks again waits no more."""
+        return self._seconds.pop((reference, platform), 0.0)
 
     def _visit(self, stage: Stage) -> Recipe:
         """Resolve `stage`, after what it is built on and before what it copies from."""
@@ -77,11 +84,13 @@ class Recipes:
     def _obtain(self, reference: Reference, platform: Platform, location: Location) -> Image:
         key = (reference, platform)
         if key not in self._images:
+            started = monotonic()
             try:
                 self._images[key] = self._fetch(reference, platform)
             except RootlessError as error:
                 hint = self._meant(reference) or error.hint
                 raise self._plan.dockerfile.error(error.message, location, hint) from error
+            self._seconds[key] = monotonic() - started
         return self._images[key]
 
     def _meant(self, reference: Reference) -> str | None:

@@ -50,11 +50,16 @@ class Request(Record):
 
 
 class Step(Record):
-    """Which step an event is about: `number` of `total` in the whole build, as in `#3 of 7`."""
+    """Which step an event is about: `number` of `total` in the whole build, from 1.
+
+    In its own stage it is `place` of `places`. A FROM that names an image is a step too.
+    """
 
     number: int
     total: int
     stage: str
+    place: int
+    places: int
     text: str
 
 
@@ -84,6 +89,13 @@ class Done(Record):
     seconds: float
 
 
+class Failed(Record):
+    """The step, begun or not, ended the build. A stage beside it just falls silent."""
+
+    step: Step
+    message: str
+
+
 class Warned(Record):
     """Something looks wrong but does not stop the build."""
 
@@ -97,5 +109,5 @@ class Exported(Record):
 
 
 if TYPE_CHECKING:
-    Event = Started | Output | Cached | Done | Warned | Exported
+    Event = Started | Output | Cached | Done | Failed | Warned | Exported
     Report = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 
@@ -30,10 +31,13 @@ def project(rootless, busybox_image, tmp_path):
 
 
 def cached(rootless, project, *flags):
-    """The numbers of the steps that were not carried out."""
+    """Which steps were not carried out, by their numbers in the build without the FROMs."""
     result = rootless("build", "--progress=plain", "-t", "test", *flags, project)
     assert result.exit == 0, result.stderr
-    return [int(line[1:].split()[0]) for line in result.stderr.splitlines() if "CACHED" in line]
+    titles = re.findall(r"^#(\d+) \[.*?\] (\w+)", result.stderr, re.MULTILINE)
+    steps = sorted(int(number) for number, word in titles if word != "FROM")
+    found = re.findall(r"^#(\d+) CACHED$", result.stderr, re.MULTILINE)
+    return [1 + steps.index(int(number)) for number in found]
 
 
 def image_id(rootless):

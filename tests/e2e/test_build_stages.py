@@ -41,8 +41,9 @@ def test_both_run_before_either_is_done(build, rootless, tmp_path):
     result = build(DOCKERFILE)
     assert result.exit == 0, result.stderr
     lines = result.stderr.splitlines()
-    done = [at for at, line in enumerate(lines) if " DONE " in line]
-    for word in ("[a 1/", "[b 2/"):
+    runs = [line.split()[0] for line in lines if "] RUN " in line]
+    done = [at for at, line in enumerate(lines) if " DONE " in line and line.split()[0] in runs]
+    for word in ("[a 2/2] RUN", "[b 2/3] RUN"):
         assert next(at for at, line in enumerate(lines) if word in line) < done[0]
     rootless.ok("save", "-o", tmp_path / "test.tar", "test")
     files, config = flattened.read(tmp_path / "test.tar")

@@ -160,7 +160,7 @@ def test_mistakes(rootless, tmp_path, words, code, message):
 
 def test_a_failing_step(rootless, base, context):
     (context / "Dockerfile").write_text(f"FROM {base}\nRUN echo before; exit 3\n")
-    for words in ([], ["-q"], ["--progress=tty"]):
+    for words in ([], ["-q"], ["--progress=plain"]):
         failed = rootless("build", *words, context)
         assert failed.exit == 1
         assert "before" in failed.stderr
@@ -172,9 +172,9 @@ def test_a_live_build(rootless, base, context):
     text = "printf '\\033[2J'; echo said; sleep 0.3; echo more"
     (context / "Dockerfile").write_text(f"FROM {base}\nRUN {text}\n")
     first = on_terminal(rootless, "build", context)
-    assert "» [1/1] RUN printf" in first
+    assert "» [2/2] RUN printf" in first
     assert "    said" in first
-    assert "✓ [1/1] RUN printf" in first
+    assert "✓\x1b[0m [2/2] RUN printf" in first
     assert "\x1b[2J" not in first
     assert "cached" in on_terminal(rootless, "build", context)
 

@@ -1,15 +1,19 @@
 """Progress of pulls and builds: lines anywhere, live displays on a terminal.
 
 `pulling` and `building` choose the display; it is a context manager whose value takes the events
-of `transfer` or `build.request`. rich draws the live ones, without its refreshing thread: what is
-drawn here runs in processes that fork. It is imported when there is something to draw.
+of `transfer` or `build.request`. No thread draws: what is drawn here runs in processes that fork.
+rich draws the bars of a pull, and is imported when there are some.
 
-pull, build     the displays            pace     how often they draw
+pull, build     the displays                          pace     how often they draw
+output          what a build's step prints            block    lines that are drawn again and again
 """
 
 from __future__ import annotations
 
 import sys
+
+from rootless.cli import words
+from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +54,15 @@ def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:
 
     if quiet:
         return build.Quiet()
+    if how == "tty" and not sys.stderr.isatty():
+        raise RootlessError(
+            "failed to get console: provided file is not a console",
+            hint="--progress=tty draws on a terminal: leave it out, or write --progress=plain",
+        )
     is_live = how == "tty" or (how == "auto" and _can_draw(given, sys.stderr))
-    return build.Live() if is_live else build.Plain()
+    if is_live:
+        return build.Live(colour=words.colours(sys.stderr, given.environment))
+    return build.Plain()
 
 
 def _can_draw(given: Settings, out: TextIO) -> bool:

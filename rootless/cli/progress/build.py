@@ -1,181 +1,255 @@
-"""The displays of a build, on standard error: nothing, numbered lines, or what runs now."""
+"""The displays of a build, on standard error: nothing, numbered lines, or what runs now.
+
+The live one has a clock that goes on while nothing is printed: a timer of the process whose signal
+draws. Forked and cloned children do not inherit timers; system calls go on after the signal.
+"""
 
 from __future__ import annotations
 
+import _signal
 import sys
 from time import monotonic
 
 from rootless.build import request
 from rootless.cli import words
+from rootless.cli.progress.block import Block, cut, width
+from rootless.cli.progress.output import Output, visible
 from rootless.cli.progress.pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
-    from rich import live
-    from rich.text import Text
-
-_KEPT_LINES = 400  # of a step's output, to be shown when it fails
 _SHOWN_LINES = 6  # of a running step's output
+_REPEATED_LINES = 10  # of a failed step's, as many as docker repeats
+_TICK = 0.1  # seconds
+_GREEN, _RED, _YELLOW, _BOLD, _DIM = "32", "1;31", "33", "1", "2"
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class _Output:
-    """What a running step says, as lines; keeps the last ones."""
-
-    def __init__(self) -> None:
-        self.started = monotonic()
-        self.lines: list[str] = []
-        self._rest = b""
-
-    def add(self, content: bytes) -> list[str]:
-        """The lines that `content` completes."""
-        *whole, self._rest = (self._rest + content).split(b"\n")
-        new = [_visible(line) for line in whole]
-        self.lines = [*self.lines, *new][-_KEPT_LINES:]
-        return new
-
-    def end(self) -> list[str]:
-        """The last line, if it did not end."""
-        return self.add(b"\n") if self._rest else []
-
-
-def _visible(line: bytes) -> str:
-    """A line of output as a terminal would leave it: redrawn parts and control codes gone."""
-    import re
-
-    text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
-    return words.escape(re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text).expandtabs())
-
-
 def _title(step: request.Step) -> str:
     stage = f"{step.stage} " if step.stage else ""
-    return f"[{words.escape(stage)}{step.number}/{step.total}] {words.escape(step.text)}"
+    place = str(step.place).rjust(len(str(step.places)))
+    return f"[{words.escape(stage)}{place}/{step.places}] {words.escape(step.text)}"
 
 
 class Quiet:
     """Shows nothing, but the output of what failed."""
 
     def __init__(self) -> None:
-        self._running: dict[request.Step, _Output] = {}
+        self._running: dict[request.Step, Output] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.rest()
-        if isinstance(error, Exception):
-            for output in self._running.values():
-                output.end()
-                for line in output.lines:
-                    _say(line)
+        pass
 
     def __call__(self, event: request.Event) -> None:
         if isinstance(event, request.Started):
-            self._running[event.step] = _Output()
+            self._running[event.step] = Output()
         elif isinstance(event, request.Output):
             self._running[event.step].add(event.content)
         elif isinstance(event, request.Done):
-            self._running.pop(event.step, None)
+            self._running.pop(event.step)
+        elif isinstance(event, request.Failed) and event.step in self._running:
+            for line in self._running.pop(event.step).all():
+                _say(line)
 
     def rest(self) -> None:
         pass
 
 
-class Plain(Quiet):
+class Plain:
     """Every line of output behind its step's number, as BuildKit's plain progress."""
 
+    def __init__(self) -> None:
+        self._running: dict[request.Step, Output] = {}
+        self._failed: tuple[request.Step, Output] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            return
         for step, output in self._running.items():
             self._print(step, output, output.end())
+            _say(f"#{step.number} CANCELED")
+        if self._failed:
+            self._repeat(*self._failed)
 
     def __call__(self, event: request.Event) -> None:
-        if isinstance(event, request.Started):
-            self._running[event.step] = _Output()
-            _say(f"#{event.step.number} {_title(event.step)}")
-        elif isinstance(event, request.Output):
-            output = self._running[event.step]
-            self._print(event.step, output, output.add(event.content))
-        elif isinstance(event, request.Cached):
-            _say(f"#{event.step.number} {_title(event.step)}\n#{event.step.number} CACHED")
-        elif isinstance(event, request.Done):
-            output = self._running.pop(event.step)
-            self._print(event.step, output, output.end())
-            _say(f"#{event.step.number} DONE {event.seconds:.1f}s")
-        else:
-            _announce(event)
-
-    def _print(self, step: request.Step, output: _Output, lines: list[str]) -> None:
-        for line in lines:
-            _say(f"#{step.number} {monotonic() - output.started:.3f} {line}")
-
-
-class Live(Quiet):
-    """Finished steps as lines, below them what runs now with the end of its output."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._live: live.Live | None = None
-        self._pace = Pace()
-
-    def __call__(self, event: request.Event) -> None:
-        super().__call__(event)
-        if isinstance(event, request.Started | request.Output):
-            self._draw()
-        elif isinstance(event, request.Cached):
-            self._settle(f"✓ {_title(event.step)}  cached")
-        elif isinstance(event, request.Done):
-            self._settle(f"✓ {_title(event.step)}  {event.seconds:.1f}s")
-        else:
-            self.rest()
-            _announce(event)
+        match event:
+            case request.Started():
+                self._start(event.step)
+            case request.Output():
+                output = self._running[event.step]
+                self._print(event.step, output, output.add(event.content))
+            case request.Cached():
+                _say(f"#{event.step.number} {_title(event.step)}\n#{event.step.number} CACHED")
+            case request.Done():
+                self._end(event.step)
+                _say(f"#{event.step.number} DONE {event.seconds:.1f}s")
+            case request.Failed():
+                self._failed = event.step, self._end(event.step)
+                _say(f"#{event.step.number} ERROR: {_line(event.message)}")
+            case request.Warned():
+                _say(_warning(event))
+            case request.Exported():
+                pass
 
     def rest(self) -> None:
-        """Take what is drawn away."""
-        if self._live:
-            self._live.stop()
-            self._live = None
+        pass
 
-    def _settle(self, line: str) -> None:
-        self.rest()
-        _say(line)
-        if self._running:
-            self._draw()
+    def _start(self, step: request.Step) -> None:
+        self._running[step] = Output()
+        _say(f"#{step.number} {_title(step)}")
 
-    def _draw(self) -> None:
-        if self._pace.allows():
-            self._live = self._live or self._start()
-            self._live.update(self._picture(), refresh=True)
+    def _end(self, step: request.Step) -> Output:
+        if step not in self._running:
+            self._start(step)
+        output = self._running.pop(step)
+        self._print(step, output, output.end())
+        return output
 
-    def _start(self) -> live.Live:
-        from rich.console import Console
-        from rich.live import Live as Drawn
+    def _print(self, step: request.Step, output: Output, lines: list[bytes]) -> None:
+        for line in lines:
+            _say(f"#{step.number} {output.seconds:.3f} {visible(line)}")
 
-        drawn = Drawn(
-            console=Console(stderr=True),
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        drawn.start()
-        return drawn
-
-    def _picture(self) -> Text:
-        from rich.text import Text
-
-        picture = Text(no_wrap=True, overflow="ellipsis")
-        for step, output in self._running.items():
-            picture.append(f"» {_title(step)}\n", style="bold")
-            for line in output.lines[-_SHOWN_LINES:]:
-                picture.append(f"    {line}\n", style="dim")
-        return picture
+    def _repeat(self, step: request.Step, output: Output) -> None:
+        """What the failed step said last, which other stages may have moved out of sight."""
+        _say(f"------\n > {_title(step)}:")
+        for line in output.last(_REPEATED_LINES):
+            _say(line)
+        _say("------")
 
 
-def _announce(event: request.Event) -> None:
-    if isinstance(event, request.Warned):
-        _say(f"warning: {words.escape(event.message)}")
+class Live:
+    """A line for each finished step; below them a block with the clock and what runs now."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+        self._block = Block(sys.stderr)
+        self._pace = Pace()
+        self._running: dict[request.Step, Output] = {}
+        self._started = monotonic()
+        self._total = self._done = self._cached = 0
+        self._may_draw = False  # not while an event is being shown, nor while we rest
+        self._old_handler: Any = _signal.SIG_DFL
+
+    def __enter__(self) -> Self:
+        self._old_handler = _signal.signal(_signal.SIGALRM, self._tick)
+        _signal.siginterrupt(_signal.SIGALRM, False)  # noqa: FBT003
+        _signal.setitimer(_signal.ITIMER_REAL, _TICK, _TICK)
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _signal.signal(_signal.SIGALRM, self._old_handler)
+        self._may_draw = False
+        if error is None:
+            self._block.settle([self._header("FINISHED")] if self._total else ())
+            return
+        left = [
+            self._painted(f"- {_title(step)}", f"cancelled {output.seconds:.1f}s", _YELLOW)
+            for step, output in self._running.items()
+        ]
+        ending = "FAILED" if isinstance(error, Exception) else "CANCELLED"
+        self._block.settle([*left, self._header(ending)] if self._total else ())
+
+    def __call__(self, event: request.Event) -> None:
+        self._may_draw = False
+        self._take(event)
+        if self._running and self._pace.allows():
+            self._block.draw(self._picture())
+        self._may_draw = not isinstance(event, request.Exported)
+
+    def rest(self) -> None:
+        """Take what is drawn away, until the next event."""
+        self._may_draw = False
+        self._block.clear()
+
+    def _tick(self, *_: object) -> None:
+        """The signal's handler: it comes between any two steps of this program's one thread."""
+        if self._may_draw:
+            self._may_draw = False
+            try:
+                self._block.draw(self._picture())
+            except OSError:  # the terminal is gone: the next event, or the end, will say so
+                return
+            self._may_draw = True
+
+    def _take(self, event: request.Event) -> None:
+        match event:
+            case request.Started():
+                self._total = event.step.total
+                self._running[event.step] = Output()
+            case request.Output():
+                self._running[event.step].add(event.content)
+            case request.Cached():
+                self._total = event.step.total
+                self._cached += 1
+                self._settle(event.step, "✓", "cached", _GREEN)
+            case request.Done():
+                self._settle(event.step, "✓", f"{event.seconds:.1f}s", _GREEN)
+            case request.Failed():
+                self._fail(event.step)
+            case request.Warned():
+                self._block.settle([_warning(event)])
+            case request.Exported():
+                pass
+
+    def _settle(self, step: request.Step, mark: str, end: str, code: str) -> None:
+        self._running.pop(step, None)
+        self._done += 1
+        self._block.settle([self._painted(f"{mark} {_title(step)}", end, code)])
+
+    def _fail(self, step: request.Step) -> None:
+        """The line of the step that failed, with the end of what it said."""
+        self._total = step.total
+        output = self._running.pop(step, None) or Output()
+        line = self._painted(f"✗ {_title(step)}", f"failed {output.seconds:.1f}s", _RED)
+        self._block.settle([line, *(f"    {one}" for one in output.last(_REPEATED_LINES))])
+
+    def _header(self, ending: str = "") -> str:
+        cached = f", {self._cached} cached" if self._cached else ""
+        clock = f"{monotonic() - self._started:.1f}s"
+        text = f"[+] Building {clock} ({self._done}/{self._total}{cached}) {ending}"
+        return self._paint(cut(text.rstrip(), self._block.size.columns), _BOLD)
+
+    def _picture(self) -> list[str]:
+        """As much as the screen holds: the header, then the steps; each keeps its newest lines."""
+        columns, rows = self._block.size
+        steps = list(self._running.items())[: max(0, rows - 2)]
+        shown = min(_SHOWN_LINES, (rows - 2 - len(steps)) // len(steps)) if steps else 0
+        lines = [self._header()]
+        for step, output in steps:
+            lines.append(_between(f"» {_title(step)}", f"{output.seconds:.1f}s", columns))
+            for line in output.last(shown):
+                lines.append(self._paint(cut(f"    {line}", columns), _DIM))
+        return lines
+
+    def _painted(self, left: str, right: str, code: str) -> str:
+        """A line that is as long as the terminal allows, its mark in colour."""
+        line = _between(left, right, self._block.size.columns)
+        return self._paint(line[:1], code) + line[1:]
+
+    def _paint(self, text: str, code: str) -> str:
+        return words.paint(text, code, self._colour)
+
+
+def _between(left: str, right: str, columns: int) -> str:
+    """`left`, cut so that `right` has its place after it."""
+    return f"{cut(left, columns - width(right) - 2)}  {right}"
+
+
+def _line(message: str) -> str:
+    return words.escape(message.partition("\n")[0])
+
+
+def _warning(event: request.Warned) -> str:
+    return f"warning: {words.escape(event.message)}"

@@ -8,16 +8,18 @@ import pytest
 from rootless.build import request
 from rootless.cli import progress, settings
 from rootless.cli.progress import pull
+from rootless.cli.progress.block import cut, width
+from rootless.cli.progress.output import Output
 from rootless.errors import RootlessError
 from rootless.transfer import Event
 
-STEP = request.Step(2, 3, "builder", "RUN make")
+STEP = request.Step(2, 3, "builder", 2, 3, "RUN make")
 GIVEN = settings.read({"HOME": "/h"})
 
 
 def test_plain_build(capsys):
     with progress.building(GIVEN, "plain", quiet=False) as report:
-        report(request.Cached(request.Step(1, 3, "", "COPY . .")))
+        report(request.Cached(request.Step(1, 3, "", 1, 1, "COPY . .")))
         report(request.Started(STEP))
         report(request.Output(STEP, b"one\nt"))
         report(request.Output(STEP, b"wo\r\n10%\r50%\r100%\nlast"))
@@ -26,7 +28,7 @@ def test_plain_build(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     lines = err.splitlines()
-    assert lines[:3] == ["#1 [1/3] COPY . .", "#1 CACHED", "#2 [builder 2/3] RUN make"]
+    assert lines[:3] == ["#1 [1/1] COPY . .", "#1 CACHED", "#2 [builder 2/3] RUN make"]
     assert [line.split(" ", 2)[2] for line in lines[3:7]] == ["one", "two", "100%", "last"]
     assert lines[7:] == ["#2 DONE 1.2s", "warning: odd\\x1b[2J"]
 
@@ -40,7 +42,7 @@ def test_output_cannot_command_the_terminal(capsys):
 
 
 def test_quiet_build_shows_the_output_of_what_failed(capsys):
-    other = request.Step(1, 3, "", "RUN true")
+    other = request.Step(1, 3, "", 1, 1, "RUN true")
     with (
         pytest.raises(RootlessError),
         progress.building(GIVEN, "auto", quiet=True) as report,
@@ -50,6 +52,7 @@ def test_quiet_build_shows_the_output_of_what_failed(capsys):
         report(request.Done(other, 0.1))
         report(request.Started(STEP))
         report(request.Output(STEP, b"broken\nhere"))
+        report(request.Failed(STEP, "no"))
         raise RootlessError("no")
     assert capsys.readouterr().err == "broken\nhere\n"
 
@@ -98,3 +101,31 @@ def test_a_live_pull_ends_with_all_bars(capsys):
     last = [line for line in out.getvalue().splitlines() if line.strip()][-2:]
     assert "Pull complete" in last[0]
     assert "10kB/10kB" in last[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("漢字", 4, "漢字"),
+        ("漢字", 3, "漢…"),
+        ("漢字x", 4, "漢…"),
+        ("e\u0301e", 2, "e\u0301e"),
+        ("abc", 0, ""),
+    ],
+)
+def test_cut(text, columns, shown):
+    assert cut(text, columns) == shown
+    assert width(shown) <= columns
+
+
+def test_output_keeps_the_newest_lines_and_no_endless_one():
+    output = Output()
+    output.add(b"".join(b"%d\n" % number for number in range(1000)) + b"10%\r20%")
+    assert output.last(3) == ["998", "999", "20%"]
+    assert len(output.all()) == 400
+    for _ in range(4):
+        output.add(b"x" * 40_000)
+    assert max(map(len, output.all())) <= 1 << 17
+    assert output.last(0) == []
