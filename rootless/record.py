@@ -32,14 +32,15 @@ class Record:
     if not TYPE_CHECKING:
 
         def __init__(self, *args, **kwargs):
-            placed = dict(zip(self._fields, args, strict=False))
-            values = self.__dict__
+            fields, values = self._fields, self.__dict__
             values.update(self._defaults)  # a default and the same value given are one dict
-            values.update(placed)
+            values.update(zip(fields, args, strict=False))
             values.update(kwargs)
-            if len(args) > len(self._fields) or placed.keys() & kwargs.keys():
+            if len(args) > len(fields) or (
+                kwargs and not kwargs.keys().isdisjoint(fields[: len(args)])
+            ):
                 raise TypeError(f"{type(self).__name__}: too many values")
-            if len(values) != len(self._fields) or not values.keys() <= set(self._fields):
+            if len(values) != len(fields) or (kwargs and not values.keys() <= set(fields)):
                 raise self._misfit()
 
         def _misfit(self):
