@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,32 @@ def test_a_room_imports_only_what_stands_below_it(name):
         if found.module.startswith("rootless.") and found.module.split(".")[1] not in allowed
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def _drawing() -> list[str]:
+    page = (PROJECT / "docs/architecture.md").read_text()
+    return page.partition("## The rooms")[2].split("```")[1].splitlines()
+
+
+def test_the_drawing_shows_every_room_above_those_it_imports():
+    place = {}
+    for room in MAY_IMPORT.keys() - {"__main__"}:
+        shown = re.compile(rf"\b{room}(/|\.py)")
+        place[room] = next((at for at, line in enumerate(_drawing()) if shown.search(line)), -1)
+    assert [room for room, at in place.items() if at < 0] == []
+    upwards = [
+        f"{room} imports {other}"
+        for room, at in place.items()
+        for other in MAY_IMPORT[room]
+        if place[other] < at
+    ]
+    assert upwards == []
+
+
+def test_the_drawing_names_modules_that_exist():
+    known = {part for name in MODULES for part in name.split(".")}
+    named = re.findall(r"\w+(?= ·)|(?<=· )\w+|\w+(?=\.py)", "\n".join(_drawing()))
+    assert set(named) - known == set()
 
 
 def _is_hot(name: str) -> bool:
