@@ -108,6 +108,7 @@ class Live(Quiet):
             redirect_stderr=False,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._states: dict[str, str] = {}
         self._sum = Sum()
         self._all: TaskID | None = None
         self._pace = Pace()
@@ -133,7 +134,9 @@ class Live(Quiet):
             amount="" if event.state == "waiting" else _amount(event, is_over=is_over),
         )
         self._show_sum(event)
-        if is_over or self._pace.allows():
+        is_new = self._states.get(event.layer) != event.state  # may be the last for a while
+        self._states[event.layer] = event.state
+        if is_new or self._pace.allows():
             self._progress.refresh()
 
     def _show_sum(self, event: Event) -> None:

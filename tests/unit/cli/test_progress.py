@@ -91,6 +91,16 @@ def test_the_sum_of_a_pull_has_rate_and_total():
     assert total.said(3.0) == "26kB/40kB  10kB/s"
 
 
+def test_a_live_pull_shows_each_new_state_at_once():
+    out = io.StringIO()
+    with pull.Live(out) as report:
+        report(Event("aa", "waiting", 0, 10_000))
+        for size in range(100):  # more often than is drawn
+            report(Event("aa", "downloading", size * 100, 10_000))
+        report(Event("aa", "unpacking", 10_000, 10_000))
+        assert "Extracting" in out.getvalue()
+
+
 def test_a_live_pull_ends_with_all_bars(capsys):
     out = io.StringIO()
     with pull.Live(out) as report:
