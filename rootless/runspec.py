@@ -9,12 +9,9 @@ from __future__ import annotations
 from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations import (
-    Await,
     Cgroup,
     Devices,
     Directory,
-    Hostname,
-    Loopback,
     Mask,
     PivotRoot,
     Proc,
@@ -22,9 +19,12 @@ from rootless.sandbox.operations import (
     Sysfs,
 )
 from rootless.sandbox.privileges import (
+    Await,
     Become,
     Bound,
     Execute,
+    Hostname,
+    Loopback,
     NoNewPrivileges,
     Seccomp,
     Terminal,

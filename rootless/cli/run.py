@@ -129,9 +129,9 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     print("\n# The same by hand: paste these lines into a terminal (bash)")
     for missing in run_flags.missing_sources(request.mounts):
         print(f"mkdir -p {quote(missing)}")
-    print(*explain.script(spec), sep="\n")
-    maps = "--map-root-user --map-auto" if ids.is_range else "--map-root-user"
-    print(f"# To clean up afterwards: unshare --user {maps} rm -rf {folder}")
+    connect = start.connect_by_hand(request, folder)
+    print(*explain.script(spec, f"{folder}/net", connect, stdin=request.interactive), sep="\n")
+    print(f"# To clean up afterwards: unshare {explain.maps(ids)} rm -rf {folder}")
     return 0
 
 

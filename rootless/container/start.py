@@ -81,10 +81,14 @@ def plan(
     request: Request,
     home: str,
     hostname: str,
-    await_fd: int = -1,
-    terminal_fd: int = -1,
+    await_fd: int = 0,
+    terminal_fd: int = 0,
 ) -> Spec:
-    """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
+    """The container's sandbox, with its writable layer in `home`. Nothing is made yet.
+
+    The descriptors are for whoever carries it out; they matter only where the request has a
+    network to await, or a terminal.
+    """
     config = source.image.config
     mode = request.network.mode
     process = runspec.Process(
@@ -96,12 +100,15 @@ def plan(
         no_new_privileges=request.no_new_privileges,
         seccomp=request.seccomp,
     )
-    network = runspec.Network(own=mode in _OWN_NETWORK, await_fd=await_fd, provider=mode)
+    connected = mode in choice.PACKAGES
+    network = runspec.Network(
+        own=mode in _OWN_NETWORK, await_fd=await_fd if connected else -1, provider=mode
+    )
     isolation = runspec.Isolation(
         hostname=hostname,
         network=network,
         mounts=(_etc(request, f"{home}/etc", hostname), *request.mounts),
-        terminal_fd=terminal_fd,
+        terminal_fd=terminal_fd if request.terminal else -1,
         read_only=request.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=request.init,
@@ -112,6 +119,14 @@ def plan(
         bottom = shown.pop()
     root = roots.present(source.store, shown, home, bottom=bottom, volatile=request.remove)
     return runspec.container(ids, root, process, isolation)
+
+
+def connect_by_hand(request: Request, folder: str) -> tuple[str, ...]:
+    """The shell lines that connect a container in `folder` as `run` would; see `byhand`."""
+    from rootless.container import byhand
+
+    forward_dns = dns.needs_forwarder(_read("/etc/resolv.conf"))
+    return byhand.network(request, folder, forward_dns=forward_dns)
 
 
 def _record(source: Source, request: Request) -> records.Container:

@@ -24,7 +24,16 @@ _APART = ("--address", "10.0.2.100", "--netmask", "24", "--gateway", "10.0.2.2")
 def start(
     chosen: Choice, pid: int, mappings: tuple[ports.PortMapping, ...], *, forward_dns: bool
 ) -> attachment.Attachment:
-    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them.
+    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them."""
+    words = command(chosen, mappings, attachment.NETNS_PATH, forward_dns=forward_dns)
+    ready = ("--foreground", "--pid", attachment.READY_PATH)
+    return attachment.Attachment((*words, *ready), pid, holds_ports=bool(mappings))
+
+
+def command(
+    chosen: Choice, mappings: tuple[ports.PortMapping, ...], netns: str, *, forward_dns: bool
+) -> tuple[str, ...]:
+    """Connects the namespace at the path `netns`, and goes to the background when it is ready.
 
     With `forward_dns`, the container asks FORWARDER, and pasta the host's resolver, which may be on
     the host's loopback. Otherwise the host's resolvers must be asked directly: forwarding would
@@ -33,25 +42,13 @@ def start(
     # Where root is the host's root, pasta would become nobody, who may not enter the namespace.
     user = ("--runas", "0:0") if _root_is_the_hosts() else ()
     # The lifetime is ours to end, so the path of the namespace need not be watched.
-    argv = (
-        chosen.program,
-        "--foreground",
-        "--quiet",
-        "--config-net",
-        "--no-netns-quit",
-        "--no-map-gw",
-    )
+    argv = (chosen.program, "--quiet", "--config-net", "--no-netns-quit", "--no-map-gw")
     dns = ("--dns-forward", FORWARDER) if forward_dns else ()
     apart = _APART if chosen.reaches_host else ()
-    return attachment.Attachment(
-        (
-            *(*argv, *user, *dns, *apart, *_forward("tcp", "--tcp-ports", mappings)),
-            *_forward("udp", "--udp-ports", mappings),
-            *("--tcp-ns", "none", "--udp-ns", "none"),
-            *("--pid", attachment.READY_PATH, "--netns", attachment.NETNS_PATH),
-        ),
-        pid,
-        holds_ports=bool(mappings),
+    return (
+        *(*argv, *user, *dns, *apart, *_forward("tcp", "--tcp-ports", mappings)),
+        *_forward("udp", "--udp-ports", mappings),
+        *("--tcp-ns", "none", "--udp-ns", "none", "--netns", netns),
     )
 
 

@@ -28,6 +28,26 @@ def start(
     return _Slirp4netns(program, pid, mappings, os.path.join(run_dir, f"slirp-{pid}.sock"))
 
 
+def command(program: str, netns: str, api_socket: str = "") -> tuple[str, ...]:
+    """Connects the namespace at the path `netns`, and writes to READY_FD when it is ready."""
+    argv = (program, "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox")
+    api = (f"--api-socket={api_socket}",) if api_socket else ()
+    ready = f"--ready-fd={attachment.READY_FD}"
+    return (*argv, ready, *api, "--netns-type=path", netns, "tap0")
+
+
+def forwarding(mapping: ports.PortMapping) -> dict[str, object]:
+    """The request that publishes a port."""
+    arguments = {
+        "proto": mapping.protocol,
+        "host_addr": mapping.host_ip or "0.0.0.0",
+        "host_port": mapping.host_port,
+        "guest_addr": ADDRESS,
+        "guest_port": mapping.container_port,
+    }
+    return {"execute": "add_hostfwd", "arguments": arguments}
+
+
 class _Slirp4netns(attachment.Attachment):
     def __init__(
         self, program: str, pid: int, mappings: tuple[ports.PortMapping, ...], api_socket: str
@@ -40,12 +60,9 @@ class _Slirp4netns(attachment.Attachment):
                 )
         self._mappings = mappings
         self._api_socket = api_socket
-        argv = (program, "--configure", "--mtu=65520", "--disable-host-loopback")
-        api = (f"--api-socket={api_socket}",) if mappings else ()
-        ready = f"--ready-fd={attachment.READY_FD}"
-        path = ("--netns-type=path", attachment.NETNS_PATH, "tap0")
-        command = (*argv, "--enable-sandbox", ready, *api, *path)
-        super().__init__(command, pid, holds_ports=bool(mappings))
+        api = api_socket if mappings else ""
+        words = command(program, attachment.NETNS_PATH, api)
+        super().__init__(words, pid, holds_ports=bool(mappings))
 
     def wait_ready(self) -> None:
         super().wait_ready()
@@ -58,14 +75,7 @@ class _Slirp4netns(attachment.Attachment):
             os.unlink(self._api_socket)
 
     def _publish(self, mapping: ports.PortMapping) -> None:
-        arguments = {
-            "proto": mapping.protocol,
-            "host_addr": mapping.host_ip or "0.0.0.0",
-            "host_port": mapping.host_port,
-            "guest_addr": ADDRESS,
-            "guest_port": mapping.container_port,
-        }
-        answer = self._ask({"execute": "add_hostfwd", "arguments": arguments})
+        answer = self._ask(forwarding(mapping))
         if "error" in answer:
             self.stop()
             raise RootlessError(f"slirp4netns cannot publish {mapping}: {answer['error']}")

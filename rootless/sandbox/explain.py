@@ -1,7 +1,7 @@
 """A sandbox in words, and as a shell script that starts the same container by hand.
 
-Pure: strings from a Spec. Pasted into a terminal, the script's first line opens a shell in the
-new namespaces and the others are typed into that shell.
+Pure: strings from a Spec. The script's lines are read into variables first and run by a bash of
+their own in the new namespaces: so they may be pasted into a terminal, which then is the command's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rootless.sandbox.spec import Spec
+    from rootless.userns import IdMap
 
 _WHY = {
     "mount": "its own mounts",
@@ -45,16 +46,59 @@ def explain(spec: Spec) -> Iterator[str]:
         yield from (f"   $ {line}" for line in operation.shell())
 
 
-def script(spec: Spec) -> Iterator[str]:
-    """Only the shell lines, ready to be pasted."""
-    yield from _enter_lines(spec)
-    for operation in spec.operations:
-        yield from operation.shell()
+def script(
+    spec: Spec, netns: str = "", connect: tuple[str, ...] = (), *, stdin: bool = False
+) -> Iterator[str]:
+    """Only the shell lines, ready to be pasted. Without `stdin` the command gets no input.
+
+    `connect` are the lines that make a connected network namespace and name it `netns`, for a shell
+    that is root of the user namespace and in the host's network.
+    """
+    yield from _variable("inside", _inside(spec))
+    source = "" if stdin else " < /dev/null"
+    if not connect:
+        yield from _enter_lines(spec)[:-1]
+        yield _enter_lines(spec)[-1] + source
+        return
+    yield from _variable("outside", _outside(spec, netns, connect))
+    yield f"unshare {maps(spec.ids)} \\"
+    yield f'--mount --pid --fork --kill-child --mount-proc bash -c "$outside"{source}'
+
+
+def maps(ids: IdMap) -> str:
+    """The options of unshare(1) that make a user namespace like ours."""
+    return "--user --map-root-user" + (" --map-auto" if ids.is_range else "")
+
+
+def _inside(spec: Spec) -> Iterator[str]:
+    """In the new namespaces. An init is the shell, which stays and waits for the command."""
+    lines = [line for operation in spec.operations for line in operation.shell()]
+    if not spec.init:
+        yield from lines
+        return
+    last = max(number for number, line in enumerate(lines) if line.startswith("exec "))
+    lines[last] = lines[last].removeprefix("exec ")
+    yield from (*lines, "exit $?")
+
+
+def _outside(spec: Spec, netns: str, connect: tuple[str, ...]) -> Iterator[str]:
+    """Beside the container: what this starts ends with it. The network first, then who is in it."""
+    names = " ".join(f"--{name}" for name in spec.namespaces if name != "net")
+    yield from connect
+    yield f"nsenter --net={netns} unshare {names} \\"
+    yield '--fork --kill-child bash -c "$inside"'
+
+
+def _variable(name: str, lines: Iterator[str]) -> Iterator[str]:
+    """What is read by a here-document is taken as it is: no line of ours is END alone."""
+    yield f"IFS= read -rd '' {name} << 'END'; export {name}"
+    yield from lines
+    yield "END"
 
 
 def _enter_lines(spec: Spec) -> tuple[str, ...]:
-    maps = "--map-root-user --map-auto" if spec.ids.is_range else "--map-root-user"
     names = " ".join(f"--{name}" for name in spec.namespaces)
-    # bash, for what is pasted waits in its line editor: a plain sh loses what a terminal's 4096
-    # bytes of input cannot hold.
-    return (f"unshare --user {maps} {names} --fork --kill-child bash --norc",)
+    return (
+        f"unshare {maps(spec.ids)} \\",
+        f'{names} --fork --kill-child bash -c "$inside"',
+    )

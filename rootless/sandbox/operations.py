@@ -51,17 +51,41 @@ class Overlay(Record):
         )
 
     def shell(self) -> tuple[str, ...]:
-        folders = " ".join(map(quote, (self.upper, self.work, self.target)))
-        mount = f"mount -t overlay overlay -o {quote(self.options)} {quote(self.target)}"
-        return (f"mkdir -p {folders}", f"cd {quote(self.base)}", mount, f"cd {quote(self.target)}")
+        """$o grows by a line a layer. A folder that is there already may be another user's."""
+        home = os.path.dirname(self.target)
+        upper, work, target = (
+            f'"$c"/{quote(os.path.basename(path))}' for path in (self.upper, self.work, self.target)
+        )
+        first, *others = (quote(_escape(lower)) for lower in self.lowers)
+        return (
+            f"umask 022; c={quote(home)}",
+            '[ -O "$c" ] || mkdir -m 700 "$c" || exit 1',
+            f"mkdir {upper} {work} {target}",
+            f"cd {quote(self.base)}",
+            f"chown --reference={quote(self.lowers[0])} {upper}",
+            f"chmod --reference={quote(self.lowers[0])} {upper}",
+            f"o=lowerdir={first}",
+            *(f"o=$o:{lower}" for lower in others),
+            *(f"o=$o,{quote(option)}" for option in self._writable),
+            f'mount -t overlay overlay -o "$o" {target}',
+            f"cd {target}",
+            # What an image's links lead to outside is not for the lines below.
+            'within() { case $(realpath -m "$1") in "$PWD" | "$PWD"/*) ;;',
+            '*) echo "$1 leads out of the container" >&2; exit 1;; esac; }',
+            'protect() { findmnt -Rrno TARGET "$PWD/$1" | while IFS= read -r p; do',
+            'mount -o "remount,bind,$2" "$(printf %b "$p")"; done; }',
+        )
 
     @property
     def options(self) -> str:
         """The option line of mount(2)."""
-        volatile = ",volatile" if self.volatile else ""
-        lowers = ":".join(_escape(lower) for lower in self.lowers)
-        upper, work = _escape(self.upper), _escape(self.work)
-        return f"lowerdir={lowers},upperdir={upper},workdir={work},userxattr{volatile}"
+        lowers = ":".join(map(_escape, self.lowers))
+        return ",".join((f"lowerdir={lowers}", *self._writable))
+
+    @property
+    def _writable(self) -> tuple[str, ...]:
+        directories = (f"upperdir={_escape(self.upper)}", f"workdir={_escape(self.work)}")
+        return (*directories, "userxattr", *(("volatile",) if self.volatile else ()))
 
     def apply(self, newroot: Newroot) -> None:
         self.mount()
@@ -130,7 +154,10 @@ class Proc(Record):
         return "mount a fresh /proc: it shows this pid namespace, so the command sees itself as 1"
 
     def shell(self) -> tuple[str, ...]:
-        return ("mkdir -p proc", "mount -t proc -o nosuid,nodev,noexec proc proc")
+        return (
+            "within proc; mkdir -p proc",
+            "mount -t proc -o nosuid,nodev,noexec proc proc",
+        )
 
     def apply(self, newroot: Newroot) -> None:
         linux.mount("proc", newroot.directory("proc"), "proc", _HARDENED)
@@ -149,11 +176,11 @@ class Tmpfs(Record):
         return f"mount an empty tmpfs on {self.path}: memory that is gone with the container"
 
     def shell(self) -> tuple[str, ...]:
-        path = quote(self.path.lstrip("/"))
+        path = quote(_below(self.path))
         words = [word for flag, word in _FLAG_WORDS.items() if self.flags & flag]
         options = ",".join([*words, self.options] if self.options else words)
         option = f"-o {quote(options)} " if options else ""
-        return (f"mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
+        return (f"within {path}; mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
 
     def apply(self, newroot: Newroot) -> None:
         try:
@@ -179,12 +206,13 @@ class Devices(Record):
         )
 
     def shell(self) -> tuple[str, ...]:
-        links = "".join(f"; ln -s {target} dev/{name}" for name, target in _DEVICE_LINKS)
+        links = (f"ln -s {target} dev/{name}" for name, target in _DEVICE_LINKS)
         return (
-            "mkdir -p dev",
+            "within dev; mkdir -p dev",
             "mount -t tmpfs -o nosuid,mode=755,size=65536k tmpfs dev",
             f"for d in {' '.join(_DEVICES)}; do touch dev/$d; mount --bind /dev/$d dev/$d; done",
-            "mkdir dev/pts dev/shm dev/mqueue" + links,
+            *links,
+            "mkdir dev/pts dev/shm dev/mqueue",
             f"mount -t devpts -o nosuid,noexec,{_DEVPTS} devpts dev/pts",
             f"mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size={self.shm_size} shm dev/shm",
             "mount -t mqueue -o nosuid,nodev,noexec mqueue dev/mqueue",
@@ -217,9 +245,10 @@ class Sysfs(Record):
         return f"show {source}, read-only"
 
     def shell(self) -> tuple[str, ...]:
+        make = "within sys; mkdir -p sys"
         if self.own_network:
-            return ("mkdir -p sys", "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys")
-        return ("mkdir -p sys", "mount --rbind /sys sys")
+            return (make, "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys")
+        return (make, "mount --rbind /sys sys", "protect sys ro,nosuid,nodev,noexec")
 
     def apply(self, newroot: Newroot) -> None:
         if self.own_network:
@@ -240,7 +269,8 @@ class Cgroup(Record):
         return "show the own cgroup at /sys/fs/cgroup, read-only"
 
     def shell(self) -> tuple[str, ...]:
-        return ("mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup2 sys/fs/cgroup",)
+        mount = "mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup2 sys/fs/cgroup"
+        return (f"[ ! -d sys/fs/cgroup ] || {mount}",)
 
     def apply(self, newroot: Newroot) -> None:
         target = newroot.existing("sys/fs/cgroup")
@@ -263,10 +293,15 @@ class Bind(Record):
         return f"show {self.source} of the host at {self.path}, {access}: {self.why}"
 
     def shell(self) -> tuple[str, ...]:
-        path, source = quote(self.path.lstrip("/")), quote(self.source)
-        make = f"[ -d {source} ] && mkdir -p {path} || touch {path}"
-        protect = f"mount -o remount,bind,ro {path}"
-        return (make, f"mount --rbind {source} {path}", *((protect,) if self.read_only else ()))
+        path, source = _below(self.path), quote(self.source)
+        target, folder = quote(path), quote(os.path.dirname(path) or ".")
+        return (
+            f"within {target}",
+            f"if [ -d {source} ]; then mkdir -p {target}",
+            f"else mkdir -p {folder}; touch {target}; fi",
+            f"mount --rbind {source} {target}",
+            *((f"protect {target} ro",) if self.read_only else ()),
+        )
 
     def apply(self, newroot: Newroot) -> None:
         """Read-only before it is attached: what the path leads to may be changed any moment."""
@@ -299,14 +334,15 @@ class Files(Record):
         return f"give it {names} of its own, kept in memory, without touching the image's"
 
     def shell(self) -> tuple[str, ...]:
-        lines = [f"mkdir -p {quote(self.folder)}", f"mount -t tmpfs tmpfs {quote(self.folder)}"]
+        lines = [f'f={quote(self.folder)}; mkdir -p "$f"']
+        lines.append('mount -t tmpfs -o nosuid,nodev,noexec,mode=755,size=1m tmpfs "$f"')
         for path, content in self.contents:
-            source, target = quote(self._source(path)), quote(path.lstrip("/"))
-            text = content.replace("\\", "\\\\").replace("%", "%%")
-            text = text.replace("\n", "\\n").replace("\t", "\\t")
-            folder = quote(os.path.dirname(path.lstrip("/")))
-            lines.append(f"printf {quote(text)} > {source}")
-            lines.append(f"mkdir -p {folder}; touch {target}; mount --bind {source} {target}")
+            source = f'"$f"/{quote(os.path.basename(path))}'
+            target, folder = quote(_below(path)), quote(os.path.dirname(_below(path)) or ".")
+            lines.append(f": > {source}")
+            lines += [f"{_printed(line)} >> {source}" for line in content.splitlines(keepends=True)]
+            lines.append(f"within {target}; mkdir -p {folder}; touch {target}")
+            lines.append(f"mount --bind {source} {target}")
         return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
@@ -333,7 +369,8 @@ class Directory(Record):
         return f"make sure that there is a {self.path}"
 
     def shell(self) -> tuple[str, ...]:
-        return (f"mkdir -p {quote(self.path.lstrip('/') or '.')}",)
+        path = quote(_below(self.path))
+        return (f"within {path}; mkdir -p {path}",)
 
     def apply(self, newroot: Newroot) -> None:
         newroot.directory(self.path)
@@ -350,11 +387,11 @@ class Mask(Record):
         return "hide what would tell about the host or its kernel: " + " ".join(self.paths)
 
     def shell(self) -> tuple[str, ...]:
-        names = " ".join(quote(path.lstrip("/")) for path in self.paths)
-        hide = "mount -t tmpfs -o ro,size=0k tmpfs $p"
         return (
-            f"for p in {names}; do if [ -d $p ]; then {hide}; "
-            "elif [ -e $p ]; then mount --bind /dev/null $p; fi; done",
+            'hide() { if [ -d "$1" ]; then',
+            'mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0k tmpfs "$1"',
+            'elif [ -e "$1" ]; then mount --bind /dev/null "$1"; fi; }',
+            *(f"hide {quote(_below(path))}" for path in self.paths),
         )
 
     def apply(self, newroot: Newroot) -> None:
@@ -377,11 +414,14 @@ class Protect(Record):
         return "make read-only: " + " ".join(self.paths)
 
     def shell(self) -> tuple[str, ...]:
-        names = " ".join(quote(path.lstrip("/") or ".") for path in self.paths)
-        return (
-            f"for p in {names}; do [ -e $p ] && "
-            "{ [ $p = . ] || mount --rbind $p $p; mount -o remount,bind,ro $p; }; done",
-        )
+        lines = []
+        for name in (quote(_below(path)) for path in self.paths):
+            if name == ".":
+                lines.append("mount -o remount,bind,ro .")
+            else:
+                lines.append(f"[ ! -e {name} ] || {{ mount --rbind {name} {name}")
+                lines.append(f"protect {name} ro; }}")
+        return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
         for path in self.paths:
@@ -405,7 +445,7 @@ class PivotRoot(Record):
     def shell(self) -> tuple[str, ...]:
         return (
             "# pivot_root . . && umount -l . : a shell cannot go on after it, for its tools stay",
-            "# behind on the old root; --root of the last line (chroot) stands in for it",
+            "# behind on the old root; chroot in the last lines stands in for it",
         )
 
     def apply(self, newroot: Newroot) -> None:
@@ -413,58 +453,6 @@ class PivotRoot(Record):
         linux.pivot_root(".", ".")
         linux.umount2(".", linux.MNT_DETACH)
         os.chdir("/")
-
-
-class Hostname(Record):
-    """Name the container."""
-
-    name: str
-
-    call = "sethostname(2)"
-
-    def describe(self) -> str:
-        return f"call this container {self.name}: its own uts namespace, the host keeps its name"
-
-    def shell(self) -> tuple[str, ...]:
-        return (f"hostname {quote(self.name)}",)
-
-    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
-        linux.sethostname(self.name)
-
-
-class Loopback(Record):
-    """Bring up `lo`, which a new network namespace has down."""
-
-    call = "ioctl(2) SIOCSIFFLAGS"
-
-    def describe(self) -> str:
-        return "bring up lo: a new network namespace has nothing but a loopback that is down"
-
-    def shell(self) -> tuple[str, ...]:
-        return ("ip link set lo up",)
-
-    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
-        linux.loopback_up()
-
-
-class Await(Record):
-    """Wait until the parent says that the network is there; end if it says it is not."""
-
-    fd: int
-    what: str
-
-    call = "read(2)"
-
-    def describe(self) -> str:
-        return f"wait for {self.what}, which the parent started beside this"
-
-    def shell(self) -> tuple[str, ...]:
-        return (f"# {self.what} is attached from outside, by the pid of this shell",)
-
-    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
-        if not os.read(self.fd, 1):
-            os._exit(125)
-        os.close(self.fd)
 
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -482,6 +470,17 @@ _FLAG_WORDS = {
     linux.MS_NODEV: "nodev",
     linux.MS_NOEXEC: "noexec",
 }
+
+
+def _below(path: str) -> str:
+    """A path of the container as seen from its root; "." is that root."""
+    return os.path.normpath(path).lstrip("/") or "."
+
+
+def _printed(text: str) -> str:
+    """The shell's command that prints it."""
+    text = text.replace("\\", "\\\\").replace("%", "%%")
+    return "printf " + quote(text.replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def _escape(path: str) -> str:

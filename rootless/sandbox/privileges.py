@@ -1,7 +1,8 @@
-"""Operations on the process itself: terminal, directory, capabilities, filter, account, exec.
+"""Operations on the process itself: from its terminal and host name to its account and exec.
 
-They run in the child after pivot_root, in the order of the list, the last thing before the
-container's command. Nothing is imported here any more: a module found now would be the image's.
+They run in the child, most of them after pivot_root, in the order of the list, as the last thing
+before the container's command. Nothing is imported here any more: a module found now would be the
+image's.
 """
 
 from __future__ import annotations
@@ -37,7 +38,14 @@ class Terminal(Record):
         return "open a terminal of the container's own, so that nothing inside can type into yours"
 
     def shell(self) -> tuple[str, ...]:
-        return ("# script -q /dev/null gives a shell a terminal of its own",)
+        """script(1) makes a terminal on what is /dev/pts now, and runs the other lines on it."""
+        return (
+            "mount --rbind dev /dev; export -f within protect",
+            "export rest=${inside#*'# on the new terminal'$'\\n'}",
+            """SHELL=$(command -v bash) exec script -qec 'exec bash -c "$rest"' /dev/null""",
+            "# on the new terminal",
+            "touch dev/console; mount --bind dev/pts/0 dev/console",
+        )
 
     def apply(self, newroot: Newroot) -> None:
         master = inroot.open_path(newroot.fd, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
@@ -61,6 +69,58 @@ class Terminal(Record):
         channel.close()
 
 
+class Hostname(Record):
+    """Name the container."""
+
+    name: str
+
+    call = "sethostname(2)"
+
+    def describe(self) -> str:
+        return f"call this container {self.name}: its own uts namespace, the host keeps its name"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"hostname {quote(self.name)}",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.sethostname(self.name)
+
+
+class Loopback(Record):
+    """Bring up `lo`, which a new network namespace has down."""
+
+    call = "ioctl(2) SIOCSIFFLAGS"
+
+    def describe(self) -> str:
+        return "bring up lo: a new network namespace has nothing but a loopback that is down"
+
+    def shell(self) -> tuple[str, ...]:
+        return ("ip link set lo up",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        linux.loopback_up()
+
+
+class Await(Record):
+    """Wait until the parent says that the network is there; end if it says it is not."""
+
+    fd: int
+    what: str
+
+    call = "read(2)"
+
+    def describe(self) -> str:
+        return f"wait for {self.what}, which the parent started beside this"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"# {self.what} has connected this network namespace before",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        if not os.read(self.fd, 1):
+            os._exit(125)
+        os.close(self.fd)
+
+
 class WorkingDirectory(Record):
     """Go to `path`, which is made if missing."""
 
@@ -74,7 +134,8 @@ class WorkingDirectory(Record):
     def shell(self) -> tuple[str, ...]:
         if self.path == "/":
             return ()
-        return (f"mkdir -p {quote(self.path.lstrip('/'))}",)
+        path = quote(os.path.normpath(self.path).lstrip("/"))
+        return (f"within {path}; mkdir -p {path}",)
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
@@ -95,7 +156,7 @@ class Bound(Record):
         )
 
     def shell(self) -> tuple[str, ...]:
-        return ("# done by setpriv --bounding-set in the last line",)
+        return ("# done by the last lines: prctl(24) drops a capability from the bounding set",)
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         linux.join_session_keyring()
@@ -111,7 +172,7 @@ class NoNewPrivileges(Record):
         return "let no program gain powers by exec: setuid bits and file capabilities are ignored"
 
     def shell(self) -> tuple[str, ...]:
-        return ("# done by setpriv --no-new-privs in the last line",)
+        return ("# done by the last lines: prctl(38)",)
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
@@ -149,11 +210,14 @@ class Become(Record):
         return f"become {self.user or 'root'} of the container, as its own /etc/passwd says"
 
     def shell(self) -> tuple[str, ...]:
-        """$u, $g and $h for the last line: ids and home as the image's own files say."""
+        """$u, $g, $h and $s for the last line: ids, home and groups as the image's files say."""
         user, _, group = (self.user or "0").partition(":")
         column = "$3" if user.isdecimal() else "$1"
-        find = f"awk -F: -v n={quote(user)} '{column} == n' etc/passwd"
-        lines = [f"IFS=: read -r _ _ u g _ h _ < <({find})"]
+        lines = [
+            "within etc/passwd; within etc/group",
+            "ids() { IFS=: read -r n _ u g _ h _; }",
+            f"ids < <(awk -F: -v n={quote(user)} '{column} == n' etc/passwd)",
+        ]
         if user.isdecimal():
             home = "/root" if user == "0" else "/"
             lines.append(f"u={user} g=${{g:-0}} h=${{h:-{home}}}")
@@ -161,6 +225,11 @@ class Become(Record):
             lines.append(f"g={group}")
         elif group:
             lines.append(f"g=$(awk -F: -v n={quote(group)} '$1 == n {{print $3}}' etc/group)")
+        lines.append("s=$g")
+        if not group:
+            lines.append("""[ -z "$n" ] || s=$g$(n=$n g=$g awk -F: '$3 != ENVIRON["g"] && """)
+            lines.append("""index(","$4",", ","ENVIRON["n"]",") {printf ",%s", $3}' etc/group)""")
+        lines.append('[ ! -e dev/console ] || chown "$u" dev/console')
         return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
@@ -198,16 +267,32 @@ class Execute(Record):
         return "become the command: " + " ".join(quote(word) for word in self.argv)
 
     def shell(self) -> tuple[str, ...]:
-        env = " ".join(quote(f"{name}={value}") for name, value in self.env.items())
-        bounding = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in self.keep)
-        privileges = f"--inh-caps=-all --bounding-set=-all{',' if bounding else ''}{bounding}"
-        if self.no_new_privileges:
-            privileges += " --no-new-privs"
-        command = " ".join(quote(word) for word in self.argv)
-        enter = f'--root=. --wd={quote(self.working_dir)} "--setgid=$g" "--setuid=$u"'
+        """In Python: no tool enters a root without powers that the command may not have."""
+        new_privileges = ("    prctl(38, 1, 0, 0, 0)",) if self.no_new_privileges else ()
+        keep, where = caps.mask(frozenset(self.keep)), quote(self.working_dir)
         return (
-            f'exec env -i HOME="$h" {env} "$(command -v setpriv)" {privileges} '
-            f'"$(command -v unshare)" {enter} {command}',
+            'e=(HOME="$h")',
+            *(f"e+=({quote(f'{name}={value}')})" for name, value in self.env.items()),
+            'exec "$(PATH=/usr/bin:$PATH command -v python3)" -Ic \'',
+            "import ctypes, os, sys",
+            "def become(keep, where, uid, gid, groups, count, *words):",
+            '    env = dict(one.split("=", 1) for one in words[:int(count)])',
+            "    argv = words[int(count):]",
+            "    prctl = ctypes.CDLL(None).prctl",
+            "    os.get_exec_path({})  # loads what it needs while it is there",
+            '    os.chroot(".")',
+            "    os.chdir(where)",
+            *new_privileges,
+            "    for number in range(64):",
+            "        int(keep) >> number & 1 or prctl(24, number, 0, 0, 0)",
+            '    if open("/proc/self/setgroups").read() != "deny\\n":',
+            '        os.setgroups([int(one) for one in groups.split(",")])',
+            "    os.setresgid(*[int(gid)] * 3)",
+            "    os.setresuid(*[int(uid)] * 3)",
+            "    os.execvpe(argv[0], argv, env)",
+            f"become(*sys.argv[1:])' {keep} {where} \\",
+            '"$u" "$g" "$s" "${#e[@]}" "${e[@]}" \\',
+            " ".join(quote(word) for word in self.argv),
         )
 
     def apply(self, newroot: Newroot) -> None:

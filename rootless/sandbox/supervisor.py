@@ -19,8 +19,7 @@ import select
 from rootless import linux
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
-from rootless.sandbox.operations import Await
-from rootless.sandbox.privileges import Terminal
+from rootless.sandbox.privileges import Await, Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

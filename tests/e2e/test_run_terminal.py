@@ -1,15 +1,11 @@
-"""`run -t` on a real terminal, and the script of --dry-run typed into one."""
+"""`run -t` on a real terminal."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import pty
-import re
 import select
 import signal
-import struct
 import subprocess
 import termios
 import time
@@ -19,6 +15,7 @@ import pytest
 
 from tests.conftest import Rootless
 from tests.support import child
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -32,53 +29,13 @@ def store(tmp_path_factory, busybox_image):
     child.remove_tree(folder / "store")
 
 
-class Screen:
-    """A terminal of 37 by 91 with a program on it."""
-
-    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
-        self.master, slave = pty.openpty()
-        self.resize(37, 91)
-        self.process = subprocess.Popen(
-            argv, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
-        self.before = termios.tcgetattr(slave)
-        self.slave = slave
-        self.text = ""
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def expect(self, words: str) -> str:
-        """Read on until `words` are there; what came before them."""
-        end = time.monotonic() + 20
-        while words not in self.text:
-            ready, _, _ = select.select([self.master], [], [], 0.2)
-            if ready:
-                self.text += os.read(self.master, 4096).decode(errors="replace")
-            assert time.monotonic() < end, f"{words!r} did not come: {self.text!r}"
-        before, _, self.text = self.text.partition(words)
-        return before
-
-    def close(self) -> int:
-        try:
-            return self.process.wait(20)
-        finally:
-            self.process.kill()
-            os.close(self.master)
-            os.close(self.slave)
-
-
 @pytest.fixture
 def screen(store):
     screens = []
 
-    def start(*words: str) -> Screen:
+    def start(*words: str) -> Terminal:
         argv = store.command("run", "--rm", "--network", "none", *words)
-        screens.append(Screen(argv, store.environment))
+        screens.append(Terminal(argv, store.environment))
         return screens[-1]
 
     yield start
@@ -139,7 +96,7 @@ def test_a_terminal_belongs_to_the_user(screen):
     assert shown.close() == 0
 
 
-def exchange(shown: Screen, content: bytes, until: bytes) -> bytes:
+def exchange(shown: Terminal, content: bytes, until: bytes) -> bytes:
     """Type `content` as fast as it is taken, reading all the time; what is shown up to `until`."""
     os.set_blocking(shown.master, False)
     seen, end = bytearray(), time.monotonic() + 60
@@ -269,36 +226,3 @@ def test_a_command_hears_that_its_terminal_is_closed(screen, tmp_path):
     os.close(shown.slave)
     assert shown.process.wait(30) == 5
     assert (tmp_path / "hup").read_text() == "hup\n"
-
-
-IDENTITY = "id -u; id -g; echo $HOME; pwd; hostname; cat /etc/hosts; ls -1a /; exit 5"
-
-
-@pytest.mark.needs("unshare")
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("-w", "/w", "-e", "A=b c", "-e", "HOME=/else"),
-        ("-u", "nobody"),
-        ("-u", "nobody:root"),
-        ("-u", "65534"),
-        ("-u", "1000"),
-        ("-u", "1000:1001", "--read-only"),
-        ("--add-host", "h:1.2.3.4", "--tmpfs", "/t:size=1m,mode=711"),
-    ],
-    ids=" ".join,
-)
-def test_the_printed_script_starts_the_same_container(store, flags, tmp_path):
-    script = f"echo $((40 + 2)) $A; ls /proc | grep -c '^[0-9]'; ls -1a /v; {IDENTITY}"
-    words = ("--rm", "--network", "none", "-h", "same", "-v", f"{tmp_path}/v:/v", *flags, "busybox")
-    printed = store.ok("run", "--dry-run", *words, "sh", "-c", script)
-    clean_up = printed.splitlines()[-1].partition("afterwards: ")[2]
-    folder = clean_up.rpartition(" ")[2]
-    typed = Screen(["bash", "--norc", "--noprofile"], {**os.environ, "PS1": "", "TERM": "dumb"})
-    typed.type(printed + f"echo ended-$?\n{clean_up}\nexit\n")
-    shown = typed.expect("ended-5").replace("\r", "")
-    assert typed.close() == 0
-    assert not os.path.exists(folder)
-    real = store("run", *words, "sh", "-c", script)
-    assert real.exit == 5
-    assert "\n".join(real.stdout.splitlines()) in re.sub(r"\x1b\[\?2004[hl]", "", shown)

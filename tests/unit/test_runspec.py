@@ -103,7 +103,13 @@ def test_the_plan_in_words_walks_the_same_list():
     assert numbered[0].endswith("uid 0 = host 1000; 1-65536 = host 100000-165535")
     for operation in spec.operations:
         assert any(operation.describe() in line for line in numbered)
-    script = list(explain.script(spec))
-    assert script[0].startswith("unshare --user --map-root-user --map-auto --mount --pid")
-    assert script[1:] == [line for one in spec.operations for line in one.shell()]
-    assert "--map-auto" not in next(explain.script(spec.replace(ids=IdMap(((0, 5, 1),), ()))))
+    script = list(explain.script(spec, stdin=True))
+    end = script.index("END")
+    inside = [line for one in spec.operations for line in one.shell()]
+    begin = next(line for line in inside if line.startswith("exec "))
+    inside[inside.index(begin)] = begin.removeprefix("exec ")
+    assert script[1:end] == [*inside, "exit $?"]
+    assert script[end + 1] == "unshare --user --map-root-user --map-auto \\"
+    assert script[end + 2].startswith("--mount --pid")
+    alone = spec.replace(ids=IdMap(((0, 5, 1),), ()))
+    assert list(explain.script(alone))[end + 1] == "unshare --user --map-root-user \\"

@@ -28,9 +28,9 @@ SPEAKING = [
     ops.Mask((NASTY, "/proc/kcore")),
     ops.Protect((NASTY, "/")),
     ops.PivotRoot(),
-    ops.Hostname(NASTY),
-    ops.Loopback(),
-    ops.Await(3, "pasta"),
+    priv.Hostname(NASTY),
+    priv.Loopback(),
+    priv.Await(3, "pasta"),
     priv.Terminal(3),
     priv.WorkingDirectory(NASTY),
     priv.Bound(("KILL",)),
@@ -109,29 +109,33 @@ def test_a_placed_file_is_printed_byte_by_byte(tmp_path):
     assert (tmp_path / "o k" / "hosts").read_text() == content
 
 
-def test_execute_prints_one_line_that_sets_everything():
-    line = priv.Execute(
+def test_execute_prints_what_sets_everything():
+    lines = priv.Execute(
         ("sh", "-c", "echo $A"), {"A": "b c"}, "/w d", "7:8", ("KILL", "CHOWN"),
         no_new_privileges=True,
-    ).shell()[0]  # fmt: skip
-    words = shlex.split(line)
-    assert words[:5] == ["exec", "env", "-i", "HOME=$h", "A=b c"]
-    assert words[-3:] == ["sh", "-c", "echo $A"]
-    for word in ("--bounding-set=-all,+kill,+chown", "--no-new-privs", "--inh-caps=-all"):
-        assert word in words
-    for word in ("--root=.", "--wd=/w d", "--setuid=$u", "--setgid=$g"):
-        assert word in words
+    ).shell()  # fmt: skip
+    assert lines[:2] == ('e=(HOME="$h")', "e+=('A=b c')")
+    assert lines[2].startswith("exec ")
+    assert "    prctl(38, 1, 0, 0, 0)" in lines
+    assert lines[-3] == f"become(*sys.argv[1:])' {1 << 5 | 1} '/w d' \\"
+    assert lines[-2] == '"$u" "$g" "$s" "${#e[@]}" "${e[@]}" \\'
+    assert lines[-1] == "sh -c 'echo $A'"
+    code = "\n".join(lines[3:-2]).partition("'")[0]
+    compile(code, "the last lines", "exec")
 
 
 def test_an_images_passwd_adds_no_words_to_the_last_line(tmp_path):
     """They would be options of a tool that runs before the root is changed."""
     (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/group").write_text("")
     (tmp_path / "etc/passwd").write_text("app:x:33 --root=/:34 --wd=/tmp::/a b:\n")
-    last = priv.Execute(("id",), {}).shell()[0].removeprefix("exec env -i").replace("$(", "$(: ")
-    script = "\n".join((*priv.Become("app", ()).shell(), f"printf '%s\\n' {last}"))
+    lines = [
+        *("within() { :; }", *priv.Become("app", ()).shell(), *priv.Execute(("id",), {}).shell()),
+    ]
+    begin, end = next(n for n, line in enumerate(lines) if line.startswith("exec ")), -2
+    script = "\n".join((*lines[:begin], "printf '%s\\n' \\", *lines[end:]))
     shown = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True, text=True
     ).stdout.splitlines()
-    assert "HOME=/a b" in shown
-    assert "--setuid=33 --root=/" in shown
-    assert "--setgid=34 --wd=/tmp" in shown
+    uid, gid, home = "33 --root=/", "34 --wd=/tmp", "HOME=/a b"
+    assert shown == [uid, gid, gid, "1", home, "id"]
