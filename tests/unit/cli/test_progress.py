@@ -91,8 +91,16 @@ def test_the_sum_of_a_pull_has_rate_and_total():
     assert total.said(3.0) == "26kB/40kB  10kB/s"
 
 
-def test_a_live_pull_shows_each_new_state_at_once():
-    out = io.StringIO()
+class Terminal(io.StringIO):
+    """As far as rich asks."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_live_pull_shows_each_new_state_at_once(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
     with pull.Live(out) as report:
         report(Event("aa", "waiting", 0, 10_000))
         for size in range(100):  # more often than is drawn
