@@ -64,10 +64,10 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task("run", 20, "podman", 0.30),
-    Task("runnet", 20, "podman", 0.40),
+    Task("run", 20, "podman", 0.25),
+    Task("runnet", 20, "podman", 0.35),
     Task("build20", 3, "docker", 0.15, stdin=BUILD20),
-    Task("build20-cached", 10, "docker", 0.80, stdin=BUILD20),
+    Task("build20-cached", 10, "podman", 0.15, stdin=BUILD20),
     Task("pull", 3, "podman", 0.30, image="big", before="forget"),
 )
 
