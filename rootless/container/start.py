@@ -172,8 +172,7 @@ def _run(
             os.close(await_read)
             attachment = _connect(request, child)
             attachment.wait_ready()
-            os.write(await_write, b"x")
-            os.close(await_write)
+            _let_go(await_write)
         return _follow(child, request, channel, tell)
     except BaseException as error:
         child.kill()
@@ -226,6 +225,15 @@ def _connect(request: Request, child: Child) -> Attachment:
         forward_dns=dns.needs_forwarder(_read("/etc/resolv.conf")),
         run_dir=request.runtime_dir,
     )
+
+
+def _let_go(await_fd: int) -> None:
+    """Tell the container that its network is there; where it was killed meanwhile, nobody hears."""
+    try:
+        os.write(await_fd, b"x")
+    except BrokenPipeError:
+        pass
+    os.close(await_fd)
 
 
 def _channel() -> Channel:

@@ -298,3 +298,29 @@ def test_formats_as_docker_prints_them(store):
     both = store("ps", "-aq", "--format", "{{.Names}}")
     assert "Ignoring custom format" in both.stderr
     assert re.fullmatch(r"[0-9a-f]{12}\n", both.stdout)
+
+
+@pytest.mark.needs("network")
+def test_a_container_removed_while_its_network_is_made(store, tmp_path):
+    """By a program that is in no hurry: the command's exit code is docker's, not a broken pipe."""
+    pasta = tmp_path / "pasta"
+    pasta.write_text(
+        f"#!/bin/sh\n: >{tmp_path}/begun; while ! [ -e {tmp_path}/go ]; do sleep 0.02; done\n"
+        "echo ready >&3; exec sleep 60\n"
+    )
+    pasta.chmod(0o755)
+    argv = store.command("run", "--name", "early", "--network", "pasta", "busybox", "true")
+    environment = {**store.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE) as running:
+        for _ in range(500):
+            if (tmp_path / "begun").exists():
+                break
+            time.sleep(0.02)
+        remover = subprocess.Popen(
+            store.command("rm", "-f", "early"), env=store.environment, stdout=subprocess.PIPE
+        )
+        time.sleep(0.5)  # it waits for the command, which waits for the network
+        (tmp_path / "go").touch()
+        assert running.wait(20) == 137
+        assert running.stderr.read() == b""
+        assert remover.communicate(timeout=20)[0] == b"early\n"
