@@ -16,7 +16,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rootless.dockerfile import Dockerfile, Instruction
 
@@ -144,21 +144,20 @@ def plan(
 ) -> Plan:
     """The stages; DockerfileError shows the lines of what is wrong."""
     arguments: dict[str, str] = {}
-    automatic = platform_arguments(platform, target or "default")
+    variables = platform_arguments(platform, target or "default")
     stages: list[Stage] = []
     heads: list[int] = []
     for at, one in enumerate(dockerfile.instructions):
         if isinstance(one, From):
             heads.append(at)
         elif isinstance(one, Arg) and not heads:
-            arguments.update(_declared(dockerfile, one, build_args, {**automatic, **arguments}))
-    variables = {**automatic, **arguments}
+            _declare(dockerfile, one, build_args, arguments, variables)
     for head, end in zip(heads, [*heads[1:], len(dockerfile.instructions)], strict=True):
         origin = dockerfile.instructions[head]
         assert isinstance(origin, From)
         body = dockerfile.instructions[head + 1 : end]
         stages.append(_stage(dockerfile, origin, body, stages, variables, platform))
-    wanted = _target(tuple(stages), target)
+    wanted = _target(stages, target)
     return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args, has_image)
 
 
@@ -174,17 +173,20 @@ def platform_arguments(target: Platform, stage: str) -> dict[str, str]:
     return values
 
 
-def _declared(
-    dockerfile: Dockerfile, arg: Arg, build_args: Mapping[str, str], variables: Mapping[str, str]
-) -> dict[str, str]:
-    """What one global ARG makes known."""
-    values: dict[str, str] = {}
+def _declare(
+    dockerfile: Dockerfile,
+    arg: Arg,
+    build_args: Mapping[str, str],
+    arguments: dict[str, str],
+    variables: dict[str, str],
+) -> None:
+    """Add what one global ARG makes known to `arguments`, and to all `variables` known so far."""
     for name, default in arg.pairs:
         if name in build_args:
-            values[name] = build_args[name]
+            arguments[name] = variables[name] = build_args[name]
         elif default is not None:
-            values[name] = _expanded(dockerfile, arg, default, {**variables, **values})
-    return values
+            value = _expanded(dockerfile, arg, default, variables)
+            arguments[name] = variables[name] = value
 
 
 def _stage(
@@ -198,7 +200,7 @@ def _stage(
     platform = target
     image = _expanded(dockerfile, origin, origin.image, variables)
     wanted = _expanded(dockerfile, origin, origin.platform, variables)
-    parent = _find(tuple(earlier), image) if not image.isdecimal() else None
+    parent = _find(earlier, image) if not image.isdecimal() else None
     base: Reference | int | None = parent.number if parent else None
     try:
         if wanted:
@@ -230,16 +232,17 @@ def _reference(image: str) -> Reference:
     return Reference.parse(image)
 
 
-def _find(stages: tuple[Stage, ...], name: str) -> Stage | None:
+def _find(stages: Sequence[Stage], name: str) -> Stage | None:
+    wanted = name.lower()
     for stage in reversed(stages):
-        if stage.name == name.lower() and stage.name:
+        if stage.name == wanted and wanted:
             return stage
     if name.isdecimal() and int(name) < len(stages):
         return stages[int(name)]
     return None
 
 
-def _target(stages: tuple[Stage, ...], name: str) -> Stage:
+def _target(stages: Sequence[Stage], name: str) -> Stage:
     if not name:
         return stages[-1]
     stage = _find(stages, name)

@@ -29,16 +29,22 @@ if TYPE_CHECKING:
 
 
 class Recipes:
-    """The needed stages: `ordered` so that each comes after all that it uses."""
+    """The needed stages, `ordered` as in the Dockerfile: each comes after all that it uses.
+
+    A chain may have as many stages as a Dockerfile has lines, so nothing here recurses.
+    """
 
     def __init__(self, plan: Plan, fetch: Fetch) -> None:
-        self.ordered: list[Recipe] = []
         self._plan = plan
         self._fetch = fetch
         self._by_number: dict[int, Recipe] = {}
         self._images: dict[tuple[Reference, Platform], Image] = {}
         self._seconds: dict[tuple[Reference, Platform], float] = {}
-        self._visit(plan.target)
+        waiting = [plan.target]
+        while waiting:
+            for stage in self._unresolved(waiting.pop()):
+                waiting += self._resolve(stage)
+        self.ordered = [self._by_number[number] for number in sorted(self._by_number)]
 
     @property
     def target(self) -> Recipe:
@@ -53,27 +59,34 @@ class Recipes:
         """How long it took to get an image; whoever asks again waits no more."""
         return self._seconds.pop((reference, platform), 0.0)
 
-    def _visit(self, stage: Stage) -> Recipe:
-        """Resolve `stage`, after what it is built on and before what it copies from."""
-        known = self._by_number.get(stage.number)
-        if known:
-            return known
+    def _unresolved(self, stage: Stage) -> list[Stage]:
+        """`stage` and what it is built on, base first, as far as it is not resolved yet."""
+        chain = []
+        while stage.number not in self._by_number:
+            chain.append(stage)
+            if not isinstance(stage.base, int):
+                break
+            stage = self._plan.stages[stage.base]
+        return chain[::-1]
+
+    def _resolve(self, stage: Stage) -> list[Stage]:
+        """Resolve `stage`, whose base is resolved; the stages that it copies from."""
         recipe = steps.resolve(self._plan, stage, self._base(stage))
         self._by_number[stage.number] = recipe
+        origins = []
         for step in recipe.steps:
             origin = step.action.origin if isinstance(step.action, CopyFiles) else None
             if isinstance(origin, int):
-                self._visit(self._plan.stages[origin])
+                origins.append(self._plan.stages[origin])
             elif origin is not None:
                 self._obtain(origin, stage.platform, step.location)
-        self.ordered.append(recipe)
-        return recipe
+        return origins
 
     def _base(self, stage: Stage) -> ImageConfig:
         if stage.base is None:
             return ImageConfig(stage.platform, working_dir="/")
         if isinstance(stage.base, int):
-            return self._visit(self._plan.stages[stage.base]).config
+            return self._by_number[stage.base].config
         try:
             self._plan.check_image(stage.image, stage.number)
         except RootlessError as error:
