@@ -7,7 +7,7 @@ import stat
 
 from rootless import userns
 from rootless.cli import files, words
-from rootless.errors import UsageError
+from rootless.errors import RootlessError, UsageError
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store, images
@@ -145,4 +145,7 @@ def _open(path: str | None) -> int:
                 hint="name a file, or pipe an archive in",
             )
         return 0
-    return files.open_file(path, os.O_RDONLY)
+    fd = files.open_file(path, os.O_RDONLY)
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise RootlessError(f"{path} is a directory, not an archive", hint="pack it first: tar -c")
+    return fd

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Entries = tuple[Descriptor, ...]
 
 _HEX = frozenset("0123456789abcdef")
+_WHOLE = 64  # digits of an id
 
 
 class Catalog:
@@ -37,17 +38,21 @@ class Catalog:
     def find(self, text: str) -> tuple[Descriptor, bool]:
         """The entry, and whether it was found by a name and not by an id: names go first.
 
+        But a whole id means nothing else, though a name can look like one: who pins an image must
+        not get what somebody called so.
+
         NotFoundError, UsageError (not a name at all), or RootlessError when it is ambiguous.
         """
         beginning = text.removeprefix("sha256:")
-        is_id = bool(beginning) and len(beginning) <= 64 and _HEX.issuperset(beginning)
+        is_id = bool(beginning) and len(beginning) <= _WHOLE and _HEX.issuperset(beginning)
         try:
             reference = Reference.parse(text)
         except UsageError:
             if not is_id:
                 raise
         else:
-            if entry := self._called(reference):
+            is_whole = is_id and len(beginning) == _WHOLE
+            if not is_whole and (entry := self._called(reference)):
                 return entry, True
         matches = self._with_id(beginning) if is_id else {}
         if len(matches) > 1:

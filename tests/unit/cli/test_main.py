@@ -116,6 +116,15 @@ def test_output_that_cannot_be_written(verb, redirection, code, said):
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("words", [("load", "-i", "."), ("import", ".", "x")])
+def test_a_directory_is_no_archive(words, tmp_path):
+    done = rootless("--root", f"{tmp_path}/store", *words)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1,
+        "error: . is a directory, not an archive",
+    )
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell):
     assert "_ROOTLESS_COMPLETE" in rootless("completion", shell).stdout

@@ -89,6 +89,21 @@ def test_name_goes_before_an_id(store, make_image):
     assert images.resolve(store, image.id.hex[:6]) == named
 
 
+@pytest.mark.parametrize("spelling", ["sha256:{}", "{}", "{}:latest"])
+def test_a_whole_id_is_no_name(store, make_image, spelling):
+    """An archive may bring a name that looks like one."""
+    image = make_image("first")
+    make_image(spelling.format(image.id.hex), layer="other")
+    assert images.resolve(store, str(image.id)) == image
+    assert images.resolve(store, image.id.hex) == image
+
+
+def test_a_name_like_a_whole_id_stands_for_no_image(store, make_image):
+    make_image("sha256:" + "a" * 64)
+    with pytest.raises(NotFoundError):
+        images.resolve(store, "sha256:" + "a" * 64)
+
+
 def test_moved_tag_leaves_a_dangling_image(store, make_image):
     old = make_image("app", layer="old")
     new = make_image("app", layer="new")
