@@ -24,6 +24,7 @@ from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
 from rootless.store import blobs, gc, images, index, layers, staging, unpackers
+from rootless.store.intake import Intake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,45 +270,26 @@ def _take_in(store: Store, read: Read) -> _Members:
     """Store every file of the archive as a blob."""
     members = _Members()
     reader = tar.Reader(read)
-    for entry in reader:
-        name = os.fsdecode(entry.name)
-        if entry.kind == tar.FILE and os.path.basename(name) not in _OLD_FORM:
-            members.links.pop(name, None)
-            members.files[name] = _take_in_file(store, reader, name, entry.size)
-        elif entry.kind == tar.SYMLINK:
-            members.links[name] = os.path.join(os.path.dirname(name), os.fsdecode(entry.link))
-        elif entry.kind == tar.LINK:
-            members.links[name] = os.fsdecode(entry.link)
+    with Intake(store) as intake:
+        for entry in reader:
+            name = os.fsdecode(entry.name)
+            if entry.kind == tar.FILE and os.path.basename(name) not in _OLD_FORM:
+                members.links.pop(name, None)
+                members.files[name] = intake.take(reader.chunk, _expected(name))
+            elif entry.kind == tar.SYMLINK:
+                members.links[name] = os.path.join(os.path.dirname(name), os.fsdecode(entry.link))
+            elif entry.kind == tar.LINK:
+                members.links[name] = os.fsdecode(entry.link)
+        intake.publish()
     return members
 
 
-def _take_in_file(store: Store, reader: tar.Reader, name: str, size: int) -> Digest:
+def _expected(name: str) -> Digest | None:
+    """The digest that a member's name says it has."""
     folder, _, value = name.rpartition("/")
-    expected = None
-    if folder in {"blobs/sha256", "blobs/sha512"}:
-        expected = Descriptor("", Digest.parse(f"{folder.removeprefix('blobs/')}:{value}"), size)
-        store.hold([expected.digest])
-        if blobs.has(store, expected.digest):
-            return _same_blob(reader, expected.digest)
-    with blobs.Writer(store, expected) as writer:
-        writer.restart()  # what an interrupted download left is of no use to a stream
-        while chunk := reader.chunk():
-            writer.write(chunk)
-        return writer.publish()
-
-
-def _same_blob(reader: tar.Reader, digest: Digest) -> Digest:
-    """A member whose blob is here already must have its contents: a name alone claims nothing."""
-    import hashlib
-
-    hashed = hashlib.new(digest.algorithm)
-    while chunk := reader.chunk():
-        hashed.update(chunk)
-    if hashed.hexdigest() != digest.hex:
-        raise IntegrityError(
-            f"the blob {digest} has other contents: they hash to {hashed.hexdigest()}"
-        )
-    return digest
+    if folder not in {"blobs/sha256", "blobs/sha512"}:
+        return None
+    return Digest.parse(f"{folder.removeprefix('blobs/')}:{value}")
 
 
 def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:

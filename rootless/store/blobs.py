@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from rootless import linux
 from rootless.errors import IntegrityError, NotFoundError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci.digest import Digest
@@ -16,6 +17,7 @@ from rootless.store import replace_file, staging, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from hashlib import _Hash
     from io import FileIO
     from typing import Self
@@ -86,11 +88,15 @@ class Writer:
     when writing fails. Others may read `path` while it grows.
     """
 
-    def __init__(self, store: Store, expected: Descriptor | None = None) -> None:
+    def __init__(
+        self, store: Store, expected: Descriptor | None = None, *, algorithm: str = "sha256"
+    ) -> None:
+        """`algorithm` is that of the digest where nothing is `expected`."""
         store.hold([expected.digest] if expected else ())
         self._store = store
         self._expected = expected
-        self._hash = _new_hash(expected)
+        self._algorithm = expected.digest.algorithm if expected else algorithm
+        self._hash = _new_hash(self._algorithm)
         self.size = 0
         with store.writing():
             opened = _open_resumable(store, expected) if expected else staging.new_file(store)
@@ -112,22 +118,31 @@ class Writer:
         """Forget the bytes so far, for a sender that cannot resume."""
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
-        self._hash = _new_hash(self._expected)
+        self._hash = _new_hash(self._algorithm)
         self.size = 0
 
     def publish(self) -> Digest:
         """Sync and name the blob; IntegrityError, and no blob, when it is not what was expected."""
-        digest = Digest(self._hash.name, self._hash.hexdigest())
-        self._verify(digest)
-        self._store.hold([digest])
-        final = path(self._store, digest)
+        self._verify(self.digest)
+        self._store.hold([self.digest])
         with self._store.writing():
-            os.makedirs(os.path.dirname(final), mode=0o700, exist_ok=True)
             os.fsync(self._fd)
-            os.rename(self.path, final)
-            sync_directory(os.path.dirname(final))
+            sync_directory(self._name())
+        return self.digest
+
+    @property
+    def digest(self) -> Digest:
+        """Of what was written so far."""
+        return Digest(self._hash.name, self._hash.hexdigest())
+
+    def _name(self) -> str:
+        """Give the file, which is on disk, its name; the folder that has it now."""
+        final = path(self._store, self.digest)
+        folder = os.path.dirname(final)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.rename(self.path, final)
         self._close()
-        return digest
+        return folder
 
     def discard(self) -> None:
         """Close; delete the unfinished file unless a later writer can resume it."""
@@ -168,10 +183,19 @@ class Writer:
         self.discard()
 
 
-def _new_hash(expected: Descriptor | None) -> _Hash:
+def publish_all(store: Store, writers: Sequence[Writer]) -> None:
+    """`publish` writers that expect nothing: they wait for the disk together."""
+    store.hold([writer.digest for writer in writers])
+    with store.writing():
+        linux.syncfs(store.root)
+        for folder in {writer._name() for writer in writers}:
+            sync_directory(folder)
+
+
+def _new_hash(algorithm: str) -> _Hash:
     import hashlib
 
-    return hashlib.new(expected.digest.algorithm if expected else "sha256")
+    return hashlib.new(algorithm)
 
 
 def _open_resumable(store: Store, expected: Descriptor) -> tuple[str, int]:

@@ -113,6 +113,25 @@ def test_a_loaded_layer_is_on_disk_before_it_has_its_name(rootless, tmp_path):
     for position, staged, _ in assert_named_in_order(found, 2):
         chroot = position_of(found, "chroot", text=f"{staged}/diff", end=position)
         written = position_of(found, "openat", text='"file', start=chroot, end=position)
-        synced = position_of(found, "syncfs", text="", end=position)
-        recorded = position_of(found, "fsync", text=f"{staged}/layer.json", end=position)
-        assert 0 <= chroot < written < synced < recorded
+        recorded = position_of(found, "openat", text=f"{staged}/layer.json", end=position)
+        synced = position_of(found, "syncfs", text="", start=recorded, end=position)
+        assert 0 <= chroot < written < recorded < synced
+
+
+def test_a_loaded_blob_is_on_disk_before_it_has_its_name(rootless, tmp_path):
+    image = images.write_layout(
+        tmp_path / "layout", "docker.io/library/x:1", [images.layer({"f": b"x"})]
+    )
+    archive = image.archive(tmp_path / "image.tar")
+    found = calls(rootless, tmp_path, "load", "-i", archive)
+    index = position_of(found, "rename", "renameat", text="/index.json")
+    loaded = [
+        (position, re.findall(r'"([^"]*)"', call.text)[0])
+        for position, call in enumerate(found[:index])
+        if call.name.startswith("rename") and "/blobs/sha256/" in call.text
+    ]
+    assert len(loaded) >= 3
+    for position, unfinished in loaded:
+        opened = position_of(found, "openat", text=unfinished, end=position)
+        assert 0 <= opened < position_of(found, "syncfs", text="", end=position)
+        assert position_of(found, "fsync", text="/blobs/sha256>", start=position, end=index) > 0
