@@ -112,7 +112,7 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig) -> Recipe:
     for one in stage.instructions:
         resolver.location = one.location
         resolver.apply(one)
-    return Recipe(stage, tuple(resolver.steps), resolver.config)
+    return Recipe(stage, tuple(resolver.steps), resolver.config.with_env(resolver.exported))
 
 
 def stamped(config: ImageConfig, times: tuple[str, ...]) -> ImageConfig:
@@ -139,16 +139,17 @@ class _Resolver:
     """The state that instructions change, one after the other.
 
     `environment` is what a command would see: ENV and ARG, the last one of a name wins.
-    `arguments` are the ARGs declared in this stage.
+    `arguments` are the ARGs declared in this stage. `exported` are the ENVs that `config` does not
+    have yet: a config is made anew by each change, and they may be thousands.
     """
 
     def __init__(self, plan: Plan, stage: Stage, base: ImageConfig) -> None:
         self.plan = plan
         self.stage = stage
         self.config = base.replace(onbuild=())
-        if "PATH" not in base.environment:
-            self.config = self.config.with_env("PATH", DEFAULT_PATH)
-        self.environment = self.config.environment
+        known = base.environment
+        self.exported = {} if "PATH" in known else {"PATH": DEFAULT_PATH}
+        self.environment = {**known, **self.exported}
         self.arguments: dict[str, str] = {}
         self.steps: list[Step] = []
         self.has_own_cmd = False
@@ -340,8 +341,7 @@ class _Resolver:
     def env(self, one: instructions.Env) -> None:
         pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]
         for name, value in pairs:
-            self.environment[name] = value
-            self.config = self.config.with_env(name, value)
+            self.environment[name] = self.exported[name] = value
         self._note("ENV " + " ".join(f"{name}={value}" for name, value in pairs))
 
     def arg(self, one: instructions.Arg) -> None:

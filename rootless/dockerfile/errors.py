@@ -11,6 +11,8 @@ from rootless.record import Record
 
 CONTEXT_LINES = 2
 MAX_SHOWN = 200  # characters of a line
+MAX_PROBLEM = 1000
+MAX_LINES = 20  # of one instruction that an error shows, less its last
 
 
 class Location(Record):
@@ -45,7 +47,7 @@ class DockerfileError(RootlessError):
         if location and source:
             self.line, self.column = source.find(near, location)
             place = f"{self.line}:{self.column}" if self.column else str(self.line)
-            message = f"{source.name}:{place}: {problem}\n\n{source.excerpt(location)}"
+            message = f"{source.name}:{place}: {_shortened(problem)}\n\n{source.excerpt(location)}"
         super().__init__(message, hint=hint)
 
 
@@ -66,6 +68,10 @@ class Source(Record):
         last = min(location.end_line + CONTEXT_LINES, len(self.lines))
         shown = []
         for number in range(first, last + 1):
+            if MAX_LINES <= number - first < last + 1 - first - CONTEXT_LINES:
+                if number - first == MAX_LINES:
+                    shown.append("     | >>> …")
+                continue
             mark = ">>>" if location.start_line <= number <= location.end_line else "   "
             line = _printable(self.lines[number - 1])
             shown.append(f"{number:4} | {mark} {line}".rstrip())
@@ -96,3 +102,8 @@ def _printable(line: str) -> str:
     """A Dockerfile from elsewhere must not steer the terminal that shows it."""
     shown = line if len(line) <= MAX_SHOWN else line[:MAX_SHOWN] + "…"
     return "".join(one if one.isprintable() or one == "\t" else "\ufffd" for one in shown)
+
+
+def _shortened(problem: str) -> str:
+    """Its beginning and its end, where an exit code stands, if it quotes a whole script."""
+    return problem if len(problem) <= MAX_PROBLEM else f"{problem[:600]} … {problem[-200:]}"

@@ -72,10 +72,11 @@ class ImageConfig(Record):
         """`env` as a dictionary, in order."""
         return dict(entry.partition("=")[::2] for entry in self.env)
 
-    def with_env(self, name: str, value: str) -> ImageConfig:
-        """The config with one variable set, at its old place if it had one."""
-        environment = self.environment
-        environment[name] = value
+    def with_env(self, values: Mapping[str, str]) -> ImageConfig:
+        """The config with variables set, each at its old place if it had one."""
+        if not values:
+            return self
+        environment = {**self.environment, **values}
         return self.replace(env=tuple(f"{key}={item}" for key, item in environment.items()))
 
     @classmethod

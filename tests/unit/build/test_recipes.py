@@ -37,3 +37,15 @@ def test_only_what_is_needed_in_the_order_of_the_dockerfile():
 def test_a_chain_of_thousands(line):
     lines = "\n".join(line.format(number, number + 1) for number in range(2000))
     assert len(needed(f"FROM scratch AS s0\n{lines}\n")) == 2001
+
+
+def test_ten_thousand_variables():
+    """A config made anew for each took a minute."""
+    lines = "".join(f"ENV A{number}=b\n" for number in range(10_000))
+    planned = plan.plan(parse(f"FROM scratch\n{lines}ENV A0=c\n".encode()), {}, AMD64)
+
+    def fetch(reference, _platform):
+        raise AssertionError(f"{reference} is not needed")
+
+    env = Recipes(planned, fetch).target.config.env
+    assert (len(env), env[1], env[-1]) == (10_001, "A0=c", "A9999=b")

@@ -112,8 +112,8 @@ def test_the_wrong_field_is_named(value, field):
 def test_environment_keeps_order_and_place():
     config = BARE.replace(env=("A=1", "B=2=2", "C"))
     assert config.environment == {"A": "1", "B": "2=2", "C": ""}
-    assert config.with_env("B", "x").env == ("A=1", "B=x", "C=")
-    assert config.with_env("D", "").env == ("A=1", "B=2=2", "C=", "D=")
+    assert config.with_env({"B": "x"}).env == ("A=1", "B=x", "C=")
+    assert config.with_env({"D": ""}).env == ("A=1", "B=2=2", "C=", "D=")
 
 
 words = st.text(max_size=8)
