@@ -63,7 +63,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     for message in planned.warnings():
         report(Warned(message))
     store.hold(())  # before any stage is built by a fork: what that makes is then ours too
-    recipes = Recipes(planned, request.fetch)
+    recipes = Recipes(planned, request.fetch, has_context=request.context_dir is not None)
     builder = _Builder(store, request, report, planned, recipes)
     try:
         return builder.build()
@@ -271,8 +271,7 @@ class _Builder:
         """The context's files that a COPY names; they are looked up once, hashed, then copied."""
         if not isinstance(action, CopyFiles) or action.origin is not None or not action.sources:
             return ()
-        if self.context is None:
-            raise RootlessError("there is no build context to copy from")
+        assert self.context is not None  # or the recipes had been refused
         if action not in self.selected:
             self.selected[action] = tree.select_all(
                 self.context.fd, action.sources, self.context.ignore, parents=action.parents

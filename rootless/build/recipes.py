@@ -34,9 +34,10 @@ class Recipes:
     A chain may have as many stages as a Dockerfile has lines, so nothing here recurses.
     """
 
-    def __init__(self, plan: Plan, fetch: Fetch) -> None:
+    def __init__(self, plan: Plan, fetch: Fetch, *, has_context: bool) -> None:
         self._plan = plan
         self._fetch = fetch
+        self._has_context = has_context
         self._by_number: dict[int, Recipe] = {}
         self._images: dict[tuple[Reference, Platform], Image] = {}
         self._seconds: dict[tuple[Reference, Platform], float] = {}
@@ -80,7 +81,17 @@ class Recipes:
                 origins.append(self._plan.stages[origin])
             elif origin is not None:
                 self._obtain(origin, stage.platform, step.location)
+            elif isinstance(step.action, CopyFiles) and step.action.sources:
+                self._check_context(step.location)
         return origins
+
+    def _check_context(self, location: Location) -> None:
+        if not self._has_context:
+            raise self._plan.dockerfile.error(
+                "there is no build context to copy from",
+                location,
+                "name a directory as the context, and the Dockerfile with -f: -f - .",
+            )
 
     def _base(self, stage: Stage) -> ImageConfig:
         if stage.base is None:

@@ -18,8 +18,7 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TextIO
+    from collections.abc import Iterator, Mapping
 
     from rootless.build.plan import Plan
     from rootless.cli.dockerfiles import Written
@@ -65,7 +64,9 @@ def build(given: Settings, arguments: Arguments) -> int:
         jobs=_jobs(arguments.jobs),
     )
     if arguments.dry_run or arguments.explain:
-        _show_plan(planned, bases, sys.stdout if arguments.dry_run else sys.stderr)
+        stream = sys.stdout if arguments.dry_run else sys.stderr
+        for line in _plan_lines(planned, bases, has_context=context is not None):
+            print(line, file=stream)
     if arguments.dry_run:
         return 0
     with display:
@@ -74,11 +75,10 @@ def build(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _show_plan(planned: Plan, bases: _Bases, stream: TextIO) -> None:
+def _plan_lines(planned: Plan, bases: _Bases, *, has_context: bool) -> Iterator[str]:
     from rootless.cli import build_plan
 
-    for line in build_plan.lines(planned, bases.fetch):
-        print(line, file=stream)
+    return build_plan.lines(planned, bases.fetch, has_context=has_context)
 
 
 def _hand_over(arguments: Arguments, image: Image, tags: tuple[Reference, ...]) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rootless.build.steps import Action, Recipe
 
 
-def lines(planned: Plan, fetch: Fetch) -> Iterator[str]:
+def lines(planned: Plan, fetch: Fetch, *, has_context: bool) -> Iterator[str]:
     """The needed stages in the order they are built, each with its steps; bases are fetched."""
-    for recipe in Recipes(planned, fetch).ordered:
+    for recipe in Recipes(planned, fetch, has_context=has_context).ordered:
         yield from map(words.escape, _stage(planned, recipe))
 
 

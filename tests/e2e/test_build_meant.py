@@ -47,6 +47,17 @@ def test_each_mistake_names_its_cure(build, rootless, lines, words):
     assert words in result.stderr
 
 
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_without_a_context_nothing_runs_before_a_copy_is_refused(rootless, build, flags):
+    text = "FROM busybox\nRUN echo ran\nCOPY <<E /here\nE\nCOPY plain /\n"
+    result = rootless("build", "--no-cache", *flags, "-", stdin=text)
+    assert result.exit == 1
+    assert "Dockerfile:5: there is no build context to copy from" in result.stderr
+    assert "-f - ." in result.stderr
+    assert "ran" not in result.stderr.replace("RUN echo ran", "")
+    assert rootless("build", "-q", "-", stdin=text.rpartition("COPY")[0]).exit == 0
+
+
 @pytest.mark.parametrize("lines", ["FROM fisrt", "FROM scratch\nCOPY --from=Frist / /x"])
 @pytest.mark.parametrize("flags", [(), ("--pull",), ("--dry-run",)])
 def test_a_stage_written_badly_is_asked_of_no_registry(build, rootless, lines, flags):
