@@ -16,7 +16,7 @@ def needed(text):
     def fetch(reference, _platform):
         raise AssertionError(f"{reference} is not needed")
 
-    recipes = Recipes(plan.plan(parse(text.encode()), {}, AMD64), fetch)
+    recipes = Recipes(plan.plan(parse(text.encode()), {}, AMD64), fetch, has_context=True)
     assert recipes.target is recipes.ordered[-1]
     return [recipe.stage.number for recipe in recipes.ordered]
 
@@ -47,5 +47,5 @@ def test_ten_thousand_variables():
     def fetch(reference, _platform):
         raise AssertionError(f"{reference} is not needed")
 
-    env = Recipes(planned, fetch).target.config.env
+    env = Recipes(planned, fetch, has_context=True).target.config.env
     assert (len(env), env[1], env[-1]) == (10_001, "A0=c", "A9999=b")
