@@ -241,7 +241,7 @@ class Sysfs(Record):
     call = "mount(2) sysfs or bind"
 
     def describe(self) -> str:
-        source = "a fresh /sys of the own network" if self.own_network else "the host's /sys"
+        source = "a fresh /sys of its own network" if self.own_network else "the host's /sys"
         return f"show {source}, read-only"
 
     def shell(self) -> tuple[str, ...]:

@@ -212,11 +212,13 @@ class Become(Record):
     def shell(self) -> tuple[str, ...]:
         """$u, $g, $h and $s for the last line: ids, home and groups as the image's files say."""
         user, _, group = (self.user or "0").partition(":")
-        column = "$3" if user.isdecimal() else "$1"
+        column, file = "$1", "etc/passwd"
+        if user.isdecimal():
+            column, file = "$3", "etc/passwd 2> /dev/null"  # an image without one has numbers
         lines = [
             "within etc/passwd; within etc/group",
             "ids() { IFS=: read -r n _ u g _ h _; }",
-            f"ids < <(awk -F: -v n={quote(user)} '{column} == n' etc/passwd)",
+            f"ids < <(awk -F: -v n={quote(user)} '{column} == n' {file})",
         ]
         if user.isdecimal():
             home = "/root" if user == "0" else "/"

@@ -126,6 +126,16 @@ def test_the_printed_script_starts_the_same_container(store, flags, tmp_path):
     assert by_hand.splitlines() == seen(tmp_path).splitlines()
 
 
+def test_an_image_without_users_is_no_complaint(store, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN rm -f /etc/passwd /etc/group\n")
+    store.ok("build", "-t", "bare", tmp_path)
+    printed = store.ok("run", "--dry-run", "--network", "none", "bare", "echo", "hello")
+    done = subprocess.run(["bash"], input=printed.encode(), capture_output=True, check=False)
+    clean_up = printed.splitlines()[-1].partition("afterwards: ")[2]
+    subprocess.run(["bash", "-c", clean_up], check=True)
+    assert (done.stdout, done.stderr, done.returncode) == (b"hello\n", b"", 0)
+
+
 def test_a_bracketed_paste_is_one_line_for_the_shell(store, tmp_path):
     words = ("--network", "none", "-h", "same", *volumes(tmp_path), "looked-at")
     paste(store.ok("run", "--dry-run", *words, "sh", "-c", LOOK), bracketed=True)
