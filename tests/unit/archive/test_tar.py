@@ -88,6 +88,17 @@ def test_python_reads_what_is_written(entry, content):
         assert file.read() == content
 
 
+@pytest.mark.parametrize("folder", [0, 1, 53, 99, 100, 154, 155, 156, 200])
+@pytest.mark.parametrize("last", [1, 98, 99, 100, 101, 155])
+def test_names_as_long_as_the_fields_of_a_header(folder, last):
+    name = b"/".join(filter(None, (b"d" * folder, b"f" * last)))
+    written = _write(tar.Entry(name, tar.FILE, 0o644), b"")
+    with tarfile.open(fileobj=io.BytesIO(written)) as archive:
+        assert archive.getnames() == [name.decode()]
+    needs_more = last > 100 or folder > 155 if len(name) > 100 else False
+    assert (b"PaxHeaders" in written) == needs_more
+
+
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @given(name=names, link=names, uid=st.integers(0, 1 << 31), mtime=st.integers(0, 1 << 34))
 @quiet
