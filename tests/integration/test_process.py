@@ -270,3 +270,12 @@ def test_a_limit_is_a_sentence(limit, words, cure):
     message, hint = in_child(body, enter=False)
     assert message.startswith(words)
     assert f"ulimit {cure}" in hint
+
+
+def test_a_parent_that_has_died_already_is_noticed():
+    """Its child has another parent by then, which never is this process itself."""
+    pid = os.fork()
+    if pid == 0:
+        process.die_with_parent(os.getpid())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
