@@ -10,7 +10,7 @@ import pytest
 
 from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.digest import Digest
-from rootless.store import layers, snapshots, staging
+from rootless.store import Store, layers, lease, snapshots, staging
 
 DIFF_ID = Digest.of(b"layer")
 
@@ -32,6 +32,20 @@ def test_snapshot_becomes_a_layer_by_rename(store):
     assert layers.find(store, DIFF_ID) == layer
     assert (layer.id, layer.size) == (DIFF_ID.hex[:12], 1024)
     assert os.listdir(store.path("tmp")) == []
+
+
+def test_a_layer_is_held_before_it_has_its_name(store, monkeypatch):
+    """Else a collection may take it between that and whoever wants to use it."""
+    seen = []
+    rename = staging.Staging.publish
+
+    def publishing(staged, path):
+        seen.extend(lease.living(Store(store.root)))
+        rename(staged, path)
+
+    monkeypatch.setattr(staging.Staging, "publish", publishing)
+    publish(store)
+    assert str(DIFF_ID) in "".join(seen)
 
 
 def test_publishing_again_keeps_the_first_and_leaves_the_second_to_who_mounted_it(store):
