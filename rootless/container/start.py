@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.container.request import Request
+    from rootless.container.streams import Streams
     from rootless.container.terminal import Channel
     from rootless.network.attachment import Attachment
     from rootless.oci.config import ImageConfig
@@ -163,7 +164,8 @@ def _run(
     if show:
         show(spec)
     stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    child = spawn.spawn(spec, stdin)
+    streams = None if request.terminal else _streams(stdin)
+    child = spawn.spawn(spec, *(streams.stdio if streams else (stdin, 1, 2)))
     foreground.forward_signals(child, tell)
     home.started(child.pid)
     attachment = None
@@ -173,7 +175,12 @@ def _run(
             attachment = _connect(request, child)
             attachment.wait_ready()
             _let_go(await_write)
-        return _follow(child, request, channel, tell)
+        if streams:
+            streams.start()
+        status = _follow(child, request, channel, tell)
+        if streams:
+            streams.finish()
+        return status
     except BaseException as error:
         child.kill()
         if isinstance(error, OSError | RootlessError):
@@ -183,6 +190,24 @@ def _run(
     finally:
         if attachment:
             attachment.stop()
+
+
+def _streams(stdin: int) -> Streams | None:
+    """Copies between pipes and those standard streams that are files of the host, if any."""
+    files = frozenset(fd for fd in (stdin, 1, 2) if _is_file(fd))
+    if not files:
+        return None
+    from rootless.container.streams import Streams
+
+    return Streams(stdin, files)
+
+
+def _is_file(fd: int) -> bool:
+    """Whether it has a content on the host: a file, a directory, a disk."""
+    try:
+        return os.fstat(fd).st_mode & 0o170000 in (0o100000, 0o040000, 0o060000)
+    except OSError:  # closed
+        return False
 
 
 def _write_cidfile(path: str, container_id: str) -> None:

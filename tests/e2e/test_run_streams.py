@@ -1,0 +1,112 @@
+"""Files of the host as a container's standard streams: it gets their bytes, never the files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, busybox_image):
+    folder = tmp_path_factory.mktemp("streams")
+    command = Rootless(folder / "store")
+    command.load(busybox_image, folder)
+    yield command
+    child.remove_tree(folder / "store")
+
+
+def run(store, script: str, **streams):
+    argv = store.command("run", "--rm", "-i", "--network", "none", "busybox", "sh", "-c", script)
+    return subprocess.run(argv, env=store.environment, timeout=60, check=False, **streams)
+
+
+def wait_for(happens) -> None:
+    end = time.monotonic() + 30
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_file_that_is_read_cannot_be_written(store, tmp_path):
+    file = tmp_path / "in"
+    file.write_text("content\n")
+    with file.open() as stdin:
+        done = run(store, "cat; echo bad > /proc/self/fd/0; true", stdin=stdin, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"content\n")
+    assert file.read_text() == "content\n"
+
+
+def test_a_log_that_is_written_cannot_be_read_or_emptied(store, tmp_path):
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    script = "echo out; echo err >&2; echo out; : > /proc/self/fd/1; stat -Lc %F /proc/self/fd/1"
+    with log.open("a") as stdout:
+        run(store, script, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT)
+    assert log.read_text() == "before\nout\nerr\nout\nfifo\n"
+
+
+def test_all_of_it_arrives(store, tmp_path):
+    """Megabytes both ways, an exit status, and separate files for output and errors."""
+    content = os.urandom(5 << 20)
+    (tmp_path / "in").write_bytes(content)
+    with (
+        open(tmp_path / "in", "rb") as stdin,
+        open(tmp_path / "out", "wb") as out,
+        open(tmp_path / "err", "wb") as err,
+    ):
+        done = run(store, "tee /dev/stderr; exit 7", stdin=stdin, stdout=out, stderr=err)
+    assert done.returncode == 7
+    assert (tmp_path / "out").read_bytes() == content
+    assert (tmp_path / "err").read_bytes() == content
+
+
+def test_nobody_waits_for_input_that_nobody_reads(store, tmp_path):
+    (tmp_path / "in").write_bytes(bytes(1 << 20))
+    with open(tmp_path / "in", "rb") as stdin:
+        assert run(store, "exit 3", stdin=stdin).returncode == 3
+
+
+def test_a_full_disk_is_said(store, tmp_path):
+    """A limit on the size of files stops the copier, and then the command."""
+    with open(tmp_path / "out", "wb") as out:
+        argv = store.command("run", "--rm", "--network", "none", "busybox", "yes")
+        limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *argv]
+        done = subprocess.run(
+            limited,
+            check=False,
+            env=store.environment,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert done.returncode != 0
+    assert done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_signal_reaches_the_command_once(store, tmp_path):
+    script = "trap 'echo int' INT; trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done"
+    with open(tmp_path / "out", "wb") as out:
+        running = subprocess.Popen(
+            store.command("run", "--rm", "--network", "none", "busybox", "sh", "-c", script),
+            env=store.environment, stdout=out, start_new_session=True,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: b"ready" in (tmp_path / "out").read_bytes())
+            os.killpg(running.pid, signal.SIGINT)
+            wait_for(lambda: b"int" in (tmp_path / "out").read_bytes())
+            os.killpg(running.pid, signal.SIGTERM)
+            assert running.wait(30) == 4
+        finally:
+            running.kill()
+            running.wait()
+    assert (tmp_path / "out").read_bytes() == b"ready\nint\n"
