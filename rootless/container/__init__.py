@@ -4,5 +4,6 @@ records      containers/<id>/: what was asked, how it ended; names, for those th
 living       whether one runs: by a flock and by process 1; ending one from outside
 request      what a caller wants to run, as a value
 start        from a request to a running sandbox with its network
-foreground   waits for it: signals, exit status; terminal, when it has one
+foreground   waits for it: signals, exit status
+terminal     when it has one; streams, when its input or output is a file of the host
 """
