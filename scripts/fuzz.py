@@ -65,8 +65,10 @@ def build(order, content):
         code, said = docker("build", *flags, "-t", name, context)
         if code:
             return code, said, b""
-        docker("save", "-o", folder + "/saved", name)
+        code, said = docker("save", "-o", folder + "/saved", name)
         docker("rmi", "-f", name)
+        if code:  # it has images that it cannot save: those without a layer
+            return code, "judge: " + said, b""
         with open(folder + "/saved", "rb") as file:
             return 0, said, file.read()
 def answer(order, content):
@@ -85,6 +87,10 @@ with concurrent.futures.ThreadPoolExecutor(2) as pool:
 docker("builder", "prune", "-af")
 """
 TRIES = 150  # of the shrinker, for one difference
+
+
+class UnansweredError(Exception):
+    """Docker has no verdict on a case."""
 
 
 class Judge:
@@ -132,7 +138,8 @@ class Judge:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             judged.write_context(case, folder := Path(name) / "context")
             code, said, image = self._ask({"flags": case.flags}, _packed(folder))
-            assert not said.startswith("judge:"), said
+            if said.startswith("judge:"):
+                raise UnansweredError(said.strip())
             if code:
                 return {"refused": _last_words(said)}
             (Path(name) / "saved").write_bytes(image)
@@ -250,7 +257,7 @@ class Shop:
         work, builder = self._builder()
         try:
             return compare(case, self.judge, builder, ways)
-        except (OSError, KeyError):
+        except (OSError, KeyError, UnansweredError):
             return []
         finally:
             child.remove_tree(work)
@@ -289,7 +296,11 @@ def keep(file: Path, cases: list[Case], judge: Judge, scratch: Path) -> None:
 
 def try_one(case: Case, shop: Shop, *, quick: bool, whole: bool) -> tuple[Case, list[str]]:
     """A case, shrunk when it differs."""
-    lines = shop.compare(case, WAYS[:1] if quick else WAYS)
+    try:
+        lines = shop.compare(case, WAYS[:1] if quick else WAYS)
+    except UnansweredError as error:
+        print(f"{case.name} is left out, for docker has no answer: {error}", flush=True)
+        return case, []
     if not lines or whole:
         return case, lines
     ways = WAYS[: 1 + max(WAYS.index(line[:-1]) for line in lines if line[:-1] in WAYS)]
