@@ -29,21 +29,29 @@ def argv(config: ImageConfig, command: Command) -> tuple[str, ...]:
 
 
 def with_labels(config: ImageConfig, labels: Mapping[str, str]) -> ImageConfig:
-    """LABEL, and --label."""
+    """--label."""
     return config.replace(labels={**config.labels, **labels})
 
 
-def with_ports(config: ImageConfig, words: tuple[str, ...]) -> ImageConfig:
-    """EXPOSE; RootlessError for what is not a port."""
-    ports = [port for word in words for port in _ports(word)]
-    return config.replace(exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))))
+def ports(word: str) -> list[str]:
+    """`80`, `80/udp` or `8000-8010/tcp`, also behind `ip:host:`, as config entries: EXPOSE.
 
-
-def with_volumes(config: ImageConfig, paths: tuple[str, ...]) -> ImageConfig:
-    """VOLUME."""
-    if "" in paths:
-        raise RootlessError("VOLUME has an empty path")
-    return config.replace(volumes=tuple(dict.fromkeys((*config.volumes, *paths))))
+    RootlessError for what is not a port.
+    """
+    numbers, _, protocol = word.rpartition(":")[2].partition("/")
+    first, dash, last = numbers.partition("-")
+    protocol = protocol.lower() or "tcp"
+    valid = (
+        first.isdecimal()
+        and (not dash or last.isdecimal())
+        and protocol in _PROTOCOLS
+        and int(first) <= int(last or first) <= _MAX_PORT
+    )
+    if not valid:
+        raise RootlessError(
+            f"{word!r} is not a port", hint="write it as in 80, 53/udp or 8000-8010/tcp"
+        )
+    return [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]
 
 
 def with_entrypoint(
@@ -76,21 +84,3 @@ def with_stop_signal(config: ImageConfig, signal: str) -> ImageConfig:
     if not is_number and not is_real_time and f"SIG{name}" not in Signals.__members__:
         raise RootlessError(f"{signal!r} is not a signal", hint="write a name such as SIGTERM")
     return config.replace(stop_signal=signal)
-
-
-def _ports(word: str) -> list[str]:
-    """`80`, `80/udp` or `8000-8010/tcp`, also behind `ip:host:`, as config entries."""
-    numbers, _, protocol = word.rpartition(":")[2].partition("/")
-    first, dash, last = numbers.partition("-")
-    protocol = protocol.lower() or "tcp"
-    valid = (
-        first.isdecimal()
-        and (not dash or last.isdecimal())
-        and protocol in _PROTOCOLS
-        and int(first) <= int(last or first) <= _MAX_PORT
-    )
-    if not valid:
-        raise RootlessError(
-            f"{word!r} is not a port", hint="write it as in 80, 53/udp or 8000-8010/tcp"
-        )
-    return [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]

@@ -112,7 +112,7 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig) -> Recipe:
     for one in stage.instructions:
         resolver.location = one.location
         resolver.apply(one)
-    return Recipe(stage, tuple(resolver.steps), resolver.config.with_env(resolver.exported))
+    return Recipe(stage, tuple(resolver.steps), resolver.finished())
 
 
 def stamped(config: ImageConfig, times: tuple[str, ...]) -> ImageConfig:
@@ -140,20 +140,36 @@ class _Resolver:
 
     `environment` is what a command would see: ENV and ARG, the last one of a name wins.
     `arguments` are the ARGs declared in this stage. `exported` are the ENVs that `config` does not
-    have yet: a config is made anew by each change, and they may be thousands.
+    have yet, and labels, ports, volumes, triggers and history wait likewise: a config is made anew
+    by each change, and they may be thousands.
     """
 
     def __init__(self, plan: Plan, stage: Stage, base: ImageConfig) -> None:
         self.plan = plan
         self.stage = stage
-        self.config = base.replace(onbuild=())
+        self.config = base
         known = base.environment
         self.exported = {} if "PATH" in known else {"PATH": DEFAULT_PATH}
+        self.labels = dict(base.labels)
+        self.ports = dict.fromkeys(base.exposed_ports)
+        self.volumes = dict.fromkeys(base.volumes)
+        self.triggers: list[str] = []  # the base's are ours to carry out, not to hand on
+        self.history = list(base.history)
         self.environment = {**known, **self.exported}
         self.arguments: dict[str, str] = {}
         self.steps: list[Step] = []
         self.has_own_cmd = False
         self.location = stage.origin.location
+
+    def finished(self) -> ImageConfig:
+        """The config with all that was gathered beside it."""
+        return self.config.with_env(self.exported).replace(
+            labels=self.labels,
+            exposed_ports=tuple(self.ports),
+            volumes=tuple(self.volumes),
+            onbuild=tuple(self.triggers),
+            history=tuple(self.history),
+        )
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
@@ -219,12 +235,10 @@ class _Resolver:
 
     def _note(self, created_by: str) -> None:
         """One line of history for an instruction that made no layer."""
-        entry = History(PENDING, created_by, _COMMENT, empty_layer=True)
-        self.config = self.config.replace(history=(*self.config.history, entry))
+        self.history.append(History(PENDING, created_by, _COMMENT, empty_layer=True))
 
     def _add(self, one: Instruction, action: Action, created_by: str) -> None:
-        entry = History(PENDING, created_by, _COMMENT)
-        self.config = self.config.replace(history=(*self.config.history, entry))
+        self.history.append(History(PENDING, created_by, _COMMENT))
         self.steps.append(Step(action, one.original.partition("\n")[0], self.location))
 
     def run(self, one: instructions.Run) -> None:
@@ -365,7 +379,7 @@ class _Resolver:
 
     def label(self, one: instructions.Label) -> None:
         labels = {self._expand(name): self._expand(value) for name, value in one.pairs}
-        self.config = configs.with_labels(self.config, labels)
+        self.labels |= labels
         self._note("LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()))
 
     def user(self, one: instructions.User) -> None:
@@ -377,12 +391,14 @@ class _Resolver:
         words = [
             word for port in one.ports for word in expand.words(port, self.environment, escape)
         ]
-        self.config = configs.with_ports(self.config, tuple(words))
+        self.ports |= dict.fromkeys(port for word in words for port in configs.ports(word))
         self._note(f"EXPOSE [{' '.join(words)}]")
 
     def volume(self, one: instructions.Volume) -> None:
         paths = tuple(map(self._expand, one.paths))
-        self.config = configs.with_volumes(self.config, paths)
+        if "" in paths:
+            raise RootlessError("VOLUME has an empty path")
+        self.volumes |= dict.fromkeys(paths)
         self._note(f"VOLUME [{' '.join(paths)}]")
 
     def cmd(self, one: instructions.Cmd) -> None:
@@ -410,7 +426,7 @@ class _Resolver:
         self._note(f"STOPSIGNAL {self.config.stop_signal}")
 
     def onbuild(self, one: instructions.Onbuild) -> None:
-        self.config = self.config.replace(onbuild=(*self.config.onbuild, one.trigger))
+        self.triggers.append(one.trigger)
         self._note(f"ONBUILD {one.trigger}")
 
     def maintainer(self, one: instructions.Maintainer) -> None:

@@ -201,3 +201,30 @@ def test_stamping_gives_metadata_the_time_of_the_layer_before():
 def test_errors_of_expansion_show_their_line():
     with pytest.raises(DockerfileError, match=r"Dockerfile:3.*X"):
         resolve("FROM x\n\nWORKDIR ${X:?is missing}\n")
+
+
+def test_a_port_is_listed_once():
+    recipe = resolve("FROM x\nEXPOSE 80 80/tcp\nEXPOSE 80\nEXPOSE 53/udp\n")
+    assert recipe.config.exposed_ports == ("80/tcp", "53/udp")
+
+
+def test_what_the_base_has_comes_first():
+    base = BASE.replace(exposed_ports=("1/tcp",), volumes=("/a",), labels={"a": "1", "b": "2"})
+    text = "FROM x\nEXPOSE 2 1\nVOLUME /b /a\nLABEL b=3\nONBUILD RUN x\n"
+    config = resolve(text, base.replace(onbuild=("EXPOSE 3",))).config
+    assert config.exposed_ports == ("1/tcp", "3/tcp", "2/tcp")
+    assert (config.volumes, config.labels) == (("/a", "/b"), {"a": "1", "b": "3"})
+    assert config.onbuild == ("RUN x",)
+
+
+@pytest.mark.parametrize("line", ["EXPOSE {}", "VOLUME /{}", "LABEL a{}=b", "ONBUILD RUN {}"])
+def test_a_line_costs_the_same_however_many_are_before_it(line, monkeypatch):
+    """What is copied is counted: a config is made anew a few times, not for every line."""
+    made = []
+    replace = ImageConfig.replace
+    monkeypatch.setattr(
+        ImageConfig, "replace", lambda *args, **changes: made.append(1) or replace(*args, **changes)
+    )
+    lines = "".join(f"{line.format(number)}\n" for number in range(1, 10_001))
+    assert len(resolve(f"FROM x\n{lines}").config.history) == 10_000
+    assert len(made) < 10
