@@ -342,15 +342,15 @@ class _Resolver:
         return Reference.parse(name)
 
     def workdir(self, one: instructions.Workdir) -> None:
+        """No path, as of an empty variable, stays where we are; a `/` at its end stays, too."""
         text = self._expand(one.path)
-        if not text:
-            raise RootlessError("WORKDIR has no path: its variables are empty")
         path = "/" + os.path.normpath(os.path.join("/", self.config.working_dir, text)).lstrip("/")
-        self.config = self.config.replace(working_dir=path)
+        shown = f"{path}/" if text.endswith("/") and path != "/" else path
+        self.config = self.config.replace(working_dir=shown)
         if path == "/":
-            self._note(f"WORKDIR {path}")
+            self._note(f"WORKDIR {shown}")
         else:
-            self._add(one, MakeFolder(path, self.config.user), f"WORKDIR {path}")
+            self._add(one, MakeFolder(path, self.config.user), f"WORKDIR {shown}")
 
     def env(self, one: instructions.Env) -> None:
         pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]

@@ -57,6 +57,7 @@ def select(
     wanted = _components(pattern)
     skipped = len(_components(pivot))
     found = []
+    _check_folder(root_fd, wanted, ignore)
     for path in _matches(root_fd, wanted):
         source = _source(root_fd, path, ignore)
         if source is None:
@@ -81,6 +82,20 @@ def select_all(
     )
 
 
+def _check_folder(root_fd: int, wanted: list[str], ignore: Ignore | None) -> None:
+    """NotFoundError when the folder before the first wildcard is excluded with all in it."""
+    plain = _plain(wanted)
+    folder = "/".join(wanted[:plain])
+    has_wildcard = plain < len(wanted)
+    if has_wildcard and _excludes(ignore, folder) and _source(root_fd, folder, ignore) is None:
+        raise _missing(root_fd, folder, folder, excluded=True)
+
+
+def _plain(wanted: list[str]) -> int:
+    """How many components come before the first wildcard."""
+    return next((at for at, one in enumerate(wanted) if is_wild(one)), len(wanted))
+
+
 def open_folder(root_fd: int, path: str) -> int:
     """A descriptor of the directory `path` below `root_fd`, to read from."""
     return inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
@@ -96,9 +111,7 @@ def _matches(root_fd: int, wanted: list[str]) -> list[str]:
 
     Links are followed before the first wildcard, not after it. What is before must be there.
     """
-    plain = 0
-    while plain < len(wanted) and not is_wild(wanted[plain]):
-        plain += 1
+    plain = _plain(wanted)
     found = ["/".join(wanted[:plain])]
     for component in wanted[plain:]:
         matches = name_pattern(component)

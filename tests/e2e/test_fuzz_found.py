@@ -135,3 +135,22 @@ def test_scratch_has_a_working_directory(rootless, build):
     rootless.ok("build", "-q", "-t", "empty", build.context)
     told = rootless.ok("inspect", "--format", "{{.Config.WorkingDir}}", "empty")
     assert told == "/\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("$nothing", "/w"), ("/x/$nothing", "/x/"), ("y/", "/w/y/"), ("/", "/")]
+)
+def test_working_directories_as_docker_keeps_them(rootless, build, words, found):
+    build("WORKDIR /w", f"WORKDIR {words}", "RUN pwd > /seen")
+    told = rootless.ok("inspect", "--format", "{{.Config.WorkingDir}}", "test")
+    assert told == f"{found}\n"
+    seen = rootless.ok("run", "--rm", "test", "cat", "/seen")
+    assert seen.strip() == (found.rstrip("/") or "/")
+
+
+def test_a_wildcard_in_a_folder_that_is_left_out(build):
+    """Docker looks into the folder before the first wildcard, which was never sent."""
+    (build.context / ".dockerignore").write_text("d\n")
+    build("COPY d/* /to/", refused="excluded by .dockerignore")
+    (build.context / ".dockerignore").write_text("d\n!d/f\n")
+    assert build("COPY d/* /to/")["to/f"].content == "f"

@@ -56,7 +56,8 @@ def test_a_command_of_an_ordinary_user_is_simply_run():
 
 
 @pytest.mark.parametrize(
-    "script", [path.name for path in sorted(SCRIPTS.iterdir()) if path.suffix != ".py"]
+    "script",
+    [path.name for path in sorted(SCRIPTS.iterdir()) if path.is_file() and path.suffix != ".py"],
 )
 def test_scripts_are_executable_and_say_what_they_do(script):
     lines = (SCRIPTS / script).read_text().splitlines()
