@@ -75,11 +75,12 @@ def prune(given: Settings, arguments: Arguments) -> int:
     from rootless import userns
     from rootless.cli import system
 
-    if not arguments.force and not system.agreed(["all stopped containers"]):
+    if not arguments.force and not system.agreed(" all stopped containers."):
         return 0
     userns.enter()
-    for container in records.prune(Store(given.root)):
-        print(container.id)
+    removed, size = records.prune(Store(given.root))
+    system.print_containers(removed)
+    print(f"Total reclaimed space: {words.size(size)}")
     return 0
 
 

@@ -158,41 +158,51 @@ def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
     from rootless.container import records
     from rootless.store import Store, removal
 
-    what = ["all stopped containers"] if steps else []
-    what += ["all images" if arguments.all else "all dangling images"]
-    if steps:
-        what += ["the build cache"]
-    if not arguments.force and not agreed(what):
+    if not arguments.force and not agreed(_doomed(steps=steps, everything=arguments.all)):
         return 0
     store = Store(given.root)
     userns.enter()
+    size = 0
     if steps:
-        _print_removed(records.prune(store))
+        removed, size = records.prune(store)
+        print_containers(removed)
     pruned = removal.prune(
         store, everything=arguments.all, steps=steps, used=records.used_images(store)
     )
-    _print_pruned(pruned)
+    _print_pruned(pruned, size)
     return 0
 
 
-def agreed(what: list[str]) -> bool:
-    """Ask as docker does; no answer is a no."""
-    print("WARNING! This will remove:")
-    for thing in what:
-        print(f"  - {thing}")
-    print("\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+def _doomed(*, steps: bool, everything: bool) -> str:
+    """What will be removed, in docker's words."""
+    images = "all dangling images"
+    if everything:
+        images = "all images without at least one container associated to them"
+    if not steps:
+        return f" {images}."
+    cache = "all build cache" if everything else "unused build cache"
+    things = ("all stopped containers", images, cache)
+    return "".join((":", *(f"\n  - {thing}" for thing in things), "\n"))
+
+
+def agreed(what: str) -> bool:
+    """Ask as docker does, with `what` behind its "will remove"; no answer is a no."""
+    print(f"WARNING! This will remove{what}")
+    print("Are you sure you want to continue? [y/N] ", end="", flush=True)
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         print()
     return answer.strip().lower() in ("y", "yes")
 
 
-def _print_removed(containers: tuple[Container, ...]) -> None:
+def print_containers(containers: tuple[Container, ...]) -> None:
+    """Which were removed, as docker says it."""
     if containers:
         print("Deleted Containers:", *(one.id for one in containers), "", sep="\n")
 
 
-def _print_pruned(pruned: Pruned) -> None:
+def _print_pruned(pruned: Pruned, size: int) -> None:
+    """What went; `size` in bytes went with the containers."""
     from rootless.cli import words
 
     if pruned.images or pruned.layers:
@@ -203,4 +213,4 @@ def _print_pruned(pruned: Pruned) -> None:
     cached = [(pruned.steps, "steps"), (pruned.contexts, "contexts")]
     if any(count for count, _ in cached):
         print(f"Deleted build cache: {', '.join(f'{count} {what}' for count, what in cached)}\n")
-    print(f"Total reclaimed space: {words.size(pruned.size)}")
+    print(f"Total reclaimed space: {words.size(pruned.size + size)}")

@@ -227,18 +227,22 @@ def remove(store: Store, container: Container | Damaged) -> None:
     _take_away(store, store.path("containers", container.id))
 
 
-def prune(store: Store) -> tuple[Container, ...]:
-    """Remove every stopped container; which they were."""
+def prune(store: Store) -> tuple[tuple[Container, ...], int]:
+    """Remove every stopped container; which they were, and the bytes of the files in them."""
+    from rootless.store import layers
+
     try:
         door_fd = _door(store)
     except FileNotFoundError:
-        return ()
+        return (), 0
     _sweep(store)
     os.close(door_fd)
     stopped = tuple(one for one in listing(store) if not one.is_running)
+    size = 0
     for container in stopped:
+        size += layers.weigh(store.path("containers", container.id, "diff"))
         remove(store, container)
-    return stopped
+    return stopped, size
 
 
 def load(store: Store, name: str) -> Container | Damaged | None:

@@ -228,6 +228,23 @@ def measure(directory: str) -> Measure:
     return Measure(Digest("sha256", digest.hexdigest()), size, contents)
 
 
+def weigh(directory: str) -> int:
+    """The bytes of the files below a directory, each once, as far as they can be seen."""
+    sizes: dict[int, int] = {}  # by inode: a file may have many names
+    pending = [directory]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        sizes[entry.inode()] = entry.stat(follow_symlinks=False).st_size
+        except OSError:  # closed to us, longer than a path may be, or gone meanwhile
+            continue
+    return sum(sizes.values())
+
+
 def write_tar(store: Store, layer: Layer, put: Put) -> None:
     """Call `put` with the layer's uncompressed tar, chunk by chunk.
 

@@ -214,7 +214,7 @@ def test_a_running_container_with_a_damaged_record(store, start):
     (hurt / "container.json").write_text("{}")
     refused = store("rm", hurt.name)
     assert (refused.exit, "container is running" in refused.stderr) == (1, True)
-    assert store.ok("container", "prune", "-f") == ""
+    assert store.ok("container", "prune", "-f") == "Total reclaimed space: 0B\n"
     store.ok(*RUN, "--rm", "busybox", "true")
     assert (hurt / "diff").exists()
     assert store.ok("rm", "-f", hurt.name) == f"{hurt.name}\n"
@@ -285,6 +285,48 @@ def test_containers_come_and_go_while_others_look(store):
     for looker in lookers:
         looker.join()
     assert wrong == []
+
+
+def test_pruning_says_what_it_removes_as_docker_does(store):
+    question = "Are you sure you want to continue? [y/N] "
+    warning = f"WARNING! This will remove all stopped containers.\n{question}"
+    write = "echo hello >/x; mkdir /d; ln /x /d/y; ln -s /x /d/z"
+    for verb in ("container", "system"):
+        store.ok(*RUN, "--name", "written", "busybox", "sh", "-c", write)
+        (full_id,) = store.ok("ps", "-aq", "--no-trunc").split()
+        declined = store("container", "prune", stdin="n\n")
+        assert (declined.exit, declined.stdout) == (0, warning)
+        assert store.ok("ps", "-aq", "--no-trunc").split() == [full_id]
+        said = store.ok(verb, "prune", stdin="y\n")
+        assert f"{question}Deleted Containers:\n{full_id}\n\n" in said
+        assert verb != "container" or said.endswith("\n\nTotal reclaimed space: 6B\n")
+        assert store.ok("ps", "-aq") == ""
+    assert store.ok("container", "prune", "-f") == "Total reclaimed space: 0B\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("image", "prune"), " all dangling images."),
+        (
+            ("image", "prune", "-a"),
+            " all images without at least one container associated to them.",
+        ),
+        (
+            ("system", "prune"),
+            ":\n  - all stopped containers\n  - all dangling images\n  - unused build cache\n",
+        ),
+        (
+            ("system", "prune", "-a"),
+            ":\n  - all stopped containers\n  - all images without at least one container"
+            " associated to them\n  - all build cache\n",
+        ),
+    ],
+)
+def test_pruning_asks_in_dockers_words(store, words, asked):
+    said = store(*words, stdin="n\n")
+    question = "Are you sure you want to continue? [y/N] "
+    assert (said.exit, said.stdout) == (0, f"WARNING! This will remove{asked}\n{question}")
 
 
 def test_formats_as_docker_prints_them(store):
