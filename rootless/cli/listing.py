@@ -28,6 +28,8 @@ def show(rows: Sequence[Row], headers: Row, columns: Sequence[str], form: str) -
         every = [headers, *rows]
         _table([[template.render(cell, dict(row)) for cell in cells] for row in every])
         return
+    if not rows and form != "json":
+        template.render(form, dict(headers))  # a wrong field is one also where nothing is listed
     for row in rows:
         said = template.compact(dict(row)) if form == "json" else template.render(form, dict(row))
         print(words.escape(said, lines=True))

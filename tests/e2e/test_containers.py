@@ -287,6 +287,15 @@ def test_containers_come_and_go_while_others_look(store):
     assert wrong == []
 
 
+@pytest.mark.parametrize("verb", ["ps", "images"])
+def test_a_wrong_field_where_nothing_is_listed(rootless, verb):
+    wrong = rootless(verb, "--format", "{{.Nmes}}")
+    assert (wrong.exit, wrong.stdout) == (1, "")
+    assert "a field 'Nmes' that is not there" in wrong.stderr
+    for form in ("{{.ID}}", "json", "{{json .}}"):
+        assert rootless.ok(verb, "--format", form) == ""
+
+
 def test_pruning_says_what_it_removes_as_docker_does(store):
     question = "Are you sure you want to continue? [y/N] "
     warning = f"WARNING! This will remove all stopped containers.\n{question}"
