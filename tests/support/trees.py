@@ -64,7 +64,7 @@ class Reader:
                 files = known
                 if len(stack) <= self._depth:
                     self._stacks[stack] = files
-        return Image(_lines(files), _filled(document.get("config") or {}))
+        return Image(_lines(files), filled(document.get("config") or {}))
 
 
 def difference(theirs: Image, ours: Image) -> list[str]:
@@ -89,7 +89,8 @@ def _rows(config: dict[str, Any]) -> dict[str, str]:
     return {f"config {key}": json.dumps(value, sort_keys=True) for key, value in config.items()}
 
 
-def _filled(config: dict[str, Any]) -> dict[str, Any]:
+def filled(config: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration says, spelled in one way."""
     if folder := config.get("WorkingDir"):  # docker keeps a final slash
         config = {**config, "WorkingDir": os.path.normpath(folder)}
     return {key: value for key, value in config.items() if value and key != _WINDOWS}

@@ -32,7 +32,7 @@ def image_of(answer: dict[str, Any], base: Image) -> Image:
     tree = {**base.tree, **answer["changed"]}
     for path in answer["removed"]:
         del tree[path]
-    return Image(tree, answer["config"])
+    return Image(tree, trees.filled(answer["config"]))
 
 
 def differences(answer: dict[str, Any], ours: Image | str, base: Image) -> list[str]:
