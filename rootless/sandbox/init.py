@@ -41,6 +41,8 @@ def run(spec: Spec, report_fd: int) -> NoReturn:
         operation.apply(newroot)
     except RootlessError as error:
         report(report_fd, error)
+    except OSError as error:
+        refused(report_fd, f"{operation.call} failed", error, getattr(operation, "lowers", ()))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         report(report_fd, SandboxError(f"{operation.call} failed: {error}"))
     os._exit(125)
@@ -65,6 +67,12 @@ def _start_below() -> None:
     if pid:
         linux.close_range(0)
         os._exit(reaper.reap(pid))
+
+
+def refused(report_fd: int, what: str, error: OSError, layers: tuple[str, ...] = ()) -> None:
+    """Tell the parent what the kernel said: the words need imports, so it finds them."""
+    told = [f"{what}: {error}"[:_LONGEST], error.errno, error.strerror, len(layers)]
+    process.write_frame(report_fd, "refused", told)
 
 
 def report(report_fd: int, error: RootlessError) -> None:

@@ -88,22 +88,25 @@ class Overlay(Record):
         return (*directories, "userxattr", *(("volatile",) if self.volatile else ()))
 
     def apply(self, newroot: Newroot) -> None:
-        self.mount()
+        self._mount()
         newroot.open(self.target)
 
     def mount(self) -> None:
-        """Mount it; RootlessError says why overlayfs is refused."""
+        """Mount it, not in a sandbox; RootlessError says why overlayfs is refused."""
         try:
-            os.chdir(self.base)
-            self._inherit_root()
-            if len(os.fsencode(self.options)) < _PAGE:
-                linux.mount("overlay", self.target, "overlay", 0, self.options)
-            else:
-                self._mount_long()
+            self._mount()
         except OSError as error:
             from rootless import complaints
 
             raise complaints.explain_overlay(error, len(self.lowers)) from None
+
+    def _mount(self) -> None:
+        os.chdir(self.base)
+        self._inherit_root()
+        if len(os.fsencode(self.options)) < _PAGE:
+            linux.mount("overlay", self.target, "overlay", 0, self.options)
+        else:
+            self._mount_long()
 
     def _inherit_root(self) -> None:
         """The upper directory is the new `/`: it gets the mode and owner of the one below."""

@@ -17,6 +17,7 @@ from rootless.sandbox.privileges import Execute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.errors import RootlessError
     from rootless.sandbox.spec import Spec
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -45,11 +46,9 @@ class Child:
         if failure:
             self.wait()
             kind, value = failure
-            raise (
-                _cannot_execute(self._command, value)
-                if kind == "errno"
-                else process.raisable(value)
-            )
+            if kind == "errno":
+                raise _cannot_execute(self._command, value)
+            raise _refused(*value) if kind == "refused" else process.raisable(value)
 
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
@@ -85,6 +84,16 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     last = spec.operations[-1]
     return Child(pid, report_read, last.argv[0] if isinstance(last, Execute) else "")
+
+
+def _refused(message: str, number: int, reason: str, layers: int) -> RootlessError:
+    """Why a call of the child's was refused; with `layers` it was to stack so many."""
+    from rootless import complaints
+
+    error = OSError(number, reason)
+    if number in (errno.EMFILE, errno.ENFILE):
+        return complaints.explain_limit(error) or SandboxError(message)
+    return complaints.explain_overlay(error, layers) if layers else SandboxError(message)
 
 
 def _cannot_execute(name: str, number: int) -> SandboxError:

@@ -44,6 +44,8 @@ def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
         _close_all_but(*network)
         _hide(network)
         os._exit(reaper.reap(pid))
+    except OSError as error:
+        init.refused(report_fd, "the container cannot be started", error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     os._exit(125)
