@@ -179,9 +179,26 @@ def test_the_callers_terminal_still_waits_for_others(screen):
     assert shown.close() == 0
 
 
+def await_program(shown: Terminal, *argv: str) -> None:
+    """Until a process below the command runs `argv`: what it prints before that is the shell's."""
+    wanted, end = "\0".join((*argv, "")), time.monotonic() + 20
+    while not any(Path(f"/proc/{pid}/cmdline").read_text() == wanted for pid in below(shown)):
+        assert time.monotonic() < end, f"{argv} does not run"
+        time.sleep(0.02)
+
+
+def below(shown: Terminal) -> list[int]:
+    """The command's process, its children and theirs."""
+    found = [shown.process.pid]
+    for pid in found:
+        found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return found
+
+
 def test_three_times_ctrl_c_end_what_does_not_listen(screen):
     shown = screen("-it", "busybox", "sh", "-c", "echo ready; exec sleep 600")
     shown.expect("ready")
+    await_program(shown, "sleep", "600")
     for _ in range(3):
         shown.type("\x03")
         time.sleep(0.2)
