@@ -11,6 +11,7 @@ process with more of them asks for (ptrace(2), PTRACE_MODE_READ_FSCREDS).
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import linux, process
@@ -82,9 +83,13 @@ class Attachment:
             if line and "to syslog" not in line
         ]
         self.stop()
+        why = (complaints or [otherwise])[-1]
+        is_limit = os.strerror(errno.EMFILE) in why
         raise RootlessError(
-            f"{self.name} could not connect the container: {(complaints or [otherwise])[-1]}",
-            hint="use another network: --network host, or none",
+            f"{self.name} could not connect the container: {why}",
+            hint="raise the limit: ulimit -n"
+            if is_limit
+            else "use another network: --network host, or none",
         )
 
 

@@ -86,6 +86,18 @@ def test_too_few_files_may_be_open(box, verb):
         assert verb != "run" or not answer.returncode or "ulimit -n" in answer.stderr, answer
 
 
+@pytest.mark.needs("pasta")
+def test_too_few_files_for_the_program_that_makes_the_network(box):
+    """The hard limit too: pasta raises the soft one for itself."""
+    argv = box.command("run", "--rm", "--network", "pasta", "busybox", "true")
+    answer = subprocess.run(
+        ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *argv],
+        env=box.environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert_sentence(answer)
+    assert not answer.returncode or "ulimit -n" in answer.stderr, answer
+
+
 @pytest.mark.parametrize("verb", ["pull", "load", "build", "run"])
 def test_too_few_processes_may_run(box, verb):
     """Each user namespace counts its own; the first of them is the helper that maps the ids."""
