@@ -252,12 +252,21 @@ class _Tree:
             parent = name[:end]
             try:
                 os.mkdir(parent, 0o755)
-                self._directories[parent] = _undescribed(parent)
+                self._describe(parent)
             except FileExistsError:
                 if self._whiteouts and whiteout.is_device(os.lstat(parent)):
                     self._start_afresh(parent)
                     self._directories[parent] = _undescribed(parent)
             end = name.find(b"/", end + 1)
+
+    def _describe(self, parent: bytes) -> None:
+        """What a directory is that no entry tells of: root's in a layer; in a tree that is there,
+        of the group that a parent with setgid gives it.
+        """
+        if self._whiteouts:
+            self._directories[parent] = _undescribed(parent)
+        else:
+            os.chmod(parent, 0o755)
 
     def _start_afresh(self, name: bytes) -> None:
         """A directory in the place of something else shows nothing of the layers below."""

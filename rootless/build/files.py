@@ -52,7 +52,8 @@ def copy(
     archives = [one for one in sources if action.unpacks and _is_archive(one, source_fd)]
     plain = tuple(one for one in sources if one not in archives)
     for archive in archives:
-        os.close(target.make_folders(action.destination))
+        # --chmod is for files that are copied; what an archive brings, and its folder, is as it is
+        os.close(Target(root_fd, target.how.replace(mode=None)).make_folders(action.destination))
         _unpack(archive, source_fd, root, action.destination, owner)
         if changes:
             _note_archive(archive, source_fd, changes)

@@ -108,6 +108,22 @@ def test_chown_of_an_archive(build):
     assert owners == {"to": (7, 8), "to/x": (0, 0), "to/x/f": (7, 8), "to/l": (7, 8)}
 
 
+def test_what_an_archive_does_not_tell_of_in_a_setgid_directory(build):
+    with tarfile.open(build.context / "a.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("x/f"), io.BytesIO())
+    files = build("RUN mkdir /s && chgrp 50 /s && chmod 2755 /s", "ADD a.tar /s/")
+    assert files["s/x"][1:] == (0o755, 0, 50)
+
+
+def test_chmod_says_nothing_of_an_archive(build):
+    with tarfile.open(build.context / "a.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("x/f"), io.BytesIO())
+    files = build("ADD --chmod=600 a.tar /to/")
+    assert {name: files[name][1] for name in ("to", "to/x", "to/x/f")} == {
+        "to": 0o755, "to/x": 0o755, "to/x/f": 0o644,
+    }  # fmt: skip
+
+
 def test_setuid_of_a_heredoc(build):
     files = build("COPY --chown=7:8 --chmod=4711 <<EOF /f", "text", "EOF")
     assert files["f"] == ("text\n", 0o4711, 7, 8)
