@@ -26,7 +26,9 @@ echo "umask: $(umask), in $(pwd), called $(hostname)"
 awk '{ i = 7; while ($i != "-") i++; if ($(i+1) == "overlay") $(i+3) = ""
     print "mount:", $5, $6, $(i+1), $(i+3) }' /proc/self/mountinfo | sort
 for f in /etc/hostname /etc/hosts /etc/resolv.conf; do sed "s|^|$f: |" $f; done
-ls -la / /etc /dev /dev/shm "$(pwd)" | awk '{ print "file:", $1, $3, $4, $5, $9, $10, $11 }'
+ls -la / /etc /dev /dev/shm "$(pwd)" | awk '{
+    if (substr($1, 1, 1) == "d") $5 = ""  # how large a directory is, a file system says as it likes
+    print "file:", $1, $3, $4, $5, $9, $10, $11 }'
 stat -c '%a %u %g %n' / /etc /dev /proc /sys /out "$(pwd)"
 ip -o addr 2>/dev/null | grep -vw lo | awk '{ print "address:", $3, $4 }' | grep -v fe80
 tty | sed 's/^/tty: /'
