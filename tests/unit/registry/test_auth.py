@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
@@ -148,6 +149,10 @@ def test_a_helper_that_hangs_is_ended_with_all_it_started(written, helper, monke
     with pytest.raises(RegistryError, match="does not finish"):
         find([written({"credHelpers": {"r.example": "own"}})], "r.example", "x")
     for pid in (tmp_path / "pids").read_text().split():
+        for _ in range(200):  # a killed process takes its moment to end
+            if not lives(pid):
+                break
+            time.sleep(0.05)
         assert not lives(pid)
 
 
