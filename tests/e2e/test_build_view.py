@@ -161,7 +161,7 @@ def test_resized_while_it_runs(build):
 
 def test_a_hundred_lines_of_output_need_few_rows(build):
     text = "FROM busybox\nRUN seq 100000; sleep 0.2\n"
-    terminal = build(text, rows=6)
+    terminal = build(text, rows=6, columns=120)  # the image's digest in one line, not the end alone
     lines = terminal.expect("    100000").end()
     assert not [line for line in lines if line.strip().isdecimal()]
     assert terminal.drawn.count("Building") < 120  # drawings, of a hundred thousand lines

@@ -52,9 +52,15 @@ class Block:
             self.settle(())
 
     def _write(self, pieces: list[str]) -> None:
-        """All at once: a terminal should not show half of it."""
-        self._out.write("".join(pieces))
+        """All at once: a terminal should not show half of it.
+
+        Not by `out` itself: where Python is told not to buffer (PYTHONUNBUFFERED), it leaves out
+        what a busy terminal did not take at once because the clock's signal came.
+        """
         self._out.flush()
+        rest = "".join(pieces).encode(self._out.encoding or "utf-8", "replace")
+        while rest:
+            rest = rest[os.write(self._out.fileno(), rest) :]
 
 
 def cut(text: str, columns: int) -> str:
