@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,13 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 class Registry:
     """A running registry; `address` is HOST:PORT, spoken to in plain http."""
 
-    def __init__(self, folder: Path, *, extra: str = "") -> None:
-        """Start it; `extra` are further lines of its YAML configuration."""
+    def __init__(
+        self, folder: Path, *, extra: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; `extra` are further lines of its YAML configuration.
+
+        `environment` overrides single settings: REGISTRY_HTTP_TLS_KEY and so on.
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.port = _free_port()
@@ -41,7 +48,12 @@ class Registry:
         program = machine.program("registry")
         assert program, "docker-registry is not installed"
         with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [program, "serve", config],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
+            )
         self._wait_until_it_answers()
 
     def __enter__(self) -> Self:
@@ -103,7 +115,7 @@ class Registry:
             if self._process.poll() is not None:
                 raise AssertionError((self.folder / "log").read_text())
             try:
-                if self.ask("GET", "/v2/")[0] in {200, 401}:
+                if self.ask("GET", "/v2/")[0] in {200, 400, 401}:  # 400: it wants https
                     return
             except OSError:
                 time.sleep(0.05)
