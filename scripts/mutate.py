@@ -30,7 +30,7 @@ SECONDS = 240  # a mutant that hangs is seen too
 
 # The tests above unit that a room's faults show in; what is not named here is asked everything.
 DEEP = {
-    "archive": ("integration/test_layers_*", "integration/test_interchange*"),
+    "archive": ("integration/test_layers_*", "integration/test_archives*"),
     "build": ("e2e/test_build*", "e2e/test_fuzz*"),
     "cli": ("e2e/test_cli*", "e2e/test_completion*", "e2e/test_run.py"),
     "container": ("e2e/test_run*", "e2e/test_cont*"),
@@ -39,7 +39,7 @@ DEEP = {
     "registry": ("integration/test_registry*",),
     "roots": ("integration/test_roots*", "e2e/test_build_steps*", "e2e/test_run.py"),
     "sandbox": ("integration/test_sandbox*", "integration/test_caps*", "integration/test_seccomp*"),
-    "store": ("integration/test_store*", "integration/test_interchange*", "e2e/test_cli_images*"),
+    "store": ("integration/test_store*", "integration/test_archives*", "e2e/test_cli_images*"),
 }
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE,

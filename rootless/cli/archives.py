@@ -43,12 +43,12 @@ def save(given: Settings, arguments: Arguments) -> int:
 
 
 def _save(store: Store, arguments: Arguments, fd: int) -> None:
-    from rootless import interchange
+    from rootless.image import archives
 
     def put(chunk: bytes) -> None:
         files.write_all(fd, chunk, arguments.output or "standard output")
 
-    interchange.save(store, arguments.names, put, arguments.format)
+    archives.save(store, arguments.names, put, arguments.format)
 
 
 def _is_special(path: str) -> bool:
@@ -62,11 +62,11 @@ def _is_special(path: str) -> bool:
 
 def load(given: Settings, arguments: Arguments) -> int:
     """Read images from a tar archive."""
-    from rootless import interchange
+    from rootless.image import archives
 
     fd = _open(arguments.input)
     userns.enter()
-    for image in interchange.load(Store(given.root), lambda count: os.read(fd, count)):
+    for image in archives.load(Store(given.root), lambda count: os.read(fd, count)):
         for reference in image.references:
             print(f"Loaded image: {reference.familiar}")
         if not image.references:
@@ -78,7 +78,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
     """Make an image of a root file system's tarball, and print its id."""
     import time
 
-    from rootless import interchange
+    from rootless.image import imports
 
     if "://" in arguments.file:
         raise UsageError(
@@ -90,7 +90,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
     change = _change(arguments.change, arguments.platform)
     fd = _open(arguments.file)
     userns.enter()
-    image = interchange.import_tar(
+    image = imports.import_tar(
         Store(given.root),
         lambda count: os.read(fd, count),
         reference,

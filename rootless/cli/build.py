@@ -13,6 +13,7 @@ from rootless import userns
 from rootless.build.request import Request
 from rootless.cli import dockerfiles, fetch, files, progress
 from rootless.errors import NotFoundError, UsageError
+from rootless.image import obtain
 from rootless.oci.reference import Reference
 from rootless.store import Store
 
@@ -190,7 +191,7 @@ class _Bases:
 
     def has(self, name: str) -> bool:
         """Whether the store has an image of that name."""
-        return fetch.local(self._store, name) is not None
+        return obtain.find(self._store, name) is not None
 
     def fetch(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, pulled when it is not in the store or --pull asks for it."""
@@ -206,9 +207,8 @@ class _Bases:
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:
-        if self._arguments.pull:
-            return None
-        return fetch.local(self._store, str(reference), platform)
+        policy = "always" if self._arguments.pull else "missing"
+        return obtain.find(self._store, str(reference), platform, policy)
 
     def _client(self, reference: Reference) -> Client:
         if reference not in self._clients:

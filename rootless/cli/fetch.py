@@ -1,4 +1,4 @@
-"""Getting an image from a registry: shared by `pull`, `run` and `build`.
+"""Getting an image from a registry, as `pull`, `run` and `build` do: flags, logins, progress.
 
 `client` reads logins and may start a credential helper, which needs the user's own ids: call it
 before userns.enter(). `pull` writes layers: call it after.
@@ -6,9 +6,8 @@ before userns.enter(). `pull` writes layers: call it after.
 
 from __future__ import annotations
 
-from rootless.errors import NotFoundError, UsageError
+from rootless.errors import UsageError
 from rootless.oci.platform import Platform
-from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,26 +28,6 @@ def platform(text: str | None) -> Platform:
             hint=f"run the command once for each, beginning with --platform {text.split(',')[0]}",
         )
     return Platform.parse(text) if text else Platform.host()
-
-
-def local(store: Store, text: str, wanted: Platform | None = None) -> Image | None:
-    """The image called `text` if the store has it, and for the platform `wanted` if given.
-
-    One for another platform that no registry has served is an error: there is nothing to pull.
-    """
-    try:
-        image = images.resolve(store, text)
-    except NotFoundError:
-        return None
-    has = image.config.platform
-    if wanted is None or has.runs_on(wanted):
-        return image
-    if image.repo_digests:
-        return None
-    raise NotFoundError(
-        f"the image {text} is for {has}, not for {wanted}",
-        hint=f"use --platform {has}, or give the image for {wanted} that name",
-    )
 
 
 def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:
@@ -77,16 +56,9 @@ def pull(
     out: TextIO,
     quiet: bool,
 ) -> Image:
-    """Download the image, showing progress on `out`; where it cannot be had, say what is here."""
-    from rootless import transfer
+    """Download the image, showing progress on `out`."""
     from rootless.cli import progress
-    from rootless.registry.errors import RegistryError
+    from rootless.image import obtain
 
-    try:
-        with progress.pulling(given, out, quiet=quiet) as report:
-            return transfer.pull(store, reference, platform=platform, client=client, report=report)
-    except RegistryError as error:
-        if near := images.catalog(store).meant(reference):
-            otherwise = f" otherwise {error.hint}" if error.hint else ""
-            error.hint = f"did you mean {near}, which is here?{otherwise}"
-        raise
+    with progress.pulling(given, out, quiet=quiet) as report:
+        return obtain.pull(store, reference, platform=platform, client=client, report=report)

@@ -108,10 +108,11 @@ def pull(given: Settings, arguments: Arguments) -> int:
     """Download an image, or what of it is new."""
     from rootless import userns
     from rootless.cli import fetch
+    from rootless.image import obtain
 
     reference = Reference.parse(arguments.name)
     store = Store(given.root)
-    before = fetch.local(store, str(reference))
+    before = obtain.find(store, str(reference))
     client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
     platform = fetch.platform(arguments.platform)
     userns.enter()

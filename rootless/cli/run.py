@@ -8,6 +8,7 @@ import sys
 from rootless import userns
 from rootless.cli import fetch
 from rootless.errors import NotFoundError, RootlessError
+from rootless.image import obtain
 from rootless.store import Store, images
 
 TYPE_CHECKING = False
@@ -44,11 +45,9 @@ def run(given: Settings, arguments: Arguments) -> int:
 
 
 def _local(arguments: Arguments, store: Store) -> Image | None:
-    """The image if the store has it and --pull does not ask for another."""
-    if arguments.pull == "always":
-        return None
+    """The image if it is not to be pulled."""
     wanted = fetch.platform(arguments.platform) if arguments.platform else None
-    image = fetch.local(store, arguments.image, wanted)
+    image = obtain.find(store, arguments.image, wanted, arguments.pull)
     if image and wanted is None:
         _warn_of_platform(image)
     return image
@@ -70,9 +69,6 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
     from rootless.oci.reference import Reference
 
     reference = Reference.parse(arguments.image)
-    if arguments.pull == "never":
-        image = images.resolve(store, arguments.image)  # not there, or has just come
-        return userns.enter(), image
     if arguments.pull == "missing" and not arguments.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr)
     client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
@@ -89,7 +85,7 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
 
 def _explain_missing(store: Store, reference: Reference, wanted: Platform) -> RootlessError | None:
     """What cannot be pulled may be here for another platform only: docker's words for that."""
-    other = fetch.local(store, str(reference))
+    other = obtain.find(store, str(reference))
     if other is None or other.config.platform.runs_on(wanted):
         return None
     return RootlessError(
@@ -140,7 +136,7 @@ def _present(arguments: Arguments, store: Store) -> Source:
     from rootless.container import start
     from rootless.store import layers
 
-    image = _local(arguments, store) if arguments.pull != "always" else None
+    image = _local(arguments, store)
     found = [layers.find(store, diff_id) for _, diff_id in image.layers] if image else [None]
     if image is None or None in found:
         raise NotFoundError(

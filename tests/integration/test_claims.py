@@ -9,8 +9,9 @@ import tarfile
 
 import pytest
 
-from rootless import interchange, transfer
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
+from rootless.image import archives
+from rootless.image import pull as pulling
 from rootless.oci.descriptor import REF_NAME, Descriptor
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
@@ -50,13 +51,13 @@ def loaded(store, tmp_path):
 
 def load(store, path):
     with open(path, "rb", buffering=0) as file:
-        return interchange.load(Store(store.root), file.read)
+        return archives.load(Store(store.root), file.read)
 
 
 def pull(store, name):
     reference = Reference.parse(name)
     client = Client(reference.registry, tls_verify=False)
-    return transfer.pull(
+    return pulling.pull(
         Store(store.root),
         reference,
         platform=Platform.host(),

@@ -17,6 +17,7 @@ import pytest
 from rootless import linux
 from rootless.archive import unpacking
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
+from rootless.image.pull import pull
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.auth import Credentials
@@ -24,7 +25,6 @@ from rootless.registry.client import Client
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Patience
 from rootless.store import Store, images
-from rootless.transfer import pull
 from tests.support import child, machine
 from tests.support.hostile_registry import (
     INDEX,
@@ -563,7 +563,7 @@ from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Client
 from rootless.store import Store
-from rootless.transfer import pull
+from rootless.image.pull import pull
 userns.enter()
 reference = Reference.parse(sys.argv[2])
 def report(event):

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from rootless import interchange, linux, userns
+from rootless import linux, userns
 from rootless.errors import RootlessError
+from rootless.image import archives
 from rootless.oci.reference import Reference
 from rootless.store import Store, images, removal
 from rootless.store.check import check
@@ -53,7 +54,7 @@ def pack(layout, count):
 
 def load(store, path):
     with open(path, "rb", buffering=0) as file:
-        return interchange.load(store, file.read)
+        return archives.load(store, file.read)
 
 
 def load_tag_remove(root, archive):

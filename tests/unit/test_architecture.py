@@ -37,21 +37,20 @@ MAY_IMPORT = {
     "network": MACHINE,
     "doctor": {"network", *MACHINE},
     "store": {"archive", "oci", *MACHINE},
-    "interchange": {"store", "archive", "oci", *MACHINE},
-    "transfer": {"registry", "store", "archive", "oci", *MACHINE},
+    "image": {"registry", "store", "archive", "oci", *MACHINE},
     "roots": {"store", "sandbox", "archive", "oci", *MACHINE},
     "runspec": {"roots", "store", "sandbox", "network", "oci", *MACHINE},
     "container": {
-        *("runspec", "roots", "transfer", "store", "sandbox", "network", "oci"),
+        *("runspec", "roots", "store", "sandbox", "network", "oci"),
         *MACHINE,
     },
     "build": {
-        *("runspec", "roots", "transfer", "store", "archive", "sandbox", "network", "dockerfile"),
+        *("runspec", "roots", "image", "store", "archive", "sandbox", "network", "dockerfile"),
         "oci",
         *MACHINE,
     },
     "cli": {
-        *("build", "container", "interchange", "transfer", "runspec", "roots", "registry"),
+        *("build", "container", "image", "runspec", "roots", "registry"),
         "dockerfile",
         *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
@@ -64,6 +63,7 @@ NO_LINUX = {"errors", "record", "leanjson", "nearest", "oci", "dockerfile"}  # p
 HOT = {
     *("errors", "record", "leanjson", "linux", "programs", "process", "userns", "inroot", "oci"),
     *("dockerfile", "sandbox", "roots", "runspec", "container", "build", "__main__"),
+    "image.obtain",
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),
     *("cli.main", "cli.parser", "cli.settings", "cli.table"),
 }

@@ -1,8 +1,8 @@
 """Progress of pulls and builds: lines anywhere, live displays on a terminal.
 
 `pulling` and `building` choose the display; it is a context manager whose value takes the events
-of `transfer` or `build.request`. No thread draws: what is drawn here runs in processes that fork.
-rich draws the bars of a pull, and is imported when there are some.
+of `image.transport` or `build.request`. No thread draws: what is drawn here runs in processes that
+fork. rich draws the bars of a pull, and is imported when there are some.
 
 pull, build     the displays                          pace     how often they draw
 output          what a build's step prints            block    lines that are drawn again and again
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rootless.build import request
     from rootless.cli.settings import Settings
-    from rootless.transfer import Event
+    from rootless.image.transport import Event
 
     class PullDisplay(Protocol):
         """Shows a pull."""

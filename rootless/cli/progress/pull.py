@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from rootless.transfer import Event
+    from rootless.image.transport import Event
 
 _WORDS = {
     "waiting": "Pulling fs layer",

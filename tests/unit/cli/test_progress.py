@@ -11,7 +11,7 @@ from rootless.cli.progress import pull
 from rootless.cli.progress.block import cut, width
 from rootless.cli.progress.output import Output
 from rootless.errors import RootlessError
-from rootless.transfer import Event
+from rootless.image.transport import Event
 
 STEP = request.Step(2, 3, "builder", 2, 3, "RUN make")
 GIVEN = settings.read({"HOME": "/h"})

@@ -1,4 +1,4 @@
-"""Images as single tar files: `save`, `load`, and `import` of a bare root filesystem.
+"""Images as single tar files: `save` and `load`.
 
 What we save is an OCI image layout in a tar (image-spec image-layout.md) with docker's
 manifest.json beside it, as docker itself writes since version 25, so readers of either form take
@@ -11,24 +11,24 @@ from __future__ import annotations
 
 import os
 
-from rootless import leanjson, process
-from rootless.archive import codecs, tar, unpacking
+from rootless import leanjson
+from rootless.archive import codecs, tar
 from rootless.errors import IntegrityError, UsageError
 from rootless.oci import manifest as manifests
 from rootless.oci import media_types
-from rootless.oci.config import History, ImageConfig
+from rootless.oci.config import ImageConfig
 from rootless.oci.descriptor import REF_NAME, Descriptor, text_list
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index, Manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, gc, images, index, layers, staging, unpackers
+from rootless.store import blobs, gc, images, index, layers, unpackers
 from rootless.store.intake import Intake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from rootless.archive import Put, Read
@@ -101,33 +101,6 @@ def _load(store: Store, read: Read) -> tuple[Image, ...]:
     )
     by_content = dict(zip(unique, added, strict=True))
     return tuple(by_content[one.content].replace(references=one.references) for one in found)
-
-
-def import_tar(
-    store: Store,
-    read: Read,
-    reference: Reference | None,
-    *,
-    created: str,
-    message: str = "",
-    change: Callable[[ImageConfig], ImageConfig] = lambda config: config,
-) -> Image:
-    """Make an image of one layer from a root filesystem's tar, compressed in whatever way.
-
-    `created` is RFC 3339; `change` completes the config. `read` is called in a forked worker.
-    """
-    with staging.Staging(store, ("diff",)) as staged:
-        directory = os.path.join(staged.path, "diff")
-        process.run(lambda: unpacking.unpack_layer(read, directory, "sha256"))
-        layer = layers.publish(store, staged, layers.measure(directory))
-    config = ImageConfig(
-        Platform.host(),
-        created=created,
-        diff_ids=(layer.diff_id,),
-        history=(History(created=created, comment=message),),
-    )
-    names = [reference] if reference else []
-    return images.commit(store, change(config), [images.layer_descriptor(layer)], names)
 
 
 class _Chosen(Record):

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from rootless import interchange, linux, process
+from rootless import linux, process
 from rootless.errors import IntegrityError, RootlessError
+from rootless.image import archives, imports
 from rootless.oci import manifest as manifests
 from rootless.oci.digest import Digest
 from rootless.oci.platform import Platform
@@ -89,19 +90,19 @@ def store(tmp_path):
 
 def load(store, path):
     with open(path, "rb", buffering=0) as file:
-        return interchange.load(store, file.read)
+        return archives.load(store, file.read)
 
 
 def import_file(store, path, name):
     with open(path, "rb", buffering=0) as file:
-        return interchange.import_tar(
+        return imports.import_tar(
             store, file.read, Reference.parse(name), created="2020-01-02T03:04:05Z"
         )
 
 
 def save(store, names, path, form="docker-archive"):
     with open(path, "wb") as file:
-        interchange.save(store, names, file.write, form)
+        archives.save(store, names, file.write, form)
 
 
 def listed(image):
@@ -306,7 +307,7 @@ def test_compressed_archive_from_a_pipe(store, members, compress):
         os._exit(0)
     os.close(write_fd)
     with open(read_fd, "rb", buffering=0) as pipe:
-        loaded = in_child(lambda: [listed(image) for image in interchange.load(store, pipe.read)])
+        loaded = in_child(lambda: [listed(image) for image in archives.load(store, pipe.read)])
     os.wait()
     assert [text.split()[1] for text in loaded] == ["x:1"]
 
@@ -402,7 +403,7 @@ def test_imported_filesystem_is_that_of_gnu_tar(store, rootfs, tmp_path):
 
 
 @pytest.mark.needs("subids")
-@pytest.mark.parametrize("form", [interchange.DOCKER_ARCHIVE, interchange.OCI_ARCHIVE])
+@pytest.mark.parametrize("form", [archives.DOCKER_ARCHIVE, archives.OCI_ARCHIVE])
 def test_saved_and_loaded_image_is_the_same(store, rootfs, tmp_path, form):
     other = Store(str(tmp_path / "other"))
 
@@ -425,7 +426,7 @@ def test_saved_and_loaded_image_is_the_same(store, rootfs, tmp_path, form):
 def test_umoci_unpacks_what_we_save(store, rootfs, tmp_path):
     def body():
         image = import_file(store, rootfs, "base:1")
-        save(store, ["base:1"], tmp_path / "saved.tar", interchange.OCI_ARCHIVE)
+        save(store, ["base:1"], tmp_path / "saved.tar", archives.OCI_ARCHIVE)
         (one,) = images.layers_of(store, image)
         with staging.Staging(store, ("layout",)) as staged:
             run("tar", "-C", f"{staged.path}/layout", "-xf", tmp_path / "saved.tar")

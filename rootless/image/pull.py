@@ -1,0 +1,167 @@
+"""Registry to store: a copy whose layers are unpacked while they arrive.
+
+Layers are downloaded by a few threads of the calling process, each with an unpacker of its own: a
+process forked before the first thread starts (store.unpackers), which reads the file that its
+thread is still writing. The caller has entered its user namespace.
+
+A blob gets its name when its size and digest are right, a layer when its diff_id is what the
+config says, the image when all of it is there. Two pulls of one blob take turns and the second
+finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by the next pull.
+"""
+
+from __future__ import annotations
+
+import os
+from queue import SimpleQueue
+
+from rootless.errors import IntegrityError
+from rootless.image import copy, registry
+from rootless.image import store as ends
+from rootless.oci import media_types
+from rootless.oci.config import ImageConfig
+from rootless.oci.manifest import Index, Manifest
+from rootless.store import Store, blobs, layers
+from rootless.store.staging import Staging
+from rootless.store.unpackers import Unpacker, at_once, verified
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rootless.image.transport import Read, Report, Tell
+    from rootless.oci.descriptor import Descriptor
+    from rootless.oci.digest import Digest
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
+    from rootless.registry.client import Client
+    from rootless.store.images import Image
+
+
+def pull(
+    store: Store, reference: Reference, *, platform: Platform, client: Client, report: Report
+) -> Image:
+    """Bring an image for `platform` into the store and name it `reference`.
+
+    `report` is called in this thread. RegistryError, IntegrityError or NotFoundError, and then
+    nothing has the name that had not before.
+    """
+    source = registry.Source(client, reference)
+    top = source.manifest()
+    document, manifest = copy.choose(source, top, platform)
+    sink = ends.Sink(store, (reference,), top.digest)
+    copy.config(source, sink, manifest)
+    config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
+    _check(reference, manifest, config, platform)
+    with _Unpacking(store, manifest.pair(config.diff_ids)) as unpacking:
+        copy.blobs(source, unpacking, manifest.layers, report)
+    sink.put_manifest(document, top=True)
+    return sink.image
+
+
+def _check(
+    reference: Reference, manifest: Manifest, config: ImageConfig, platform: Platform
+) -> None:
+    """Refuse, before a layer is asked for, what could not become an image for `platform`."""
+    name = reference.familiar
+    for layer in manifest.layers:
+        if layer.media_type not in media_types.LAYERS:
+            raise IntegrityError(f"{name} has a layer of the unknown kind {layer.media_type!r}")
+    if config.platform.architecture:  # whatever an index said about it
+        is_for = manifest.config.replace(platform=config.platform)
+        Index(media_types.OCI_INDEX, (is_for,)).choose(platform)
+
+
+class _Unpacking(ends.Sink):
+    """The layers of one image: what comes is unpacked beside."""
+
+    def __init__(self, store: Store, pairs: tuple[tuple[Descriptor, Digest], ...]) -> None:
+        """Forks: no thread may be running yet."""
+        super().__init__(store)
+        store.hold([digest for blob, diff_id in pairs for digest in (blob.digest, diff_id)])
+        self._diff_ids = _diff_ids(pairs)
+        unique = {blob.digest: (blob, diff_id) for blob, diff_id in pairs}
+        self._here = {digest for digest, pair in unique.items() if _is_here(store, *pair)}
+        self._unpackers: list[Unpacker] = []
+        self._idle: SimpleQueue[Unpacker] = SimpleQueue()
+        try:
+            for _ in range(min(at_once(), len(unique) - len(self._here))):
+                self._unpackers.append(Unpacker())
+                self._idle.put(self._unpackers[-1])
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the unpackers: who waits for one is told."""
+        for unpacker in self._unpackers:
+            unpacker.stop()
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether blob and layer are there."""
+        return blob.digest in self._here
+
+    def put_blob(self, blob: Descriptor, read: Read, tell: Tell) -> None:
+        """Download, unpack, publish. Waits while another process downloads the same blob."""
+        unpacker = self._idle.get()
+        self._fetch(unpacker, blob, read, tell)
+        self._idle.put(unpacker)
+
+    def _fetch(self, unpacker: Unpacker, blob: Descriptor, read: Read, tell: Tell) -> None:
+        store, diff_id = self.store, self._diff_ids[blob.digest]
+        with Staging(store, ("diff",)) as staged:
+            with blobs.Writer(store, blob) as writer:
+                if writer.present and _is_unpacked(store, blob, diff_id):
+                    tell("exists", blob.size)
+                    return
+                final = blobs.path(store, blob.digest)
+                growing = final if writer.present else writer.path
+                directory = os.path.join(staged.path, "diff")
+                unpacker.begin(growing, final, blob.size, directory, diff_id.algorithm)
+                if not writer.present:
+                    _download(writer, unpacker, read, tell)
+                unpacker.feed(blob.size)
+                tell("unpacking", blob.size)
+                if not writer.present:
+                    writer.publish()
+            measure = verified(unpacker.result(), blob, diff_id)
+            layers.publish(store, staged, measure, blob)
+        tell("done", blob.size)
+
+
+def _download(writer: blobs.Writer, unpacker: Unpacker, read: Read, tell: Tell) -> None:
+    tell("downloading", writer.size)
+    for chunk in read(writer.size):
+        writer.write(chunk)
+        unpacker.feed(writer.size)
+        tell("downloading", writer.size)
+
+
+def _diff_ids(pairs: tuple[tuple[Descriptor, Digest], ...]) -> dict[Digest, Digest]:
+    """The layer that each blob is; IntegrityError for one that would be two."""
+    found: dict[Digest, Digest] = {}
+    for blob, diff_id in pairs:
+        if found.setdefault(blob.digest, diff_id) != diff_id:
+            raise IntegrityError(
+                f"the layer {blob.digest} has other contents than the image's config says: "
+                f"it cannot be {found[blob.digest]} and {diff_id}"
+            )
+    return found
+
+
+def _is_unpacked(store: Store, blob: Descriptor, diff_id: Digest) -> bool:
+    """Whether another process has done all of it meanwhile."""
+    layer = layers.find(store, diff_id)
+    return layer is not None and layer.is_made_of(blob.digest)
+
+
+def _is_here(store: Store, blob: Descriptor, diff_id: Digest) -> bool:
+    """Whether blob and layer are there, and the one is known, or seen now, to be the other."""
+    if not blobs.has(store, blob.digest):
+        return False
+    return layers.find_made_of(store, diff_id, blob) is not None
