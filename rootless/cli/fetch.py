@@ -35,15 +35,11 @@ def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client
     from rootless import __version__
     from rootless.registry import auth
     from rootless.registry.client import Client
+    from rootless.registry.http import Access
 
     login = auth.find(given.auth_files, reference.registry, reference.repository)
-    return Client(
-        reference.registry,
-        credentials=login,
-        tls_verify=tls_verify,
-        proxies=given.proxies,
-        user_agent=f"rootless/{__version__}",
-    )
+    access = Access(tls_verify, given.proxies, f"rootless/{__version__}")
+    return Client(reference.registry, login, access)
 
 
 def pull(

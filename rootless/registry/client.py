@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.util import Url
+from urllib3.exceptions import HTTPError
 
 from rootless.errors import IntegrityError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import media_types
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
-from rootless.oci.reference import DOCKER_HUB
-from rootless.registry import trust
 from rootless.registry.auth import Credentials
-from rootless.registry.errors import RegistryError, refused, web_page
-from rootless.registry.http import (
-    MAX_ERROR_BODY,
-    Patience,
-    Transport,
-    failure,
-    is_page,
-    read_all,
-)
-from rootless.registry.tokens import Tokens
+from rootless.registry.errors import RegistryError, web_page
+from rootless.registry.http import Access, Request, is_page
+from rootless.registry.session import Session
 
 CHUNK = 256 << 10
 PROGRESS = 1 << 20  # a broken transfer that brought this much starts counting its tries anew
@@ -43,6 +34,7 @@ _ACCEPT = ", ".join(
         media_types.DOCKER_INDEX,
     )
 )
+_FOUND = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _SCHEMA1 = (media_types.DOCKER_SCHEMA1, media_types.DOCKER_SCHEMA1_SIGNED)
 
 
@@ -52,30 +44,20 @@ class Client:
     def __init__(
         self,
         registry: str,
-        *,
         credentials: Credentials | None = None,
-        tls_verify: bool = True,
-        proxies: Mapping[str, str] = {},
-        user_agent: str = "rootless",
-        patience: Patience = Patience(),  # noqa: B008 - a frozen value
+        access: Access = Access(),  # noqa: B008 - a frozen value
     ) -> None:
         self.registry = registry
-        self._tls_verify = tls_verify
-        self._patience = patience
-        self._login = credentials is not None
-        host = trust.parse(f"http://{self._host()}/").host or registry
-        self._transport = Transport(
-            host, tls_verify=tls_verify, proxies=proxies, user_agent=user_agent, patience=patience
-        )
-        self._tokens = Tokens(self._transport, registry, credentials, patience)
-        self._base: Url | None = None
+        self._session = Session(registry, credentials, access)
 
     def manifest(self, repository: str, reference: str | Digest) -> tuple[bytes, str, Digest]:
         """A manifest or index by tag or digest: its bytes, the sender's media type, its digest."""
         separator = "@" if isinstance(reference, Digest) else ":"
         what = f"{repository}{separator}{reference}"
         path = f"{repository}/manifests/{reference}"
-        content, headers = self._transport.persist(lambda: self._whole(repository, path, what))
+        content, headers = self._session.transport.persist(
+            lambda: self._whole(repository, path, what)
+        )
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         announced = headers.get("Docker-Content-Digest")
         expected = [reference] if isinstance(reference, Digest) else []
@@ -106,24 +88,19 @@ class Client:
             except RegistryError as error:
                 tried = 1 if offset - counted_from >= PROGRESS else tried + 1
                 counted_from = offset
-                self._transport.pause(tried, error)
+                self._session.transport.pause(tried, error)
 
     def close(self) -> None:
         """Close idle connections."""
-        self._transport.close()
+        self._session.close()
 
     def stop(self) -> None:
         """Let all that other threads ask for fail soon; for good."""
-        self._transport.stop()
+        self._session.stop()
 
     def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
-        response = self._ask(repository, path, {"Accept": _ACCEPT}, what)
-        try:
-            content = read_all(response, MAX_BYTES + 1, self._patience)
-        except (HTTPError, OSError) as error:
-            raise self._broken(error) from error
-        finally:
-            response.close()
+        response = self._get(repository, path, {"Accept": _ACCEPT}, what)
+        content = self._session.read(response, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
         if is_page(response, content):
@@ -150,7 +127,7 @@ class Client:
             if response.read(1):
                 raise IntegrityError(f"{what} is longer than its manifest says")
         except (HTTPError, OSError) as error:
-            raise self._broken(error) from error
+            raise self._session.broken(error) from error
         finally:
             response.close()  # goes back to the pool when it was read to its end
 
@@ -161,105 +138,24 @@ class Client:
         what = f"{repository}@{descriptor.digest}"
         path = f"{repository}/blobs/{descriptor.digest}"
         if offset:
-            response = self._ask(repository, path, {"Range": f"bytes={offset}-"}, what)
+            response = self._get(repository, path, {"Range": f"bytes={offset}-"}, what)
             if response.status == 200:
                 return response, 0
             if response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 return response, offset
             response.close()
-        response = self._ask(repository, path, {}, what)
+        response = self._get(repository, path, {}, what)
         if response.status != 200:
             response.close()
             raise RegistryError(f"{self.registry} sent a part when asked for the whole of {what}")
         return response, 0
 
-    def _ask(
+    def _get(
         self, repository: str, path: str, headers: Mapping[str, str], what: str
     ) -> BaseHTTPResponse:
-        """The successful answer to a GET below /v2/, authorized as the registry asks for."""
-        base = self._base or self._find()
-        url = trust.parse(f"{base.url}{path}")
-        scope = f"repository:{repository}:pull"
-        authorization = self._tokens.header(scope)
-        response = self._get(url, headers, authorization)
-        if response.status == 401:
-            response.close()
-            challenge = response.headers.get("WWW-Authenticate", "")
-            authorization = self._tokens.answer(base, challenge, scope, authorization)
-            if authorization:
-                response = self._get(url, headers, authorization)
-        if response.status in (200, 206):
-            return response
-        raise self._refused(response, what)
-
-    def _get(
-        self, url: Url, headers: Mapping[str, str], authorization: str | None
-    ) -> BaseHTTPResponse:
-        if authorization:
-            headers = {**headers, "Authorization": authorization}
-        return self._transport.get(url, headers)
-
-    def _refused(self, response: BaseHTTPResponse, what: str) -> RegistryError:
-        try:
-            body = read_all(response, MAX_ERROR_BODY, self._patience)
-        except (HTTPError, OSError, ValueError):
-            body = b""
-        response.close()
-        after = response.headers.get("Retry-After", "")
-        return refused(
-            what,
-            self.registry,
-            response.status,
-            body,
-            login=self._login,
-            page=is_page(response, body),
-            retry_after=float(after) if after.isdecimal() and len(after) < 8 else 0.0,
-        )
-
-    def _broken(self, error: Exception) -> RegistryError:
-        assert self._base is not None
-        return failure(self._base, error, self._patience)
-
-    def _find(self) -> Url:
-        """Whether the registry is there, and by which scheme: GET /v2/, distribution-spec §3.
-
-        https, but plain http first on loopback, and second where certificates do not matter.
-        """
-        https, http = (trust.parse(f"{one}://{self._host()}/v2/") for one in ("https", "http"))
-        if trust.is_loopback(http.host or ""):
-            choices = [http, https]
-        else:
-            choices = [https] if self._tls_verify else [https, http]
-        failures = {}
-        for base in choices:
-            try:
-                if self._pings(base):
-                    self._base = base
-                    return base
-            except RegistryError as error:
-                failures[base.scheme] = error
-        raise _unreachable(self.registry, failures)
-
-    def _host(self) -> str:
-        return "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
-
-    def _pings(self, base: Url) -> bool:
-        """Whether something that speaks `base.scheme` answers; a TLS server answers http by 400."""
-        response = self._transport.send("GET", base, {})
-        response.close()
-        return not (base.scheme == "http" and response.status == 400)
-
-
-def _unreachable(registry: str, failures: Mapping[str | None, RegistryError]) -> RegistryError:
-    """The failure to show: https's where both were tried.
-
-    Only a connection that broke is worth another try; one that never came about is not.
-    """
-    error = failures.get("https") or failures.get("http")
-    if error is None:
-        return RegistryError(f"{registry} does not answer as a registry does")
-    error.temporary = isinstance(error.__cause__, ProtocolError)
-    return error
+        """The successful answer to a GET below /v2/."""
+        scopes = frozenset({f"repository:{repository}:pull"})
+        return self._session.ask(Request("GET", path, headers), scopes, what, _FOUND)
 
 
 def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:

@@ -1,6 +1,6 @@
 """HTTP exchanges: pools, proxies, redirects we follow ourselves, and failures in sentences.
 
-One `Transport` serves one client and all its threads. urllib3 does the protocol; its retries and
+One `Transport` serves one session and all its threads. urllib3 does the protocol; its retries and
 redirects are off, because both would decide about credentials without us. Bodies are handed out
 unread. Every failure to get an answer leaves here as a RegistryError.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -44,6 +44,7 @@ MAX_ERROR_BODY = 64 << 10
 _PIECE = 64 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _Result = TypeVar("_Result")
+Body = bytes | Iterable[bytes] | None
 
 
 class Patience(Record):
@@ -65,30 +66,38 @@ class Patience(Record):
     longest_wait: float = 60.0
 
 
-class Transport:
-    """Connections of one client of `registry`, which is a host without a port.
+class Access(Record):
+    """How registries are reached.
 
     `proxies` maps `http` and `https` to the URL of a proxy, and `no` to the hosts that need none
     as no_proxy lists them.
     """
 
-    def __init__(
-        self,
-        registry: str,
-        *,
-        tls_verify: bool = True,
-        proxies: Mapping[str, str] = {},
-        user_agent: str = "rootless",
-        patience: Patience = Patience(),  # noqa: B008 - a frozen value
-    ) -> None:
+    tls_verify: bool = True
+    proxies: Mapping[str, str] = {}
+    user_agent: str = "rootless"
+    patience: Patience = Patience()
+
+
+class Request(Record):
+    """What to ask: `place` is a URL, or relative to one. A `body` of pieces is sent only once."""
+
+    method: str
+    place: str
+    headers: Mapping[str, str] = {}
+    body: Body = None
+
+
+class Transport:
+    """Connections of one session with `registry`, which is a host without a port."""
+
+    def __init__(self, registry: str, access: Access) -> None:
         self._registry = registry
-        self._tls_verify = tls_verify
-        self._proxies = proxies
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        self._patience = patience
+        self._access = access
+        self._headers = {"User-Agent": access.user_agent, "Accept-Encoding": "identity"}
         self._pools: dict[str, PoolManager] = {}
         self._ended = wire.Ended()
-        if not tls_verify:
+        if not access.tls_verify:
             urllib3.disable_warnings(InsecureRequestWarning)
 
     def persist(self, attempt: Callable[[], _Result]) -> _Result:
@@ -103,7 +112,7 @@ class Transport:
 
     def pause(self, tried: int, error: RegistryError) -> None:
         """Wait before try number `tried` + 1, or raise `error` where waiting is no use."""
-        patience = self._patience
+        patience = self._access.patience
         if not error.temporary or tried >= patience.attempts:
             raise error
         if error.retry_after > patience.longest_wait:
@@ -112,7 +121,7 @@ class Transport:
         if self._ended.wait(max(error.retry_after, min(delay, patience.longest_wait))):
             raise error
 
-    def get(self, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def follow(self, method: str, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """The first answer that is no redirect. Authorization goes to the first origin only.
 
         Nor is it another's to ask for: only the first origin's challenge is handed on.
@@ -120,7 +129,7 @@ class Transport:
         sent = dict(headers)
         first = trust.origin(url)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self.send("GET", url, sent)
+            response = self.send(method, url, sent)
             location = response.headers.get("Location")
             if trust.origin(url) != first:
                 response.headers.discard("WWW-Authenticate")
@@ -135,7 +144,7 @@ class Transport:
         raise RegistryError(f"{self._registry} redirects more than {MAX_REDIRECTS} times")
 
     def send(
-        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None = None
+        self, method: str, url: Url, headers: Mapping[str, str], body: Body = None
     ) -> BaseHTTPResponse:
         """One exchange; the body is not read yet."""
         pool = self._pool(url)
@@ -151,7 +160,7 @@ class Transport:
                 decode_content=False,
             )
         except (HTTPError, LocationValueError, ValueError, OSError) as error:
-            raise failure(url, error, self._patience) from error
+            raise failure(url, error, self._access.patience) from error
 
     def close(self) -> None:
         """Close idle connections."""
@@ -163,7 +172,7 @@ class Transport:
         self._ended.set()
 
     def _pool(self, url: Url) -> PoolManager:
-        proxy = proxy_for(url, self._proxies)
+        proxy = proxy_for(url, self._access.proxies)
         if proxy:
             with suppress(OSError, UnicodeError):  # what resolves here must be allowed at least
                 trust.resolve(self._registry, url.host or "")
@@ -173,8 +182,9 @@ class Transport:
         return pool
 
     def _make_pool(self, proxy: str) -> PoolManager:
-        timeout = Timeout(connect=self._patience.connect, read=self._patience.read)
-        checks = "CERT_REQUIRED" if self._tls_verify else "CERT_NONE"
+        patience = self._access.patience
+        timeout = Timeout(connect=patience.connect, read=patience.read)
+        checks = "CERT_REQUIRED" if self._access.tls_verify else "CERT_NONE"
         if not proxy:
             terms = self._terms(self._registry)
             return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks)
@@ -193,7 +203,7 @@ class Transport:
 
     def _terms(self, home: str) -> wire.Terms:
         """For connections to `home` and to where it may send us."""
-        patience, resolve = self._patience, partial(trust.resolve, home)
+        patience, resolve = self._access.patience, partial(trust.resolve, home)
         return wire.Terms(patience.window, patience.slowest, resolve, self._ended)
 
 
@@ -221,6 +231,13 @@ def read_all(response: BaseHTTPResponse, limit: int, patience: Patience) -> byte
         if monotonic() > deadline:
             raise wire.TooSlowError(f"its answer takes longer than {patience.answer:g} s")
     return content
+
+
+def dismiss(response: BaseHTTPResponse, patience: Patience) -> None:
+    """Have done with an answer; its connection serves the next request if its body was small."""
+    with suppress(HTTPError, OSError, ValueError):
+        read_all(response, MAX_ERROR_BODY, patience)
+    response.close()
 
 
 def is_page(response: BaseHTTPResponse, content: bytes) -> bool:

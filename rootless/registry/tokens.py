@@ -1,7 +1,7 @@
 """Authorization headers for one registry: distribution's token specification, and Basic.
 
-A token is kept for each scope until the registry refuses it. The login goes to the registry and
-to its token server only, after `trust` has agreed.
+A token is kept for each set of scopes until the registry refuses it. The login goes to the
+registry and to its token server only, after `trust` has agreed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from rootless.registry.http import Patience, Transport, failure, is_page, read_a
 
 MAX_TOKEN_BODY = 1 << 20
 CLIENT_ID = "rootless"
+Scopes = frozenset[str]
+"""What is asked for together: strings like `repository:NAME:pull`."""
 
 
 class Tokens:
-    """What to write into Authorization when asking `registry` for something in a scope."""
+    """What to write into Authorization when asking `registry` for something in `Scopes`."""
 
     def __init__(
         self, transport: Transport, name: str, credentials: Credentials | None, patience: Patience
@@ -36,58 +38,61 @@ class Tokens:
         self._name = name
         self._credentials = credentials
         self._patience = patience
-        self._headers: dict[str, str] = {}
+        self._headers: dict[Scopes, str] = {}
         self._lock = threading.Lock()
 
-    def header(self, scope: str) -> str | None:
+    def header(self, scopes: Scopes) -> str | None:
         """The header that worked before, if any."""
-        return self._headers.get(scope)
+        return self._headers.get(scopes)
 
-    def answer(self, registry: Url, challenge: str, scope: str, rejected: str | None) -> str | None:
+    def answer(
+        self, registry: Url, challenge: str, scopes: Scopes, rejected: str | None
+    ) -> str | None:
         """A header that answers `challenge`, or None when there is none but the `rejected` one."""
         with self._lock:
-            known = self._headers.get(scope)
+            known = self._headers.get(scopes)
             if known is not None and known != rejected:
                 return known  # another thread has just renewed it
-            header = self._make(registry, challenge, scope)
+            header = self._make(registry, challenge, scopes)
             if header is None or header == rejected:
                 return None
-            self._headers[scope] = header
+            self._headers[scopes] = header
             return header
 
-    def _make(self, registry: Url, challenge: str, scope: str) -> str | None:
+    def _make(self, registry: Url, challenge: str, scopes: Scopes) -> str | None:
         offered = {one.scheme: one for one in reversed(parse(challenge))}
         if "bearer" in offered:
-            return f"Bearer {self._fetch(registry, offered['bearer'], scope)}"
+            return f"Bearer {self._fetch(registry, offered['bearer'], scopes)}"
         if "basic" in offered and self._credentials and self._credentials.username:
             return _basic(self._credentials)
         return None
 
-    def _fetch(self, registry: Url, bearer: Challenge, scope: str) -> str:
+    def _fetch(self, registry: Url, bearer: Challenge, scopes: Scopes) -> str:
         """A token from the server that the challenge names."""
         if not bearer.parameters.get("realm"):
             raise RegistryError(f"{self._name} asks for a token and does not say where to get it")
         realm = trust.parse(bearer.parameters["realm"], registry.url)
         trust.check_hop(registry, realm)
-        query = {"scope": bearer.parameters.get("scope") or scope}
-        if service := bearer.parameters.get("service"):
-            query["service"] = service
+        wanted = sorted(scopes.union(bearer.parameters.get("scope", "").split()))
+        service = bearer.parameters.get("service")
+        query = {"service": service} if service else {}
         login = self._credentials
         if login:
             trust.check_password(registry, realm)
         if login and login.identity_token:
             form = {**query, "grant_type": "refresh_token", "client_id": CLIENT_ID}
-            form["refresh_token"] = login.identity_token
+            form.update(refresh_token=login.identity_token, scope=" ".join(wanted))
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             response = self._transport.send("POST", realm, headers, urlencode(form).encode())
         else:
             separator = "&" if realm.query else "?"
-            url = trust.parse(f"{realm.url}{separator}{urlencode(query)}")
+            asked = urlencode([*query.items(), *(("scope", one) for one in wanted)])
+            url = trust.parse(f"{realm.url}{separator}{asked}")
             headers = {"Authorization": _basic(login)} if login else {}
-            response = self._transport.get(url, headers)
-        return self._read(realm, response, scope)
+            response = self._transport.follow("GET", url, headers)
+        return self._read(realm, response, " ".join(wanted))
 
-    def _read(self, realm: Url, response: BaseHTTPResponse, scope: str) -> str:
+    def _read(self, realm: Url, response: BaseHTTPResponse, wanted: str) -> str:
         try:
             body = read_all(response, MAX_TOKEN_BODY, self._patience)
         except (HTTPError, OSError) as error:
@@ -95,7 +100,7 @@ class Tokens:
         finally:
             response.close()
         if response.status != 200:
-            what = scope.split(":")[1]
+            what = wanted.split(":")[1]
             login = self._credentials is not None
             raise refused(
                 what, self._name, response.status, body, login=login, page=is_page(response, body)

@@ -16,6 +16,7 @@ from rootless.oci.descriptor import REF_NAME, Descriptor
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Client
+from rootless.registry.http import Access
 from rootless.store import Store, blobs, images, index, layers
 from tests.support.child import in_child, remove_tree
 from tests.support.hostile_registry import HostileRegistry, serving
@@ -56,7 +57,7 @@ def load(store, path):
 
 def pull(store, name):
     reference = Reference.parse(name)
-    client = Client(reference.registry, tls_verify=False)
+    client = Client(reference.registry, access=Access(tls_verify=False))
     return pulling.pull(
         Store(store.root),
         reference,

@@ -20,7 +20,7 @@ from rootless.oci.digest import Digest
 from rootless.registry.auth import Credentials
 from rootless.registry.client import CHUNK, PROGRESS, Client
 from rootless.registry.errors import RegistryError
-from rootless.registry.http import Patience
+from rootless.registry.http import Access, Patience
 from tests.support.hostile_registry import (
     MANIFEST,
     NOT_FOUND,
@@ -39,7 +39,8 @@ LOGIN = Credentials("me", "hunter2")
 
 
 def client(registry, **options):
-    return Client(registry.address, patience=QUICK, **options)
+    credentials = options.pop("credentials", None)
+    return Client(registry.address, credentials, Access(patience=QUICK, **options))
 
 
 def honest(request):
@@ -273,7 +274,7 @@ def test_answers_without_end(case, what):
     patience = QUICK.replace(window=0.3, slowest=9000, attempts=2)
     huge = Descriptor("x", Digest.of(b""), 1 << 40)
     with HostileRegistry(respond) as registry:
-        one = Client(registry.address, patience=patience)
+        one = Client(registry.address, access=Access(patience=patience))
         with pytest.raises(RegistryError, match=words) as caught:
             in_time(
                 lambda: list(one.blob("a/b", huge)) if what == "blob" else one.manifest("a/b", "1")
@@ -300,7 +301,9 @@ def test_a_manifest_has_its_time_in_all():
         HostileRegistry(lambda r: Answer(200) if r.path == "/v2/" else slow) as registry,
         pytest.raises(RegistryError, match=r"takes longer than 0\.3 s"),
     ):
-        in_time(lambda: Client(registry.address, patience=patience).manifest("a/b", "1"))
+        in_time(
+            lambda: Client(registry.address, access=Access(patience=patience)).manifest("a/b", "1")
+        )
 
 
 def test_only_waiting_counts_as_slowness():
@@ -309,7 +312,9 @@ def test_only_waiting_counts_as_slowness():
     blob = Descriptor("x", Digest.of(content), len(content))
     respond = serving_parts("a/b", {}, {digest(content): content})
     with HostileRegistry(respond) as registry:
-        one = Client(registry.address, patience=QUICK.replace(window=0.2, slowest=1 << 30))
+        one = Client(
+            registry.address, access=Access(patience=QUICK.replace(window=0.2, slowest=1 << 30))
+        )
         received = 0
         for chunk in one.blob("a/b", blob):
             time.sleep(0.02)
@@ -680,7 +685,7 @@ def test_nothing_listens():
 
 def test_unresolvable_name():
     with pytest.raises(RegistryError, match=r"name registry\.invalid cannot be resolved"):
-        Client("registry.invalid", patience=QUICK).manifest("a/b", "1")
+        Client("registry.invalid", access=Access(patience=QUICK)).manifest("a/b", "1")
 
 
 def test_proxy_gets_the_requests_and_its_failure_is_named():
@@ -690,11 +695,15 @@ def test_proxy_gets_the_requests_and_its_failure_is_named():
 
     with HostileRegistry(respond) as proxy:
         proxies = {"http": f"http://user:pw@{proxy.address}", "https": "http://[::1]:1"}
-        one = Client("registry.invalid", tls_verify=False, proxies=proxies, patience=QUICK)
+        one = Client(
+            "registry.invalid", access=Access(tls_verify=False, proxies=proxies, patience=QUICK)
+        )
         assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
         assert proxy.requests[0].headers["Proxy-Authorization"].startswith("Basic ")
     with pytest.raises(RegistryError, match="through the proxy"):
-        Client("registry.invalid", proxies=proxies, patience=QUICK).manifest("a/b", "1")
+        Client("registry.invalid", access=Access(proxies=proxies, patience=QUICK)).manifest(
+            "a/b", "1"
+        )
 
 
 # --- TLS ------------------------------------------------------------------------------------
@@ -787,10 +796,10 @@ def test_the_certificate_is_for_the_name_not_for_the_address(tls, certificate, m
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
     names(monkeypatch, {"registry.test": ["127.0.0.1"] * 9, "other.test": ["127.0.0.1"] * 9})
     port = tls.address.rpartition(":")[2]
-    one = Client(f"registry.test:{port}", patience=QUICK)
+    one = Client(f"registry.test:{port}", access=Access(patience=QUICK))
     assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
     with pytest.raises(RegistryError, match=r"certificate of other\.test"):
-        Client(f"other.test:{port}", patience=QUICK).manifest("a/b", "1")
+        Client(f"other.test:{port}", access=Access(patience=QUICK)).manifest("a/b", "1")
 
 
 def test_https_only_leads_to_https(tls):

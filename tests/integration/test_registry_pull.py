@@ -23,7 +23,7 @@ from rootless.oci.reference import Reference
 from rootless.registry.auth import Credentials
 from rootless.registry.client import Client
 from rootless.registry.errors import RegistryError
-from rootless.registry.http import Patience
+from rootless.registry.http import Access, Patience
 from rootless.store import Store, images
 from tests.support import child, machine
 from tests.support.hostile_registry import (
@@ -56,12 +56,12 @@ def root(tmp_path):
     child.remove_tree(folder)
 
 
-def pull_in_child(root, name, *, platform=None, **options):
+def pull_in_child(root, name, *, platform=None, credentials=None):
     """What a `rootless pull` does: the image, the layers' paths, and all events."""
 
     def body():
         reference = Reference.parse(name)
-        client = Client(reference.registry, patience=QUICK, **options)
+        client = Client(reference.registry, credentials, Access(patience=QUICK))
         store = Store(str(root))
         events = []
         wanted = platform or Platform.host()
@@ -457,7 +457,7 @@ def _pull_counting(root, name):
         seen.append(len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
 
     reference, store = Reference.parse(name), Store(str(root))
-    client = Client(reference.registry, patience=QUICK)
+    client = Client(reference.registry, access=Access(patience=QUICK))
     image = pull(store, reference, platform=Platform.host(), client=client, report=report)
     return seen, [one.path for one in images.layers_of(store, image)]
 
@@ -489,7 +489,7 @@ def test_a_failure_ends_the_other_layers_at_once(root, tmp_path):
 
     def body(name):
         reference = Reference.parse(name)
-        client = Client(reference.registry, patience=QUICK.replace(read=300))
+        client = Client(reference.registry, access=Access(patience=QUICK.replace(read=300)))
         with pytest.raises(RegistryError, match="private"):
             pull(
                 Store(str(root)),
@@ -548,7 +548,7 @@ def test_what_an_earlier_pull_left_is_told_before_the_rest(root, tmp_path):
 
 def _events(root, name):
     reference, events = Reference.parse(name), []
-    client = Client(reference.registry, patience=QUICK)
+    client = Client(reference.registry, access=Access(patience=QUICK))
     store = Store(str(root))
     pull(store, reference, platform=Platform.host(), client=client, report=events.append)
     return events
@@ -650,7 +650,7 @@ def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, options, words):
         reference = Reference.parse(name)
         flags = linux.MS_RDONLY if options == "ro" else 0
         linux.mount("tmpfs", str(root), "tmpfs", flags, f"mode=700,{options}".removesuffix(",ro"))
-        store, client = Store(str(root)), Client(reference.registry, patience=QUICK)
+        store, client = Store(str(root)), Client(reference.registry, access=Access(patience=QUICK))
         with pytest.raises(RootlessError, match=words):
             pull(store, reference, platform=Platform.host(), client=client, report=lambda _: None)
         assert images.listing(store) == ()
