@@ -6,8 +6,9 @@ import os
 import stat
 
 from rootless import userns
-from rootless.cli import files, words
+from rootless.cli import files
 from rootless.errors import RootlessError, UsageError
+from rootless.oci.config import ImageConfig
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store, images
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.oci.config import ImageConfig
 
 
 def save(given: Settings, arguments: Arguments) -> int:
@@ -87,7 +87,8 @@ def import_(given: Settings, arguments: Arguments) -> int:
     reference = Reference.parse(arguments.name) if arguments.name else None
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
-    change = _change(arguments.change, arguments.platform)
+    platform = Platform.parse(arguments.platform) if arguments.platform else Platform.host()
+    change = _change(arguments.change, platform)
     fd = _open(arguments.file)
     userns.enter()
     image = imports.import_tar(
@@ -102,38 +103,13 @@ def import_(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _change(
-    instructions: Sequence[str], platform: str | None
-) -> Callable[[ImageConfig], ImageConfig]:
+def _change(texts: Sequence[str], platform: Platform) -> Callable[[ImageConfig], ImageConfig]:
     """What --platform and --change do to the config of an imported image."""
-    chosen = Platform.parse(platform) if platform else Platform.host()
-    if not instructions:
-        return lambda config: config.replace(platform=chosen)
-    from rootless import dockerfile
-    from rootless.build import plan, steps
+    from rootless.build.changes import Changes
 
-    text = "\n".join(["FROM scratch", *instructions]).encode("utf-8", "surrogateescape")
-    planned = plan.plan(dockerfile.parse(text, "--change"), {}, chosen)
-
-    def change(config: ImageConfig) -> ImageConfig:
-        recipe = steps.resolve(planned, planned.target, config)
-        if recipe.steps:
-            raise UsageError(
-                f"--change cannot carry out {words.escape(recipe.steps[0].text)!r}",
-                hint="only instructions about the image's config can be applied, such as CMD",
-            )
-        return recipe.config.replace(
-            platform=chosen, created=config.created, history=config.history
-        )
-
-    change(_blank(chosen))  # complain before anything is unpacked
-    return change
-
-
-def _blank(platform: Platform) -> ImageConfig:
-    from rootless.oci.config import ImageConfig
-
-    return ImageConfig(platform)
+    changes = Changes.parse(texts)
+    changes.apply(ImageConfig(platform))  # complain before anything is unpacked
+    return lambda config: changes.apply(config.replace(platform=platform))
 
 
 def _open(path: str | None) -> int:

@@ -239,7 +239,7 @@ def test_files_that_cannot_be_used(rootless, motd, tmp_path):
 
 def test_import_refuses_what_is_not_config(rootless, rootfs):
     result = rootless("import", "-c", "RUN true", rootfs)
-    assert "--change cannot carry out 'RUN true'" in result.stderr
+    assert "RUN is not a valid change command" in result.stderr
     assert rootless.ok("images") == EMPTY_TABLE
 
 
