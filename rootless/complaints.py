@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import programs
+from rootless import linux, programs
 from rootless.errors import RootlessError
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -69,6 +69,47 @@ def grant_ids(user: str) -> str:
     first = max(100000, *map(_given, _RANGES))
     ids = f"{first}-{first + 65535}"
     return f"sudo usermod --add-subuids {ids} --add-subgids {ids} {user}"
+
+
+def explain_unmapped(uid: int, gid: int, *, is_range: bool) -> RootlessError:
+    """Why nothing can belong to these ids, inside of the namespace."""
+    message = f"nothing can belong to {uid}:{gid} here: the id is not mapped"
+    if is_range:
+        return RootlessError(message, hint="rootless doctor says how many ids you have")
+    return RootlessError(message, hint=one_id_hint())
+
+
+def one_id_hint() -> str:
+    """What a single id means for an image, and how to get more."""
+    missing, cure = explain_one_id()
+    return (
+        f"you have one id here ({missing}), so nothing in the image can belong to another user "
+        f"than root; to get more: {cure}"
+    )
+
+
+def explain_one_id() -> tuple[str, str]:
+    """What is missing for a range of ids, and the cure; also asked inside of the namespace."""
+    if linux.prctl(linux.PR_GET_NO_NEW_PRIVS):
+        return (
+            "no_new_privs is set, so newuidmap can do nothing",
+            "start rootless outside of the sandbox or service that sets it",
+        )
+    if not programs.find("newuidmap"):
+        return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
+    return "no line in /etc/subuid", grant_ids(_user_name())
+
+
+def _user_name() -> str:
+    """The user outside, also when asked from within the namespace."""
+    import pwd
+
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            outside = int(file.readline().split()[1])
+        return pwd.getpwuid(os.getuid() or outside).pw_name
+    except (OSError, KeyError, IndexError):  # no map was written, or there is no /proc or passwd
+        return "USER"
 
 
 def _given(path: str) -> int:

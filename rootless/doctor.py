@@ -89,21 +89,9 @@ def _check_ids() -> Check:
     ids = userns.available()
     if ids.is_range:
         return _passed("ids", f"{ids.size} uids can be mapped")
-    missing, hint = _why_one_id()
+    missing, hint = complaints.explain_one_id()
     detail = f"{missing}: only images whose files all belong to root can be used"
     return _failed("ids", detail, hint)
-
-
-def _why_one_id() -> tuple[str, str]:
-    """What is missing for a range of ids, and the cure."""
-    if linux.prctl(linux.PR_GET_NO_NEW_PRIVS):
-        return (
-            "no_new_privs is set, so newuidmap can do nothing",
-            "start rootless outside of the sandbox or service that sets it",
-        )
-    if not programs.find("newuidmap"):
-        return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
-    return "no line in /etc/subuid", complaints.grant_ids(_user_name())
 
 
 def _check_overlay() -> Check:
@@ -165,7 +153,7 @@ def _check_setuid() -> Check:
         )
     if not prctl.get_no_new_privs():
         return _passed("setuid", "programs may gain privileges, as newuidmap must")
-    return _failed("setuid", *_why_one_id(), required=False)
+    return _failed("setuid", *complaints.explain_one_id(), required=False)
 
 
 def _check_cgroup() -> Check:
@@ -193,15 +181,3 @@ def _in_child(trial: Callable[[], None]) -> RootlessError | None:
     except RootlessError as error:
         return error
     return None
-
-
-def _user_name() -> str:
-    """The user outside, also when asked from within the namespace."""
-    import pwd
-
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            outside = int(file.readline().split()[1])
-        return pwd.getpwuid(os.getuid() or outside).pw_name
-    except (OSError, KeyError, IndexError):  # no map was written, or there is no /proc or passwd
-        return "USER"

@@ -40,6 +40,13 @@ class IdMap(Record):
         """How many uids exist inside, counted from 0."""
         return sum(count for _, _, count in self.uids)
 
+    def has(self, uid: int, gid: int) -> bool:
+        """Whether a file may belong to these ids inside."""
+        return all(
+            any(inside <= number < inside + count for inside, _, count in ranges)
+            for number, ranges in ((uid, self.uids), (gid, self.gids))
+        )
+
 
 def enter() -> IdMap:
     """Make this process uid 0 of a new user and mount namespace, and return the id map.
@@ -111,7 +118,7 @@ def available() -> IdMap:
     """
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
-        return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
+        return current()
     own = IdMap(((0, uid, 1),), ((0, gid, 1),))
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own
@@ -119,6 +126,11 @@ def available() -> IdMap:
     uids = stack(uid, _subordinate("/etc/subuid", names))
     gids = stack(gid, _subordinate("/etc/subgid", names))
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
+
+
+def current() -> IdMap:
+    """The ids that exist in the namespace this process is in, mapped to themselves."""
+    return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
 
 
 def _has_newidmap() -> bool:

@@ -57,6 +57,8 @@ class Rootless:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.prefix: tuple[str, ...] = ()
+        """What starts it in its turn, such as a program that takes rights away."""
         self.environment = {**os.environ, "PYTHONPATH": str(machine.PROJECT)}
 
     def __call__(self, *argv: str | Path, stdin: str = "", **options: Any) -> Result:
@@ -81,7 +83,8 @@ class Rootless:
 
     def command(self, *argv: str | Path) -> list[str]:
         """The whole argv, for those who start it themselves."""
-        return [sys.executable, "-m", "rootless", "--root", str(self.root), *map(str, argv)]
+        start = (*self.prefix, sys.executable, "-m", "rootless", "--root", str(self.root))
+        return [*start, *map(str, argv)]
 
     def load(self, image: images.BaseImage, folder: Path) -> str:
         """Load a base image into the store; its name."""

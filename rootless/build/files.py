@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import inroot
+from rootless import inroot, userns
 from rootless.build import contents
 from rootless.build.copy import Placement, Target
 from rootless.errors import IntegrityError
@@ -75,6 +75,11 @@ def _note_archive(archive: Source, source_fd: int, changes: Changes) -> None:
 def _owner(text: str, root_fd: int) -> tuple[int, int]:
     """--chown, and WORKDIR's user; unlike for a command, a number alone is the group too."""
     account = accounts.resolve(f"{text}:{text}" if text.isdecimal() else text, root_fd)
+    ids = userns.current()
+    if not ids.has(account.uid, account.gid):
+        from rootless import complaints
+
+        raise complaints.explain_unmapped(account.uid, account.gid, is_range=ids.is_range)
     return account.uid, account.gid
 
 

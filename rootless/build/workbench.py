@@ -34,6 +34,7 @@ _HINTS = {
     127: "a script that is there is 'not found' when its lines end in CRLF, or when its first line "
     "names an interpreter that the image does not have",
 }
+_NO_SUCH_ID = (b"Invalid argument", b"setgroups")
 _SHOWN = 3  # names of files in one warning
 
 
@@ -48,7 +49,8 @@ class Workbench:
         self._report = report
         self._context = context
         self._finisher = Finisher(store, created)
-        self._runner = Runner(request.enter(), request.network)
+        self._ids = request.enter()
+        self._runner = Runner(self._ids, request.network)
 
     def perform(
         self, event: Step, action: Action, stack: Stack, sources: tuple[Source, ...], key: Key
@@ -92,17 +94,22 @@ class Workbench:
         return roots.present(self._store, below, snapshot.path, bottom=bottom)
 
     def _run(self, event: Step, action: RunCommand, root: Root) -> None:
-        status = self._runner.run(
-            action,
-            root,
-            lambda content: self._report(Output(event, content)),
-            self._finisher,
-        )
+        listener = _Listener()
+
+        def relay(content: bytes) -> None:
+            listener.hear(content)
+            self._report(Output(event, content))
+
+        status = self._runner.run(action, root, relay, self._finisher)
         if status:
             command = " ".join(action.argv)
+            hint = _HINTS.get(status)
+            if listener.heard and not self._ids.is_range:
+                from rootless import complaints
+
+                hint = complaints.one_id_hint()
             raise RootlessError(
-                f'process "{command}" did not complete successfully: exit code: {status}',
-                hint=_HINTS.get(status),
+                f'process "{command}" did not complete successfully: exit code: {status}', hint=hint
             )
 
     def _write(
@@ -143,6 +150,22 @@ class Workbench:
         expected, key.inputs = key.inputs, context.digest(sources, changes)
         if key.inputs != expected and changes.names:
             self._report(Warned(_changed(sorted(changes.names))))
+
+
+class _Listener:
+    """Hears whether a command complains of an id that does not exist: the kernel's EINVAL for it,
+    or setgroups, which is forbidden where there is one id only.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+        self._end = b""
+
+    def hear(self, content: bytes) -> None:
+        """The next piece of the output; the words may lie across two of them."""
+        text = self._end + content
+        self.heard = self.heard or any(words in text for words in _NO_SUCH_ID)
+        self._end = text[-max(map(len, _NO_SUCH_ID)) :]
 
 
 class _AnyMode:

@@ -18,6 +18,7 @@ def failing(rootless, busybox_image, tmp_path):
     rootless.load(busybox_image, tmp_path)
     context = tmp_path / "context"
     context.mkdir()
+    (context / "f").write_text("content")
 
     def run(dockerfile, *flags):
         (context / "Dockerfile").write_text(dockerfile)
@@ -55,7 +56,6 @@ def test_a_failing_command_shows_output_status_and_lines(failing):
     ],
 )
 def test_what_cannot_be_done_is_named(failing, line, words):
-    (failing.context / "f").write_text("f")
     (failing.context / "hidden").write_text("f")
     (failing.context / "d").mkdir()
     (failing.context / "d" / "x").write_text("x")
@@ -109,3 +109,46 @@ def test_a_killed_build_leaves_nothing_running(rootless, failing, number):
         pytest.fail("the command still runs")
     rootless.ok("build", "-q", "--target", "a", "-", stdin="FROM busybox AS a\nRUN true\n")
     assert os.listdir(rootless.root / "tmp") == []
+
+
+@pytest.mark.needs("setpriv")
+@pytest.mark.parametrize(
+    ("command", "is_about_ids"),
+    [
+        ("chown 33 /etc/passwd", True),
+        ("printf 'Invalid arg'; sleep .2; printf 'ument\\n'; exit 127", True),
+        ("echo E: setgroups 65534 failed; exit 100", True),
+        ("echo wrong; exit 1", False),
+        ("printf '#!/none\\n' >/x; chmod +x /x; /x", False),
+    ],
+)
+def test_with_one_id_it_is_said_why_no_other_owner_is_possible(
+    rootless, failing, command, is_about_ids
+):
+    rootless.prefix = ("setpriv", "--no-new-privs")  # so that newuidmap can do nothing
+    said = failing(f"FROM busybox\nRUN {command}\n")
+    assert ("\nhint: you have one id here (no_new_privs is set" in said) == is_about_ids
+
+
+def test_with_many_ids_a_wrong_argument_is_nothing_but_that(failing):
+    said = failing("FROM busybox\nRUN chown 4294967294 /etc/passwd\n")
+    assert "Invalid argument" in said
+    assert "hint:" not in said
+
+
+@pytest.mark.needs("setpriv")
+@pytest.mark.parametrize(
+    "step", ["COPY --chown=33:0 f /", "COPY --chown=0:33 f /", "USER 33\nWORKDIR /w"]
+)
+def test_with_one_id_files_of_another_owner_are_refused(rootless, failing, step):
+    rootless.prefix = ("setpriv", "--no-new-privs")
+    said = failing(f"FROM busybox\n{step}\n")
+    assert "33" in said
+    assert "here: the id is not mapped" in said
+    assert "hint: you have one id here" in said
+
+
+def test_an_owner_outside_of_the_range_is_named(failing):
+    said = failing("FROM busybox\nCOPY --chown=4000000000 f /\n")
+    assert "nothing can belong to 4000000000:4000000000 here: the id is not mapped" in said
+    assert "rootless doctor" in said
