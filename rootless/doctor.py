@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import complaints, linux, process, programs, userns
+from rootless import complaints, linux, process, userns
 from rootless.errors import RootlessError
 from rootless.network import choice
 from rootless.record import Record

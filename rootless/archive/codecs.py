@@ -42,6 +42,7 @@ _MAGIC = {
 }
 _SKIPPABLE = b"\x2a\x4d\x18"  # follows a byte from 0x50 to 0x5f
 ENOUGH = 6
+_MAX_PADDING = 64 << 20  # zeros after the last stream
 
 
 def decompress(read: Read) -> Read:
@@ -186,8 +187,12 @@ class _Streams:
     def _next(self) -> bool:
         """Start on the stream that follows, if one does."""
         rest = self._current.unused_data.lstrip(b"\0")
+        left = _MAX_PADDING
         while not rest and (data := self._source.read(CHUNK)):
             rest = data.lstrip(b"\0")
+            left -= len(data)
+            if left < 0:
+                raise IntegrityError(f"the {self._kind} stream is followed by endless zeros")
         if not rest:
             return False
         self._source.give_back(rest)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 CHUNK = 1 << 18
+MAX_PADDING = 64 << 20
+"""Bytes after the end of an archive, which are nothing but its stream's: tools write kilobytes."""
 MAX_EXTENSION = 1 << 20
 MAX_PATH = 4095
 _LIMIT = (1 << 55) * 10**9
@@ -162,9 +164,17 @@ class Reader:
         return piece
 
     def drain(self) -> None:
-        """Read on to the end of the stream, so that who digests it has seen every byte."""
-        while self._more():
-            pass
+        """Read on to the end of the stream, so that who digests it has seen every byte.
+
+        IntegrityError when that is too far from the archive's own end, as with /dev/zero.
+        """
+        left = MAX_PADDING
+        while piece := self._more():
+            left -= len(piece)
+            if left < 0:
+                raise IntegrityError(
+                    f"the archive goes on for more than {MAX_PADDING >> 20} MiB after its end"
+                )
 
     def _more(self) -> bytes:
         piece = b"" if self._ended else self._read(CHUNK)

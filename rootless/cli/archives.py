@@ -121,7 +121,25 @@ def _open(path: str | None) -> int:
                 hint="name a file, or pipe an archive in",
             )
         return 0
-    fd = files.open_file(path, os.O_RDONLY)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()  # docker's words, which are Go's
+        raise RootlessError(f"open {path}: {reason}", hint=_meant(path)) from None
     if stat.S_ISDIR(os.fstat(fd).st_mode):
-        raise RootlessError(f"{path} is a directory, not an archive", hint="pack it first: tar -c")
+        raise RootlessError(
+            f"read {path}: is a directory", hint="an archive is one file: pack it first, tar -c"
+        )
     return fd
+
+
+def _meant(path: str) -> str | None:
+    """The file beside it that has nearly that name."""
+    from rootless import nearest
+
+    folder, name = os.path.split(path)
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:
+        return None
+    return nearest.hint(name, beside, prefix=os.path.join(folder, ""))

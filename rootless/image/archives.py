@@ -80,6 +80,10 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
 
 def _load(store: Store, read: Read) -> tuple[Image, ...]:
     members = _take_in(store, codecs.decompress(read))
+    if not members.files:
+        raise IntegrityError(
+            "the archive is empty", hint="did the command that was to write it succeed?"
+        )
     found = list(_oci_images(store, members)) or list(_docker_images(store, members))
     if not found:
         raise IntegrityError(

@@ -227,14 +227,35 @@ def test_save_is_read_by_skopeo_and_loads_again(rootless, motd, tmp_path):
 
 
 def test_files_that_cannot_be_used(rootless, motd, tmp_path):
-    missing = rootless("load", "-i", tmp_path / "none")
-    assert (missing.exit, missing.stderr) == (
-        1,
-        f"error: {tmp_path}/none: No such file or directory\n",
-    )
+    for words in (("load", "-i"), ("import",)):
+        missing = rootless(*words, tmp_path / "none")
+        said = f"error: open {tmp_path}/none: no such file or directory\n"
+        assert (missing.exit, missing.stderr) == (1, said)
+    rootless.ok("save", "-o", tmp_path / "motd.tar", "motd:1")
+    slip = rootless("load", "-i", "modt.tar", cwd=tmp_path)
+    assert slip.stderr.endswith("\n\nhint: did you mean motd.tar?\n")
     unwritable = rootless("save", "-o", tmp_path / "none" / "x", "motd:1")
     assert "No such file or directory" in unwritable.stderr
     assert unwritable.exit == 1
+
+
+@pytest.mark.parametrize("content", [b"", bytes(20_000)])
+def test_an_empty_archive_is_called_that(rootless, tmp_path, content):
+    """A pipe from a command that failed: the hint is about that one."""
+    (tmp_path / "empty").write_bytes(content)
+    result = rootless("load", "-i", tmp_path / "empty")
+    assert (result.exit, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: the archive is empty\n\nhint: did the command")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_an_endless_device_is_no_archive(rootless, device):
+    loaded = rootless("load", "-i", device, timeout=60)
+    assert (loaded.exit, loaded.stderr.splitlines()[0]) == (1, "error: the archive is empty")
+    imported = rootless("import", device, timeout=60)
+    assert (imported.exit, imported.stdout) == (1, "")
+    assert "goes on for more than 64 MiB after its end" in imported.stderr
+    assert rootless.ok("images", "-aq") == ""
 
 
 def test_import_refuses_what_is_not_config(rootless, rootfs):

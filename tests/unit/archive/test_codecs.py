@@ -225,3 +225,12 @@ def test_nothing_is_left_to_import_when_reading():
     )
     packed = [PACK[kind](b"x").hex() for kind in COMPRESSED]
     subprocess.run([sys.executable, "-c", code, *packed], check=True)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
+def test_endless_zeros_after_a_stream_are_not_read_for_ever(kind):
+    head = io.BytesIO(PACKED[kind])
+    read = codecs.decompress(lambda size: head.read(size) or bytes(size))
+    with pytest.raises(IntegrityError, match="endless zeros"):
+        while read(1 << 20):
+            pass

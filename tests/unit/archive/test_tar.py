@@ -239,3 +239,16 @@ def test_a_name_is_shown_without_its_power_over_the_terminal():
 def test_a_path_too_long_for_any_reader_is_refused():
     with pytest.raises(RootlessError, match="too long"):
         _write(tar.Entry(b"d/" * 2100, tar.FILE, 0o644))
+
+
+def test_padding_is_read_to_its_end_and_an_endless_one_is_not():
+    """A stream's digest covers what follows the archive's end, and tools round up to records."""
+    stream = io.BytesIO(_write(tar.Entry(b"f", tar.FILE, 0o644)) + bytes(tar.MAX_PADDING))
+    reader = tar.Reader(stream.read)
+    assert len(list(reader)) == 1
+    reader.drain()
+    assert not stream.read()
+    reader = tar.Reader(bytes)
+    assert list(reader) == []
+    with pytest.raises(IntegrityError, match="goes on for more than 64 MiB after its end"):
+        reader.drain()

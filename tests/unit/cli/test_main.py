@@ -121,7 +121,7 @@ def test_a_directory_is_no_archive(words, tmp_path):
     done = rootless("--root", f"{tmp_path}/store", *words)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         1,
-        "error: . is a directory, not an archive",
+        "error: read .: is a directory",
     )
 
 
