@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 _VARIABLE = "_ROOTLESS_COMPLETE"
 _NETWORKS = ("bridge", "host", "none", "pasta", "slirp4netns")
-_IMAGE_FILTERS = ("before=", "dangling=false", "dangling=true", "label=", "reference=", "since=")
+_IMAGE_FILTERS = (
+    *("before=", "dangling=false", "dangling=true", "label!=", "label=", "reference=", "since="),
+    "until=",
+)
+_PRUNE_FILTERS = ("label!=", "label=", "until=")
 _PLATFORMS = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/riscv64")
 
 
@@ -108,9 +112,9 @@ def _shell(name: str) -> ShellComplete | None:
 
 def of(metavar: str, verb: str) -> Callable[..., list[CompletionItem]] | None:
     """What completes a word or a flag's value that the table calls `metavar`; None: nothing."""
-    if metavar == "KEY=VALUE" and verb != "images":
-        return None
     found = _COMPLETERS.get(metavar)
+    if metavar == "KEY=VALUE":
+        found = _FILTERS.get(verb)
     if found is None:
         return None
 
@@ -193,6 +197,11 @@ def _path(kind: str) -> Callable[[click.Context, str], list[CompletionItem]]:
     return lambda _context, incomplete: [CompletionItem(incomplete, type=kind)]
 
 
+_FILTERS = {
+    "image prune": _words(*_PRUNE_FILTERS),
+    "images": _words(*_IMAGE_FILTERS),
+    "system prune": _words(*_PRUNE_FILTERS),
+}
 _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
     "CAP": _capabilities,
     "COMMAND": _verbs,
@@ -202,7 +211,6 @@ _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
     "FILE": _path("file"),
     "FILE|-": _path("file"),
     "IMAGE": _images,
-    "KEY=VALUE": _words(*_IMAGE_FILTERS),
     "MODE": _words(*_NETWORKS),
     "NAME[:TAG]": _images,
     "NAME[:TAG|@DIGEST]": _images,

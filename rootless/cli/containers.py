@@ -73,14 +73,14 @@ def rm(given: Settings, arguments: Arguments) -> int:
 def prune(given: Settings, arguments: Arguments) -> int:
     """Remove every stopped container."""
     from rootless import userns
-    from rootless.cli import system
+    from rootless.cli import prune
 
-    if not arguments.force and not system.agreed(" all stopped containers."):
+    if not arguments.force and not prune.agreed(" all stopped containers."):
         return 0
     userns.enter()
     removed, size = records.prune(Store(given.root))
-    system.print_containers(removed)
-    print(f"Total reclaimed space: {words.size(size)}")
+    prune.print_containers(removed)
+    print(f"Total reclaimed space: {words.size(size, 4)}")
     return 0
 
 

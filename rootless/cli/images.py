@@ -1,17 +1,19 @@
-"""`images`, `tag`, `rmi` and `pull`."""
+"""`images`, `image exists`, `tag` and `pull`."""
 
 from __future__ import annotations
 
 import sys
+from math import inf
 
-from rootless.cli import listing, words
-from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.cli import filters, listing, words
+from rootless.errors import NotFoundError, RootlessError
 from rootless.oci.reference import Reference
 from rootless.store import Store
 from rootless.store import images as store_images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.store.images import Image, Listed
@@ -26,6 +28,7 @@ _HEADERS = {
     "Size": "SIZE",
 }
 _NONE = "<none>"
+_FILTERS = ("dangling", "label", "label!", "reference", "before", "since", "until")
 
 
 def images(given: Settings, arguments: Arguments) -> int:
@@ -36,12 +39,14 @@ def images(given: Settings, arguments: Arguments) -> int:
         key=lambda image: words.timestamp(image.created),
         reverse=True,
     )
-    kept = [image for image in found if _passes(store, image, arguments.filter)]
-    wanted = _wanted(arguments)
+    asked = filters.parse(arguments.filter, _FILTERS)
+    bounds = _bounds(store, asked)
+    kept = [image for image in found if _passes(store, image, asked, bounds)]
+    wanted = _wanted(arguments.name, asked)
     if arguments.quiet and not arguments.format:
-        shown = [image for image in kept if _names(image, wanted)]
-        for image in shown:
-            print(listing.shown_id(image, full=arguments.no_trunc))
+        for image in kept:
+            for _ in _names(image, wanted):
+                print(listing.shown_id(image, full=arguments.no_trunc))
         return 0
     rows = [
         {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
@@ -56,11 +61,9 @@ def images(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _wanted(arguments: Arguments) -> tuple[str, ...]:
+def _wanted(name: str | None, asked: Filters) -> tuple[str, ...]:
     """The patterns of which a name must match one, as docker has it; () allows all."""
-    pairs = [one.partition("=")[::2] for one in arguments.filter]
-    named = (arguments.name,) if arguments.name is not None else ()
-    return (*named, *(value for key, value in pairs if key == "reference"))
+    return (*((name,) if name is not None else ()), *asked.values("reference"))
 
 
 def _warn(name: str, error: RootlessError) -> None:
@@ -70,37 +73,19 @@ def _warn(name: str, error: RootlessError) -> None:
 
 
 def tag(given: Settings, arguments: Arguments) -> int:
-    """Give an image one more name."""
+    """Give an image more names: all of them, or none when one cannot be."""
     store = Store(given.root)
-    target = Reference.parse(arguments.target)
-    store_images.tag(store, target, store_images.resolve(store, arguments.source).descriptor)
+    targets = [Reference.parse(one) for one in arguments.targets]
+    store_images.tag_all(store, targets, store_images.resolve(store, arguments.source).descriptor)
     return 0
 
 
-def rmi(given: Settings, arguments: Arguments) -> int:
-    """Remove images by name or id; goes on after an error, which is raised at the end."""
-    from rootless import userns
-    from rootless.container import records
-    from rootless.store import removal
-
-    store = Store(given.root)
-    userns.enter()
-    users = records.used_images(store)
-    errors: list[RootlessError] = []
-    removals, freed = removal.remove(store, arguments.names, force=arguments.force, users=users)
-    for one in removals:
-        if isinstance(one.error, NotFoundError) and arguments.force:
-            print(words.escape(one.error.message), file=sys.stderr)
-        elif one.error:
-            errors.append(one.error)
-        for untagged in one.untagged:
-            print(f"Untagged: {untagged}")
-        for deleted in one.deleted:
-            print(f"Deleted: {deleted}")
-    for deleted in freed.layers:
-        print(f"Deleted: {deleted}")
-    if errors:
-        raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
+def exists(given: Settings, arguments: Arguments) -> int:
+    """Say by the exit code alone whether an image is here: 0 or 1."""
+    try:
+        store_images.catalog(Store(given.root)).find(arguments.image)
+    except NotFoundError:
+        return 1
     return 0
 
 
@@ -178,25 +163,23 @@ def _matches(reference: Reference, pattern: str) -> bool:
     )
 
 
-def _passes(store: Store, image: Listed, filters: tuple[str, ...]) -> bool:
-    return all(_passes_one(store, image, *one.partition("=")[::2]) for one in filters)
-
-
-def _passes_one(store: Store, image: Listed, key: str, value: str) -> bool:
-    if key == "dangling" and value.lower() in ("true", "1", "false", "0"):
-        return bool(image.references) != (value.lower() in ("true", "1"))
-    if key == "reference":
-        return True  # a name's matter, not an image's: see _wanted
-    if key == "label":
-        name, equals, expected = value.partition("=")
-        label = store_images.labels(store, image).get(name)
-        return label is not None and (not equals or label == expected)
-    if key in ("before", "since"):
-        other = words.timestamp(store_images.resolve(store, value).created)
-        own = words.timestamp(image.created)
-        return own < other if key == "before" else own > other
-    raise UsageError(
-        f"invalid filter '{key}={value}'",
-        hint="filters are dangling=true|false, label=NAME[=VALUE], reference=PATTERN, "
-        "before=IMAGE and since=IMAGE",
+def _passes(store: Store, image: Listed, asked: Filters, bounds: tuple[float, float]) -> bool:
+    """Whether an image made between the two `bounds` is asked for; names are another matter."""
+    dangling = asked.flag("dangling")
+    after, before = bounds
+    return (
+        (dangling is None or image.is_dangling == dangling)
+        and after < words.timestamp(image.created) < before
+        and (not asked.asks_labels or asked.has_labels(store_images.labels(store, image)))
     )
+
+
+def _bounds(store: Store, asked: Filters) -> tuple[float, float]:
+    """What is asked for was made after the first of these times and before the second."""
+
+    def times(key: str) -> list[float]:
+        found = (store_images.resolve(store, name) for name in asked.values(key))
+        return [words.timestamp(one.created) for one in found]
+
+    until = [asked.until] if asked.until is not None else []
+    return max(times("since"), default=-inf), min([*times("before"), *until], default=inf)

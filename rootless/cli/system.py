@@ -1,4 +1,4 @@
-"""`version`, `info`, `doctor` and `prune`: this program, this machine and its store."""
+"""`version`, `info`, `doctor` and `system check`: this program, this machine and its store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.records import Container
     from rootless.doctor import Check
-    from rootless.store.removal import Pruned
 
 
 def version(_given: Settings, arguments: Arguments) -> int:
@@ -141,76 +139,3 @@ def check(given: Settings, _arguments: Arguments) -> int:
     if not faults:
         print("nothing in the store is damaged")
     return 1 if faults else 0
-
-
-def prune(given: Settings, arguments: Arguments) -> int:
-    """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
-    return _prune(given, arguments, steps=True)
-
-
-def prune_images(given: Settings, arguments: Arguments) -> int:
-    """Remove dangling images, or all."""
-    return _prune(given, arguments, steps=False)
-
-
-def _prune(given: Settings, arguments: Arguments, *, steps: bool) -> int:
-    from rootless import userns
-    from rootless.container import records
-    from rootless.store import Store, removal
-
-    if not arguments.force and not agreed(_doomed(steps=steps, everything=arguments.all)):
-        return 0
-    store = Store(given.root)
-    userns.enter()
-    size = 0
-    if steps:
-        removed, size = records.prune(store)
-        print_containers(removed)
-    pruned = removal.prune(
-        store, everything=arguments.all, steps=steps, used=records.used_images(store)
-    )
-    _print_pruned(pruned, size)
-    return 0
-
-
-def _doomed(*, steps: bool, everything: bool) -> str:
-    """What will be removed, in docker's words."""
-    images = "all dangling images"
-    if everything:
-        images = "all images without at least one container associated to them"
-    if not steps:
-        return f" {images}."
-    cache = "all build cache" if everything else "unused build cache"
-    things = ("all stopped containers", images, cache)
-    return "".join((":", *(f"\n  - {thing}" for thing in things), "\n"))
-
-
-def agreed(what: str) -> bool:
-    """Ask as docker does, with `what` behind its "will remove"; no answer is a no."""
-    print(f"WARNING! This will remove{what}")
-    print("Are you sure you want to continue? [y/N] ", end="", flush=True)
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        print()
-    return answer.strip().lower() in ("y", "yes")
-
-
-def print_containers(containers: tuple[Container, ...]) -> None:
-    """Which were removed, as docker says it."""
-    if containers:
-        print("Deleted Containers:", *(one.id for one in containers), "", sep="\n")
-
-
-def _print_pruned(pruned: Pruned, size: int) -> None:
-    """What went; `size` in bytes went with the containers."""
-    from rootless.cli import words
-
-    if pruned.images or pruned.layers:
-        print("Deleted Images:")
-        for digest in (*pruned.images, *pruned.layers):
-            print(f"deleted: {digest}")
-        print()
-    cached = [(pruned.steps, "steps"), (pruned.contexts, "contexts")]
-    if any(count for count, _ in cached):
-        print(f"Deleted build cache: {', '.join(f'{count} {what}' for count, what in cached)}\n")
-    print(f"Total reclaimed space: {words.size(pruned.size + size)}")

@@ -47,13 +47,11 @@ FLAGS = {
         -m --memory --metadata-file --no-cache-filter -o --output --push
         --secret --security-opt --shm-size --squash --ssh --ulimit""",
     "pull": "-a --all-tags",
-    "system prune": "--filter --volumes",
-    "image prune": "--filter",
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",
     "images": "--tree",
-    "rmi": "--no-prune --platform",
+    "rmi": "--platform",
 }
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-def size(count: int) -> str:
-    """A number of bytes to three digits in units of 1000, as in 4.27MB."""
+def size(count: int, digits: int = 3) -> str:
+    """A number of bytes in units of 1000, as in 4.27MB; docker writes sums with 4 digits."""
     value, unit = float(count), 0
-    while value >= 999.5 and unit + 1 < len(_UNITS):
+    while value >= 1000 - 0.5 * 10 ** (3 - digits) and unit + 1 < len(_UNITS):
         value, unit = value / 1000, unit + 1
-    return f"{value:.3g}{_UNITS[unit]}"
+    return f"{value:.{digits}g}{_UNITS[unit]}"
 
 
 def age(seconds: float) -> str:
@@ -69,13 +69,13 @@ def timestamp(created: str) -> float:
     from datetime import UTC, datetime
 
     try:
-        moment = datetime.fromisoformat(_microseconds(created))
+        moment = datetime.fromisoformat(microseconds(created))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return 0.0
 
 
-def _microseconds(created: str) -> str:
+def microseconds(created: str) -> str:
     """RFC 3339 with Go's nanoseconds cut to what Python reads."""
     whole, dot, rest = created.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]

@@ -227,8 +227,12 @@ def remove(store: Store, container: Container | Damaged) -> None:
     _take_away(store, store.path("containers", container.id))
 
 
-def prune(store: Store) -> tuple[tuple[Container, ...], int]:
-    """Remove every stopped container; which they were, and the bytes of the files in them."""
+def prune(
+    store: Store, wanted: Callable[[Container], bool] = lambda _: True
+) -> tuple[tuple[Container, ...], int]:
+    """Remove every stopped container that is `wanted`; which they were, and the bytes of the files
+    in them.
+    """
     from rootless.store import layers
 
     try:
@@ -237,7 +241,7 @@ def prune(store: Store) -> tuple[tuple[Container, ...], int]:
         return (), 0
     _sweep(store)
     os.close(door_fd)
-    stopped = tuple(one for one in listing(store) if not one.is_running)
+    stopped = tuple(one for one in listing(store) if not one.is_running and wanted(one))
     size = 0
     for container in stopped:
         size += layers.weigh(store.path("containers", container.id, "diff"))

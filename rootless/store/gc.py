@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Reclaimed(Record):
-    """What a collection deleted; `size` in bytes of blobs and of layers' tars."""
+    """What a collection deleted; `size` in bytes of blobs and of the files of layers."""
 
     layers: tuple[Digest, ...] = ()
     size: int = 0
@@ -86,7 +86,7 @@ def _delete(files: list[str | None], folders: list[str | None]) -> Reclaimed:
         except (IntegrityError, OSError):  # damaged, or a sweeper is at it
             pass
         else:
-            size += layer.size
+            size += layer.contents
             deleted.append(layer.diff_id)
         staging.delete(path)
     return Reclaimed(tuple(deleted), size)

@@ -72,6 +72,11 @@ class Listed(Record):
     references: tuple[Reference, ...] = ()
     repo_digests: tuple[Reference, ...] = ()
 
+    @property
+    def is_dangling(self) -> bool:
+        """Whether no name leads to it."""
+        return not self.references and not self.repo_digests
+
 
 def resolve(store: Store, text: str, platform: Platform | None = None) -> Image:
     """The image called `text`: a name, name@digest, an id or a unique beginning of one.
@@ -115,6 +120,18 @@ def listing(
                 raise
             left_out(_called(entry), error)
     return tuple(listed)
+
+
+def told(store: Store, entries: _Entries) -> tuple[Listed, ...]:
+    """What can be told of the images of `entries`; of damaged ones nothing but id and names."""
+    found = catalog(store, entries)
+    images = []
+    for entry in {entry.digest: entry for entry in reversed(entries)}.values():
+        try:
+            images.append(_listed(store, entry, found))
+        except (NotFoundError, IntegrityError):
+            images.append(Listed(id_of(store, entry), entry, "", 0, *_names(found, entry)))
+    return tuple(images)
 
 
 def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
@@ -171,13 +188,22 @@ def tag(store: Store, reference: Reference, descriptor: Descriptor) -> None:
 
     NotFoundError when somebody has removed the image meanwhile.
     """
-    _check_tag(reference)
+    tag_all(store, [reference], descriptor)
+
+
+def tag_all(store: Store, references: Iterable[Reference], descriptor: Descriptor) -> None:
+    """`tag` with all of these names or none."""
+    names = []
+    for reference in references:
+        _check_tag(reference)
+        names.append(str(reference))
 
     def change(entries: _Entries) -> _Entries:
         for entry in entries:
             if entry.digest == descriptor.digest:
                 facts = {key: text for key, text in entry.annotations.items() if key in index.FACTS}
-                return index.name(entries, str(reference), entry.replace(annotations=facts))
+                named = entry.replace(annotations=facts)
+                return index.name_all(entries, dict.fromkeys(names, named))
         raise not_found(descriptor.digest.short)
 
     index.update(store, change)
@@ -411,12 +437,6 @@ def _names(
     found: Catalog, entry: Descriptor
 ) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
     """An image's tags, and the names with digest under which a registry has it."""
-    references, repo_digests = [], []
-    for one in found.same(entry):
-        if name := index.name_of(one):
-            reference = Reference.parse(name)
-            if reference.digest is None:
-                references.append(reference)
-            if reference.digest or index.SOURCE_DIGEST in one.annotations:
-                repo_digests.append(reference.replace(tag=None, digest=index.source_of(one)))
-    return tuple(references), tuple(dict.fromkeys(repo_digests))
+    same = found.same(entry)
+    references = [Reference.parse(name) for one in same if (name := index.name_of(one))]
+    return tuple(one for one in references if one.digest is None), index.served_as(same)

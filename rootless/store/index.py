@@ -13,6 +13,7 @@ from rootless.errors import IntegrityError
 from rootless.oci import media_types
 from rootless.oci.descriptor import REF_NAME, Descriptor
 from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
 from rootless.store import lock, replace_file
 
 TYPE_CHECKING = False
@@ -90,6 +91,17 @@ def source_of(entry: Descriptor) -> Digest:
     """What a registry calls this image: its own digest or that of the index it came from."""
     source = entry.annotations.get(SOURCE_DIGEST)
     return Digest.parse(source) if source else entry.digest
+
+
+def served_as(entries: Iterable[Descriptor]) -> tuple[Reference, ...]:
+    """The names with digest under which a registry has the image that these entries are of."""
+    served = []
+    for entry in entries:
+        if text := name_of(entry):
+            reference = Reference.parse(text)
+            if reference.digest or SOURCE_DIGEST in entry.annotations:
+                served.append(reference.replace(tag=None, digest=source_of(entry)))
+    return tuple(dict.fromkeys(served))
 
 
 def name(

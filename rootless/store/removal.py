@@ -17,12 +17,27 @@ from rootless.store import catalog, gc, images, index, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
+    from rootless.store.images import Listed
 
     Entries = tuple[Descriptor, ...]
+
+_CACHES = ("cache/steps", "cache/contexts")
+
+
+class User(Record):
+    """A container that uses an image: docker refuses otherwise when it runs."""
+
+    container: str
+    is_running: bool = False
+
+    @property
+    def short(self) -> str:
+        """The first 12 digits of its id."""
+        return self.container[:12]
 
 
 class Removal(Record):
@@ -37,32 +52,39 @@ class Removal(Record):
 
 
 class Pruned(Record):
-    """What `prune` deleted: cached `steps`, and `contexts` whose files' digests were remembered.
+    """What `prune` deleted; `untagged` are names, `cached` the keys of steps and contexts.
 
-    `size` is in bytes, of blobs, of layers' tars, of the cache and of unfinished downloads.
+    `size` is in bytes, of blobs, of the files of layers, of the cache and of unfinished downloads.
     """
 
+    untagged: tuple[str, ...] = ()
     images: tuple[Digest, ...] = ()
     layers: tuple[Digest, ...] = ()
-    steps: int = 0
-    contexts: int = 0
+    cached: tuple[str, ...] = ()
     size: int = 0
 
 
 def remove(
-    store: Store, texts: Sequence[str], *, force: bool = False, users: Mapping[Digest, str] = {}
+    store: Store,
+    texts: Sequence[str],
+    *,
+    force: bool = False,
+    every: bool = False,
+    users: Mapping[Digest, User] = {},
 ) -> tuple[tuple[Removal, ...], gc.Reclaimed]:
     """Take names away; an image goes with its last. An id takes all its names.
 
-    What came of each text, in order, and what could be deleted in the end. `users` are image id →
-    id of a container that uses it. Errors are in docker's words, when an image has more names or
-    is used; with `force` a used one stays, dangling.
+    What came of each text, in order, and what could be deleted in the end. Errors are in docker's
+    words, when an image has more names or is used. `force` takes one with all its names, and from
+    a stopped container of `users` (by image id), which keeps its files; what a running one uses
+    loses names only. With `every` all images are meant, many names or not, and no `texts`.
     """
     removals: list[Removal] = []
 
     def change(entries: Entries) -> Entries:
-        removing = _Removing(store, entries, users, force=force)
-        removals.extend(map(removing.remove, texts))
+        removing = _Removing(store, entries, users, force=force, many=force or every)
+        removals.clear()
+        removals.extend(map(removing.remove, _ids(store, entries) if every else texts))
         return index.unname(entries, removing.taken, removing.gone)
 
     index.update(store, change)
@@ -70,16 +92,28 @@ def remove(
     return tuple(removals), gc.collect(store) if is_freed else gc.Reclaimed()
 
 
+def _ids(store: Store, entries: Entries) -> list[str]:
+    """The id of every image, once."""
+    return [*dict.fromkeys(str(images.id_of(store, entry)) for entry in reversed(entries))]
+
+
 class _Removing:
     """Names and images that are to go, one text after the other."""
 
     def __init__(
-        self, store: Store, entries: Entries, users: Mapping[Digest, str], *, force: bool
+        self,
+        store: Store,
+        entries: Entries,
+        users: Mapping[Digest, User],
+        *,
+        force: bool,
+        many: bool,
     ) -> None:
         self._store = store
         self._catalog = images.catalog(store, entries)
         self._users = users
         self._force = force
+        self._many = many
         self.taken: set[str] = set()
         self.gone: set[Digest] = set()
 
@@ -95,76 +129,142 @@ class _Removing:
         own = index.name_of(entry)
         if entry.digest in self.gone or (is_name and own in self.taken):
             raise catalog.not_found(text)
-        names = tuple(one for one in self._catalog.names(entry) if one not in self.taken)
-        going = (own,) if own and is_name else names
         image_id = images.id_of(self._store, entry)
-        is_last = len(going) == len(names)
-        if not self._force:
-            self._check_unused(image_id, text, len(going), is_last=is_last)
+        names = tuple(one for one in self._catalog.names(entry) if one not in self.taken)
+        if is_name and own:
+            return self._by_name(text, entry, image_id, own, is_last=len(names) == 1)
+        self._check(image_id, is_many=_is_many(names))
+        return self._take(entry, image_id, names, is_gone=True)
+
+    def _by_name(
+        self, text: str, entry: Descriptor, image_id: Digest, own: str, *, is_last: bool
+    ) -> Removal:
+        """A name goes, unless it is a used image's last; that goes with it, unless a container
+        runs in it.
+        """
+        user = self._users.get(image_id)
+        if is_last and user and not self._force:
+            raise RootlessError(
+                f'conflict: unable to remove repository reference "{text}" (must force) - '
+                f"container {user.short} is using its referenced image {image_id.short}",
+                hint=f"remove the container first: rootless rm {user.short}; or use --force",
+            )
+        is_gone = is_last and not (user and user.is_running)
+        return self._take(entry, image_id, (own,), is_gone=is_gone)
+
+    def _check(self, image_id: Digest, *, is_many: bool) -> None:
+        """Refuse, in docker's words and order, to take an image by id from those who need it."""
+        user = self._users.get(image_id)
+        if user and user.is_running:
+            raise _conflict(
+                image_id,
+                f"(cannot be forced) - image is being used by running container {user.short}",
+                f"end it and remove it first: rootless rm -f {user.short}",
+            )
+        if is_many and not self._many:
+            raise _conflict(
+                image_id,
+                "(must be forced) - image is referenced in multiple repositories",
+                "remove its names one by one, or use --force",
+            )
+        if user and not self._force:
+            raise _conflict(
+                image_id,
+                f"(must be forced) - image is being used by stopped container {user.short}",
+                f"remove the container first: rootless rm {user.short}; or use --force",
+            )
+
+    def _take(
+        self, entry: Descriptor, image_id: Digest, going: tuple[str, ...], *, is_gone: bool
+    ) -> Removal:
+        before = self._served(entry)
         self.taken.update(going)
-        is_gone = is_last and image_id not in self._users
         if is_gone:
             self.gone.add(entry.digest)
-        familiar = tuple(Reference.parse(name).familiar for name in going)
-        return Removal(familiar, (image_id,) if is_gone else ())
+        lost = set(before).difference(self._served(entry))
+        untagged = [Reference.parse(name) for name in going]
+        untagged += [one for one in before if one in lost and one not in untagged]
+        said = tuple(one.familiar for one in untagged)
+        return Removal(said, (image_id,) if is_gone else ())
 
-    def _check_unused(self, image_id: Digest, text: str, going: int, *, is_last: bool) -> None:
-        """Refuse, in docker's words, to take an image by id from its names or containers."""
-        if is_last and image_id in self._users:
-            raise RootlessError(
-                f"conflict: unable to delete {text} (must be forced) - "
-                f"container {self._users[image_id][:12]} is using "
-                f"its referenced image {image_id.short}",
-                hint="remove the container first, or use --force",
-            )
-        if going > 1:
-            raise RootlessError(
-                f"conflict: unable to delete {image_id.short} (must be forced) - "
-                "image is referenced in multiple repositories",
-                hint="remove its names one by one, or use --force",
-            )
+    def _served(self, entry: Descriptor) -> tuple[Reference, ...]:
+        """The names with digest that the image still has by its names that are left."""
+        left = (one for one in self._catalog.same(entry) if index.name_of(one) not in self.taken)
+        return index.served_as(left)
+
+
+def _is_many(names: tuple[str, ...]) -> bool:
+    """Whether the image has several tags, or names in several repositories."""
+    known = {Reference.parse(name) for name in names}
+    tags = [one for one in known if not one.digest]
+    return len(tags) > 1 or len({one.familiar_name for one in known}) > 1
+
+
+def _conflict(image_id: Digest, why: str, hint: str) -> RootlessError:
+    return RootlessError(f"conflict: unable to delete {image_id.short} {why}", hint=hint)
 
 
 def prune(
-    store: Store, *, everything: bool = False, steps: bool = False, used: Container[Digest] = ()
+    store: Store,
+    *,
+    everything: bool = False,
+    steps: Callable[[float], bool] | None = None,
+    used: Container[Digest] = (),
+    wanted: Callable[[Listed], bool] | None = None,
 ) -> Pruned:
     """Delete dangling images, with `everything` all, but none whose id is in `used`.
 
-    With `steps` the build cache goes too, and with it what is remembered of contexts.
+    Only those that are `wanted`, if that is given. With `steps` those of the build cache go too
+    for whose age (when they were written, in seconds since 1970) it is true, and what is
+    remembered of contexts.
     """
     store.create()
-    dropped: dict[Digest, None] = {}
+    dropped: dict[Digest, Listed] = {}
 
     def change(entries: Entries) -> Entries:
-        ids = [images.id_of(store, entry) for entry in entries]
-        named = {one for one, entry in zip(ids, entries, strict=True) if index.name_of(entry)}
-        spared = set() if everything else named
-        dropped.update((one, None) for one in ids if one not in spared and one not in used)
-        return tuple(one for image, one in zip(ids, entries, strict=True) if image not in dropped)
+        there = images.told(store, entries)
+        spared = set() if everything else {one.id for one in there if not one.is_dangling}
+        doomed = [one for one in there if one.id not in spared and one.id not in used]
+        dropped.clear()
+        dropped.update((one.descriptor.digest, one) for one in doomed if not wanted or wanted(one))
+        return tuple(one for one in entries if one.digest not in dropped)
 
     with store.writing():
         index.update(store, change)
-        forgotten = _empty(store, "cache/steps") if steps else []
-        contexts = _empty(store, "cache/contexts") if steps else []
+        cached = _forget(store, steps) if steps else {}
         swept = staging.sweep(store, downloads=True)
     freed = gc.collect(store)
-    size = freed.size + swept + sum(forgotten) + sum(contexts)
-    return Pruned(tuple(dropped), freed.layers, len(forgotten), len(contexts), size)
+    untagged = [one for image in dropped.values() for one in _all_names(image)]
+    ids = dict.fromkeys(image.id for image in dropped.values())
+    size = freed.size + swept + sum(cached.values())
+    return Pruned(tuple(untagged), tuple(ids), freed.layers, tuple(cached), size)
 
 
-def _empty(store: Store, folder: str) -> list[int]:
-    """Delete the files of a cache; the size of each."""
-    sizes = []
-    try:
-        names = os.listdir(store.path(folder))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        path = store.path(folder, name)
+def _all_names(image: Listed) -> Iterator[str]:
+    """As docker lists them: a tag, then where it is served."""
+    digests = {one.familiar_name: one.familiar for one in reversed(image.repo_digests)}
+    for one in image.references:
+        yield one.familiar
+        if served := digests.pop(one.familiar_name, None):
+            yield served
+    yield from digests.values()
+
+
+def _forget(store: Store, is_meant: Callable[[float], bool]) -> dict[str, int]:
+    """Delete records of the build cache: the key of each and the size of its file."""
+    sizes = {}
+    for folder in _CACHES:
         try:
-            size = os.lstat(path).st_size
-            os.unlink(path)
-        except FileNotFoundError:  # somebody else was faster
+            names = os.listdir(store.path(folder))
+        except FileNotFoundError:
             continue
-        sizes.append(size)
+        for name in names:
+            path = store.path(folder, name)
+            try:
+                status = os.lstat(path)
+                if is_meant(status.st_mtime):
+                    os.unlink(path)
+                    sizes[name.removesuffix(".json")] = status.st_size
+            except FileNotFoundError:  # somebody else was faster
+                continue
     return sizes

@@ -66,6 +66,12 @@ def test_images(rootless, motd):
         (["--filter", "dangling=true"], False),
         (["--filter", "dangling=false"], True),
         (["--filter", "since=motd:1"], False),
+        (["--filter", "label!=kind"], False),
+        (["--filter", "label!=kind=other"], True),
+        (["--filter", "label=kind", "--filter", "label=no"], False),
+        (["--filter", "until=24h"], False),
+        (["--filter", "until=2199-01-01"], True),
+        (["--filter", "until=2199-01-01", "--filter", "until=24h"], False),
     ],
 )
 def test_choosing_images(rootless, motd, words, found):
@@ -90,7 +96,12 @@ def test_times_are_printed_as_docker_prints_them(rootless, motd):
 def test_a_bad_filter(rootless, motd):
     result = rootless("images", "--filter", "colour=red")
     assert result.exit == 1
-    assert "invalid filter 'colour=red'" in result.stderr
+    assert "invalid filter 'colour'" in result.stderr
+    assert "invalid filter 'dangling=maybe'" in rootless("images", "-f", "dangling=maybe").stderr
+    no_value = rootless("images", "--filter", "dangling")
+    assert "bad format of filter (expected name=value)" in no_value.stderr
+    unknown = rootless("images", "--filter", "since=nothing")
+    assert "No such image: nothing:latest" in unknown.stderr
 
 
 def test_inspect(rootless, motd):
@@ -126,6 +137,8 @@ def test_tag_and_rmi(rootless, motd):
     by_id = rootless("rmi", motd)
     assert by_id.exit == 1
     assert "image is referenced in multiple repositories" in by_id.stderr
+    short = motd.removeprefix("sha256:")[:12]
+    assert rootless.ok("images", "-q").split() == [short, short], "one for each name, as docker"
     assert rootless.ok("rmi", "motd:1") == "Untagged: motd:1\n"
     untagged, deleted, *_ = rootless.ok("rmi", "localhost:5000/other:2").splitlines()
     assert (untagged, deleted) == ("Untagged: localhost:5000/other:2", f"Deleted: {motd}")
@@ -148,9 +161,63 @@ def test_rmi_of_an_image_that_a_container_uses(rootless, busybox_image, tmp_path
     rootless.ok("run", "--network", "none", name, "true")
     refused = rootless("rmi", name)
     assert refused.exit == 1
-    assert "conflict: unable to delete" in refused.stderr
+    assert f'conflict: unable to remove repository reference "{name}" (must' in refused.stderr
+    assert "Deleted: " in rootless.ok("rmi", "-f", name)
+    assert rootless.ok("images", "-aq") == ""
+    assert len(list((rootless.root / "layers").iterdir())) == 1, "the container keeps its files"
     rootless.ok("system", "prune", "-f")
-    assert "Deleted: " in rootless.ok("rmi", name)
+    assert list((rootless.root / "layers").iterdir()) == []
+
+
+def test_every_image_is_removed(rootless, motd):
+    rootless.ok("tag", "motd:1", "localhost:5000/other:2", "third")
+    assert rootless.ok("images", "-q", "third") != ""
+    said = rootless.ok("rmi", "--all").splitlines()
+    assert said[:4] == [
+        "Untagged: motd:1",
+        "Untagged: localhost:5000/other:2",
+        "Untagged: third:latest",
+        f"Deleted: {motd}",
+    ]
+    assert rootless.ok("rmi", "-a") == ""
+    assert rootless("rmi", "-a", "motd:1").exit == 1
+    assert "requires at least 1 argument" in rootless("rmi").stderr
+
+
+def test_all_targets_of_a_tag_or_none(rootless, motd):
+    assert rootless("tag", "motd:1", "good", "BAD").exit == 1
+    assert rootless.ok("images", "--format", "{{.Repository}}") == "motd\n"
+
+
+def test_image_exists(rootless, motd):
+    for name, code in (("motd:1", 0), (motd[:15], 0), ("motd", 1), ("mo", 1)):
+        answer = rootless("image", "exists", name)
+        assert answer == (code, "", ""), name
+    assert "not an image reference" in rootless("image", "exists", "NO!").stderr
+
+
+def test_prunes_only_what_its_filters_allow(rootless, rootfs):
+    def make(*changes):
+        return rootless.ok("import", *changes, rootfs).strip()
+
+    def prune(*filters):
+        return rootless.ok("image", "prune", "-f", *(f"--filter={one}" for one in filters))
+
+    kept = make("-c", "LABEL keep=yes")
+    other = make("-c", "LABEL other=1")
+    assert prune("label=keep=no") == prune("until=1h") == "Total reclaimed space: 0B\n"
+    assert prune("label!=keep").startswith(f"Deleted Images:\ndeleted: {other}\n")
+    assert rootless.ok("images", "-q", "--no-trunc").split() == [kept]
+    assert "invalid filter 'colour'" in rootless("image", "prune", "--filter", "colour=red").stderr
+    assert 'failed to parse value as time or duration: "x"' in (
+        rootless("system", "prune", "--filter", "until=x").stderr
+    )
+    both = rootless("system", "prune", "--volumes", "--filter", "until=1h", stdin="y\n")
+    assert 'The "until" filter is not supported with "--volumes"' in both.stderr
+    asked = rootless("system", "prune", "--volumes", "--filter", "label=keep", stdin="n\n").stdout
+    assert "  - all anonymous volumes not used by at least one container\n" in asked
+    assert "\n\n  Items to be pruned will be filtered with:\n  - label=keep\n\nAre you" in asked
+    assert f"deleted: {kept}" in rootless.ok("system", "prune", "-f", "--filter", "label=keep")
 
 
 def test_a_name_that_is_nearly_one(rootless, motd):

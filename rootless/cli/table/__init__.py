@@ -117,6 +117,11 @@ TLS_VERIFY = flag(
     default=True,
     help="check certificates [default]; =false allows plain http",
 )
+PRUNE_FILTER = many(
+    "--filter",
+    metavar="KEY=VALUE",
+    help="only what until=TIME, label=KEY[=VALUE] and label!=KEY[=VALUE] all allow",
+)
 PLATFORM = text("--platform", metavar="OS/ARCH", help="choose this platform of the image")
 
 TOP = Verb(
@@ -138,6 +143,7 @@ MODULES = {
     "doctor": "system",
     "help": "system",
     "history": "images",
+    "image exists": "images",
     "image inspect": "images",
     "image prune": "images",
     "images": "images",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import EVERY_IMAGE, Argument, Verb, flag, text
+from rootless.cli.table import EVERY_IMAGE, PRUNE_FILTER, Argument, Verb, flag, text
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 
@@ -36,10 +36,12 @@ VERBS = (
     Verb(
         "system prune",
         "Remove stopped containers, unnamed images and the build cache",
-        "rootless.cli.system:prune",
+        "rootless.cli.prune:system",
         options=(
             flag("-a", "--all", help=EVERY_IMAGE),
+            PRUNE_FILTER,
             flag("-f", "--force", help="do not ask"),
+            flag("--volumes", help="anonymous volumes too"),
         ),
         examples=("rootless system prune", "rootless system prune -af"),
     ),

@@ -162,12 +162,69 @@ def test_removing_by_id_wants_force_when_there_are_more_names(store, make_image)
 
 
 def test_removing_an_image_that_a_container_uses(store, make_image):
+    image = make_image("app", "app:1")
+    short = image.id.short
+    stopped = {image.id: removal.User("c0ffee" * 4)}
+    assert remove(store, "app:1", users=stopped).untagged == ("app:1",)
+    with pytest.raises(RootlessError) as refused:
+        remove(store, "app", users=stopped)
+    assert refused.value.message == (
+        'conflict: unable to remove repository reference "app" (must force) - '
+        f"container c0ffeec0ffee is using its referenced image {short}"
+    )
+    with pytest.raises(RootlessError) as refused:
+        remove(store, short, users=stopped)
+    assert refused.value.message == (
+        f"conflict: unable to delete {short} (must be forced) - "
+        "image is being used by stopped container c0ffeec0ffee"
+    )
+    assert image.id in remove(store, "app", users=stopped, force=True).deleted
+    assert images.listing(store) == ()
+
+
+def test_what_a_running_container_uses_loses_names_only(store, make_image):
     image = make_image("app")
-    users = {image.id: "c0ffee" * 4}
-    with pytest.raises(RootlessError, match="container c0ffeec0ffee is using"):
-        remove(store, "app", users=users)
-    assert remove(store, "app", users=users, force=True).deleted == ()
-    assert images.layers_of(store, images.resolve(store, image.id.short))
+    short = image.id.short
+    running = {image.id: removal.User("c0ffee" * 4, is_running=True)}
+    for force in (False, True):
+        with pytest.raises(RootlessError) as refused:
+            remove(store, short, users=running, force=force)
+        assert refused.value.message == (
+            f"conflict: unable to delete {short} (cannot be forced) - "
+            "image is being used by running container c0ffeec0ffee"
+        )
+    assert remove(store, "app", users=running, force=True) == removal.Removal(("app:latest",))
+    assert images.layers_of(store, images.resolve(store, short))
+
+
+def test_an_id_given_twice_is_gone_the_second_time(store, make_image):
+    image = make_image("app")
+    first, second = removal.remove(store, [image.id.short, image.id.short])[0]
+    assert first.deleted == (image.id,)
+    assert isinstance(second.error, NotFoundError)
+
+
+def test_removing_every_image_takes_all_names_but_not_from_containers(store, make_image):
+    make_image("app", "app:1", layer="a")
+    used = make_image("used", layer="u")
+    removals, _ = removal.remove(store, (), every=True, users={used.id: removal.User("c" * 12)})
+    assert sorted(removals[1].untagged) == ["app:1", "app:latest"]
+    assert "used by stopped container" in removals[0].error.message
+    assert [image.id for image in images.listing(store)] == [used.id]
+
+
+def test_a_digest_goes_with_its_repositorys_last_tag(store, make_image):
+    image = make_image()
+    content, source = blobs.read(store, image.descriptor.digest), Digest.of(b"an index")
+    served = [Reference.parse("one.test/app"), Reference.parse("one.test/app:2")]
+    images.add(store, content, image.manifest.media_type, served, source)
+    images.tag(store, Reference.parse("mine"), image.descriptor)
+    with pytest.raises(RootlessError, match="referenced in multiple repositories"):
+        remove(store, image.id.short)
+    assert remove(store, "mine").untagged == ("mine:latest",)
+    assert remove(store, "one.test/app:2").untagged == ("one.test/app:2",)
+    removed = remove(store, image.id.short)
+    assert removed.untagged == ("one.test/app:latest", f"one.test/app@{source}")
 
 
 def test_shared_layers_stay(store, make_image):

@@ -1,0 +1,130 @@
+"""`image prune` and `system prune`: what nothing needs goes, after a question in docker's words."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless.cli import filters, words
+from rootless.errors import UsageError
+from rootless.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.cli.filters import Filters
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+    from rootless.container.records import Container
+    from rootless.store.images import Listed
+    from rootless.store.removal import Pruned
+
+_FILTERS = ("until", "label", "label!")
+
+
+def system(given: Settings, arguments: Arguments) -> int:
+    """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
+    from rootless import userns
+    from rootless.container import records
+
+    asked = filters.parse(arguments.filter, _FILTERS)
+    if arguments.volumes and asked.until is not None:
+        raise UsageError('The "until" filter is not supported with "--volumes"')
+    if not arguments.force and not agreed(_everything(arguments, asked)):
+        return 0
+    store = Store(given.root)
+    userns.enter()
+    removed, size = records.prune(store, lambda one: _is_meant(one, asked))
+    print_containers(removed)
+    pruned = _prune(store, asked, everything=arguments.all, steps=_steps(asked))
+    _print(pruned, size)
+    return 0
+
+
+def images(given: Settings, arguments: Arguments) -> int:
+    """Remove dangling images, or all."""
+    from rootless import userns
+
+    asked = filters.parse(arguments.filter, _FILTERS)
+    if not arguments.force and not agreed(f" {_images(everything=arguments.all)}."):
+        return 0
+    store = Store(given.root)
+    userns.enter()
+    _print(_prune(store, asked, everything=arguments.all, steps=None))
+    return 0
+
+
+def _prune(
+    store: Store, asked: Filters, *, everything: bool, steps: Callable[[float], bool] | None
+) -> Pruned:
+    from rootless.container import records
+    from rootless.store import images as store_images
+    from rootless.store import removal
+
+    def is_wanted(image: Listed) -> bool:
+        return asked.is_old_enough(words.timestamp(image.created)) and (
+            not asked.asks_labels or asked.has_labels(store_images.labels(store, image))
+        )
+
+    used = records.used_images(store)
+    return removal.prune(store, everything=everything, steps=steps, used=used, wanted=is_wanted)
+
+
+def _is_meant(container: Container, asked: Filters) -> bool:
+    """A container has no labels of its own."""
+    return asked.is_old_enough(container.created) and asked.has_labels({})
+
+
+def _steps(asked: Filters) -> Callable[[float], bool] | None:
+    """Which records of the build cache go; they have no labels, so none where one is asked for."""
+    return asked.is_old_enough if asked.has_labels({}) else None
+
+
+def _everything(arguments: Arguments, asked: Filters) -> str:
+    """What `system prune` will remove, in docker's words."""
+    things = ["all stopped containers"]
+    if arguments.volumes:
+        things.append("all anonymous volumes not used by at least one container")
+    things.append(_images(everything=arguments.all))
+    things.append("all build cache" if arguments.all else "unused build cache")
+    said = "".join((":", *(f"\n  - {thing}" for thing in things), "\n"))
+    if asked.pairs:
+        said += "\n  Items to be pruned will be filtered with:\n"
+        said += "".join(f"  - {key}={value}\n" for key, value in sorted(asked.pairs))
+    return said
+
+
+def _images(*, everything: bool) -> str:
+    if everything:
+        return "all images without at least one container associated to them"
+    return "all dangling images"
+
+
+def agreed(what: str) -> bool:
+    """Ask as docker does, with `what` behind its "will remove"; no answer is a no."""
+    print(f"WARNING! This will remove{words.escape(what, lines=True)}")
+    print("Are you sure you want to continue? [y/N] ", end="", flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print()
+    return answer.strip().lower() in ("y", "yes")
+
+
+def print_containers(containers: tuple[Container, ...]) -> None:
+    """Which were removed, as docker says it."""
+    if containers:
+        print("Deleted Containers:", *(one.id for one in containers), "", sep="\n")
+
+
+def _print(pruned: Pruned, size: int = 0) -> None:
+    """What went; `size` in bytes went with the containers."""
+    if pruned.untagged or pruned.images or pruned.layers:
+        print("Deleted Images:")
+        for name in pruned.untagged:
+            print(f"untagged: {name}")
+        for digest in (*pruned.images, *pruned.layers):
+            print(f"deleted: {digest}")
+        print()
+    if pruned.cached:
+        print("Deleted build cache objects:", *pruned.cached, "", sep="\n")
+    print(f"Total reclaimed space: {words.size(pruned.size + size, 4)}")
