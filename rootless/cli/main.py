@@ -70,6 +70,20 @@ def _catch_interrupts() -> None:
 
     if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+        sys.unraisablehook = _interrupt_again
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C where nothing can be raised, as in a callback of the import system, comes again.
+
+    From a thread, which ends with that: raised here it would be lost like the first.
+    """
+    if unraisable.exc_type is KeyboardInterrupt:
+        import _thread
+
+        _thread.start_new_thread(_thread.interrupt_main, ())
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _explain(error: OSError | MemoryError) -> RootlessError | None:

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.support import machine
 from tests.support.hostile_registry import HostileRegistry, serving
 from tests.support.images import layer, write_layout
 
@@ -121,3 +122,37 @@ def test_an_interrupt_while_the_program_is_loaded(box):
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (answer.returncode, answer.stderr) == (-signal.SIGINT, "")
+
+
+def test_an_interrupt_while_python_itself_is_starting():
+    """The script hears of it at its first line."""
+    program = (
+        "import runpy, sys; from importlib import abc\n"
+        "class Interrupt(abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'rootless.__main__': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt()); runpy.run_path(sys.argv[1], run_name='__main__')"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, machine.PROJECT / "scripts/rootless"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (answer.returncode, answer.stderr) == (130, "")
+
+
+def test_an_interrupt_where_python_can_raise_nothing():
+    """In a destructor, as in a callback of the import system, it would be printed and lost."""
+    program = (
+        "import _signal; from rootless.cli import main\n"
+        "_signal.signal(_signal.SIGINT, _signal.SIG_DFL); main._catch_interrupts()\n"
+        "class Interrupted:\n"
+        "    def __del__(self): _signal.raise_signal(_signal.SIGINT)\n"
+        "try:\n"
+        "    Interrupted()\n"
+        "    while True: pass\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (answer.stdout, answer.stderr) == ("interrupted\n", "")
