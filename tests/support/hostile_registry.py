@@ -59,10 +59,12 @@ NOT_FOUND = Answer(404, _UNKNOWN)
 class HostileRegistry:
     """Runs in threads of the test's own process."""
 
-    def __init__(self, respond: Callable[[Request], Answer], host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, respond: Callable[[Request], Answer], host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.respond = respond
         self.requests: list[Request] = []
-        self._server = _Server((host, 0), _Handler)
+        self._server = _Server((host, port), _Handler)
         self._server.registry = self
         self.address = f"{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
