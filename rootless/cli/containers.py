@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.records import Container, Damaged
+    from rootless.container.spec import Container, Damaged
 
 _HEADERS = {
     "ID": "CONTAINER ID",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.records import Container
+    from rootless.container.spec import Container
     from rootless.store.images import Listed
     from rootless.store.removal import Pruned
 

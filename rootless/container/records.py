@@ -21,17 +21,16 @@ import stat
 
 from rootless import leanjson
 from rootless.container import living
+from rootless.container.spec import Container, Damaged, decode, encode, moment
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
-from rootless.oci.descriptor import text, text_list
-from rootless.oci.digest import Digest
-from rootless.record import Record
 from rootless.store import staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Any
 
+    from rootless.oci.digest import Digest
     from rootless.store import Store
 
 KILLED = 137
@@ -39,47 +38,8 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 _HEX = frozenset("0123456789abcdef")
 _ID_LENGTH = 64
 _FOLDERS = ("diff", "work", "target", "etc")
-_MAX_BYTES = 1 << 20
-_LATEST = 253_402_300_800.0  # the end of the year 9999: later times cannot be shown
+_MAX_BYTES = 16 << 20  # a command and its environment may have 2 MiB, before JSON
 _PATIENCE = 10.0  # seconds for a killed container to be gone
-
-
-class Container(Record):
-    """What is known of one container; `exit_code` is None while it runs."""
-
-    id: str
-    name: str
-    image: str
-    image_id: Digest
-    command: tuple[str, ...]
-    created: float
-    ports: tuple[str, ...] = ()
-    network: str = ""
-    mounts: tuple[str, ...] = ()
-    remove: bool = False
-    exit_code: int | None = None
-    finished: float = 0
-
-    @property
-    def short(self) -> str:
-        """The first 12 digits of the id."""
-        return self.id[:12]
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.exit_code is None
-
-
-class Damaged(Record):
-    """A container whose record cannot be read, and why; it can only be removed.
-
-    `is_running` says that its directory is held, whatever is written there.
-    """
-
-    id: str
-    why: str
-    is_running: bool
 
 
 class Home:
@@ -140,7 +100,7 @@ def _make(store: Store, container: Container) -> Home:
     os.mkdir(path, 0o700)
     home = Home(store, container, _lock(path))
     staging.make_folders(path, _FOLDERS)
-    _write(home.file("container.json"), _encode(container))
+    _write(home.file("container.json"), encode(container))
     return home
 
 
@@ -192,7 +152,7 @@ def _meant(wanted: str, every: tuple[Container | Damaged, ...]) -> str | None:
 
 def end(store: Store, container: Container | Damaged) -> None:
     """Kill a running container and wait until all of it is gone. RootlessError when that fails."""
-    process = _process(store, container)
+    process = process_of(store, container)
     if process is None:
         raise RootlessError(
             f"which process container {container.id[:12]} runs in is not known here",
@@ -209,8 +169,8 @@ def end(store: Store, container: Container | Damaged) -> None:
         )
 
 
-def _process(store: Store, container: Container | Damaged) -> living.Process | None:
-    """Its process 1; one that is just being started is waited for."""
+def process_of(store: Store, container: Container | Damaged) -> living.Process | None:
+    """Its process 1, the supervisor; one that is just being started is waited for."""
     from time import monotonic, sleep
 
     path = store.path("containers", container.id)
@@ -290,7 +250,7 @@ def _with_state(path: str, container: Container) -> Container | None:
     exit_code = state.get("exit_code")
     if type(exit_code) is not int:
         raise IntegrityError("state.json is damaged: it has no exit code")
-    return container.replace(exit_code=exit_code, finished=_moment(state, "finished"))
+    return container.replace(exit_code=exit_code, finished=moment(state, "finished"))
 
 
 def _without_record(path: str, name: str) -> Damaged | None:
@@ -431,44 +391,7 @@ def _lock(path: str) -> int:
 def _recorded(path: str) -> Container | None:
     """What container.json says; None where there is none."""
     record = _read(f"{path}/container.json")
-    return None if record is None else _decode(record)
-
-
-def _decode(record: Mapping[str, Any]) -> Container:
-    return Container(
-        id=text(record.get("id"), "id"),
-        name=text(record.get("name"), "name"),
-        image=text(record.get("image"), "image"),
-        image_id=Digest.parse(text(record.get("image_id"), "image_id")),
-        command=text_list(record.get("command"), "command"),
-        created=_moment(record, "created"),
-        ports=text_list(record.get("ports"), "ports"),
-        network=text(record.get("network"), "network"),
-        mounts=text_list(record.get("mounts"), "mounts"),
-        remove=record.get("remove") is True,
-    )
-
-
-def _moment(record: Mapping[str, Any], name: str) -> float:
-    value = record.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST:
-        raise IntegrityError(f"{name} is not a time")
-    return float(value)
-
-
-def _encode(container: Container) -> dict[str, object]:
-    return {
-        "id": container.id,
-        "name": container.name,
-        "image": container.image,
-        "image_id": str(container.image_id),
-        "command": list(container.command),
-        "created": container.created,
-        "ports": list(container.ports),
-        "network": container.network,
-        "mounts": list(container.mounts),
-        "remove": container.remove,
-    }
+    return None if record is None else decode(record)
 
 
 def _write(path: str, value: dict[str, object]) -> None:

@@ -12,12 +12,13 @@ import time
 
 from rootless import roots, runspec
 from rootless.container import foreground, records
+from rootless.container.spec import Container
 from rootless.errors import RootlessError
 from rootless.network import choice, dns
-from rootless.oci.config import DEFAULT_PATH
+from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
 from rootless.sandbox import spawn
-from rootless.sandbox.operations import Bind, Files
+from rootless.sandbox.operations import Bind, Files, Tmpfs
 from rootless.store import layers, skeleton
 
 TYPE_CHECKING = False
@@ -130,9 +131,9 @@ def connect_by_hand(request: Request, folder: str) -> tuple[str, ...]:
     return byhand.network(request, folder, forward_dns=forward_dns)
 
 
-def _record(source: Source, request: Request) -> records.Container:
+def _record(source: Source, request: Request) -> Container:
     container_id = records.new_id()
-    return records.Container(
+    return Container(
         id=container_id,
         name=request.name or ("" if request.remove else _random_name()),
         image=request.image,
@@ -142,6 +143,8 @@ def _record(source: Source, request: Request) -> records.Container:
         ports=tuple(str(port) for port in request.ports),
         network=request.network.mode,
         mounts=tuple(one.source for one in request.mounts if isinstance(one, Bind)),
+        mount_points=tuple(one.path for one in request.mounts if isinstance(one, Bind | Tmpfs)),
+        config=encode_run(configured(request, source.image.config)),
         remove=request.remove,
     )
 
@@ -151,7 +154,7 @@ def _run(
     ids: IdMap,
     request: Request,
     home: records.Home,
-    container: records.Container,
+    container: Container,
     tell: Callable[[str], object],
     show: Callable[[Spec], None] | None,
 ) -> int:
@@ -271,6 +274,25 @@ def _random_name() -> str:
     from rootless.container.names import random_name
 
     return random_name()
+
+
+def configured(request: Request, config: ImageConfig) -> ImageConfig:
+    """How the container runs, as an image made of it will say; docker's rules and order."""
+    entrypoint, cmd = config.entrypoint, request.command or config.cmd
+    if request.entrypoint is not None:
+        entrypoint, cmd = request.entrypoint or None, request.command or None
+    env = {**request.env, **{k: v for k, v in config.environment.items() if k not in request.env}}
+    ports = (f"{one.container_port}/{one.protocol}" for one in request.ports)
+    return config.replace(
+        user=config.user if request.user is None else request.user,
+        env=tuple(f"{name}={value}" for name, value in env.items()),
+        entrypoint=entrypoint,
+        cmd=cmd,
+        working_dir=request.working_dir or config.working_dir,
+        exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))),
+        shell=(),
+        onbuild=(),
+    )
 
 
 def _argv(request: Request, config: ImageConfig) -> tuple[str, ...]:

@@ -85,25 +85,13 @@ class ImageConfig(Record):
         value = leanjson.loads(content, "the image config")
         if not isinstance(value, dict):
             raise IntegrityError("the image config is not a JSON object")
-        run = _object(value.get("config"), "config")
         rootfs = _object(value.get("rootfs"), "rootfs")
         names = [text(value.get(key), key) for key in ("os", "architecture", "variant")]
         return cls(
             platform=Platform.make(names[0] or "linux", names[1], names[2]),
             created=text(value.get("created"), "created"),
             author=text(value.get("author"), "author"),
-            user=text(run.get("User"), "User"),
-            env=text_list(run.get("Env"), "Env"),
-            entrypoint=_argv(run.get("Entrypoint"), "Entrypoint"),
-            cmd=_argv(run.get("Cmd"), "Cmd"),
-            working_dir=text(run.get("WorkingDir"), "WorkingDir"),
-            labels=text_map(run.get("Labels"), "Labels"),
-            exposed_ports=tuple(_object(run.get("ExposedPorts"), "ExposedPorts")),
-            volumes=tuple(_object(run.get("Volumes"), "Volumes")),
-            stop_signal=text(run.get("StopSignal"), "StopSignal"),
-            shell=text_list(run.get("Shell"), "Shell"),
-            healthcheck=_decode_healthcheck(run.get("Healthcheck")),
-            onbuild=text_list(run.get("OnBuild"), "OnBuild"),
+            **decode_run(value.get("config")),
             diff_ids=tuple(map(Digest.parse, text_list(rootfs.get("diff_ids"), "diff_ids"))),
             history=_decode_history(value.get("history")),
         )
@@ -117,13 +105,33 @@ class ImageConfig(Record):
         if self.platform.variant:
             value["variant"] = self.platform.variant
         value["os"] = self.platform.os
-        value["config"] = _encode_run(self)
+        value["config"] = encode_run(self)
         value["rootfs"] = {"type": "layers", "diff_ids": [str(one) for one in self.diff_ids]}
         value["history"] = [_encode_history(entry) for entry in self.history]
         return leanjson.dumps(value)
 
 
-def _encode_run(config: ImageConfig) -> dict[str, Any]:
+def decode_run(value: object) -> dict[str, Any]:
+    """The fields of ImageConfig that `encode_run` makes an object of; errors as of `decode`."""
+    run = _object(value, "config")
+    return {
+        "user": text(run.get("User"), "User"),
+        "env": text_list(run.get("Env"), "Env"),
+        "entrypoint": _argv(run.get("Entrypoint"), "Entrypoint"),
+        "cmd": _argv(run.get("Cmd"), "Cmd"),
+        "working_dir": text(run.get("WorkingDir"), "WorkingDir"),
+        "labels": text_map(run.get("Labels"), "Labels"),
+        "exposed_ports": tuple(_object(run.get("ExposedPorts"), "ExposedPorts")),
+        "volumes": tuple(_object(run.get("Volumes"), "Volumes")),
+        "stop_signal": text(run.get("StopSignal"), "StopSignal"),
+        "shell": text_list(run.get("Shell"), "Shell"),
+        "healthcheck": _decode_healthcheck(run.get("Healthcheck")),
+        "onbuild": text_list(run.get("OnBuild"), "OnBuild"),
+    }
+
+
+def encode_run(config: ImageConfig) -> dict[str, Any]:
+    """The object `config` of the blob: how a container is run."""
     every: dict[str, Any] = {
         "User": config.user,
         "ExposedPorts": {port: {} for port in config.exposed_ports},

@@ -151,7 +151,7 @@ def damage(kind: str, path: Path) -> None:
     elif kind == "half":
         path.write_bytes(content[: len(content) // 2])
     elif kind == "huge":
-        path.write_bytes(b" " * (2 << 20) + content)
+        path.write_bytes(b" " * (17 << 20) + content)
     elif kind == "another's":
         path.write_text(json.dumps({**record, "id": "0" * 64}))
     elif kind != "gone":
