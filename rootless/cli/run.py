@@ -9,17 +9,19 @@ from rootless import userns
 from rootless.cli import fetch
 from rootless.errors import NotFoundError, RootlessError
 from rootless.image import obtain
-from rootless.store import Store, images
+from rootless.store import Store, ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.start import Source
+    from rootless.oci.config import ImageConfig
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.sandbox.spec import Spec
     from rootless.store.images import Image
+    from rootless.store.ready import Ready
     from rootless.userns import IdMap
 
 
@@ -28,20 +30,34 @@ def run(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     if arguments.dry_run:
         return _dry_run(given, arguments, store)
-    image = _local(arguments, store)
-    entering = userns.begin() if image else None
+    known = _known(arguments, store)
+    image = None if known else _local(arguments, store)
+    entering = userns.begin() if known or image else None
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
     from rootless.container import start
 
     request = run_flags.read(given, arguments)
     run_flags.make_sources(request.mounts)
-    if image and entering:
+    if entering:
         ids = entering.finish()
     else:
         ids, image = _pull(given, arguments, store)
-    source = start.Source(store, image, images.layers_of(store, image))
+    if image:
+        known = ready.of(store, image)
+    assert known
+    source = start.Source(store, known)
     return start.run(source, ids, request, _tell, _explain if arguments.explain else None)
+
+
+def _known(arguments: Arguments, store: Store) -> Ready | None:
+    """The image if nothing has to be read of its layers, and it is the one that is asked for."""
+    if arguments.pull == "always" or arguments.platform:
+        return None
+    known = ready.recall(store, arguments.image)
+    if known:
+        _warn_of_platform(known.config)
+    return known
 
 
 def _local(arguments: Arguments, store: Store) -> Image | None:
@@ -49,13 +65,13 @@ def _local(arguments: Arguments, store: Store) -> Image | None:
     wanted = fetch.platform(arguments.platform) if arguments.platform else None
     image = obtain.find(store, arguments.image, wanted, arguments.pull)
     if image and wanted is None:
-        _warn_of_platform(image)
+        _warn_of_platform(image.config)
     return image
 
 
-def _warn_of_platform(image: Image) -> None:
+def _warn_of_platform(config: ImageConfig) -> None:
     """As docker does, an image for another machine is tried: an emulator may be registered."""
-    has, host = image.config.platform, fetch.platform(None)
+    has, host = config.platform, fetch.platform(None)
     if not has.runs_on(host):
         print(
             f"WARNING: The requested image's platform ({has}) does not match the detected host "
@@ -143,4 +159,4 @@ def _present(arguments: Arguments, store: Store) -> Source:
             f"Unable to find image '{arguments.image}' locally, and a dry run downloads nothing",
             hint=f"get it first: rootless pull {arguments.image}",
         )
-    return start.Source(store, image, tuple(filter(None, found)))
+    return start.Source(store, ready.with_layers(image, tuple(filter(None, found))))

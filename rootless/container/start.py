@@ -19,7 +19,7 @@ from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
 from rootless.sandbox import spawn
 from rootless.sandbox.operations import Bind, Files, Tmpfs
-from rootless.store import layers, skeleton
+from rootless.store import skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,19 +33,17 @@ if TYPE_CHECKING:
     from rootless.sandbox.spawn import Child
     from rootless.sandbox.spec import Spec
     from rootless.store import Store
-    from rootless.store.images import Image
-    from rootless.store.layers import Layer
+    from rootless.store.ready import Ready
     from rootless.userns import IdMap
 
 _OWN_NETWORK = frozenset({"none", *choice.PACKAGES})
 
 
 class Source(Record):
-    """Where a container comes from: an image of the store with all its layers, base first."""
+    """Where a container comes from: an image of the store with all its layers."""
 
     store: Store
-    image: Image
-    layers: tuple[Layer, ...]
+    image: Ready
 
 
 def run(
@@ -115,7 +113,7 @@ def plan(
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=request.init,
     )
-    shown = [layer.path for layer in layers.visible(source.layers)]
+    shown = list(source.image.layers)
     bottom = source.store.path("skeleton")
     if shown and not os.path.isdir(bottom):  # a plan before the first container
         bottom = shown.pop()

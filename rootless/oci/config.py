@@ -82,7 +82,11 @@ class ImageConfig(Record):
     @classmethod
     def decode(cls, content: bytes) -> ImageConfig:
         """From a config blob; IntegrityError names the field that is wrong."""
-        value = leanjson.loads(content, "the image config")
+        return cls.of(leanjson.loads(content, "the image config"))
+
+    @classmethod
+    def of(cls, value: object) -> ImageConfig:
+        """From the JSON object of a config; IntegrityError names the field that is wrong."""
         if not isinstance(value, dict):
             raise IntegrityError("the image config is not a JSON object")
         rootfs = _object(value.get("rootfs"), "rootfs")

@@ -7,7 +7,7 @@
                                 contents in it, created, opaque if its root hides the layers
                                 below, and its packed blobs
     cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files;
-                                cache/stacks/<config>.json: layer.json of all layers of an image
+                                cache/stacks/<manifest>.json: an image of many layers, in short
     containers/<id>/            the container room's; container.json names its image
     leases/<name>               what a living process uses, a digest a line; flocked by it
     run/                        sockets of network programs, where there is no $XDG_RUNTIME_DIR

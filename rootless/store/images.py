@@ -322,12 +322,12 @@ def layers_here(store: Store, image: Image) -> tuple[Layer | None, ...]:
     manifest could claim the files of a layer that it has no blob of.
     """
     hold(store, image)
-    pairs = image.layers
-    if known := stacks.recall(store, image.id, pairs):
-        return known
-    found = tuple(layers.find_made_of(store, diff_id, blob) for blob, diff_id in pairs)
+    known = stacks.recall(store, image.descriptor.digest)
+    if known and known.is_here(store):
+        return known.layers(store, image)
+    found = tuple(layers.find_made_of(store, diff_id, blob) for blob, diff_id in image.layers)
     if all(found):
-        stacks.remember(store, image.id, pairs, tuple(one for one in found if one))
+        stacks.remember(store, image, tuple(one for one in found if one))
     return found
 
 

@@ -1,10 +1,11 @@
-"""What the layers of an image were found to be, in one file: images of hundreds start as quickly.
+"""What an image of many layers was found to be, in one small file: it starts as quickly as others.
 
-cache/stacks/<hex of the config's digest>.json is a list of [hex of the blob's digest, size,
-contents, opaque], base first: the facts of every layer.json, and that each blob was seen to unpack
-to its layer. Both are of immutable things, so what was true stays true; whether a layer is there
-is looked up. Written by whoever has read all the layer.json files, forgotten by a collection when
-the config is in no use. Runs in any process. A file that is lost or damaged costs time.
+cache/stacks/<hex of the manifest's digest>.json holds the image id, the config without its history
+and diff_ids, and for each layer, base first, its folder in layers/ and what its layer.json says;
+that there is such a file says that each blob was seen to unpack to its layer. All that is of
+immutable things under one digest, so what was true stays true; whether the layers are there is
+looked up. Written by whoever has read all the layer.json files, forgotten by a collection when the
+manifest is in no use. Runs in any process. A file that is lost or damaged costs time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import os
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
+from rootless.oci import media_types
+from rootless.oci.config import ImageConfig
+from rootless.oci.digest import Digest
+from rootless.record import Record
 from rootless.store import replace_file
 from rootless.store.layers import Layer
 
@@ -20,59 +25,75 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from rootless.oci.descriptor import Descriptor
-    from rootless.oci.digest import Digest
     from rootless.store import Store
-
-    Pairs = Sequence[tuple[Descriptor, Digest]]
+    from rootless.store.images import Image
 
 _WORTH = 16  # layers: reading fewer costs as little as this file would
 
 
-def recall(store: Store, config: Digest, pairs: Pairs) -> tuple[Layer, ...] | None:
-    """The layers of an image, all of them there; None where that is not known without a look."""
-    if len(pairs) < _WORTH:
-        return None
-    try:
-        with open(_path(store, config), "rb", buffering=0) as file:
-            facts = leanjson.loads(file.read(leanjson.MAX_BYTES))
+class Known(Record):
+    """An image, whose layers may have gone meanwhile; the tuples are base first, a layer each.
+
+    `config` has neither history nor diff_ids; `opaque` are the numbers of layers with such a root.
+    """
+
+    id: Digest
+    config: ImageConfig
+    folders: tuple[str, ...]
+    sizes: tuple[int, ...]
+    contents: tuple[int, ...]
+    opaque: tuple[int, ...]
+
+    def is_here(self, store: Store) -> bool:
+        """Whether all its layers are there: for one who holds it, they stay then."""
+        return set(self.folders).issubset(os.listdir(store.path("layers")))
+
+    def layers(self, store: Store, image: Image) -> tuple[Layer, ...]:
+        """The layers of the image, which this is."""
         top = store.path("layers")
+        columns = zip(image.layers, self.folders, self.sizes, self.contents, strict=True)
         return tuple(
-            _layer(top, blob, diff_id, *fact)
-            for (blob, diff_id), fact in zip(pairs, facts, strict=True)
+            Layer(
+                diff_id, f"{top}/{folder}/diff", size, contents, at in self.opaque, (blob.digest,)
+            )
+            for at, ((blob, diff_id), folder, size, contents) in enumerate(columns)
         )
-    except (OSError, IntegrityError, TypeError, ValueError):
+
+
+def recall(store: Store, manifest: Digest) -> Known | None:
+    """What is known of an image; None where a look is needed."""
+    try:
+        with open(_path(store, manifest), "rb", buffering=0) as file:
+            value = leanjson.loads(file.read(leanjson.MAX_BYTES))
+        columns = [tuple(value[name]) for name in ("folders", "sizes", "contents", "opaque")]
+        return Known(Digest.parse(value["id"]), ImageConfig.of(value["config"]), *columns)
+    except (OSError, IntegrityError, TypeError, KeyError):
         return None
 
 
-def _layer(
-    top: str, blob: Descriptor, diff_id: Digest, known: str, size: int, contents: int, opaque: int
-) -> Layer:
-    """ValueError when the facts are of another blob, OSError when the layer is not there."""
-    if known != blob.digest.hex:
-        raise ValueError(known)
-    path = f"{top}/{diff_id.hex[:12]}/diff"
-    os.stat(path)
-    return Layer(diff_id, path, size, contents, opaque == 1, (blob.digest,))
-
-
-def remember(store: Store, config: Digest, pairs: Pairs, found: Sequence[Layer]) -> None:
+def remember(store: Store, image: Image, found: Sequence[Layer]) -> None:
     """Write down what was found; not being able to is no error."""
-    if len(pairs) < _WORTH:
+    if len(found) < _WORTH or image.descriptor.media_type in media_types.INDEXES:
         return
-    facts = [
-        [blob.digest.hex, layer.size, layer.contents, int(layer.opaque)]
-        for (blob, _), layer in zip(pairs, found, strict=True)
-    ]
+    short = image.config.replace(history=(), diff_ids=())
+    value = {
+        "id": str(image.id),
+        "config": leanjson.loads(short.encode()),
+        "folders": [layer.id for layer in found],
+        "sizes": [layer.size for layer in found],
+        "contents": [layer.contents for layer in found],
+        "opaque": [at for at, layer in enumerate(found) if layer.opaque],
+    }
     try:
         os.makedirs(store.path("cache", "stacks"), mode=0o700, exist_ok=True)
-        replace_file(store, _path(store, config), leanjson.dumps(facts), durable=False)
+        path = _path(store, image.descriptor.digest)
+        replace_file(store, path, leanjson.dumps(value), durable=False)
     except OSError:  # a store that can only be read, a full disk
         pass
 
 
 def forget(store: Store, used: Container[str]) -> None:
-    """Delete what is remembered of images whose config's hex digest is not in `used`."""
+    """Delete what is remembered of images whose manifest's hex digest is not in `used`."""
     try:
         names = os.listdir(store.path("cache", "stacks"))
     except FileNotFoundError:
@@ -85,5 +106,5 @@ def forget(store: Store, used: Container[str]) -> None:
                 continue
 
 
-def _path(store: Store, config: Digest) -> str:
-    return store.path("cache", "stacks", f"{config.hex}.json")
+def _path(store: Store, manifest: Digest) -> str:
+    return store.path("cache", "stacks", f"{manifest.hex}.json")
