@@ -43,7 +43,7 @@ def ps(given: Settings, arguments: Arguments) -> int:
         for one in shown:
             print(one.id if arguments.no_trunc else one.short)
         return 0
-    rows = [_row(one, full=arguments.no_trunc) for one in shown]
+    rows = [row(one, full=arguments.no_trunc) for one in shown]
     listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "")
     return 0
 
@@ -109,7 +109,8 @@ def _complain(text: str) -> None:
     print(words.escape(text), file=sys.stderr)
 
 
-def _row(container: Container, *, full: bool) -> dict[str, str]:
+def row(container: Container, *, full: bool) -> dict[str, str]:
+    """What tables show of a container, by docker's names."""
     now = time.time()
     running = words.age(now - container.created)
     ended = f"Exited ({container.exit_code}) {words.age(now - container.finished)}"

@@ -34,6 +34,10 @@ _FILTERS = ("dangling", "label", "label!", "reference", "before", "since", "unti
 def images(given: Settings, arguments: Arguments) -> int:
     """List images, newest first, a line for each name."""
     store = Store(given.root)
+    if arguments.tree:
+        from rootless.cli import tree
+
+        tree.check(arguments)
     found = sorted(
         store_images.listing(store, _warn),
         key=lambda image: words.timestamp(image.created),
@@ -43,6 +47,8 @@ def images(given: Settings, arguments: Arguments) -> int:
     bounds = _bounds(store, asked)
     kept = [image for image in found if _passes(store, image, asked, bounds)]
     wanted = _wanted(arguments.name, asked)
+    if arguments.tree:
+        return _show_tree(given, store, kept, wanted, dangling=arguments.all)
     if arguments.quiet and not arguments.format:
         for image in kept:
             for _ in _names(image, wanted):
@@ -58,6 +64,22 @@ def images(given: Settings, arguments: Arguments) -> int:
     if arguments.digests:
         columns.insert(2, "Digest")
     listing.show(rows, _HEADERS, columns, arguments.format or "")
+    return 0
+
+
+def _show_tree(
+    given: Settings, store: Store, kept: list[Listed], wanted: tuple[str, ...], *, dangling: bool
+) -> int:
+    """Dangling images are shown with --all."""
+    from rootless.cli import tree
+    from rootless.container import records
+
+    shown = []
+    for image in kept:
+        names = [f"{name}:{tag}" for name, tag, _ in _names(image, wanted) if tag != _NONE]
+        if names or (dangling and image.is_dangling and not wanted):
+            shown.append((image, names))
+    tree.show(given, store, shown, set(records.used_images(store)))
     return 0
 
 

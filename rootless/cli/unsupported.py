@@ -50,7 +50,6 @@ FLAGS = {
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",
-    "images": "--tree",
     "rmi": "--platform",
 }
 

@@ -49,7 +49,7 @@ class Used:
         for path in _records(self._store):
             if path not in self._read:
                 self._read.add(path)
-                self._follow(_digests_in(path))
+                self._follow(map(str, digests_in(path)))
         self._follow(str(entry.digest) for entry in index.read(self._store))
 
     def __contains__(self, digest: Digest) -> bool:
@@ -74,10 +74,10 @@ class Used:
             except IntegrityError:
                 continue
             self._digests.add(text)
-            named = _named_by(self._store, digest)
+            named = named_by(self._store, digest)
             if named is not None:
                 self._followed.add(text)
-                pending += named
+                pending += map(str, named)
 
 
 def _records(store: Store) -> Iterator[str]:
@@ -86,8 +86,8 @@ def _records(store: Store) -> Iterator[str]:
             yield store.path(folder, entry, name) if name else store.path(folder, entry)
 
 
-def _digests_in(path: str) -> Iterator[str]:
-    """Every value in a JSON record that looks like a digest; none in a damaged record."""
+def digests_in(path: str) -> Iterator[Digest]:
+    """Every value in a JSON record that is a digest; none in a damaged record."""
     try:
         with open(path, "rb", buffering=0) as file:
             pending = [leanjson.loads(file.read(leanjson.MAX_BYTES))]
@@ -100,10 +100,10 @@ def _digests_in(path: str) -> Iterator[str]:
         elif isinstance(value, list):
             pending += value
         elif isinstance(value, str) and value.startswith(("sha256:", "sha512:")):
-            yield value
+            yield from _parsed([value])
 
 
-def _named_by(store: Store, digest: Digest) -> list[str] | None:
+def named_by(store: Store, digest: Digest) -> list[Digest] | None:
     """The digests that a blob lists, if it is an index, manifest or config; None without a blob."""
     try:
         value = _document(blobs.path(store, digest))
@@ -115,10 +115,19 @@ def _named_by(store: Store, digest: Digest) -> list[str] | None:
         return []
     things = (value.get("config"), *_list(value, "manifests"), *_list(value, "layers"))
     rootfs = value.get("rootfs")
-    return [
-        *(str(one.get("digest")) for one in things if isinstance(one, dict)),
-        *(map(str, _list(rootfs, "diff_ids")) if isinstance(rootfs, dict) else ()),
-    ]
+    found = [one.get("digest") for one in things if isinstance(one, dict)]
+    return _parsed([*found, *(_list(rootfs, "diff_ids") if isinstance(rootfs, dict) else ())])
+
+
+def _parsed(values: list[Any]) -> list[Digest]:
+    """Those values that are digests."""
+    digests = []
+    for value in values:
+        try:
+            digests.append(Digest.parse(value))
+        except IntegrityError:
+            continue
+    return digests
 
 
 def _document(path: str) -> Any:

@@ -36,6 +36,7 @@ VERBS = (
             text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
             _NO_TRUNC,
             flag("-q", "--quiet", help="show only ids"),
+            flag("--tree", help="show platforms, and what each image takes of the disk"),
         ),
         arguments=(Argument("name", "REPOSITORY[:TAG]", "optional"),),
         examples=("rootless images -q busybox", "rootless images --filter dangling=true"),
@@ -82,6 +83,14 @@ VERBS = (
             Argument("targets", "TARGET_IMAGE[:TAG]", "some"),
         ),
         examples=("rootless tag busybox localhost:5000/busybox:1",),
+    ),
+    Verb(
+        "image tree",
+        "Show an image's layers, and the images that they make",
+        "rootless.cli.tree:tree",
+        options=(flag("--whatrequires", help="also the layers that other images put on top"),),
+        arguments=(Argument("image", "IMAGE"),),
+        examples=("rootless image tree busybox",),
     ),
     Verb(
         "image exists",

@@ -34,6 +34,16 @@ VERBS = (
         examples=("rootless system check",),
     ),
     Verb(
+        "system df",
+        "Show how much of the disk is taken, and what of it nothing needs",
+        "rootless.cli.df:df",
+        options=(
+            text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
+            flag("-v", "--verbose", help="a line for each image, container and cached step"),
+        ),
+        examples=("rootless system df", "rootless system df -v"),
+    ),
+    Verb(
         "system prune",
         "Remove stopped containers, unnamed images and the build cache",
         "rootless.cli.prune:system",
