@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.records import Container
+    from rootless.container.spec import Container
     from rootless.store.usage import Cached
 
     Row = dict[str, str]
