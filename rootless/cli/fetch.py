@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
+    from rootless.registry.credentials import Credentials
+    from rootless.registry.http import Access
+    from rootless.registry.session import Session
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -32,14 +35,20 @@ def platform(text: str | None) -> Platform:
 
 def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:
     """A client of the reference's registry, with the user's login for that repository."""
-    from rootless import __version__
     from rootless.registry import auth
     from rootless.registry.client import Client
-    from rootless.registry.http import Access
 
     login = auth.find(given.auth_files, reference.registry, reference.repository)
-    access = Access(tls_verify, given.proxies, f"rootless/{__version__}")
-    return Client(reference.registry, login, access)
+    return Client(reference.registry, login, _access(given, tls_verify=tls_verify))
+
+
+def session(
+    given: Settings, registry: str, login: Credentials | None, *, tls_verify: bool
+) -> Session:
+    """A session with a registry, to show `login` to it."""
+    from rootless.registry.session import Session
+
+    return Session(registry, login, _access(given, tls_verify=tls_verify))
 
 
 def pull(
@@ -58,3 +67,11 @@ def pull(
 
     with progress.pulling(given, out, quiet=quiet) as report:
         return obtain.pull(store, reference, platform=platform, client=client, report=report)
+
+
+def _access(given: Settings, *, tls_verify: bool) -> Access:
+    """How the environment and the flags would have registries reached."""
+    from rootless import __version__
+    from rootless.registry.http import Access
+
+    return Access(tls_verify, given.proxies, f"rootless/{__version__}")

@@ -25,18 +25,19 @@ class Settings(Record):
 
     @property
     def auth_files(self) -> tuple[str, ...]:
-        """Where registry credentials may be, first match first: containers-auth.json(5)."""
-        home = self._home
-        runtime = self.environment.get("XDG_RUNTIME_DIR")
-        config = self.environment.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
-        docker = self.environment.get("DOCKER_CONFIG") or (home and f"{home}/.docker")
+        """Where registry credentials may be, first match first: docker's file, then podman's.
+
+        The first is where a login is kept; there is none without a home.
+        """
         explicit = self.environment.get("REGISTRY_AUTH_FILE")
         if explicit:
             return (explicit,)
+        runtime = self.environment.get("XDG_RUNTIME_DIR")
+        docker = self.environment.get("DOCKER_CONFIG") or self._in_home(".docker")
         places = (
-            runtime and f"{runtime}/containers/auth.json",
-            config and f"{config}/containers/auth.json",
             docker and f"{docker}/config.json",
+            runtime and f"{runtime}/containers/auth.json",
+            self._config and f"{self._config}/containers/auth.json",
         )
         return tuple(place for place in places if place)
 
@@ -53,8 +54,13 @@ class Settings(Record):
         return self.environment.get(name) or self.environment.get(name.upper()) or ""
 
     @property
-    def _home(self) -> str:
-        return self.environment.get("HOME", "")
+    def _config(self) -> str:
+        return self.environment.get("XDG_CONFIG_HOME") or self._in_home(".config")
+
+    def _in_home(self, name: str) -> str:
+        """A path in the user's home; "" when there is none."""
+        home = self.environment.get("HOME")
+        return f"{home}/{name}" if home else ""
 
 
 def read(

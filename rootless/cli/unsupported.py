@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach commit compose container context cp create df diff events exec export kill login
-    logout logs ls manifest network pause plugin port prune push rename restart search stack start
+_VERBS = """attach commit compose container context cp create df diff events exec export kill
+    logs ls manifest network pause plugin port prune push rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {
     "commit": "write what you changed into a Dockerfile, and build it",
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "press Ctrl-C where the container runs, or end that rootless process",
-    "login": "logins of docker, podman and skopeo are used: podman login REGISTRY",
     "prune": "rootless system prune removes what nothing needs, and the build cache",
     "push": "rootless save --format oci-archive -o FILE IMAGE; "
     "then skopeo copy oci-archive:FILE docker://REGISTRY/NAME",

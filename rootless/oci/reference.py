@@ -65,6 +65,17 @@ class Reference(Record):
         return f"{self.registry}/{self.repository}{self._suffix}"
 
 
+def parse_registry(text: str) -> str:
+    """The registry that a person names, perhaps by a URL; UsageError if it cannot be one."""
+    bare = text.partition("://")[2] if text.startswith(("http://", "https://")) else text
+    host = bare.partition("/")[0]
+    if not _is_host(host):
+        raise UsageError(
+            f"{text[:200]!r} is not a registry's host name", hint="write HOST or HOST:PORT"
+        )
+    return DOCKER_HUB if host in HUB_HOSTS else host
+
+
 def _split_registry(name: str) -> tuple[str, str]:
     """Registry and the rest; Hub's aliases become docker.io."""
     first, slash, rest = name.partition("/")

@@ -7,7 +7,9 @@ trust       which host may send us where, and who may see a password
 wire        one connection: to the address that was looked at, and with bounded patience
 tokens      Bearer and Basic authorization (distribution's token specification)
 challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
-auth        logins kept by docker and podman, and their credential helpers
+auth        the logins that docker, podman and we keep: found, kept, forgotten
+authfile    their files, read and changed whole
+credentials a login, and the helpers that keep some
 errors      RegistryError
 
 Knows nothing of the store: bytes and descriptors only. Reads no environment: the caller passes

@@ -1,78 +1,109 @@
-"""Logins that docker and podman keep: containers-auth.json(5) and Docker's config.json.
+"""Logins that docker and podman keep, and those we keep for them: who has one for what.
 
 A login is looked up for one registry and repository and belongs to it alone; what a credential
-helper says or how it fails never concerns another registry. Only `find` reads files and starts
-helpers: call it before entering a user namespace, where a helper could not reach the desktop's
-keyring.
+helper says or how it fails never concerns another registry. Everything here reads files and starts
+helpers: call it before entering a user namespace (see `credentials`).
 """
 
 from __future__ import annotations
 
 import binascii
-import os
-import select
-import signal
-import subprocess
-import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
-from rootless import leanjson
-from rootless.errors import IntegrityError
 from rootless.oci.reference import DOCKER_HUB, HUB_HOSTS
-from rootless.record import Record
+from rootless.registry import authfile
+from rootless.registry.credentials import Credentials, Helper
 from rootless.registry.errors import RegistryError
 
-HELPER_TIMEOUT = 20.0
-MAX_HELPER_OUTPUT = 64 << 10
-MAX_FILE = 4 << 20
-_HUB_KEY = "https://index.docker.io/v1/"
-_HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-_NOT_FOUND = b"credentials not found"
+HUB_KEY = "https://index.docker.io/v1/"
 
 
-class Credentials(Record):
-    """A login: user and password, or an identity token which stands for both."""
-
-    username: str
-    password: str
-    identity_token: str = ""
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.username!r}, …)"
-
-
-def find(paths: Iterable[str], registry: str, repository: str) -> Credentials | None:
+def find(paths: Iterable[str], registry: str, repository: str = "") -> Credentials | None:
     """The login for a repository from the first of the files at `paths` that has one.
 
     Missing files are skipped. RegistryError names a file that is damaged or a helper, kept for
     this very registry, that fails.
     """
     for path in paths:
-        login = _find_in(path, _load(path), registry, repository)
+        login = _find_in(path, authfile.load(path), registry, repository)
         if login:
             return login
     return None
 
 
+def keep(path: str, registry: str, login: Credentials) -> bool:
+    """Write the login into the file at `path`, or let the helper that it names have it.
+
+    Whether the file has a password now, unencrypted, that it had not before.
+    """
+    with authfile.changing(path) as config:
+        auths = config["auths"] = _map(path, config, "auths")
+        entry: dict[str, str] = {}
+        helper = _helper(path, config, registry)
+        if helper:
+            helper.store(key(registry), login)
+        else:
+            pair = f"{login.username}:{'' if login.identity_token else login.password}"
+            entry["auth"] = b64encode(pair.encode()).decode()
+            if login.identity_token:
+                entry["identitytoken"] = login.identity_token
+        before = auths.get(key(registry))
+        for one in _spellings(auths, registry):
+            if one != key(registry):
+                del auths[one]
+        auths[key(registry)] = entry
+        return helper is None and not login.identity_token and entry != before
+
+
+def forget(path: str, registry: str) -> None:
+    """Take the login for `registry` out of the file at `path`, and from the helper it names."""
+    config = authfile.load(path)
+    if helper := _helper(path, config, registry):
+        for server in dict.fromkeys((key(registry), registry)):
+            helper.erase(server)
+    if not _spellings(_map(path, config, "auths"), registry):
+        return
+    with authfile.changing(path) as config:
+        auths = _map(path, config, "auths")
+        for one in _spellings(auths, registry):
+            del auths[one]
+
+
+def key(registry: str) -> str:
+    """What docker calls a registry in its file, and to helpers."""
+    return HUB_KEY if registry == DOCKER_HUB else registry
+
+
 def _find_in(
     path: str, config: dict[str, Any], registry: str, repository: str
 ) -> Credentials | None:
-    helpers = {_host(key): name for key, name in _map(path, config, "credHelpers").items()}
+    helpers = _helpers(path, config)
     if registry in helpers:
-        return _ask_helper(path, helpers[registry], registry)
-    known = {_key(key): entry for key, entry in _map(path, config, "auths").items()}
-    entry = _longest(known, f"{registry}/{repository}")
+        return Helper(path, helpers[registry]).get(key(registry))
+    known = {_place(one): entry for one, entry in _map(path, config, "auths").items()}
+    entry = _longest(known, f"{registry}/{repository}".rstrip("/"))
     login = _decode(path, registry, entry)
     if login is None and (store := config.get("credsStore")):
         try:
-            login = _ask_helper(path, store, registry)
+            login = Helper(path, store).get(key(registry))
         except RegistryError:
             if entry is not None:  # docker notes here that it has given the helper a login
                 raise
     return login
+
+
+def _helper(path: str, config: dict[str, Any], registry: str) -> Helper | None:
+    """The helper that keeps logins for `registry`."""
+    helpers = _helpers(path, config)
+    name = helpers.get(registry) or config.get("credsStore")
+    return Helper(path, name) if name else None
+
+
+def _helpers(path: str, config: dict[str, Any]) -> dict[str, object]:
+    """The names of the helpers that keep logins of single registries."""
+    return {_host(one): name for one, name in _map(path, config, "credHelpers").items()}
 
 
 def _longest(known: dict[str, Any], name: str) -> object:
@@ -103,31 +134,19 @@ def _decode(path: str, registry: str, entry: object) -> Credentials | None:
     return Credentials(user, password.rstrip("\0"), token)
 
 
-def _load(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            value = leanjson.loads(file.read(MAX_FILE), path)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except IntegrityError as error:
-        raise RegistryError(
-            error.message, hint="correct it, or delete it and log in again"
-        ) from None
-    except OSError as error:
-        raise RegistryError(f"cannot read the logins in {path}: {error.strerror}") from None
+def _map(path: str, config: dict[str, Any], name: str) -> dict[str, Any]:
+    value = config.get(name) or {}
     if not isinstance(value, dict):
-        raise RegistryError(f"{path} is not a JSON object")
+        raise RegistryError(f"{path} is damaged: {name} is not a JSON object")
     return value
 
 
-def _map(path: str, config: dict[str, Any], key: str) -> dict[str, Any]:
-    value = config.get(key) or {}
-    if not isinstance(value, dict):
-        raise RegistryError(f"{path} is damaged: {key} is not a JSON object")
-    return value
+def _spellings(auths: dict[str, Any], registry: str) -> list[str]:
+    """The keys of `auths` that mean the whole of `registry`."""
+    return [one for one in auths if _place(one) == registry]
 
 
-def _key(key: str) -> str:
+def _place(key: str) -> str:
     """What an entry of `auths` is for: a registry, or below one a namespace or repository."""
     return _host(key) if "://" in key else _canonical(key.removesuffix("/v1/").rstrip("/"))
 
@@ -140,84 +159,3 @@ def _host(key: str) -> str:
 def _canonical(name: str) -> str:
     host, slash, path = name.partition("/")
     return f"{DOCKER_HUB if host in HUB_HOSTS else host}{slash}{path}"
-
-
-def _ask_helper(path: str, name: object, registry: str) -> Credentials | None:
-    """What docker-credential-NAME has for `registry`; None when it knows of nothing."""
-    if (
-        not isinstance(name, str)
-        or not name
-        or name[0] in ".-"
-        or not _HELPER_NAME.issuperset(name)
-    ):
-        raise RegistryError(f"{str(name)[:80]!r} in {path} is not the name of a credential helper")
-    program = f"docker-credential-{name}"
-    server = _HUB_KEY if registry == DOCKER_HUB else registry
-    status, output = _run(program, server.encode(), registry)
-    if status != 0 and _NOT_FOUND in output:
-        return None
-    try:
-        if status != 0:
-            raise IntegrityError(f"it exited with status {status}")
-        answer = leanjson.loads(output, "its answer")
-        user, secret = answer["Username"], answer["Secret"]
-        if not isinstance(user, str) or not isinstance(secret, str):
-            raise IntegrityError("its answer has no login")
-    except (IntegrityError, LookupError, TypeError) as error:
-        why = error.message if isinstance(error, IntegrityError) else "its answer has no login"
-        raise _broken(program, registry, why) from None
-    return Credentials("", "", secret) if user == "<token>" else Credentials(user, secret)
-
-
-def _run(program: str, request: bytes, registry: str) -> tuple[int, bytes]:
-    """Exit status and output of a helper, which gets a bounded time and may say a bounded much."""
-    try:
-        process = subprocess.Popen(
-            [program, "get"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _broken(program, registry, f"it cannot be started: {error.strerror}") from None
-    assert process.stdin
-    assert process.stdout
-    try:
-        _give(process.stdin.fileno(), request)
-        process.stdin.close()
-        output = _collect(process.stdout.fileno(), time.monotonic() + HELPER_TIMEOUT)
-        if output is None:
-            raise _broken(program, registry, "it does not finish or says too much")
-        return process.wait(timeout=HELPER_TIMEOUT), output
-    except subprocess.TimeoutExpired:
-        raise _broken(program, registry, "it does not finish") from None
-    finally:
-        process.stdout.close()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _give(fd: int, request: bytes) -> None:
-    with suppress(BrokenPipeError):  # its exit status tells why
-        os.write(fd, request)  # shorter than a pipe's buffer
-
-
-def _collect(fd: int, deadline: float) -> bytes | None:
-    """All that comes until the end; None when it comes too late or is too much."""
-    output = b""
-    while (left := deadline - time.monotonic()) > 0 and len(output) <= MAX_HELPER_OUTPUT:
-        if select.select([fd], [], [], left)[0]:
-            chunk = os.read(fd, 4096)
-            if not chunk:
-                return output
-            output += chunk
-    return None
-
-
-def _broken(program: str, registry: str, why: str) -> RegistryError:
-    return RegistryError(
-        f"the credential helper {program} for {registry} failed: {why}",
-        hint="repair it, or take its line out of the login file",
-    )

@@ -19,7 +19,7 @@ from rootless.leanjson import MAX_BYTES
 from rootless.oci import media_types
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
-from rootless.registry.auth import Credentials
+from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Access, Request, is_page
 from rootless.registry.session import Session

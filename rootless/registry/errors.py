@@ -5,10 +5,7 @@ from __future__ import annotations
 from rootless import leanjson
 from rootless.errors import IntegrityError, RootlessError
 
-LOGIN_HINT = (
-    "if it is private, put a login for {registry} into ~/.docker/config.json "
-    "(docker login or podman login --compat-auth-file write it)"
-)
+LOGIN_HINT = "if it is private, log in before: rootless login {registry}"
 
 
 class RegistryError(RootlessError):
@@ -36,6 +33,22 @@ class RegistryError(RootlessError):
         self.url = url
         self.temporary = temporary
         self.retry_after = retry_after
+
+
+def bad_login(registry: str, error: RegistryError) -> RegistryError:
+    """What `error`, an answer to showing a login, means for who typed it."""
+    if error.status in (401, 403):
+        return RegistryError(
+            f"{registry} does not accept this user name and password",
+            hint="check them; with two-factor authentication an access token takes the password's"
+            " place",
+            status=error.status,
+        )
+    if error.status == 404:
+        return RegistryError(
+            f"{registry} does not answer as a registry does", hint="check the name and the port"
+        )
+    return error
 
 
 def web_page(who: str, what: str, status: int = 200) -> RegistryError:
@@ -82,7 +95,10 @@ def _sentence(
     what: str, registry: str, status: int, code: str, *, login: bool
 ) -> tuple[str, str | None]:
     if status in (401, 403) and login:
-        return f"{registry} does not let this login have {what}", f"log in to {registry} again"
+        return (
+            f"{registry} does not let this login have {what}",
+            f"log in as somebody who may: rootless login {registry}",
+        )
     if status in (401, 403) or (status == 404 and code == "NAME_UNKNOWN"):
         hint = f"check the name; {LOGIN_HINT.format(registry=registry)}"
         return f"{what} was not found on {registry}, or is private", hint

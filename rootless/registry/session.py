@@ -15,8 +15,8 @@ from urllib3.util import Url
 
 from rootless.oci.reference import DOCKER_HUB
 from rootless.registry import trust
-from rootless.registry.auth import Credentials
-from rootless.registry.errors import RegistryError, refused
+from rootless.registry.credentials import Credentials
+from rootless.registry.errors import RegistryError, bad_login, refused, web_page
 from rootless.registry.http import (
     MAX_ERROR_BODY,
     Access,
@@ -79,6 +79,17 @@ class Session:
             return response
         raise self.refused(response, what)
 
+    def log_in(self) -> str:
+        """Show the login to the registry; the identity token that may stand for it, or "".
+
+        RegistryError, of status 401, where it is not good. A registry that asks for none accepts
+        every one, as it does with docker.
+        """
+        try:
+            return self.transport.persist(self._log_in)
+        except RegistryError as error:
+            raise bad_login(self.registry, error) from None
+
     def read(self, response: BaseHTTPResponse, limit: int) -> bytes:
         """A small answer's body, of which no more than `limit` bytes are read; closes it."""
         try:
@@ -126,6 +137,22 @@ class Session:
     def stop(self) -> None:
         """Let all that other threads ask for fail soon; for good."""
         self.transport.stop()
+
+    def _log_in(self) -> str:
+        base = self.base()
+        response = self.transport.send("GET", base, {})
+        token = ""
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            dismiss(response, self.access.patience)
+            challenge = response.headers.get("WWW-Authenticate", "")
+            authorization, token = self._tokens.log_in(base, challenge)
+            headers = {"Authorization": authorization} if authorization else {}
+            response = self.transport.send("GET", base, headers)
+        if response.status != HTTPStatus.OK:
+            raise self.refused(response, "a login")
+        if is_page(response, self.read(response, MAX_ERROR_BODY)):
+            raise web_page(self.registry, "a login")
+        return token
 
     def _send(self, request: Request, url: Url, authorization: str | None) -> BaseHTTPResponse:
         headers = dict(request.headers)

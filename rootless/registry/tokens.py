@@ -17,8 +17,8 @@ from urllib3.util import Url
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.registry import trust
-from rootless.registry.auth import Credentials
 from rootless.registry.challenge import Challenge, parse
+from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, refused, web_page
 from rootless.registry.http import Patience, Transport, failure, is_page, read_all
 
@@ -59,16 +59,29 @@ class Tokens:
             self._headers[scopes] = header
             return header
 
+    def log_in(self, registry: Url, challenge: str) -> tuple[str | None, str]:
+        """A header that shows the login, and the identity token that may stand for it or ""."""
+        bearer = next((one for one in parse(challenge) if one.scheme == "bearer"), None)
+        if bearer is None:
+            return self._make(registry, challenge, frozenset()), ""
+        answer = self._fetch(registry, bearer, frozenset(), offline=True)
+        return f"Bearer {answer['token']}", answer.get("refresh_token", "")
+
     def _make(self, registry: Url, challenge: str, scopes: Scopes) -> str | None:
         offered = {one.scheme: one for one in reversed(parse(challenge))}
         if "bearer" in offered:
-            return f"Bearer {self._fetch(registry, offered['bearer'], scopes)}"
+            return f"Bearer {self._fetch(registry, offered['bearer'], scopes)['token']}"
         if "basic" in offered and self._credentials and self._credentials.username:
             return _basic(self._credentials)
         return None
 
-    def _fetch(self, registry: Url, bearer: Challenge, scopes: Scopes) -> str:
-        """A token from the server that the challenge names."""
+    def _fetch(
+        self, registry: Url, bearer: Challenge, scopes: Scopes, *, offline: bool = False
+    ) -> dict[str, str]:
+        """A `token` from the server that the challenge names; perhaps a `refresh_token`, too.
+
+        That one, which is called an identity token elsewhere, is asked for if `offline`.
+        """
         if not bearer.parameters.get("realm"):
             raise RegistryError(f"{self._name} asks for a token and does not say where to get it")
         realm = trust.parse(bearer.parameters["realm"], registry.url)
@@ -76,6 +89,9 @@ class Tokens:
         wanted = sorted(scopes.union(bearer.parameters.get("scope", "").split()))
         service = bearer.parameters.get("service")
         query = {"service": service} if service else {}
+        if offline and self._credentials:
+            account = self._credentials.username
+            query.update(account=account, client_id=CLIENT_ID, offline_token="true")
         login = self._credentials
         if login:
             trust.check_password(registry, realm)
@@ -92,7 +108,7 @@ class Tokens:
             response = self._transport.follow("GET", url, headers)
         return self._read(realm, response, " ".join(wanted))
 
-    def _read(self, realm: Url, response: BaseHTTPResponse, wanted: str) -> str:
+    def _read(self, realm: Url, response: BaseHTTPResponse, wanted: str) -> dict[str, str]:
         try:
             body = read_all(response, MAX_TOKEN_BODY, self._patience)
         except (HTTPError, OSError) as error:
@@ -100,7 +116,7 @@ class Tokens:
         finally:
             response.close()
         if response.status != 200:
-            what = wanted.split(":")[1]
+            what = wanted.split(":")[1] if wanted else "a login"
             login = self._credentials is not None
             raise refused(
                 what, self._name, response.status, body, login=login, page=is_page(response, body)
@@ -109,12 +125,18 @@ class Tokens:
             raise web_page(f"the token server {trust.redacted(realm)}", "a token")
         try:
             answer = leanjson.loads(body)
-            token = answer.get("token") or answer["access_token"]
+            found = {"token": answer.get("token") or answer["access_token"]}
+            if refresh := answer.get("refresh_token"):
+                found["refresh_token"] = refresh
         except (IntegrityError, LookupError, TypeError, AttributeError):
-            token = None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            found = {"token": None}
+        if not all(isinstance(one, str) and _is_plain(one) for one in found.values()):
             raise RegistryError(f"the token server {trust.redacted(realm)} sent no token")
-        return token
+        return found
+
+
+def _is_plain(token: str) -> bool:
+    return token.isascii() and token.isprintable()
 
 
 def _basic(login: Credentials) -> str:

@@ -17,8 +17,8 @@ import pytest
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
-from rootless.registry.auth import Credentials
 from rootless.registry.client import CHUNK, PROGRESS, Client
+from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Access, Patience
 from tests.support.hostile_registry import (

@@ -20,8 +20,8 @@ from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.image.pull import pull
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
-from rootless.registry.auth import Credentials
 from rootless.registry.client import Client
+from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Access, Patience
 from rootless.store import Store, images

@@ -152,6 +152,8 @@ MODULES = {
     "info": "system",
     "inspect": "images",
     "load": "images",
+    "login": "registries",
+    "logout": "registries",
     "ps": "containers",
     "pull": "images",
     "rm": "containers",

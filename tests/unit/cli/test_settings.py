@@ -26,12 +26,12 @@ def test_no_home_is_a_clear_error():
         settings.read({})
 
 
-def test_credentials_in_the_order_of_containers_auth_json():
+def test_dockers_logins_come_before_podmans():
     given = settings.read({"HOME": "/h", "XDG_RUNTIME_DIR": "/run/u"})
     assert given.auth_files == (
+        "/h/.docker/config.json",
         "/run/u/containers/auth.json",
         "/h/.config/containers/auth.json",
-        "/h/.docker/config.json",
     )
     assert settings.read({"HOME": "/h", "REGISTRY_AUTH_FILE": "/a"}).auth_files == ("/a",)
 

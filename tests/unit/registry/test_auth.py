@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.registry import auth
-from rootless.registry.auth import Credentials, find
+from rootless.registry import credentials
+from rootless.registry.auth import find
+from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 
 HUB = "https://index.docker.io/v1/"
@@ -135,7 +136,7 @@ def test_helper_that_knows_nothing(written, helper):
     ],
 )
 def test_broken_helpers_fail_for_their_own_registry_only(written, helper, monkeypatch, script):
-    monkeypatch.setattr(auth, "HELPER_TIMEOUT", 0.5)
+    monkeypatch.setattr(credentials, "TIMEOUT", 0.5)
     helper("broken", script)
     path = written({"credHelpers": {"r.example": "broken"}})
     with pytest.raises(RegistryError, match=r"docker-credential-broken for r\.example failed"):
@@ -144,7 +145,7 @@ def test_broken_helpers_fail_for_their_own_registry_only(written, helper, monkey
 
 
 def test_a_helper_that_hangs_is_ended_with_all_it_started(written, helper, monkeypatch, tmp_path):
-    monkeypatch.setattr(auth, "HELPER_TIMEOUT", 0.5)
+    monkeypatch.setattr(credentials, "TIMEOUT", 0.5)
     helper("own", f"sleep 600 & echo $! $$ >{tmp_path}/pids; sleep 600")
     with pytest.raises(RegistryError, match="does not finish"):
         find([written({"credHelpers": {"r.example": "own"}})], "r.example", "x")

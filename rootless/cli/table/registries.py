@@ -1,0 +1,41 @@
+"""Verbs about registries, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import TLS_VERIFY, Argument, Verb, flag, text
+
+_AUTHFILE = text(
+    "--authfile",
+    metavar="FILE",
+    help="the file of logins [default: $REGISTRY_AUTH_FILE or ~/.docker/config.json]",
+)
+_SERVER = Argument("server", "SERVER", "optional")
+
+VERBS = (
+    Verb(
+        "login",
+        "Log in to a registry, the Docker Hub if none is named",
+        "rootless.cli.registries:login",
+        options=(
+            text("-u", "--username", metavar="NAME", help="user name"),
+            text("-p", "--password", metavar="PASSWORD", help="password or access token"),
+            flag("--password-stdin", help="read the password from standard input"),
+            flag("--get-login", help="print the user who is logged in, and do nothing else"),
+            _AUTHFILE,
+            TLS_VERIFY,
+        ),
+        arguments=(_SERVER,),
+        examples=(
+            "rootless login",
+            "rootless login -u ada --password-stdin registry.example.org < token",
+        ),
+    ),
+    Verb(
+        "logout",
+        "Log out from a registry, the Docker Hub if none is named",
+        "rootless.cli.registries:logout",
+        options=(_AUTHFILE,),
+        arguments=(_SERVER,),
+        examples=("rootless logout registry.example.org",),
+    ),
+)
