@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
 _SCM_RIGHTS = 1
 _SHOWN = 200  # of a command's name in an error
+_READ_INSIDE = (  # a regular file of the image's /etc, its links ending inside, as `inroot` does it
+    'text() { "$(PATH=/usr/bin:$PATH command -v python3)" -Ic \'',
+    "import os, stat, sys",
+    'os.chroot(".")',
+    "path = os.path.realpath(sys.argv[1])",
+    "try: fd = os.open(path, os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW)",
+    "except OSError: sys.exit()",
+    "if stat.S_ISREG(os.fstat(fd).st_mode):",
+    '    sys.stdout.buffer.write(os.read(fd, 1 << 20))\' "/etc/$1"; }',
+)
 
 
 class Terminal(Record):
@@ -212,25 +222,29 @@ class Become(Record):
     def shell(self) -> tuple[str, ...]:
         """$u, $g, $h and $s for the last line: ids, home and groups as the image's files say."""
         user, _, group = (self.user or "0").partition(":")
-        column, file = "$1", "etc/passwd"
-        if user.isdecimal():
-            column, file = "$3", "etc/passwd 2> /dev/null"  # an image without one has numbers
+        column = "$3" if user.isdecimal() else "$1"
+        listed = "$3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/"
+        nobody = quote(f"the image has no such user or group: {self.user}")
         lines = [
-            "within etc/passwd; within etc/group",
+            *_READ_INSIDE,
             "ids() { IFS=: read -r n _ u g _ h _; }",
-            f"ids < <(awk -F: -v n={quote(user)} '{column} == n' {file})",
+            f"ids < <(text passwd | awk -F: -v n={quote(user)} \\",
+            f"'{column} == n && {listed} && NF > 5 {{print; exit}}')",
         ]
-        if user.isdecimal():
-            home = "/root" if user == "0" else "/"
-            lines.append(f"u={user} g=${{g:-0}} h=${{h:-{home}}}")
+        if user.isdecimal() or user == "root":
+            number, home = ("0", "/root") if user in ("0", "root") else (user, "/")
+            lines.append(f"u=${{u:-{number}}} g=${{g:-0}} h=${{h:-{home}}}")
         if group.isdecimal():
             lines.append(f"g={group}")
         elif group:
-            lines.append(f"g=$(awk -F: -v n={quote(group)} '$1 == n {{print $3}}' etc/group)")
-        lines.append("s=$g")
+            lines.append(f"g=$(text group | awk -F: -v n={quote(group)} \\")
+            lines.append("'$1 == n && $3 ~ /^[0-9]+$/ {print $3; exit}')")
+        lines.append(f'[ "$u" -a "$g" ] || {{ echo {nobody} >&2; exit 125; }}')
+        lines.append("s=$g h=${h:-/}")
         if not group:
-            lines.append("""[ -z "$n" ] || s=$g$(n=$n g=$g awk -F: '$3 != ENVIRON["g"] && """)
-            lines.append("""index(","$4",", ","ENVIRON["n"]",") {printf ",%s", $3}' etc/group)""")
+            lines.append('[ -z "$n" ] || s=$g$(text group | n=$n g=$g awk -F: \\')
+            lines.append("""'$3 ~ /^[0-9]+$/ && $3 != ENVIRON["g"] && """ "\\")
+            lines.append("""index(","$4",", ","ENVIRON["n"]",") {printf ",%s", $3}')""")
         lines.append('[ ! -e dev/console ] || chown "$u" dev/console')
         return tuple(lines)
 

@@ -138,6 +138,48 @@ def test_an_image_without_users_is_no_complaint(store, tmp_path):
     assert (done.stdout, done.stderr, done.returncode) == (b"hello\n", b"", 0)
 
 
+PASSWDS = {  # what is made of /etc/passwd → whether a script sees a user `app` there
+    "FIFO": ("rm /etc/passwd; mkfifo /etc/passwd", False),
+    "link-out": ("ln -sf ../../../../../../../etc/passwd /etc/passwd", False),
+    "process-1": ("ln -sf /proc/1/root/etc/passwd /etc/passwd", False),
+    "device": ("ln -sf /dev/zero /etc/passwd", False),
+    "folder": ("rm /etc/passwd; mkdir /etc/passwd", False),
+    "link-inside": ("mv /etc/passwd /usr/users; ln -s /usr/users /etc/passwd", True),
+    "huge": ("truncate -s 1G /etc/passwd", True),
+    "odd-lines": (
+        "sed -i '1i app:x:1x:1::/odd:\\napp:x::1::/odd:\\napp:x:1' /etc/passwd;"
+        " sed -i '1i app:x:odd:' /etc/group", True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PASSWDS)
+def test_a_list_of_users_that_is_something_else(store, kind, tmp_path):
+    """It may block for ever, never end, or be this machine's: by hand as by `run`."""
+    change, is_known = PASSWDS[kind]
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\n"
+        "RUN echo app:x:33:34::/home/app:/bin/sh >> /etc/passwd; "
+        "printf 'app:x:34:\\nextra:x:35:nobody,app\\n' >> /etc/group\n"
+        f"RUN {change}\n"
+    )
+    store.ok("build", "-t", kind.lower(), tmp_path)
+    look = "grep -E '^(Uid|Gid|Groups)' /proc/self/status; echo $HOME"  # `id` would read the file
+    for user in ("", "app", "app:extra", "33", "daemon", "0:none"):
+        flags = ("--network", "none", *(("-u", user) if user else ()), kind.lower())
+        printed = store.ok("run", "--dry-run", *flags, "sh", "-c", look)
+        done = subprocess.run(
+            ["bash"], input=printed.encode(), capture_output=True, check=False, timeout=60
+        )
+        clean_up = printed.splitlines()[-1].partition("afterwards: ")[2]
+        subprocess.run(["bash", "-c", clean_up], check=True)
+        real = store("run", "--rm", *flags, "sh", "-c", look)
+        assert (done.returncode, done.stdout.decode()) == (real.exit, real.stdout), done.stderr
+        assert real.exit == (125 if user in ("daemon", "0:none") else 0) or not is_known
+        if real.exit:
+            assert f"no such user or group: {user}" in done.stderr.decode()
+
+
 def test_a_bracketed_paste_is_one_line_for_the_shell(store, tmp_path):
     words = ("--network", "none", "-h", "same", *volumes(tmp_path), "looked-at")
     paste(store.ok("run", "--dry-run", *words, "sh", "-c", LOOK), bracketed=True)

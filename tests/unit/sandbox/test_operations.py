@@ -128,14 +128,18 @@ def test_an_images_passwd_adds_no_words_to_the_last_line(tmp_path):
     """They would be options of a tool that runs before the root is changed."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/group").write_text("")
-    (tmp_path / "etc/passwd").write_text("app:x:33 --root=/:34 --wd=/tmp::/a b:\n")
+    (tmp_path / "etc/passwd").write_text(
+        "app:x:33 --root=/:34::/a:\napp:x:33:34 --wd=/tmp::/a:\napp:x:33:34::/a b --x:\n"
+    )
+    become = priv.Become("app", ()).shell()
     lines = [
-        *("within() { :; }", *priv.Become("app", ()).shell(), *priv.Execute(("id",), {}).shell()),
+        'text() { cat "etc/$1"; }',  # as if the root had been changed
+        *become[next(n for n, line in enumerate(become) if line.startswith("ids() ")) :],
+        *priv.Execute(("id",), {}).shell(),
     ]
     begin, end = next(n for n, line in enumerate(lines) if line.startswith("exec ")), -2
     script = "\n".join((*lines[:begin], "printf '%s\\n' \\", *lines[end:]))
     shown = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, check=True, text=True
     ).stdout.splitlines()
-    uid, gid, home = "33 --root=/", "34 --wd=/tmp", "HOME=/a b"
-    assert shown == [uid, gid, gid, "1", home, "id"]
+    assert shown == ["33", "34", "34", "1", "HOME=/a b --x", "id"]
