@@ -29,7 +29,7 @@ def version(_given: Settings, arguments: Arguments) -> int:
         "KernelVersion": os.uname().release,
     }
     if arguments.format:
-        _print_formatted(arguments.format, {"Client": facts, **facts})
+        _print_formatted(arguments.format, {"Client": facts, **facts}, "version")
     else:
         print("Client: rootless")
         for name, fact in facts.items():
@@ -91,11 +91,16 @@ def _operating_system() -> str:
     return lines.get("PRETTY_NAME", "Linux").strip("\"'")
 
 
-def _print_formatted(form: str, facts: Mapping[str, Any]) -> None:
-    from rootless.cli import template, words
+def _print_formatted(form: str, facts: Mapping[str, Any], name: str = "") -> None:
+    from rootless.cli import jsontext, words
+    from rootless.cli.template import BAD_TEMPLATE, Template
+    from rootless.cli.template.values import of
 
-    made = template.compact(facts) if form == "json" else template.render(form, facts)
-    print(words.escape(made, lines=True))
+    if form == "json":
+        print(jsontext.compact(facts))
+        return
+    template = Template(form, name, exit_code=BAD_TEMPLATE)
+    print(words.escape(template.render(of(dict(facts), name or "info")), lines=True))
 
 
 def doctor(given: Settings, _arguments: Arguments) -> int:
