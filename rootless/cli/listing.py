@@ -47,8 +47,23 @@ def show(
         lines_made = words.escape("\n".join(made), lines=True).split("\n")
         _table([line.split("\t") for line in lines_made])
         return
+    if not rows and form != "json":  # a wrong field is one also where nothing is listed
+        template.check_fields(values.Row("row", headers))
     for line in made:
         print(words.escape(line, lines=True))
+
+
+def show_value(value: dict[str, object], form: str, name: str = "") -> None:
+    """Print one thing by a --format, `json` or a template; complaints call the template `name`."""
+    if form == "json":
+        from rootless.cli import jsontext
+
+        print(jsontext.compact(value))
+        return
+    from rootless.cli.template import BAD_TEMPLATE, Template, values
+
+    template = Template(form, name, exit_code=BAD_TEMPLATE)
+    print(words.escape(template.render(values.of(value, name)), lines=True))
 
 
 def shown_id(image: Image | Listed, *, full: bool) -> str:

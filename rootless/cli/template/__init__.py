@@ -46,7 +46,15 @@ class Template:
         try:
             return walk.execute(value)
         except evaluate.ExecuteError as error:
-            raise TemplateError(f"template parsing error: {error}", hint=_fields(error)) from None
+            raise _complaint(error) from None
+
+    def check_fields(self, value: object) -> None:
+        """TemplateError when it asks for a field that `value` does not have."""
+        try:
+            self._evaluation(functions.ALL, strict=False).execute(value)
+        except evaluate.ExecuteError as error:
+            if error.fields:
+                raise _complaint(error) from None
 
     def header(self, names: Mapping[str, str]) -> str:
         """The line above a table: as much of it as can be made of the columns' names."""
@@ -61,5 +69,6 @@ class Template:
         return evaluate.Evaluation(self._text, self._name, self._templates, known, strict=strict)
 
 
-def _fields(error: evaluate.ExecuteError) -> str | None:
-    return f"fields are: {', '.join(error.fields)}" if error.fields else None
+def _complaint(error: evaluate.ExecuteError) -> TemplateError:
+    hint = f"fields are: {', '.join(error.fields)}" if error.fields else None
+    return TemplateError(f"template parsing error: {error}", hint=hint)
