@@ -53,7 +53,7 @@ def show(
         print(words.escape(line, lines=True))
 
 
-def show_value(value: dict[str, object], form: str, name: str = "") -> None:
+def show_value(value: Mapping[str, object], form: str, name: str = "") -> None:
     """Print one thing by a --format, `json` or a template; complaints call the template `name`."""
     if form == "json":
         from rootless.cli import jsontext
@@ -63,7 +63,7 @@ def show_value(value: dict[str, object], form: str, name: str = "") -> None:
     from rootless.cli.template import BAD_TEMPLATE, Template, values
 
     template = Template(form, name, exit_code=BAD_TEMPLATE)
-    print(words.escape(template.render(values.of(value, name)), lines=True))
+    print(words.escape(template.render(values.of(dict(value), name)), lines=True))
 
 
 def shown_id(image: Image | Listed, *, full: bool) -> str:
