@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """attach commit compose container context cp create df diff events exec export kill
-    logs ls manifest network pause plugin port prune push rename restart search stack start
+    logs ls manifest network pause plugin port prune rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {
@@ -23,8 +23,6 @@ _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "press Ctrl-C where the container runs, or end that rootless process",
     "prune": "rootless system prune removes what nothing needs, and the build cache",
-    "push": "rootless save --format oci-archive -o FILE IMAGE; "
-    "then skopeo copy oci-archive:FILE docker://REGISTRY/NAME",
     "search": "search on the registry's own site, then: rootless pull NAME",
     "stop": "press Ctrl-C where the container runs, or end that rootless process",
     "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",

@@ -20,11 +20,14 @@ from rootless.store.unpackers import at_once
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeVar
 
     from rootless.image.transport import Report, Sink, Source
     from rootless.oci.descriptor import Descriptor
     from rootless.oci.digest import Digest
     from rootless.oci.platform import Platform
+
+    _Item = TypeVar("_Item")
 
 _DEEPEST_INDEX = 4
 _ENDING = 5.0  # seconds that threads have to delete what they made, when a copy fails
@@ -89,7 +92,7 @@ def blobs(source: Source, sink: Sink, wanted: Iterable[Descriptor], report: Repo
     """
     unique = tuple({one.digest: one for one in wanted}.values())
     here: dict[Digest, bool] = {}
-    crew = _Crew(source, sink, report)
+    crew = Crew(report, (source.stop, sink.stop))
 
     def look(blob: Descriptor) -> None:
         here[blob.digest] = sink.has(blob)
@@ -111,11 +114,12 @@ def blobs(source: Source, sink: Sink, wanted: Iterable[Descriptor], report: Repo
     crew.run(bring, sorted(missing, key=lambda blob: -blob.size))
 
 
-class _Crew:
+class Crew:
     """A few threads that do the same to item after item; what they post is reported in ours."""
 
-    def __init__(self, source: Source, sink: Sink, report: Report) -> None:
-        self._ends = (source, sink)
+    def __init__(self, report: Report, stops: Sequence[Callable[[], None]]) -> None:
+        """`stops` let what the threads wait for fail, when one of them has failed."""
+        self._stops = stops
         self._report = report
         self._messages: SimpleQueue[Event | BaseException | None] = SimpleQueue()
         self._stopped = False
@@ -124,7 +128,7 @@ class _Crew:
         """To be reported; called in the threads."""
         self._messages.put(event)
 
-    def run(self, work: Callable[[Descriptor], None], items: Sequence[Descriptor]) -> None:
+    def run(self, work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
         """Do `work` to every item; the first failure is raised."""
         waiting = iter(items)
         threads: list[threading.Thread] = []
@@ -163,15 +167,15 @@ class _Crew:
         A thread that waits for another process's transfer of the same blob is left to its wait.
         """
         self._stopped = True
-        for end in self._ends:
-            end.stop()
+        for stop in self._stops:
+            stop()
 
-    def _work(self, work: Callable[[Descriptor], None], waiting: Iterable[Descriptor]) -> None:
+    def _work(self, work: Callable[[_Item], None], waiting: Iterable[_Item]) -> None:
         """A thread's whole life."""
         try:
-            for blob in waiting:
+            for item in waiting:
                 if not self._stopped:
-                    work(blob)
+                    work(item)
                     self._messages.put(None)
         except BaseException as error:  # noqa: BLE001 - raised in the calling thread
             self._messages.put(error)

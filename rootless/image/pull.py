@@ -52,7 +52,9 @@ def pull(
     copy.config(source, sink, manifest)
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
     _check(reference, manifest, config, platform)
-    with _Unpacking(store, manifest.pair(config.diff_ids)) as unpacking:
+    pairs = manifest.pair(config.diff_ids)
+    origin = f"{reference.registry}/{reference.repository}"
+    with _Unpacking(store, pairs, origin) as unpacking:
         copy.blobs(source, unpacking, manifest.layers, report)
     sink.put_manifest(document, top=True)
     return sink.image
@@ -74,10 +76,13 @@ def _check(
 class _Unpacking(ends.Sink):
     """The layers of one image: what comes is unpacked beside."""
 
-    def __init__(self, store: Store, pairs: tuple[tuple[Descriptor, Digest], ...]) -> None:
+    def __init__(
+        self, store: Store, pairs: tuple[tuple[Descriptor, Digest], ...], origin: str
+    ) -> None:
         """Forks: no thread may be running yet."""
         super().__init__(store)
         store.hold([digest for blob, diff_id in pairs for digest in (blob.digest, diff_id)])
+        self._origin = origin
         self._diff_ids = _diff_ids(pairs)
         unique = {blob.digest: (blob, diff_id) for blob, diff_id in pairs}
         self._here = {digest for digest, pair in unique.items() if _is_here(store, *pair)}
@@ -130,7 +135,7 @@ class _Unpacking(ends.Sink):
                 if not writer.present:
                     writer.publish()
             measure = verified(unpacker.result(), blob, diff_id)
-            layers.publish(store, staged, measure, blob)
+            layers.publish(store, staged, measure, blob, self._origin)
         tell("done", blob.size)
 
 

@@ -71,7 +71,8 @@ class Document(Record):
 
 
 class Event(Record):
-    """Where a layer is: `state` is waiting, downloading, unpacking, done or exists.
+    """Where a layer is: `state` is waiting, downloading, unpacking, done or exists; in a push also
+    packing, uploading, or mounted from the repository `origin`.
 
     `layer` is its short digest, `current` and `total` count bytes of the transfer. Before anything
     else each layer is reported once, as waiting or exists: the totals of those that wait are all
@@ -83,3 +84,4 @@ class Event(Record):
     state: str
     current: int = 0
     total: int = 0
+    origin: str = ""

@@ -1,6 +1,7 @@
 """Talking to registries: OCI distribution-spec v1.1 over HTTP, and the logins it needs.
 
 client      manifests and blobs of one registry, retried, resumed and checked
+push        the other way: what it lacks, mounted, uploaded, resumed
 session     one registry: its scheme, and requests authorized as it asks for
 http        one exchange: pools, proxies, redirects; exceptions become sentences
 trust       which host may send us where, and who may see a password

@@ -48,14 +48,14 @@ class Client:
         access: Access = Access(),  # noqa: B008 - a frozen value
     ) -> None:
         self.registry = registry
-        self._session = Session(registry, credentials, access)
+        self.session = Session(registry, credentials, access)
 
     def manifest(self, repository: str, reference: str | Digest) -> tuple[bytes, str, Digest]:
         """A manifest or index by tag or digest: its bytes, the sender's media type, its digest."""
         separator = "@" if isinstance(reference, Digest) else ":"
         what = f"{repository}{separator}{reference}"
         path = f"{repository}/manifests/{reference}"
-        content, headers = self._session.transport.persist(
+        content, headers = self.session.transport.persist(
             lambda: self._whole(repository, path, what)
         )
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -88,19 +88,19 @@ class Client:
             except RegistryError as error:
                 tried = 1 if offset - counted_from >= PROGRESS else tried + 1
                 counted_from = offset
-                self._session.transport.pause(tried, error)
+                self.session.transport.pause(tried, error)
 
     def close(self) -> None:
         """Close idle connections."""
-        self._session.close()
+        self.session.close()
 
     def stop(self) -> None:
         """Let all that other threads ask for fail soon; for good."""
-        self._session.stop()
+        self.session.stop()
 
     def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
         response = self._get(repository, path, {"Accept": _ACCEPT}, what)
-        content = self._session.read(response, MAX_BYTES + 1)
+        content = self.session.read(response, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
         if is_page(response, content):
@@ -127,7 +127,7 @@ class Client:
             if response.read(1):
                 raise IntegrityError(f"{what} is longer than its manifest says")
         except (HTTPError, OSError) as error:
-            raise self._session.broken(error) from error
+            raise self.session.broken(error) from error
         finally:
             response.close()  # goes back to the pool when it was read to its end
 
@@ -155,7 +155,7 @@ class Client:
     ) -> BaseHTTPResponse:
         """The successful answer to a GET below /v2/."""
         scopes = frozenset({f"repository:{repository}:pull"})
-        return self._session.ask(Request("GET", path, headers), scopes, what, _FOUND)
+        return self.session.ask(Request("GET", path, headers), scopes, what, _FOUND)
 
 
 def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:

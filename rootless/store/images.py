@@ -209,6 +209,30 @@ def tag_all(store: Store, references: Iterable[Reference], descriptor: Descripto
     index.update(store, change)
 
 
+def serve(store: Store, reference: Reference, descriptor: Descriptor, digest: Digest) -> None:
+    """Note that a registry has the image called `reference` under `digest` now.
+
+    Nothing happens when the name is another image's by now, or the store can only be read.
+    """
+
+    def change(entries: _Entries) -> _Entries:
+        for entry in entries:
+            if index.name_of(entry) == str(reference) and entry.digest == descriptor.digest:
+                noted = {**entry.annotations, index.SOURCE_DIGEST: str(digest)}
+                return tuple(
+                    one.replace(annotations=noted) if one is entry else one for one in entries
+                )
+        return entries
+
+    before = index.read(store)
+    try:
+        if change(before) != before:
+            index.update(store, change)
+    except RootlessError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+
+
 def _check_tag(reference: Reference) -> None:
     if reference.digest:
         raise UsageError("an image cannot be named by a digest", hint="write NAME[:TAG]")

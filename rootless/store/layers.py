@@ -12,6 +12,7 @@ import os
 
 from rootless import leanjson
 from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.record import Record
 from rootless.store import blobs, replace_file, staging
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.archive import Put
-    from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
     from rootless.store.staging import Staging
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _MAX_RECORD = 1 << 16
 _MOST_BLOBS = 16
+_MOST_SOURCES = 4
+SOURCES = "rootless.sources"
+"""Annotation of a packed form: the repositories that have it, registry and all, by blanks."""
 
 
 class Measure(Record):
@@ -110,7 +113,7 @@ def find_made_of(store: Store, diff_id: Digest, blob: Descriptor) -> Layer | Non
     if not blobs.has(store, blob.digest):
         return None
     _verify(store, diff_id, blob)
-    _remember(store, layer, blob)
+    remember(store, layer, blob)
     return layer
 
 
@@ -131,12 +134,36 @@ def _verify(store: Store, diff_id: Digest, blob: Descriptor) -> None:
         )
 
 
-def _remember(store: Store, layer: Layer, blob: Descriptor) -> None:
-    """Note that `blob` unpacks to `layer`. Forgetting it costs another look at the blob."""
+def packed(store: Store, diff_id: Digest) -> tuple[Descriptor, ...]:
+    """The layer's known packed forms, the latest first, be they in the store or elsewhere.
+
+    The annotation SOURCES of one names the repositories that were seen to have it.
+    """
+    try:
+        record = _read_record(store.path("layers", diff_id.short))
+        if record["diff_id"] != str(diff_id):
+            return ()
+        return tuple(Descriptor.decode(one) for one in reversed(record.get("blobs", ())))
+    except (OSError, IntegrityError, LookupError, TypeError):
+        return ()
+
+
+def remember(store: Store, layer: Layer, blob: Descriptor, repository: str = "") -> None:
+    """Note that `blob` unpacks to `layer`, and that `repository` (with its registry) has it.
+
+    Forgetting it costs another look at the blob, or sending it once more.
+    """
     folder = os.path.dirname(layer.path)
     record = _read_record(folder)
-    known = [*record.get("blobs", ()), blob.replace(annotations={}).encode()][-_MOST_BLOBS:]
-    content = leanjson.dumps({**record, "blobs": known}) + b"\n"
+    known = {one["digest"]: one for one in record.get("blobs", ())}
+    before = known.pop(str(blob.digest), {}).get("annotations", {}).get(SOURCES, "").split()
+    sources = [one for one in before if one != repository] + [repository] * bool(repository)
+    noted = {SOURCES: " ".join(sources[-_MOST_SOURCES:])} if sources else {}
+    new = blob.replace(annotations=noted).encode()
+    changed = {**record, "blobs": [*known.values(), new][-_MOST_BLOBS:]}
+    if changed == record:
+        return
+    content = leanjson.dumps(changed) + b"\n"
     try:
         replace_file(store, os.path.join(folder, "layer.json"), content)
     except OSError:  # a store that can only be read, a full disk, a neighbour who deletes it
@@ -163,16 +190,21 @@ def visible(stack: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def publish(
-    store: Store, staged: Staging, measure: Measure, blob: Descriptor | None = None
+    store: Store,
+    staged: Staging,
+    measure: Measure,
+    blob: Descriptor | None = None,
+    repository: str = "",
 ) -> Layer:
     """Make `staged`'s diff/ the layer that was measured, and hold it.
 
-    The caller has verified it, and `blob`, if that is what was unpacked; and all files below
-    diff/ are on disk: see `linux.syncfs`. When the store has that layer already, that is the one
-    returned, and `staged` stays the caller's: only he knows whether it is still mounted somewhere.
+    The caller has verified it, and `blob`, which came from `repository`, if that is what was
+    unpacked; and all files below diff/ are on disk: see `linux.syncfs`. When the store has that
+    layer already, that is the one returned, and `staged` stays the caller's: only he knows whether
+    it is still mounted somewhere.
     """
     with store.writing():
-        fd = _write_record(staged.path, measure, blob)
+        fd = _write_record(staged.path, measure, blob, repository)
         os.fsync(fd)
         os.close(fd)
     return publish_sealed(store, staged, measure.diff_id, blob)
@@ -206,7 +238,7 @@ def publish_sealed(
             hint="keep images that contain it in a store of their own: --root",
         )
     if blob and not layer.is_made_of(blob.digest):
-        _remember(store, layer, blob)
+        remember(store, layer, blob)
     return layer
 
 
@@ -278,7 +310,9 @@ def _is_opaque(path: str) -> bool:
     return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
 
 
-def _write_record(folder: str, measure: Measure, blob: Descriptor | None = None) -> int:
+def _write_record(
+    folder: str, measure: Measure, blob: Descriptor | None = None, repository: str = ""
+) -> int:
     """Write layer.json; its descriptor."""
     record: dict[str, object] = {
         "diff_id": str(measure.diff_id),
@@ -287,7 +321,8 @@ def _write_record(folder: str, measure: Measure, blob: Descriptor | None = None)
         "created": _now(),
     }
     if blob:
-        record["blobs"] = [blob.replace(annotations={}).encode()]
+        noted = {SOURCES: repository} if repository else {}
+        record["blobs"] = [blob.replace(annotations=noted).encode()]
     if _is_opaque(os.path.join(folder, "diff")):
         record["opaque"] = True
     path = os.path.join(folder, "layer.json")

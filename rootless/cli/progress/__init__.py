@@ -1,11 +1,11 @@
-"""Progress of pulls and builds: lines anywhere, live displays on a terminal.
+"""Progress of pulls, pushes and builds: lines anywhere, live displays on a terminal.
 
-`pulling` and `building` choose the display; it is a context manager whose value takes the events
+`pulling` and its like choose the display; it is a context manager whose value takes the events
 of `image.transport` or `build.request`. No thread draws: what is drawn here runs in processes that
 fork. rich draws the bars of a pull, and is imported when there are some.
 
-pull, build     the displays                          pace     how often they draw
-output          what a build's step prints            block    lines that are drawn again and again
+pull, push, build   the displays                      pace     how often they draw
+output              what a build's step prints        block    lines that are drawn again and again
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.image.transport import Event
 
-    class PullDisplay(Protocol):
-        """Shows a pull."""
+    class TransferDisplay(Protocol):
+        """Shows a pull or a push."""
 
         def __enter__(self) -> Self: ...
         def __exit__(self, *_: object) -> None: ...
@@ -39,13 +39,22 @@ if TYPE_CHECKING:
         def rest(self) -> None: ...
 
 
-def pulling(given: Settings, out: TextIO, *, quiet: bool) -> PullDisplay:
+def pulling(given: Settings, out: TextIO, *, quiet: bool) -> TransferDisplay:
     """The display of a pull, on `out`: docker's is standard output for `pull` itself."""
     from rootless.cli.progress import pull
 
     if quiet:
         return pull.Quiet()
     return pull.Live(out) if _can_draw(given, out) else pull.Plain(out)
+
+
+def pushing(given: Settings, *, quiet: bool) -> TransferDisplay:
+    """The display of a push, on standard output."""
+    from rootless.cli.progress import push
+
+    if quiet:
+        return push.Quiet()
+    return push.Live(sys.stdout) if _can_draw(given, sys.stdout) else push.Plain(sys.stdout)
 
 
 def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:

@@ -40,6 +40,8 @@ class Quiet:
 class Plain(Quiet):
     """One line for each new state of a layer."""
 
+    words = _WORDS
+
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._states: dict[str, str] = {}
@@ -47,13 +49,19 @@ class Plain(Quiet):
     def __call__(self, event: Event) -> None:
         if self._states.get(event.layer) != event.state:
             self._states[event.layer] = event.state
-            print(f"{event.layer}: {_WORDS[event.state]}", file=self._out, flush=True)
+            said = self.words[event.state] + event.origin
+            print(f"{event.layer}: {said}", file=self._out, flush=True)
 
 
 class Sum:
-    """How much of all layers has come, and how fast."""
+    """How much of all layers has come, and how fast.
 
-    def __init__(self) -> None:
+    `moving` is the state in which bytes move; in those of `others` there are none to be counted.
+    """
+
+    def __init__(self, moving: str = "downloading", others: tuple[str, ...] = ("exists",)) -> None:
+        self._moving = moving
+        self._others = others
         self._began = 0.0
         self._resumed: dict[str, int] = {}
         self._current: dict[str, int] = {}
@@ -61,10 +69,10 @@ class Sum:
 
     def add(self, event: Event, now: float) -> None:
         """Count what an event tells; `now` in seconds."""
-        if event.state == "exists":
+        if event.state in self._others:
             return
         self._totals[event.layer] = event.total
-        if event.state == "downloading":
+        if event.state == self._moving:
             self._began = self._began or now
             self._resumed.setdefault(event.layer, event.current)
         if event.state != "waiting":
@@ -93,6 +101,10 @@ class Sum:
 class Live(Quiet):
     """One line a layer, with a bar, and one for all of them."""
 
+    words = _WORDS
+    moving = "downloading"
+    over: tuple[str, ...] = ("done", "exists")
+
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
@@ -109,9 +121,13 @@ class Live(Quiet):
         )
         self._tasks: dict[str, TaskID] = {}
         self._states: dict[str, str] = {}
-        self._sum = Sum()
+        self._sum = self.sum()
         self._all: TaskID | None = None
         self._pace = Pace()
+
+    def sum(self) -> Sum:
+        """What counts all layers."""
+        return Sum()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -126,10 +142,11 @@ class Live(Quiet):
         if task is None:
             task = self._progress.add_task("", total=event.total, layer=event.layer, amount="")
             self._tasks[event.layer] = task
-        is_over = event.state in ("done", "exists")
+        is_over = event.state in self.over
         self._progress.update(
             task,
-            description=_WORDS[event.state],
+            description=self.words[event.state] + event.origin,
+            total=event.total,
             completed=event.total if is_over else event.current,
             amount="" if event.state == "waiting" else _amount(event, is_over=is_over),
         )
@@ -143,7 +160,7 @@ class Live(Quiet):
         """The last line, from when there is something to download."""
         now = monotonic()
         self._sum.add(event, now)
-        if event.state != "downloading" and self._all is None:
+        if event.state != self.moving and self._all is None:
             return
         if self._all is None:
             self._all = self._progress.add_task("", layer="all layers  ", amount="")

@@ -137,6 +137,34 @@ VERBS = (
         examples=("rootless pull debian:bookworm", "rootless pull --platform arm64 busybox"),
     ),
     Verb(
+        "push",
+        "Upload an image to a registry",
+        "rootless.cli.push:push",
+        options=(
+            flag("-a", "--all-tags", help="push every tag of the repository"),
+            text(
+                "--compression",
+                metavar="KIND[:LEVEL]",
+                help="gzip or zstd, for layers that nobody has compressed yet [default: gzip]",
+            ),
+            text(
+                "--digestfile", metavar="FILE", help="write the digest of what was pushed to FILE"
+            ),
+            CONTENT_TRUST,
+            text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
+            flag("-q", "--quiet", help="print only the name"),
+            TLS_VERIFY,
+        ),
+        arguments=(
+            Argument("name", "NAME[:TAG]"),
+            Argument("destination", "DESTINATION", "optional"),
+        ),
+        examples=(
+            "rootless push localhost:5000/app:1",
+            "rootless push app localhost:5000/app:1",
+        ),
+    ),
+    Verb(
         "save",
         "Write images to a tar archive",
         "rootless.cli.archives:save",

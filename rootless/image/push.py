@@ -1,0 +1,348 @@
+"""Store to registry: only what the registry lacks, compressed only where nobody has done it yet.
+
+A layer that its manifest lists compressed goes as it is. One that it lists as a plain tar (built
+here) goes in a packed form that layer.json knows, wherever that may be now; else a process packs
+it, forked before the first thread starts (store.packers), while others are uploaded. The manifest
+is written again with what came of that; an image that a registry served already keeps its bytes.
+A crash leaves an unfinished upload, and packed blobs that the collector takes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from queue import SimpleQueue
+
+from rootless.archive.compression import Compression
+from rootless.errors import IntegrityError
+from rootless.image import copy, registry
+from rootless.image import store as ends
+from rootless.image.transport import Document, Event
+from rootless.oci import media_types
+from rootless.oci.config import ImageConfig
+from rootless.oci.digest import Digest
+from rootless.oci.manifest import Index, Manifest
+from rootless.record import Record
+from rootless.store import blobs, images, layers
+from rootless.store.packers import Packer
+from rootless.store.unpackers import at_once
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Self
+
+    from rootless.image.transport import Report, Sink
+    from rootless.oci.descriptor import Descriptor
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
+    from rootless.registry.push import Uploads
+    from rootless.store import Store
+    from rootless.store.images import Image
+
+_PACKED = {
+    "gzip": (media_types.OCI_LAYER_GZIP, media_types.DOCKER_LAYER_GZIP),
+    "zstd": (media_types.OCI_LAYER_ZSTD, media_types.DOCKER_LAYER_ZSTD),
+}
+_DEEPEST_INDEX = 4
+
+
+class Wishes(Record):
+    """How to push: `compression` for layers that are plain tars, by default gzip.
+
+    With a `platform` the image for it alone, without one all of an index. `enter` enters the user
+    namespace, where layers are read; it is called when there is something to pack.
+    """
+
+    enter: Callable[[], object]
+    compression: Compression | None = None
+    platform: Platform | None = None
+
+
+def push(
+    store: Store,
+    image: Image,
+    reference: Reference,
+    uploads: Uploads,
+    wishes: Wishes,
+    report: Report,
+) -> Document:
+    """Send the image to be `reference`; the manifest or index that is there now.
+
+    `report` is called in this thread. No thread may be running. RegistryError, NotFoundError when
+    the store lacks some of it, and then the registry has nothing new under the name.
+    """
+    source = ends.Source(store, image)
+    top = _top(store, source, image, wishes.platform)
+    plan = _Plan(store, source, wishes.compression)
+    part = plan.read(top)
+    sent = plan.layers
+    sink = registry.Sink(uploads, reference.tag or "latest", _elsewhere(sent, uploads.registry))
+    for layer in reversed(sent):
+        report(layer.event("waiting"))
+    document = part.encode()
+    if document is None or sink.present() != document.digest:
+        with _Sending(store, source, sink, wishes) as sending:
+            sending.send(sent, report)
+        document = part.put(source, sink, top=True)
+        _note_sources(store, sent, f"{uploads.registry}/{uploads.repository}")
+    else:
+        for layer in reversed(sent):
+            report(layer.event("exists"))
+    images.serve(store, reference, image.descriptor, document.digest)
+    return document
+
+
+def _top(store: Store, source: ends.Source, image: Image, platform: Platform | None) -> Document:
+    """What to push: as docker has it, an index only when all of it is here."""
+    top = source.manifest()
+    if platform:
+        return copy.choose(source, top, platform)[0]
+    found = top.decode()
+    if isinstance(found, Manifest):
+        return top
+    family = images.family(store, image)
+    there = all(blobs.has(store, one.digest) for one in found.manifests)
+    if there and {one.digest for one in found.images} == {one.digest for one, _ in family}:
+        return top
+    return source.manifest(
+        next(descriptor.digest for descriptor, one in family if one.manifest == image.manifest)
+    )
+
+
+class _Layer:
+    """A layer to send: as it is `listed`, or in one of its packed `forms`; `chosen` in the end."""
+
+    def __init__(
+        self, listed: Descriptor, diff_id: Digest, forms: Sequence[Descriptor], media_type: str
+    ) -> None:
+        """`media_type` is that of a form that is yet to be made; empty where there is one."""
+        self.listed = listed
+        self.diff_id = diff_id
+        self.forms = tuple(forms)
+        self.media_type = media_type
+        self.chosen: Descriptor | None = None
+
+    def event(self, state: str, current: int = 0, origin: str = "") -> Event:
+        """News of it."""
+        size = (self.chosen or self.listed).size
+        return Event(self.diff_id.short, state, current, size, origin)
+
+    def descriptor(self) -> Descriptor | None:
+        """How a manifest is to list it; None when that is not known yet."""
+        form = self.chosen or (self.forms[0] if self.forms else None)
+        if form is None or form.digest == self.listed.digest:
+            return form and self.listed
+        return self.listed.replace(media_type=self.media_type, digest=form.digest, size=form.size)
+
+
+class _Plan:
+    """What an image or an index consists of."""
+
+    def __init__(self, store: Store, source: ends.Source, wish: Compression | None) -> None:
+        self._store = store
+        self._source = source
+        self._wish = wish
+        self._kind = (wish or Compression("gzip")).kind
+        self._known: dict[tuple[Digest, Digest], _Layer] = {}
+
+    @property
+    def layers(self) -> tuple[_Layer, ...]:
+        """Each once, base first."""
+        return tuple(self._known.values())
+
+    def read(self, document: Document, depth: int = 0) -> _Part:
+        """A manifest with its layers, or an index with its manifests."""
+        found = document.decode()
+        if isinstance(found, Manifest):
+            return self._image(document, found)
+        if depth == _DEEPEST_INDEX:
+            raise IntegrityError(f"the index {document.digest} is nested too deep")
+        own = {one.digest for one in found.images}
+        below = []
+        for entry in found.manifests:
+            content = self._source.manifest(entry.digest)
+            if entry.digest in own:
+                below.append(self.read(content, depth + 1))
+            else:  # an attestation: its "layers" are documents
+                below.append(self._as_it_is(content))
+        return _Part(document, found, parts=tuple(below))
+
+    def _image(self, document: Document, manifest: Manifest) -> _Part:
+        config = ImageConfig.decode(blobs.read(self._store, manifest.config.digest))
+        is_docker = manifest.media_type == media_types.DOCKER_MANIFEST
+        pairs = manifest.pair(config.diff_ids)
+        return _Part(
+            document,
+            manifest,
+            tuple(self._layer(*pair, _PACKED[self._kind][is_docker]) for pair in pairs),
+        )
+
+    def _as_it_is(self, document: Document) -> _Part:
+        found = document.decode()
+        if isinstance(found, Index):
+            raise IntegrityError(f"{document.digest} is a list in the place of an attestation")
+        return _Part(
+            document,
+            found,
+            tuple(self._remembered(_Layer(one, one.digest, [one], "")) for one in found.layers),
+        )
+
+    def _layer(self, listed: Descriptor, diff_id: Digest, media_type: str) -> _Layer:
+        packed = layers.packed(self._store, diff_id)
+        own = next((one for one in packed if one.digest == listed.digest), listed)
+        is_served = layers.SOURCES in own.annotations  # as a plain tar
+        if listed.digest != diff_id or (is_served and self._wish is None):
+            return self._remembered(_Layer(listed, diff_id, [own], ""))
+        forms = [one for one in packed if one.media_type in _PACKED[self._kind]]
+        return self._remembered(_Layer(listed, diff_id, forms, media_type))
+
+    def _remembered(self, layer: _Layer) -> _Layer:
+        return self._known.setdefault((layer.listed.digest, layer.diff_id), layer)
+
+
+class _Part:
+    """A manifest and its layers, or an index and its parts."""
+
+    def __init__(
+        self,
+        document: Document,
+        found: Manifest | Index,
+        layers: tuple[_Layer, ...] = (),
+        parts: tuple[_Part, ...] = (),
+    ) -> None:
+        self._document = document
+        self._found = found
+        self._layers = layers
+        self._parts = parts
+
+    def encode(self) -> Document | None:
+        """What is to be put, as it came unless something in it has changed; None when unknown."""
+        if isinstance(self._found, Manifest):
+            listed = [layer.descriptor() for layer in self._layers]
+            new = self._found.replace(layers=tuple(filter(None, listed)))
+            return None if None in listed else self._changed(new)
+        below = [part.encode() for part in self._parts]
+        entries = tuple(
+            entry.replace(digest=one.digest, size=len(one.content))
+            for entry, one in zip(self._found.manifests, below, strict=True)
+            if one
+        )
+        return None if None in below else self._changed(self._found.replace(manifests=entries))
+
+    def put(self, source: ends.Source, sink: Sink, *, top: bool) -> Document:
+        """Put the manifests, the deepest first, and the configs that they need."""
+        for part in self._parts:
+            part.put(source, sink, top=False)
+        if isinstance(self._found, Manifest):
+            copy.config(source, sink, self._found)
+        document = self.encode()
+        assert document is not None, "all layers are known by now"
+        sink.put_manifest(document, top=top)
+        return document
+
+    def _changed(self, new: Manifest | Index) -> Document:
+        if new == self._found:
+            return self._document
+        content = new.encode()
+        return Document(content, new.media_type, Digest.of(content))
+
+
+class _Sending:
+    """Layers on their way, with the processes that pack them."""
+
+    def __init__(
+        self, store: Store, source: ends.Source, sink: registry.Sink, wishes: Wishes
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._sink = sink
+        self._wishes = wishes
+        self._packers: list[Packer] = []
+        self._idle: SimpleQueue[Packer] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def send(self, wanted: Sequence[_Layer], report: Report) -> None:
+        """Send what the registry lacks, the biggest first; the first failure is raised."""
+        self._begin_packing(sum(self._here(layer) is None for layer in wanted))
+        crew = copy.Crew(report, (self._sink.stop, self._stop))
+
+        def look(layer: _Layer) -> None:
+            layer.chosen = next((one for one in layer.forms if self._sink.has(one)), None)
+            if layer.chosen:
+                crew.post(layer.event("exists"))
+
+        crew.run(look, wanted)
+        missing = [layer for layer in wanted if layer.chosen is None]
+        missing.sort(key=lambda layer: -layer.listed.size)
+        crew.run(lambda layer: self._bring(layer, crew.post), missing)
+
+    def _here(self, layer: _Layer) -> Descriptor | None:
+        """A form of the layer that is in the store."""
+        self._store.hold([one.digest for one in layer.forms])
+        if not layer.media_type:  # there is only one
+            return layer.forms[0]
+        return next((one for one in layer.forms if blobs.has(self._store, one.digest)), None)
+
+    def _begin_packing(self, count: int) -> None:
+        if count:
+            self._wishes.enter()
+        for _ in range(min(at_once(), count)):
+            self._packers.append(Packer(self._store))
+            self._idle.put(self._packers[-1])
+
+    def _stop(self) -> None:
+        for packer in self._packers:
+            packer.stop()
+
+    def _bring(self, layer: _Layer, post: Callable[[Event], object]) -> None:
+        """Whatever gets the layer there, the cheapest first."""
+        for form in layer.forms:
+            if origin := self._sink.mount(form):
+                layer.chosen = form
+                post(layer.event("mounted", form.size, origin))
+                return
+        layer.chosen = self._here(layer) or self._pack(layer, post)
+        if layer.chosen not in layer.forms and self._sink.has(layer.chosen):
+            post(layer.event("exists"))
+            return
+
+        def tell(state: str, current: int) -> None:
+            post(layer.event(state, current))
+
+        self._sink.put_blob(layer.chosen, partial(self._source.blob, layer.chosen), tell)
+
+    def _pack(self, layer: _Layer, post: Callable[[Event], object]) -> Descriptor:
+        packer = self._idle.get()
+        how = self._wishes.compression or Compression("gzip")
+
+        def see(done: int) -> None:
+            post(layer.event("packing", done))
+
+        blob = packer.pack(layer.diff_id, how, layer.media_type, see)
+        self._idle.put(packer)
+        return blob
+
+
+def _elsewhere(wanted: Sequence[_Layer], host: str) -> dict[Digest, list[str]]:
+    """Repositories of this registry that have a layer, the latest first."""
+    return {form.digest: list(_repositories(form, host)) for one in wanted for form in one.forms}
+
+
+def _repositories(form: Descriptor, host: str) -> Iterator[str]:
+    for name in reversed(form.annotations.get(layers.SOURCES, "").split()):
+        registry_name, _, repository = name.partition("/")
+        if registry_name == host:
+            yield repository
+
+
+def _note_sources(store: Store, sent: Sequence[_Layer], repository: str) -> None:
+    """For the next push, to another repository: these blobs can be mounted from here."""
+    for layer in sent:
+        found = layers.find(store, layer.diff_id)
+        if found and layer.chosen and found.is_made_of(layer.chosen.digest):
+            layers.remember(store, found, layer.chosen, repository)
