@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from time import gmtime, monotonic, strftime, time
 
-from rootless.build import cache, keys, plan, steps, tree
+from rootless.build import cache, keys, plan, steps
 from rootless.build import config as configs
 from rootless.build.context import Context
 from rootless.build.crew import Crew, ignore_interrupts
@@ -19,6 +19,7 @@ from rootless.build.keys import Key
 from rootless.build.origins import Origins
 from rootless.build.recipes import Recipes
 from rootless.build.request import Cached, Done, Exported, Failed, Started, Step, Warned
+from rootless.build.selection import Selection
 from rootless.build.stack import Entry, Stack
 from rootless.build.steps import CopyFiles
 from rootless.dockerfile import DockerfileError, parse
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from rootless.build.plan import Plan, Stage
     from rootless.build.request import Event, Report, Request
     from rootless.build.steps import Action, Recipe
-    from rootless.build.tree import Source
     from rootless.build.workbench import Workbench
     from rootless.store import Store
     from rootless.store.images import Image
@@ -108,7 +108,7 @@ class _Builder:
         self.stacks: dict[int, Stack] = {}
         self.unfinished: dict[int, Stack] = {}
         self.origins = Origins(store)
-        self.selected: dict[CopyFiles, tuple[Source, ...]] = {}
+        self.selection = Selection(self.context, recipes.ordered)
         self.numbers = _numbers(recipes)
         self.total = sum(map(_places, recipes.ordered))
 
@@ -267,17 +267,6 @@ class _Builder:
         number = self.numbers[stage.number] + place
         return Step(number, self.total, title, place + 1, places, text)
 
-    def _sources(self, action: Action) -> tuple[Source, ...]:
-        """The context's files that a COPY names; they are looked up once, hashed, then copied."""
-        if not isinstance(action, CopyFiles) or action.origin is not None or not action.sources:
-            return ()
-        assert self.context is not None  # or the recipes had been refused
-        if action not in self.selected:
-            self.selected[action] = tree.select_all(
-                self.context.fd, action.sources, self.context.ignore, parents=action.parents
-            )
-        return self.selected[action]
-
     def _key(self, recipe: Recipe, step: steps.Step, stack: Stack) -> Key:
         """What the step is recorded under; without `inputs` if nobody has read them yet."""
         action = step.action
@@ -288,7 +277,7 @@ class _Builder:
         if action.origin is not None:
             origin = self._origin(action.origin, recipe.stage)
             return Key(known, self.origins.find(action, origin), beneath, origin)
-        sources = self._sources(action)
+        sources = self.selection.of(action)
         inputs = self.context.digest(sources) if self.context and sources else ""
         return Key(known, inputs, beneath)
 
@@ -311,7 +300,7 @@ class _Builder:
         """Make the step's layer and put it on the stack."""
         self.report(Started(event))
         started = monotonic()
-        self._bench().perform(event, action, stack, self._sources(action), key)
+        self._bench().perform(event, action, stack, self.selection.of(action), key)
         if isinstance(action, CopyFiles) and key.origin and key.inputs is not None:
             self.origins.keep(action, key.origin, key.inputs)
         self.report(Done(event, monotonic() - started))

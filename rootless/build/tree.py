@@ -91,6 +91,12 @@ def _check_folder(root_fd: int, wanted: list[str], ignore: Ignore | None) -> Non
         raise _missing(root_fd, folder, folder, excluded=True)
 
 
+def folder_of(pattern: str) -> str:
+    """The folder below which a wildcard is looked for; "" where that is the root."""
+    wanted = _components(pattern)
+    return "/".join(wanted[: _plain(wanted)])
+
+
 def _plain(wanted: list[str]) -> int:
     """How many components come before the first wildcard."""
     return next((at for at, one in enumerate(wanted) if is_wild(one)), len(wanted))

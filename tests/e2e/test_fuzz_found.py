@@ -170,3 +170,20 @@ def test_a_wildcard_in_a_folder_that_is_left_out(build):
     build("COPY d/* /to/", refused="excluded by .dockerignore")
     (build.context / ".dockerignore").write_text("d\n!d/f\n")
     assert build("COPY d/* /to/")["to/f"].content == "f"
+
+
+def test_a_wildcard_below_a_folder_of_which_nothing_is_sent(build):
+    """Docker sends what is named in the stages that are built: else the folder is not there."""
+    (build.context / "top").touch()
+    build("COPY d/*.txt /to/", refused='"d/*.txt" matches nothing')
+    build("COPY ./d/x*/../[y] top /to/", refused="matches nothing")
+    unneeded = ("COPY d /d", "FROM busybox", "COPY d/*.txt /to/")
+    build(*unneeded, refused='"d/*.txt" matches nothing')
+    assert "to/none" not in build("COPY none* /to/")
+    for other in ("d/f", "d", ".", "*"):
+        assert "to" not in build("COPY d/*.txt /to/", f"COPY {other} /other/")
+
+
+def test_a_wildcard_below_a_folder_of_a_stage(build):
+    """A stage is there as a whole."""
+    assert "to" not in build("COPY --from=busybox /etc/*.none /to/")
