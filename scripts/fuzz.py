@@ -4,12 +4,15 @@ Every case of scripts/fuzz_grammar.py is built by docker once, and by rootless i
 it stands, without the cache, from the cache, and while the same build, a prune and the removal of
 its image run beside it. Each time the image must hold the same files and the same configuration;
 what docker refuses must be refused. A difference is shrunk to the smallest Dockerfile that shows
-it. Exit code 1 when there was one.
+it. Where there is one, docker is asked again: a case to which it gives two answers is undecided,
+which is told and counted, and is no pass. Exit code 1 when there was a difference.
 
 Docker is what DOCKER_HOST or the usual socket gives. ROOTLESS_FUZZ_DOCKER is a command to put
 before the judge's, for a docker that lives in another root file system or must be started first;
 python3 must be there. Started by root for that, rootless runs as $ROOTLESS_USER, else as the user
 who typed sudo. Docker's answers are kept in ~/.cache/rootless/fuzz, and not asked for again.
+A docker whose images are in containerd's store is the better judge: it knows COPY --link, and
+saves the layers as BuildKit made them.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ import fuzz_grammar  # noqa: E402  beside this file
 from tests.conftest import Rootless  # noqa: E402  the project, from a checkout
 from tests.support import child, judged, trees, verdicts  # noqa: E402
 from tests.support.judged import Case  # noqa: E402
+from tests.support.trees import Image  # noqa: E402
 from tests.support.verdicts import WAYS, Builder  # noqa: E402
 
 # Runs where docker is. Takes a line of JSON and a tar of the context, gives one and a saved image.
@@ -54,7 +58,8 @@ def load(order, content):
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
-        return (*docker("load", "-i", file.name), b"")
+        code, said = docker("load", "-i", file.name)
+    return (code, said, b"") if code else (*docker("info", "-f", "{{.Driver}}"), b"")
 def build(order, content):
     with tempfile.TemporaryDirectory() as folder:
         name = "judged-case-%d-%d" % (os.getpid(), order["number"])
@@ -93,19 +98,24 @@ class UnansweredError(Exception):
     """Docker has no verdict on a case."""
 
 
+class UndecidedError(Exception):
+    """Docker has two verdicts on a case."""
+
+
 class Judge:
     """Docker; its answers are kept on disk."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, key: str) -> None:
         prefix = shlex.split(os.environ.get("ROOTLESS_FUZZ_DOCKER", ""))
         self._argv = [*prefix, "python3", "-c", JUDGE]
         self._numbers = itertools.count()
         self._waiting: dict[int, concurrent.futures.Future[tuple[int, str, bytes]]] = {}
         self._lock = threading.Lock()
-        self._archive = base
+        self.archive = base
         self._reader = trees.Reader()
         self.base = self._reader.read(base)
         self.asked = self.refused = 0
+        self._key = key
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -115,6 +125,7 @@ class Judge:
                 f"error: docker cannot be asked: {said.strip()}\n\nhint: set DOCKER_HOST, or "
                 "ROOTLESS_FUZZ_DOCKER to a command that runs its arguments beside a dockerd"
             )
+        self._driver = said.split()[-1]
 
     def stop(self) -> None:
         """Let docker go, and wait for it."""
@@ -124,17 +135,19 @@ class Judge:
 
     def answer(self, case: Case, scratch: Path) -> dict[str, Any]:
         """See tests/support/verdicts.py."""
-        kept = Path.home() / ".cache" / "rootless" / "fuzz" / judged.base_key() / case.key
+        answers = Path.home() / ".cache" / "rootless" / "fuzz" / f"{self._key}-{self._driver}"
+        kept = answers / case.key
         if kept.exists():
             found: dict[str, Any] = json.loads(kept.read_bytes())
         else:
-            found = self._asked(case, scratch)
+            found = self.ask(case, scratch)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found))
         self.refused += "refused" in found
         return found
 
-    def _asked(self, case: Case, scratch: Path) -> dict[str, Any]:
+    def ask(self, case: Case, scratch: Path) -> dict[str, Any]:
+        """`answer`, but for what is kept."""
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             judged.write_context(case, folder := Path(name) / "context")
             code, said, image = self._ask({"flags": case.flags}, _packed(folder))
@@ -192,7 +205,10 @@ def _last_words(said: str) -> str:
 
 
 def compare(case: Case, judge: Judge, builder: Builder, ways: tuple[str, ...]) -> list[str]:
-    """All differences; a line that names the way stands before those of each."""
+    """All differences; a line that names the way stands before those of each.
+
+    UndecidedError where docker, asked again, differs from itself.
+    """
     verdict = judge.answer(case, builder.folder)
     found: list[str] = []
     before: list[str] = []
@@ -201,7 +217,15 @@ def compare(case: Case, judge: Judge, builder: Builder, ways: tuple[str, ...]) -
         if lines:
             found += [f"{way}:", *(f"  {line}" for line in lines if lines != before)]
         before = lines
+    if found and (again := judge.ask(case, builder.folder)) != verdict:
+        raise UndecidedError(_contradiction(verdict, again, judge.base))
     return found
+
+
+def _contradiction(first: dict[str, Any], then: dict[str, Any], base: Image) -> str:
+    if "refused" in first or "refused" in then:
+        return " / ".join(str(one.get("refused", "built")) for one in (first, then))
+    return "; ".join(verdicts.differences(first, verdicts.image_of(then, base), base))
 
 
 def smaller(case: Case) -> Iterator[Case]:
@@ -257,14 +281,14 @@ class Shop:
         work, builder = self._builder()
         try:
             return compare(case, self.judge, builder, ways)
-        except (OSError, KeyError, UnansweredError):
+        except (OSError, KeyError, UnansweredError, UndecidedError):
             return []
         finally:
             child.remove_tree(work)
 
     def _builder(self) -> tuple[Path, Builder]:
         work = Path(tempfile.mkdtemp(dir=self.folder))
-        return work, Builder(Rootless(work / "store"), work)
+        return work, Builder(Rootless(work / "store"), work, self.judge.archive)
 
 
 def shrink(case: Case, shop: Shop, ways: tuple[str, ...]) -> tuple[Case, list[str]]:
@@ -295,12 +319,8 @@ def keep(file: Path, cases: list[Case], judge: Judge, scratch: Path) -> None:
 
 
 def try_one(case: Case, shop: Shop, *, quick: bool, whole: bool) -> tuple[Case, list[str]]:
-    """A case, shrunk when it differs."""
-    try:
-        lines = shop.compare(case, WAYS[:1] if quick else WAYS)
-    except UnansweredError as error:
-        print(f"{case.name} is left out, for docker has no answer: {error}", flush=True)
-        return case, []
+    """A case, shrunk when it differs; UnansweredError, UndecidedError."""
+    lines = shop.compare(case, WAYS[:1] if quick else WAYS)
     if not lines or whole:
         return case, lines
     ways = WAYS[: 1 + max(WAYS.index(line[:-1]) for line in lines if line[:-1] in WAYS)]
@@ -331,37 +351,57 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="cases at the same time [2]")
     parser.add_argument("--quick", action="store_true", help="build each case in one way only")
     parser.add_argument("--whole", action="store_true", help="show cases as they are, not shrunk")
+    parser.add_argument("--base", choices=("busybox", "debian"), default="busybox")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write cases and answers there")
     return parser.parse_args()
+
+
+def _judge(scratch: Path, base: str) -> Judge:
+    """Docker, with the base that was asked for."""
+    if base == "debian":
+        made = judged.debian(scratch / "base")
+        key = made.manifest_digest.removeprefix("sha256:")[:16]
+    else:
+        made, key = judged.base(scratch / "base"), judged.base_key()
+    return Judge(made.archive(scratch / "base.tar"), key)
 
 
 def main() -> None:
     given = _arguments()
     cases = [fuzz_grammar.case(seed) for seed in range(given.seed, given.seed + given.cases)]
     scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    judge = Judge(judged.base(scratch / "base").archive(scratch / "base.tar"))
+    judge = _judge(scratch, given.base)
     _become_ordinary(scratch)
-    differ = 0
+    differ = undecided = unanswered = 0
     try:
         shop = Shop(scratch, judge)
         with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-            tries = [
-                pool.submit(try_one, case, shop, quick=given.quick, whole=given.whole)
+            tries = {
+                pool.submit(try_one, case, shop, quick=given.quick, whole=given.whole): case.name
                 for case in cases
-            ]
+            }
             for done in concurrent.futures.as_completed(tries):
-                small, lines = done.result()
-                if lines:
-                    differ += 1
-                    report(small, lines)
+                try:
+                    small, lines = done.result()
+                except UnansweredError as error:
+                    unanswered += 1
+                    print(f"{tries[done]}: docker has no answer: {error}", flush=True)
+                except UndecidedError as error:
+                    undecided += 1
+                    print(f"{tries[done]}: docker contradicts itself: {error}", flush=True)
+                else:
+                    if lines:
+                        differ += 1
+                        report(small, lines)
         if given.keep:
             keep(given.keep, cases, judge, scratch)
     finally:
         judge.stop()
         child.remove_tree(scratch)
     print(
-        f"{given.cases} cases from seed {given.seed}: {differ} differ; docker refused"
-        f" {judge.refused}, and was asked {judge.asked - 1} times"
+        f"{given.cases} cases from seed {given.seed}: {differ} differ, {undecided} undecided, "
+        f"{unanswered} without an answer; docker refused {judge.refused}, and was asked "
+        f"{judge.asked - 1} times"
     )
     sys.exit(1 if differ else 0)
 

@@ -169,22 +169,21 @@ def _layers(busybox: bytes) -> list[bytes]:
         Entry("tmp", "d", 0o1777),
         Entry("bin/busybox", "f", 0o755, busybox),
         *(Entry(f"bin/{name}", "l", 0o777, "busybox") for name in _APPLETS),
-        Entry(
-            "etc/passwd",
-            "f",
-            0o644,
-            "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\n"
-            "app:x:1000:1001:app:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-        ),
-        Entry(
-            "etc/group",
-            "f",
-            0o644,
-            "root:x:0:\ndaemon:x:1:\nwheel:x:10:root,app\nstaff:x:50:app\n"
-            "app:x:1001:\nnobody:x:65534:\n",
-        ),
+        *_accounts(),
     ]
     return [archive(system), archive(_tree()), archive(_changes())]
+
+
+def _accounts() -> list[Entry]:
+    users = (
+        "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\n"
+        "app:x:1000:1001:app:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+    )
+    groups = (
+        "root:x:0:\ndaemon:x:1:\nwheel:x:10:root,app\nstaff:x:50:app\n"
+        "app:x:1001:\nnobody:x:65534:\n"
+    )
+    return [Entry("etc/passwd", "f", 0o644, users), Entry("etc/group", "f", 0o644, groups)]
 
 
 def _tree() -> list[Entry]:
@@ -238,6 +237,15 @@ def base(layout: Path) -> images.BaseImage:
     assert program, "no static busybox"
     name = f"docker.io/library/{BASE}:latest"
     return images.write_layout(layout, name, _layers(program.read_bytes()))
+
+
+def debian(layout: Path) -> images.BaseImage:
+    """A base of the same name with the same tree and users, but Debian's programs."""
+    whole = images.debian()
+    manifest = json.loads(whole.blob(whole.manifest_digest))
+    system = gzip.decompress(whole.blob(manifest["layers"][0]["digest"]))
+    layers = [system, archive([*_accounts(), *_tree()]), archive(_changes())]
+    return images.write_layout(layout, f"docker.io/library/{BASE}:latest", layers)
 
 
 def base_key() -> str:

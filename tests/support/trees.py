@@ -56,7 +56,9 @@ class Reader:
             document = json.load(_file(outer, entry["Config"]))
             files: dict[str, Node] = {}
             stack: tuple[str, ...] = ()
-            for diff_id, name in zip(document["rootfs"]["diff_ids"], entry["Layers"], strict=True):
+            for diff_id, name in zip(
+                document["rootfs"]["diff_ids"] or [], entry["Layers"] or [], strict=True
+            ):
                 stack = (*stack, diff_id)
                 if (known := self._stacks.get(stack)) is None:
                     with tarfile.open(fileobj=_file(outer, name)) as layer:

@@ -66,11 +66,11 @@ def _without_set_ids(line: str) -> str:
 class Builder:
     """rootless with one store for many cases; `rootless` is tests.conftest.Rootless."""
 
-    def __init__(self, rootless: Any, folder: Path) -> None:
-        """`folder` is made, for contexts and archives; the base image is loaded."""
+    def __init__(self, rootless: Any, folder: Path, base: Path | None = None) -> None:
+        """`folder` is made, for contexts and archives; the base image, or another, is loaded."""
         folder.mkdir(exist_ok=True)
         self._rootless, self.folder = rootless, folder
-        archive = judged.base(folder / "base").archive(folder / "base.tar")
+        archive = base or judged.base(folder / "base").archive(folder / "base.tar")
         self.reader = trees.Reader()
         self.base = self.reader.read(archive)
         self._last = "", self.base
