@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rootless.build.plan import Plan
     from rootless.cli.dockerfiles import Written
+    from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
@@ -176,18 +177,30 @@ class _Bases:
         self._display = display
         self._clients: dict[Reference, Client] = {}
         self._ids: IdMap | None = None
+        self._has_triggers = False
+        self._logins: Logins | None = None
 
     def enter(self) -> IdMap:
         """Enter the user namespace, once, when somebody first needs it."""
         if self._ids is None:
+            if self._has_triggers:
+                from rootless.cli.outside import Logins
+
+                self._logins = Logins(self._given.auth_files)
             self._ids = userns.enter()
         return self._ids
 
     def prepare(self, planned: Plan) -> None:
-        """Read the logins for those bases that must be pulled, outside the namespace."""
+        """Read the logins for those bases that must be pulled, outside the namespace.
+
+        What ONBUILD triggers of the bases will ask for is not known yet.
+        """
         for reference, platform in planned.images():
-            if not self._local(reference, platform):
+            image = self._local(reference, platform)
+            if image is None:
                 self._client(reference)
+            if image is None or image.config.onbuild:
+                self._has_triggers = True
 
     def has(self, name: str) -> bool:
         """Whether the store has an image of that name."""
@@ -213,6 +226,9 @@ class _Bases:
     def _client(self, reference: Reference) -> Client:
         if reference not in self._clients:
             self._clients[reference] = fetch.client(
-                self._given, reference, tls_verify=self._arguments.tls_verify
+                self._given,
+                reference,
+                tls_verify=self._arguments.tls_verify,
+                logins=self._logins,
             )
         return self._clients[reference]

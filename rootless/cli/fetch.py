@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from rootless.cli.outside import Logins
     from rootless.cli.settings import Settings
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
@@ -33,12 +34,20 @@ def platform(text: str | None) -> Platform:
     return Platform.parse(text) if text else Platform.host()
 
 
-def client(given: Settings, reference: Reference, *, tls_verify: bool) -> Client:
-    """A client of the reference's registry, with the user's login for that repository."""
+def client(
+    given: Settings, reference: Reference, *, tls_verify: bool, logins: Logins | None = None
+) -> Client:
+    """A client of the reference's registry, with the user's login for that repository.
+
+    With `logins` it may also be made inside of the namespace.
+    """
     from rootless.registry import auth
     from rootless.registry.client import Client
 
-    login = auth.find(given.auth_files, reference.registry, reference.repository)
+    if logins:
+        login = logins.find(reference.registry, reference.repository)
+    else:
+        login = auth.find(given.auth_files, reference.registry, reference.repository)
     return Client(reference.registry, login, _access(given, tls_verify=tls_verify))
 
 

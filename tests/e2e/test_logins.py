@@ -41,8 +41,8 @@ def pull(rootless, tmp_path):
             "PATH": f"{programs}:{os.environ['PATH']}",
         }
         environment.pop("REGISTRY_AUTH_FILE", None)
-        name = f"{registry.address}/a/b:1"
-        return rootless("pull", "--tls-verify=false", name, env=environment, **options)
+        words = options.pop("words", None) or ("pull", f"{registry.address}/a/b:1")
+        return rootless(*words[:1], "--tls-verify=false", *words[1:], env=environment, **options)
 
     return run
 
@@ -149,3 +149,46 @@ def test_a_password_is_in_no_command_line_and_stays_nowhere(image, pull, rootles
     for path in rootless.root.rglob("*"):
         if path.is_file() and not path.is_symlink() and "layers" not in path.parts:
             assert SECRET.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.needs("subids", "overlay")
+@pytest.mark.parametrize("here", ["neither", "the base"])
+def test_a_trigger_of_the_base_asks_its_helper_outside(image, pull, rootless, tmp_path, here):
+    """That the base copies from another registry is known when the namespace is entered already,
+    where a helper would be another user, without its keyring.
+    """
+    (tmp_path / "context").mkdir()
+    helper = f"(id -u; readlink /proc/self/ns/user) >>{tmp_path}/asked; echo '{ANSWER}'"
+    with HostileRegistry(wants_login(image)) as private:
+        trigger = f"COPY --from={private.address}/a/b:1 /f /copied"
+        base = write_layout(tmp_path / "base", "x:1", [layer({"f": b"y"})], {"OnBuild": [trigger]})
+        with HostileRegistry(serving(base, "base")) as open_to_all:
+            name = f"{open_to_all.address}/base:1"
+            (tmp_path / "context/Dockerfile").write_text(f"FROM {name}\n")
+            if here == "the base":
+                rootless.ok("pull", "--tls-verify=false", name)
+            config = {"credHelpers": {private.address: "own"}}
+            words = ("build", "-t", "built", tmp_path / "context")
+            done = pull(private, config, {"own": helper}, words=words)
+            assert done.exit == 0, done.stderr
+    own = os.readlink("/proc/self/ns/user")
+    assert (tmp_path / "asked").read_text() == f"{os.getuid()}\n{own}\n"
+    assert sent(private) == {None, "Basic " + login("me", SECRET)["auth"]}
+    assert rootless.ok("history", "-q", "built").count("\n") == 2
+
+
+@pytest.mark.needs("subids")
+def test_a_broken_helper_of_a_triggers_registry_is_told(image, pull, tmp_path):
+    (tmp_path / "context").mkdir()
+    with HostileRegistry(serving(image, "a/b")) as private:
+        trigger = f"COPY --from={private.address}/a/b:1 /f /copied"
+        base = write_layout(tmp_path / "base", "x:1", [layer({"f": b"y"})], {"OnBuild": [trigger]})
+        with HostileRegistry(serving(base, "base")) as open_to_all:
+            dockerfile = f"FROM {open_to_all.address}/base:1\n"
+            (tmp_path / "context/Dockerfile").write_text(dockerfile)
+            config = {"credHelpers": {private.address: "own"}}
+            words = ("build", tmp_path / "context")
+            done = pull(private, config, {"own": "exit 3"}, words=words)
+    assert done.exit == 1
+    assert "the credential helper docker-credential-own for" in done.stderr
+    assert private.requests == []
