@@ -153,16 +153,13 @@ def _print_tables(disk: _Disk) -> None:
 
 
 def _print_formatted(disk: _Disk, form: str) -> None:
-    from rootless.cli import template
-
     value = {
         "Images": _image_rows(disk, full=True),
         "Containers": _container_rows(disk, full=True),
         "Volumes": [],
         "BuildCache": _cache_rows(disk, full=True),
     }
-    made = template.compact(value) if form == "json" else template.render(form, value)
-    print(words.escape(made, lines=True))
+    listing.show_value(value, form)
 
 
 def _image_rows(disk: _Disk, *, full: bool) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless import leanjson
-from rootless.cli import listing, template, words
+from rootless.cli import jsontext, listing, words
 from rootless.errors import NotFoundError
 from rootless.store import Store, images, layers
 
@@ -49,10 +49,14 @@ def inspect(given: Settings, arguments: Arguments) -> int:
             missing = missing or error
     form = arguments.format or ""
     if form in ("", "json"):
-        print(template.indented(found) if not form else template.compact(found))
+        print(jsontext.compact(found) if form else jsontext.indented(found))
     else:
+        from rootless.cli.template import BAD_TEMPLATE, Template, values
+
+        template = Template(form, exit_code=BAD_TEMPLATE)
         for value in found:
-            print(words.escape(template.render(form, value), lines=True))
+            shown = values.of({"ID": value["Id"], **value}, "image")
+            print(words.escape(template.render(shown), lines=True))
     if missing:
         raise missing
     return 0

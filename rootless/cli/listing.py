@@ -1,4 +1,4 @@
-"""Rows for `images`, `history` and their like: docker's table, a template, JSON lines or ids."""
+"""Rows for `images`, `ps` and their like: docker's table, a template or JSON lines."""
 
 from __future__ import annotations
 
@@ -6,33 +6,64 @@ from rootless.cli import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rootless.store.images import Image, Listed
 
-    Row = Mapping[str, str]
+    Row = Mapping[str, str | Callable[[], str]]
+    Methods = Mapping[str, Callable[[str], str]]
+
+_TABLE = "table"
 
 
-def show(rows: Sequence[Row], headers: Row, columns: Sequence[str], form: str) -> None:
+def show(
+    rows: Sequence[Row],
+    headers: Mapping[str, str],
+    columns: Sequence[str],
+    form: str,
+    methods: Sequence[Methods] = (),
+) -> None:
     """Print `rows`. `columns` are the table's keys into a row; `headers` has every key's header.
 
-    `form` is docker's --format: empty or `table`, `table TEMPLATE`, `json` or a template.
+    `form` is docker's --format: empty or `table`, `table TEMPLATE`, `json` or a template. A field
+    that is a function is called where it is shown. `methods` are those of each row that take a
+    text, such as {{.Label "x"}}.
     """
-    if form in ("", "table"):
-        _table([[row[key] for key in columns] for row in [headers, *rows]])
+    if form in ("", _TABLE):
+        lines = [headers, *rows]
+        _table([[words.escape(_text(line[key])) for key in columns] for line in lines])
         return
-    from rootless.cli import template
+    from rootless.cli.template import Template, values
 
-    if form.startswith("table "):
-        cells = form.removeprefix("table ").strip().replace("\\t", "\t").split("\t")
-        every = [headers, *rows]
-        _table([[template.render(cell, dict(row)) for cell in cells] for row in every])
+    is_table = form.startswith(_TABLE)
+    template = Template(_unescaped("{{json .}}" if form == "json" else form, is_table=is_table))
+    kinds = methods or [{}] * len(rows)
+    made = [
+        template.render(values.Row("row", row, methods=called))
+        for row, called in zip(rows, kinds, strict=True)
+    ]
+    if is_table:
+        made = [template.header(headers), *made]
+        lines_made = words.escape("\n".join(made), lines=True).split("\n")
+        _table([line.split("\t") for line in lines_made])
         return
-    if not rows and form != "json":
-        template.render(form, dict(headers))  # a wrong field is one also where nothing is listed
-    for row in rows:
-        said = template.compact(dict(row)) if form == "json" else template.render(form, dict(row))
-        print(words.escape(said, lines=True))
+    if not rows and form != "json":  # a wrong field is one also where nothing is listed
+        template.check_fields(values.Row("row", headers))
+    for line in made:
+        print(words.escape(line, lines=True))
+
+
+def show_value(value: Mapping[str, object], form: str, name: str = "") -> None:
+    """Print one thing by a --format, `json` or a template; complaints call the template `name`."""
+    if form == "json":
+        from rootless.cli import jsontext
+
+        print(jsontext.compact(value))
+        return
+    from rootless.cli.template import BAD_TEMPLATE, Template, values
+
+    template = Template(form, name, exit_code=BAD_TEMPLATE)
+    print(words.escape(template.render(values.of(dict(value), name)), lines=True))
 
 
 def shown_id(image: Image | Listed, *, full: bool) -> str:
@@ -40,6 +71,16 @@ def shown_id(image: Image | Listed, *, full: bool) -> str:
     return str(image.id) if full else image.id.short
 
 
+def _unescaped(form: str, *, is_table: bool) -> str:
+    """The template in a --format: the shell leaves it \\t and \\n as they are typed."""
+    template = form[len(_TABLE) :] if is_table else form
+    return template.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+
+
+def _text(cell: str | Callable[[], str]) -> str:
+    return cell if isinstance(cell, str) else cell()
+
+
 def _table(lines: Sequence[Sequence[str]]) -> None:
-    for line in words.columns([[words.escape(cell) for cell in cells] for cells in lines]):
+    for line in words.columns(lines):
         print(line)

@@ -9,7 +9,6 @@ from rootless import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from rootless.cli.parser import Arguments
@@ -29,7 +28,9 @@ def version(_given: Settings, arguments: Arguments) -> int:
         "KernelVersion": os.uname().release,
     }
     if arguments.format:
-        _print_formatted(arguments.format, {"Client": facts, **facts})
+        from rootless.cli import listing
+
+        listing.show_value({"Client": facts, **facts}, arguments.format, "version")
     else:
         print("Client: rootless")
         for name, fact in facts.items():
@@ -41,7 +42,9 @@ def info(given: Settings, arguments: Arguments) -> int:
     """Print where things are and what this machine is."""
     facts = _facts(given)
     if arguments.format:
-        _print_formatted(arguments.format, facts)
+        from rootless.cli import listing
+
+        listing.show_value(facts, arguments.format)
         return 0
     from rootless.cli import words
 
@@ -89,13 +92,6 @@ def _operating_system() -> str:
     except OSError:
         return "Linux"
     return lines.get("PRETTY_NAME", "Linux").strip("\"'")
-
-
-def _print_formatted(form: str, facts: Mapping[str, Any]) -> None:
-    from rootless.cli import template, words
-
-    made = template.compact(facts) if form == "json" else template.render(form, facts)
-    print(words.escape(made, lines=True))
 
 
 def doctor(given: Settings, _arguments: Arguments) -> int:

@@ -83,11 +83,25 @@ def microseconds(created: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Lines of a table, as docker lays it out: 3 spaces between, 10 characters at least."""
-    widths = [max(10, *(len(cell) + 3 for cell in column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield "".join([*padded[:-1], row[-1]])
+    """Lines of a table, as docker lays it out: 3 spaces between, 10 characters at least.
+
+    A column is as wide as the widest cell of the rows one after the other that have it; the last
+    cell of a row belongs to no column.
+    """
+    widths = [[0] * (len(row) - 1) for row in rows]
+    for place in range(max(map(len, widths), default=0)):
+        run: list[int] = []
+        for number in range(len(rows) + 1):
+            if number < len(rows) and len(widths[number]) > place:
+                run.append(number)
+                continue
+            width = max([10, *(len(rows[one][place]) + 3 for one in run)])
+            for one in run:
+                widths[one][place] = width
+            run = []
+    for row, wide in zip(rows, widths, strict=True):
+        padded = [cell.ljust(width) for cell, width in zip(row, wide, strict=False)]
+        yield "".join([*padded, *row[-1:]])
 
 
 def escape(text: str, *, lines: bool = False) -> str:

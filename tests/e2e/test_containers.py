@@ -297,7 +297,7 @@ def test_containers_come_and_go_while_others_look(store):
 def test_a_wrong_field_where_nothing_is_listed(rootless, verb):
     wrong = rootless(verb, "--format", "{{.Nmes}}")
     assert (wrong.exit, wrong.stdout) == (1, "")
-    assert "a field 'Nmes' that is not there" in wrong.stderr
+    assert "can't evaluate field Nmes" in wrong.stderr
     for form in ("{{.ID}}", "json", "{{json .}}"):
         assert rootless.ok(verb, "--format", form) == ""
 
