@@ -133,7 +133,7 @@ def explain_overlay(error: OSError, layers: int) -> RootlessError:
             hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
             "or ROOTLESS_ROOT",
         )
-    return RootlessError(f"the layers could not be stacked: {error}")
+    return explain_limit(error) or RootlessError(f"the layers could not be stacked: {error}")
 
 
 def explain_storage(error: OSError, path: str) -> RootlessError | None:

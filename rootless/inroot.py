@@ -15,6 +15,7 @@ from rootless import linux
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MAX_LINKS = 40  # as the kernel's own limit
+_MACHINES_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 def open_path(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
@@ -67,10 +68,15 @@ def make_file(root_fd: int, path: str, *, max_links: int = _MAX_LINKS) -> int:
 
 
 def read_file(root_fd: int, path: str, limit: int = 1 << 20) -> bytes:
-    """At most `limit` bytes of a regular file; b"" when it is missing, a pipe or a device."""
+    """At most `limit` bytes of a regular file; b"" when it is missing, a pipe or a device.
+
+    OSError when this machine is at fault: what could not be read is not what is not there.
+    """
     try:
         fd = open_path(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError:
+    except OSError as error:
+        if error.errno in _MACHINES_FAULTS:
+            raise
         return b""
     try:
         regular = os.fstat(fd).st_mode & 0o170000 == 0o100000

@@ -9,6 +9,7 @@ every published step in the cache.
 from __future__ import annotations
 
 import os
+from errno import EMFILE, ENFILE
 from time import gmtime, monotonic, strftime, time
 
 from rootless.build import cache, keys, plan, steps
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from rootless.build.workbench import Workbench
     from rootless.store import Store
     from rootless.store.images import Image
+
+_LIMITS = (EMFILE, ENFILE)
 
 
 def build(store: Store, request: Request, report: Report) -> Image:
@@ -355,6 +358,8 @@ class _Located:
         self._builder.report(Failed(event, message))
         if isinstance(error, DockerfileError):
             return
+        if isinstance(error, OSError) and error.errno in _LIMITS:
+            return  # the line is not at fault, and there is no descriptor left to find words with
         hint = error.hint if isinstance(error, RootlessError) else None
         dockerfile = self._builder.plan.dockerfile
         raise dockerfile.error(message, self._step.location, hint) from error

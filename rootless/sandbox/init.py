@@ -8,6 +8,7 @@ end of that pipe without a message means that exec succeeded.
 from __future__ import annotations
 
 import _signal
+import errno
 import os
 
 from rootless import linux, process
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.sandbox.spec import Operation, Spec
 
 _CLOSE_ON_EXEC = 4
+_LIMITS = (errno.EMFILE, errno.ENFILE)
 _LONGEST = 1000  # characters of a report's message
 _MACHINE = os.uname().machine
 
@@ -40,7 +42,11 @@ def run(spec: Spec, report_fd: int) -> NoReturn:
             _start_below()
         operation.apply(newroot)
     except RootlessError as error:
-        report(report_fd, error)
+        cause = error.__context__
+        if isinstance(cause, OSError) and cause.errno in _LIMITS:
+            refused(report_fd, error.message, cause)  # which limit it is needs the parent's words
+        else:
+            report(report_fd, error)
     except OSError as error:
         refused(report_fd, f"{operation.call} failed", error, getattr(operation, "lowers", ()))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it

@@ -62,6 +62,14 @@ def limited(box, verb, limit, value):
     )
 
 
+def open_files(box, most, *argv):
+    """A command line with a hard limit of open files."""
+    return subprocess.run(
+        ["sh", "-c", 'ulimit -n "$0"; exec "$@"', str(most), *box.command(*argv)],
+        env=box.environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
 EVERY_FEW = (*range(5, 12), 14, 17, 20, 23)  # open files
 
 
@@ -97,6 +105,33 @@ def test_too_few_files_for_the_program_that_makes_the_network(box):
     )  # fmt: skip
     assert_sentence(answer)
     assert not answer.returncode or "ulimit -n" in answer.stderr, answer
+
+
+@pytest.mark.needs("subids")
+def test_too_few_files_in_the_container(box):
+    """Wherever it ends, that is said; above all no user is taken for one who is not there."""
+    words = ("-v", "/tmp:/x:ro", "--tmpfs", "/t", "busybox", "sh", "-c", "id -u; id -G")
+    answers = [
+        open_files(box, most, "run", "--rm", "--network", "none", "-u", user, *words)
+        for most in (*range(20, 46), 64)
+        for user in ("nobody", "65534")
+    ]
+    for answer in answers:
+        assert_sentence(answer)
+        if answer.returncode:
+            assert (answer.returncode, "ulimit -n" in answer.stderr) == (125, True), answer
+        else:
+            assert answer.stdout == "65534\n65534\n"
+    assert answers[-1].returncode == 0
+
+
+def test_too_few_files_for_a_step(box, tmp_path):
+    """The cure is the limit's, and no line of the Dockerfile is blamed."""
+    (tmp_path / "context/Dockerfile").write_text("FROM busybox\nRUN id\nCOPY big /\n")
+    for most in (*range(6, 12), *range(14, 32, 2)):
+        answer = open_files(box, most, *box.verbs["build"](""))
+        assert_sentence(answer)
+        assert not answer.returncode or "ulimit -n" in answer.stderr, answer
 
 
 @pytest.mark.parametrize("verb", ["pull", "load", "build", "run"])
