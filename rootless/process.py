@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Send = Callable[[object], None]
     Body = Callable[[Send], Any]
 
+_MOST_AT_ONCE = 4
 _LONGEST = 1 << 24  # bytes of a frame: a child that is an image's by now must not fill our memory
 
 
@@ -128,6 +129,11 @@ def fork(body: Body, name: str = "a worker process") -> Child:
         os.close(write_fd)
         pthread_sigmask(SIG_SETMASK, mask)
     return Child(pid, read_fd, name)
+
+
+def at_once() -> int:
+    """How many layers are worked on: one may wait for the network while all processors work."""
+    return min(len(os.sched_getaffinity(0)) + 1, _MOST_AT_ONCE)
 
 
 def run(body: Callable[[], Any]) -> Any:

@@ -10,12 +10,11 @@ from functools import partial
 from queue import SimpleQueue
 from time import monotonic
 
-from rootless import complaints
+from rootless import complaints, process
 from rootless.errors import IntegrityError
 from rootless.image.transport import Document, Event
 from rootless.leanjson import MAX_BYTES
 from rootless.oci.manifest import Index, Manifest
-from rootless.store.unpackers import at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class Crew:
         waiting = iter(items)
         threads: list[threading.Thread] = []
         try:
-            for _ in range(min(at_once(), len(items))):
+            for _ in range(min(process.at_once(), len(items))):
                 thread = threading.Thread(target=self._work, args=(work, waiting), daemon=True)
                 try:
                     thread.start()

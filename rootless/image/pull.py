@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from queue import SimpleQueue
 
+from rootless import process
 from rootless.errors import IntegrityError
 from rootless.image import copy, registry
 from rootless.image import store as ends
@@ -22,7 +23,7 @@ from rootless.oci.config import ImageConfig
 from rootless.oci.manifest import Index, Manifest
 from rootless.store import Store, blobs, layers
 from rootless.store.staging import Staging
-from rootless.store.unpackers import Unpacker, at_once, verified
+from rootless.store.unpackers import Unpacker, verified
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class _Unpacking(ends.Sink):
         self._unpackers: list[Unpacker] = []
         self._idle: SimpleQueue[Unpacker] = SimpleQueue()
         try:
-            for _ in range(min(at_once(), len(unique) - len(self._here))):
+            for _ in range(min(process.at_once(), len(unique) - len(self._here))):
                 self._unpackers.append(Unpacker())
                 self._idle.put(self._unpackers[-1])
         except BaseException:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from queue import SimpleQueue
 
-from rootless.archive.compression import Compression
+from rootless import process
 from rootless.errors import IntegrityError
 from rootless.image import copy, registry
 from rootless.image import store as ends
@@ -23,14 +23,13 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index, Manifest
 from rootless.record import Record
 from rootless.store import blobs, images, layers
-from rootless.store.packers import Packer
-from rootless.store.unpackers import at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
+    from rootless.archive.compression import Compression
     from rootless.image.transport import Report, Sink
     from rootless.oci.descriptor import Descriptor
     from rootless.oci.platform import Platform
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.registry.push import Uploads
     from rootless.store import Store
     from rootless.store.images import Image
+    from rootless.store.packers import Packer
 
 _PACKED = {
     "gzip": (media_types.OCI_LAYER_GZIP, media_types.DOCKER_LAYER_GZIP),
@@ -142,7 +142,7 @@ class _Plan:
         self._store = store
         self._source = source
         self._wish = wish
-        self._kind = (wish or Compression("gzip")).kind
+        self._kind = wish.kind if wish else "gzip"
         self._known: dict[tuple[Digest, Digest], _Layer] = {}
 
     @property
@@ -289,9 +289,12 @@ class _Sending:
         return next((one for one in layer.forms if blobs.has(self._store, one.digest)), None)
 
     def _begin_packing(self, count: int) -> None:
-        if count:
-            self._wishes.enter()
-        for _ in range(min(at_once(), count)):
+        if not count:
+            return
+        from rootless.store.packers import Packer
+
+        self._wishes.enter()
+        for _ in range(min(process.at_once(), count)):
             self._packers.append(Packer(self._store))
             self._idle.put(self._packers[-1])
 
@@ -317,6 +320,8 @@ class _Sending:
         self._sink.put_blob(layer.chosen, partial(self._source.blob, layer.chosen), tell)
 
     def _pack(self, layer: _Layer, post: Callable[[Event], object]) -> Descriptor:
+        from rootless.archive.compression import Compression
+
         packer = self._idle.get()
         how = self._wishes.compression or Compression("gzip")
 

@@ -34,14 +34,8 @@ if TYPE_CHECKING:
 
     Pair = tuple[Descriptor, Digest]
 
-_MOST_AT_ONCE = 4
 _BATCH = 64  # layers that share one wait for the disk; each is an open directory until then
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def at_once() -> int:
-    """How many layers are worked on: one may wait for the network while all processors work."""
-    return min(len(os.sched_getaffinity(0)) + 1, _MOST_AT_ONCE)
 
 
 def verified(found: Mapping[str, Any], blob: Descriptor, diff_id: Digest) -> layers.Measure:
@@ -66,7 +60,7 @@ def unpack(store: Store, pairs: Sequence[Pair]) -> None:
         blobs.open_file(store, blob.digest).close()
     unpackers: list[Unpacker] = []
     try:
-        for _ in range(min(at_once(), len(pairs))):
+        for _ in range(min(process.at_once(), len(pairs))):
             unpackers.append(Unpacker())
         for start in range(0, len(pairs), _BATCH):
             _unpack_batch(store, unpackers, pairs[start : start + _BATCH])
