@@ -230,5 +230,6 @@ class _Bases:
                 reference,
                 tls_verify=self._arguments.tls_verify,
                 logins=self._logins,
+                cert_dir=self._arguments.cert_dir,
             )
         return self._clients[reference]

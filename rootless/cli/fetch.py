@@ -11,6 +11,7 @@ from rootless.oci.platform import Platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from rootless.cli.outside import Logins
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
     from rootless.registry.credentials import Credentials
-    from rootless.registry.http import Access
     from rootless.registry.session import Session
+    from rootless.registry.sources import Place
     from rootless.store import Store
     from rootless.store.images import Image
+
+    Find = Callable[[str, str], Credentials | None]
+    """The user's login for a repository of a registry."""
 
 
 def platform(text: str | None) -> Platform:
@@ -35,29 +39,60 @@ def platform(text: str | None) -> Platform:
 
 
 def client(
-    given: Settings, reference: Reference, *, tls_verify: bool, logins: Logins | None = None
+    given: Settings,
+    reference: Reference,
+    *,
+    tls_verify: bool,
+    cert_dir: str | None = None,
+    logins: Logins | None = None,
 ) -> Client:
-    """A client of the reference's registry, with the user's login for that repository.
+    """A client of wherever the image comes from, each with the user's login for it there.
 
-    With `logins` it may also be made inside of the namespace.
+    `cert_dir` is for the image's own registry; a mirror has nothing that is not kept for it. With
+    `logins` it may also be made inside of the namespace.
     """
-    from rootless.registry import auth
-    from rootless.registry.client import Client
+    from functools import partial
 
-    if logins:
-        login = logins.find(reference.registry, reference.repository)
-    else:
-        login = auth.find(given.auth_files, reference.registry, reference.repository)
-    return Client(reference.registry, login, _access(given, tls_verify=tls_verify))
+    from rootless.registry import auth, sources
+    from rootless.registry.client import Client, Origin
+
+    rules = sources.load(given.registries_files, given.registries_folders)
+    *mirrors, own = rules.places(reference)
+    find = logins.find if logins else partial(auth.find, given.auth_files)
+    at = partial(_at, given, reference, find, tls_verify=tls_verify)
+    origins = [Origin(at(one), one) for one in mirrors]
+    origins.append(Origin(at(own, cert_dir=cert_dir), own))
+    return Client(reference.registry, origins=origins)
+
+
+def destination(
+    given: Settings, reference: Reference, *, tls_verify: bool, cert_dir: str | None = None
+) -> Session:
+    """A session with the registry that the image is sent to, with the user's login for it."""
+    from functools import partial
+
+    from rootless.registry import auth, sources
+
+    rules = sources.load(given.registries_files, given.registries_folders)
+    place = rules.destination(reference)
+    find = partial(auth.find, given.auth_files)
+    return _at(given, reference, find, place, tls_verify=tls_verify, cert_dir=cert_dir)
 
 
 def session(
-    given: Settings, registry: str, login: Credentials | None, *, tls_verify: bool
+    given: Settings,
+    registry: str,
+    login: Credentials | None,
+    *,
+    tls_verify: bool,
+    cert_dir: str | None = None,
 ) -> Session:
     """A session with a registry, to show `login` to it."""
-    from rootless.registry.session import Session
+    from rootless.registry import sources
 
-    return Session(registry, login, _access(given, tls_verify=tls_verify))
+    rules = sources.load(given.registries_files, given.registries_folders)
+    verify = tls_verify and not rules.is_insecure(registry)
+    return _session(given, registry, login, tls_verify=verify, cert_dir=cert_dir)
 
 
 def pull(
@@ -78,9 +113,39 @@ def pull(
         return obtain.pull(store, reference, platform=platform, client=client, report=report)
 
 
-def _access(given: Settings, *, tls_verify: bool) -> Access:
-    """How the environment and the flags would have registries reached."""
-    from rootless import __version__
-    from rootless.registry.http import Access
+def _at(
+    given: Settings,
+    reference: Reference,
+    find: Find,
+    place: Place,
+    *,
+    tls_verify: bool,
+    cert_dir: str | None = None,
+) -> Session:
+    """A session with one of the places for a reference."""
+    repository = place.repository(f"{reference.registry}/{reference.repository}")
+    login = find(place.registry, repository)
+    verify = tls_verify and not place.insecure
+    return _session(given, place.registry, login, tls_verify=verify, cert_dir=cert_dir)
 
-    return Access(tls_verify, given.proxies, f"rootless/{__version__}")
+
+def _session(
+    given: Settings,
+    registry: str,
+    login: Credentials | None,
+    *,
+    tls_verify: bool,
+    cert_dir: str | None,
+) -> Session:
+    from rootless import __version__
+    from rootless.registry import certificates
+    from rootless.registry.http import Access
+    from rootless.registry.session import Session
+
+    if cert_dir:
+        trusted = certificates.in_folder(cert_dir)
+    else:
+        trusted = certificates.find(given.certificate_folders, registry)
+    agent = f"rootless/{__version__}"
+    access = Access(tls_verify, given.proxies, agent, certificates=trusted)
+    return Session(registry, login, access)

@@ -120,7 +120,9 @@ def pull(given: Settings, arguments: Arguments) -> int:
     reference = Reference.parse(arguments.name)
     store = Store(given.root)
     before = obtain.find(store, str(reference))
-    client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
+    client = fetch.client(
+        given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+    )
     platform = fetch.platform(arguments.platform)
     userns.enter()
     if not arguments.quiet:

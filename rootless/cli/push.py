@@ -40,8 +40,10 @@ def push(given: Settings, arguments: Arguments) -> int:
         _announce(arguments, target)
     store = Store(given.root)
     jobs = _jobs(store, arguments, target)
-    client = fetch.client(given, target, tls_verify=arguments.tls_verify)
-    uploads = Uploads(client.session, target.repository)
+    session = fetch.destination(
+        given, target, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+    )
+    uploads = Uploads(session, target.repository)
     wishes = _wishes(arguments)
     for job in jobs:
         with progress.pushing(given, quiet=arguments.quiet) as report:

@@ -177,7 +177,9 @@ def _verified(
     """
     from rootless.cli import fetch
 
-    session = fetch.session(given, registry, offered, tls_verify=arguments.tls_verify)
+    session = fetch.session(
+        given, registry, offered, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+    )
     token = session.log_in()
     return Credentials(offered.username, "", token) if token else offered
 

@@ -87,7 +87,9 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
     reference = Reference.parse(arguments.image)
     if arguments.pull == "missing" and not arguments.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr)
-    client = fetch.client(given, reference, tls_verify=arguments.tls_verify)
+    client = fetch.client(
+        given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+    )
     wanted = fetch.platform(arguments.platform)
     ids = userns.enter()
     try:

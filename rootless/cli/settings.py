@@ -42,6 +42,25 @@ class Settings(Record):
         return tuple(place for place in places if place)
 
     @property
+    def registries_files(self) -> tuple[str, ...]:
+        """Where rules for registries may be, of which the first counts."""
+        if explicit := self.environment.get("CONTAINERS_REGISTRIES_CONF"):
+            return (explicit,)
+        return (*self._containers("registries.conf"), "/etc/containers/registries.conf")
+
+    @property
+    def registries_folders(self) -> tuple[str, ...]:
+        """Where more rules may be, of which the last counts."""
+        return ("/etc/containers/registries.conf.d", *self._containers("registries.conf.d"))
+
+    @property
+    def certificate_folders(self) -> tuple[str, ...]:
+        """Where folders of certificates may be, of which the first counts: podman's, docker's."""
+        docker = (f"{self._config}/docker/certs.d",) if self._config else ()
+        system = ("/etc/containers/certs.d", "/etc/docker/certs.d")
+        return (*self._containers("certs.d"), *docker, *system)
+
+    @property
     def proxies(self) -> dict[str, str]:
         """The proxies for `http` and `https`, and the hosts that need none (`no`)."""
         found = {name: self._variable(f"{name}_proxy") for name in ("http", "https", "no")}
@@ -52,6 +71,10 @@ class Settings(Record):
     def _variable(self, name: str) -> str:
         """A variable that is written in lower case, which wins, or in upper case."""
         return self.environment.get(name) or self.environment.get(name.upper()) or ""
+
+    def _containers(self, name: str) -> tuple[str, ...]:
+        """The user's own file for all programs of the containers family."""
+        return (f"{self._config}/containers/{name}",) if self._config else ()
 
     @property
     def _config(self) -> str:

@@ -3,6 +3,8 @@
 client      manifests and blobs of one registry, retried, resumed and checked
 push        the other way: what it lacks, mounted, uploaded, resumed
 session     one registry: its scheme, and requests authorized as it asks for
+sources     where images come from: registries.conf, mirrors, other places
+certificates those for single registries
 http        one exchange: pools, proxies, redirects; exceptions become sentences
 trust       which host may send us where, and who may see a password
 wire        one connection: to the address that was looked at, and with bounded patience

@@ -1,4 +1,4 @@
-"""One registry, OCI distribution-spec v1.1 §pull: manifests and blobs.
+"""One registry or its mirrors, OCI distribution-spec v1.1 §pull: manifests and blobs.
 
 A manifest's digest is checked here. A blob's size is checked here as it arrives, and whoever
 writes it down computes its digest (store.blobs.Writer): once, where the bytes come to rest.
@@ -8,21 +8,24 @@ Threads may share a client.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from rootless.errors import IntegrityError
+from rootless.errors import IntegrityError, RootlessError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import media_types
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
+from rootless.record import Record
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Access, Request, is_page
 from rootless.registry.session import Session
+from rootless.registry.sources import Place
 
 CHUNK = 256 << 10
 PROGRESS = 1 << 20  # a broken transfer that brought this much starts counting its tries anew
@@ -38,26 +41,110 @@ _FOUND = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _SCHEMA1 = (media_types.DOCKER_SCHEMA1, media_types.DOCKER_SCHEMA1_SIGNED)
 
 
+class Origin(Record):
+    """A place that images come from: who to ask there, and what `place` says of names."""
+
+    session: Session
+    place: Place
+
+    def repository(self, registry: str, repository: str) -> str:
+        """What a repository of `registry` is called here."""
+        return self.place.repository(f"{registry}/{repository}")
+
+
 class Client:
-    """Pulls from `registry` (a host and perhaps a port, as in Reference.registry)."""
+    """Pulls from `registry` (a host and perhaps a port, as in Reference.registry).
+
+    `origins` are asked in its stead, one after the other: one that fails is not asked again unless
+    it is the last.
+    """
 
     def __init__(
         self,
         registry: str,
         credentials: Credentials | None = None,
         access: Access = Access(),  # noqa: B008 - a frozen value
+        *,
+        origins: Sequence[Origin] = (),
     ) -> None:
         self.registry = registry
-        self.session = Session(registry, credentials, access)
+        itself = Place(registry, registry)
+        self._origins = tuple(origins) or (Origin(Session(registry, credentials, access), itself),)
+        self._failures: dict[Origin, RootlessError] = {}
 
     def manifest(self, repository: str, reference: str | Digest) -> tuple[bytes, str, Digest]:
         """A manifest or index by tag or digest: its bytes, the sender's media type, its digest."""
+        is_digest = isinstance(reference, Digest)
+        while True:
+            origin = self._origin(is_digest=is_digest)
+            attempt = partial(self._manifest, origin, repository, reference)
+            try:
+                if self._is_last(origin):
+                    return origin.session.transport.persist(attempt)
+                return attempt()
+            except (RegistryError, IntegrityError) as error:
+                self._give_up(origin, error)
+
+    def blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of a blob from `offset` on, resumed where a connection breaks.
+
+        Exactly `descriptor.size - offset` bytes in all, or a RegistryError or IntegrityError.
+        The digest is the receiver's to check.
+        """
+        tried, counted_from = 0, offset
+        while offset < descriptor.size:
+            origin = self._origin(is_digest=True)
+            try:
+                for chunk in self._part(origin, repository, descriptor, offset):
+                    offset += len(chunk)
+                    yield chunk
+            except (RegistryError, IntegrityError) as error:
+                if isinstance(error, IntegrityError) or not self._is_last(origin):
+                    self._give_up(origin, error)
+                    continue
+                tried = 1 if offset - counted_from >= PROGRESS else tried + 1
+                counted_from = offset
+                origin.session.transport.pause(tried, error)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        for origin in self._origins:
+            origin.session.close()
+
+    def stop(self) -> None:
+        """Let all that other threads ask for fail soon; for good."""
+        for origin in self._origins:
+            origin.session.stop()
+
+    def _origin(self, *, is_digest: bool) -> Origin:
+        """Who to ask now."""
+        for origin in self._origins[:-1]:
+            asked = origin.place.digests if is_digest else origin.place.tags
+            if asked and origin not in self._failures:
+                return origin
+        return self._origins[-1]
+
+    def _is_last(self, origin: Origin) -> bool:
+        return origin is self._origins[-1]
+
+    def _give_up(self, origin: Origin, error: RegistryError | IntegrityError) -> None:
+        """Go on with the next origin; the last one's error is raised, with what went before."""
+        if not self._is_last(origin):
+            self._failures[origin] = error
+            return
+        before = "; ".join(
+            f"its mirror {one.session.registry}: {why.message}"
+            for one, why in self._failures.items()
+        )
+        error.hint = "; ".join(filter(None, (error.hint, before))) or None
+        raise error
+
+    def _manifest(
+        self, origin: Origin, repository: str, reference: str | Digest
+    ) -> tuple[bytes, str, Digest]:
         separator = "@" if isinstance(reference, Digest) else ":"
         what = f"{repository}{separator}{reference}"
-        path = f"{repository}/manifests/{reference}"
-        content, headers = self.session.transport.persist(
-            lambda: self._whole(repository, path, what)
-        )
+        content, headers = self._whole(origin, repository, f"manifests/{reference}", what)
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         announced = headers.get("Docker-Content-Digest")
         expected = [reference] if isinstance(reference, Digest) else []
@@ -68,53 +155,32 @@ class Client:
             digest = Digest(one.algorithm, hashlib.new(one.algorithm, content).hexdigest())
             if digest != one:
                 raise IntegrityError(
-                    f"the manifest {what} from {self.registry} has the digest {digest}, "
+                    f"the manifest {what} from {origin.session.registry} has the digest {digest}, "
                     f"not {one} as announced"
                 )
         return content, media_type, digest
 
-    def blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of a blob from `offset` on, resumed where a connection breaks.
-
-        Exactly `descriptor.size - offset` bytes in all, or a RegistryError or IntegrityError.
-        The digest is the receiver's to check.
-        """
-        tried, counted_from = 0, offset
-        while offset < descriptor.size:
-            try:
-                for chunk in self._part(repository, descriptor, offset):
-                    offset += len(chunk)
-                    yield chunk
-            except RegistryError as error:
-                tried = 1 if offset - counted_from >= PROGRESS else tried + 1
-                counted_from = offset
-                self.session.transport.pause(tried, error)
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self.session.close()
-
-    def stop(self) -> None:
-        """Let all that other threads ask for fail soon; for good."""
-        self.session.stop()
-
-    def _whole(self, repository: str, path: str, what: str) -> tuple[bytes, Mapping[str, str]]:
-        response = self._get(repository, path, {"Accept": _ACCEPT}, what)
-        content = self.session.read(response, MAX_BYTES + 1)
+    def _whole(
+        self, origin: Origin, repository: str, place: str, what: str
+    ) -> tuple[bytes, Mapping[str, str]]:
+        response = self._get(origin, repository, place, {"Accept": _ACCEPT}, what)
+        content = origin.session.read(response, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
         if is_page(response, content):
-            raise web_page(self.registry, what)
+            raise web_page(origin.session.registry, what)
         return content, response.headers
 
-    def _part(self, repository: str, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
+    def _part(
+        self, origin: Origin, repository: str, descriptor: Descriptor, offset: int
+    ) -> Iterator[bytes]:
         """What one connection brings of a blob, from `offset` on."""
         what = f"{repository}@{descriptor.digest}"
-        response, start = self._open(repository, descriptor, offset)
+        response, start = self._open(origin, repository, descriptor, offset)
         try:
             skip, left = offset - start, descriptor.size - start
             if is_page(response, b""):
-                raise web_page(self.registry, what)
+                raise web_page(origin.session.registry, what)
             _check_length(response, left, what)
             while left:
                 chunk = response.read(min(CHUNK, left))
@@ -127,35 +193,38 @@ class Client:
             if response.read(1):
                 raise IntegrityError(f"{what} is longer than its manifest says")
         except (HTTPError, OSError) as error:
-            raise self.session.broken(error) from error
+            raise origin.session.broken(error) from error
         finally:
             response.close()  # goes back to the pool when it was read to its end
 
     def _open(
-        self, repository: str, descriptor: Descriptor, offset: int
+        self, origin: Origin, repository: str, descriptor: Descriptor, offset: int
     ) -> tuple[BaseHTTPResponse, int]:
         """A blob's body, and where it begins: at `offset`, or where the server will not, at 0."""
         what = f"{repository}@{descriptor.digest}"
-        path = f"{repository}/blobs/{descriptor.digest}"
+        place = f"blobs/{descriptor.digest}"
         if offset:
-            response = self._get(repository, path, {"Range": f"bytes={offset}-"}, what)
+            response = self._get(origin, repository, place, {"Range": f"bytes={offset}-"}, what)
             if response.status == 200:
                 return response, 0
             if response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 return response, offset
             response.close()
-        response = self._get(repository, path, {}, what)
+        response = self._get(origin, repository, place, {}, what)
         if response.status != 200:
             response.close()
-            raise RegistryError(f"{self.registry} sent a part when asked for the whole of {what}")
+            who = origin.session.registry
+            raise RegistryError(f"{who} sent a part when asked for the whole of {what}")
         return response, 0
 
     def _get(
-        self, repository: str, path: str, headers: Mapping[str, str], what: str
+        self, origin: Origin, repository: str, place: str, headers: Mapping[str, str], what: str
     ) -> BaseHTTPResponse:
-        """The successful answer to a GET below /v2/."""
-        scopes = frozenset({f"repository:{repository}:pull"})
-        return self.session.ask(Request("GET", path, headers), scopes, what, _FOUND)
+        """The successful answer to a GET of something of a repository."""
+        name = origin.repository(self.registry, repository)
+        scopes = frozenset({f"repository:{name}:pull"})
+        request = Request("GET", f"{name}/{place}", headers)
+        return origin.session.ask(request, scopes, what, _FOUND)
 
 
 def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:

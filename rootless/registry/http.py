@@ -31,9 +31,11 @@ from urllib3.exceptions import (
     SSLError,
 )
 from urllib3.util import Timeout, Url, make_headers, parse_url
+from urllib3.util.ssl_ import create_urllib3_context
 
 from rootless.record import Record
 from rootless.registry import trust, wire
+from rootless.registry.certificates import Certificates
 from rootless.registry.errors import RegistryError, printable
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Access(Record):
     proxies: Mapping[str, str] = {}
     user_agent: str = "rootless"
     patience: Patience = Patience()
+    certificates: Certificates = Certificates()
 
 
 class Request(Record):
@@ -89,13 +92,14 @@ class Request(Record):
 
 
 class Transport:
-    """Connections of one session with `registry`, which is a host without a port."""
+    """Connections of one session with the registry at `home`, an https URL."""
 
-    def __init__(self, registry: str, access: Access) -> None:
-        self._registry = registry
+    def __init__(self, home: Url, access: Access) -> None:
+        self._registry = home.host or ""
+        self._home = trust.origin(home)
         self._access = access
         self._headers = {"User-Agent": access.user_agent, "Accept-Encoding": "identity"}
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: dict[tuple[str, bool], PoolManager] = {}
         self._ended = wire.Ended()
         if not access.tls_verify:
             urllib3.disable_warnings(InsecureRequestWarning)
@@ -176,18 +180,29 @@ class Transport:
         if proxy:
             with suppress(OSError, UnicodeError):  # what resolves here must be allowed at least
                 trust.resolve(self._registry, url.host or "")
-        pool = self._pools.get(proxy)
+        at_home = self._access.certificates != Certificates() and trust.origin(url) == self._home
+        pool = self._pools.get((proxy, at_home))
         if pool is None:
-            pool = self._pools[proxy] = self._make_pool(proxy)
+            context = self._context() if at_home else None
+            pool = self._pools[proxy, at_home] = self._make_pool(proxy, context)
         return pool
 
-    def _make_pool(self, proxy: str) -> PoolManager:
+    def _context(self) -> ssl.SSLContext:
+        """What the registry itself may show and see, besides what the system trusts."""
+        context = create_urllib3_context(
+            cert_reqs=ssl.CERT_REQUIRED if self._access.tls_verify else ssl.CERT_NONE
+        )
+        context.load_default_certs()
+        self._access.certificates.load_into(context)
+        return context
+
+    def _make_pool(self, proxy: str, context: ssl.SSLContext | None) -> PoolManager:
         patience = self._access.patience
         timeout = Timeout(connect=patience.connect, read=patience.read)
         checks = "CERT_REQUIRED" if self._access.tls_verify else "CERT_NONE"
         if not proxy:
             terms = self._terms(self._registry)
-            return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks)
+            return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks, ssl_context=context)
         parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
         if parts.scheme not in ("http", "https") or not parts.host:
             raise RegistryError(
@@ -198,7 +213,13 @@ class Transport:
         address = trust.redacted(parts)
         terms = self._terms(parts.host)
         return _Proxied(
-            terms, address, proxy_headers=login, maxsize=8, timeout=timeout, cert_reqs=checks
+            terms,
+            address,
+            proxy_headers=login,
+            maxsize=8,
+            timeout=timeout,
+            cert_reqs=checks,
+            ssl_context=context,
         )
 
     def _terms(self, home: str) -> wire.Terms:
@@ -304,7 +325,10 @@ def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
     if "wrong_version" in text or "wrong version" in text or "record layer" in text:
         return f"{host} does not speak https", "--tls-verify=false allows plain http", False
     if "certificate" in text or "hostname" in text:
-        hint = "name its authority's file in SSL_CERT_FILE, or do without with --tls-verify=false"
+        hint = (
+            "put its authority's certificate into a folder for --cert-dir, as NAME.crt, or into"
+            f" ~/.config/containers/certs.d/{host}; --tls-verify=false does without"
+        )
         return f"the certificate of {host} cannot be trusted: {_reason(error)}", hint, False
     return f"no secure connection to {host}: {_reason(error)}", None, True
 

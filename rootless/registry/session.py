@@ -45,7 +45,7 @@ class Session:
     ) -> None:
         self.registry = registry
         self.access = access
-        self.transport = Transport(trust.parse(f"http://{self._host}/").host or registry, access)
+        self.transport = Transport(trust.parse(f"https://{self._host}/"), access)
         self._login = credentials is not None
         self._tokens = Tokens(self.transport, registry, credentials, access.patience)
         self._base: Url | None = None

@@ -28,6 +28,7 @@ from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Access, Patience
 from rootless.registry.push import Uploads
+from rootless.registry.session import Session
 from rootless.store import Store, blobs, gc, images, layers
 from tests.support import child, machine
 from tests.support.images import layer, write_layout
@@ -73,8 +74,8 @@ def push_in_child(root, name, target, *, compression=None, platform=None, login=
 
     def body():
         store, reference = Store(str(root)), Reference.parse(target)
-        client = Client(reference.registry, login, Access(patience=PATIENCE))
-        uploads = Uploads(client.session, reference.repository)
+        session = Session(reference.registry, login, Access(patience=PATIENCE))
+        uploads = Uploads(session, reference.repository)
         events = []
         wishes = Wishes(userns.enter, compression, platform)
         image = images.resolve(store, name)
@@ -507,11 +508,11 @@ import sys
 from rootless import userns
 from rootless.image.push import Wishes, push
 from rootless.oci.reference import Reference
-from rootless.registry.client import Client
 from rootless.registry.push import Uploads
+from rootless.registry.session import Session
 from rootless.store import Store, images
 store, reference = Store(sys.argv[1]), Reference.parse(sys.argv[3])
-uploads = Uploads(Client(reference.registry).session, reference.repository)
+uploads = Uploads(Session(reference.registry), reference.repository)
 def report(event):
     print(event.layer, event.state, flush=True)
 push(store, images.resolve(store, sys.argv[2]), reference, uploads, Wishes(userns.enter), report)

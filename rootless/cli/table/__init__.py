@@ -122,6 +122,11 @@ PRUNE_FILTER = many(
     metavar="KEY=VALUE",
     help="only what until=TIME, label=KEY[=VALUE] and label!=KEY[=VALUE] all allow",
 )
+CERT_DIR = text(
+    "--cert-dir",
+    metavar="DIR",
+    help="trust the *.crt there, and show the *.cert with its *.key",
+)
 PLATFORM = text("--platform", metavar="OS/ARCH", help="choose this platform of the image")
 
 TOP = Verb(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.table import (
+    CERT_DIR,
     CONTENT_TRUST,
     NOTHING,
     PLATFORM,
@@ -52,6 +53,7 @@ BUILD = Verb(
         text("--sbom", metavar="false", choices=("false",), help=NOTHING),
         many("-t", "--tag", metavar="NAME[:TAG]", help="name the image"),
         text("--target", metavar="STAGE", help="stop at this stage"),
+        CERT_DIR,
         TLS_VERIFY,
     ),
     arguments=(Argument("context", "CONTEXT"),),

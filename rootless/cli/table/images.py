@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.table import (
+    CERT_DIR,
     CONTENT_TRUST,
     EVERY_IMAGE,
     PLATFORM,
@@ -131,6 +132,7 @@ VERBS = (
             CONTENT_TRUST,
             PLATFORM,
             flag("-q", "--quiet", help="print only the name"),
+            CERT_DIR,
             TLS_VERIFY,
         ),
         arguments=(Argument("name", "NAME[:TAG|@DIGEST]"),),
@@ -153,6 +155,7 @@ VERBS = (
             CONTENT_TRUST,
             text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
             flag("-q", "--quiet", help="print only the name"),
+            CERT_DIR,
             TLS_VERIFY,
         ),
         arguments=(

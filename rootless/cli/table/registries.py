@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import TLS_VERIFY, Argument, Verb, flag, text
+from rootless.cli.table import CERT_DIR, TLS_VERIFY, Argument, Verb, flag, text
 
 _AUTHFILE = text(
     "--authfile",
@@ -22,6 +22,7 @@ VERBS = (
             flag("--password-stdin", help="read the password from standard input"),
             flag("--get-login", help="print the user who is logged in, and do nothing else"),
             _AUTHFILE,
+            CERT_DIR,
             TLS_VERIFY,
         ),
         arguments=(_SERVER,),

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import CONTENT_TRUST, PLATFORM, TLS_VERIFY, Argument, Verb, flag, many, text
+from rootless.cli.table import (
+    CERT_DIR,
+    CONTENT_TRUST,
+    PLATFORM,
+    TLS_VERIFY,
+    Argument,
+    Verb,
+    flag,
+    many,
+    text,
+)
 
 RUN = Verb(
     "run",
@@ -43,6 +53,7 @@ RUN = Verb(
         flag("--read-only", help="make the container's root file system read-only"),
         flag("--rm", help="remove the container when it exits"),
         many("--security-opt", metavar="OPT", help="no-new-privileges or seccomp=unconfined"),
+        CERT_DIR,
         TLS_VERIFY,
         many("--tmpfs", metavar="PATH[:OPTIONS]", help="mount a tmpfs"),
         flag("-t", "--tty", help="give the command a terminal"),

@@ -7,7 +7,9 @@ from rootless.registry.http import Access, Patience, Transport, proxy_for
 from rootless.registry.trust import parse
 
 PROXIES = {"http": "http://p:1", "https": "http://p:2"}
-SOON = Transport("x.test", Access(patience=Patience(attempts=3, backoff=0.001, longest_wait=1)))
+SOON = Transport(
+    parse("https://x.test"), Access(patience=Patience(attempts=3, backoff=0.001, longest_wait=1))
+)
 
 
 @pytest.mark.parametrize(
