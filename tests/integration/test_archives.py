@@ -639,6 +639,64 @@ def test_skopeo_and_we_agree_on_an_index(store, tmp_path):
     assert in_child(body) == THIRD
 
 
+def attestation(members, subject):
+    """The entry that BuildKit puts beside an image: its layers are documents, its platform none."""
+    statement = b'{"_type":"https://in-toto.io/Statement/v0.1","predicate":{}}'
+    config = {"architecture": "unknown", "os": "unknown", "config": {}}
+    document = blob_of(members, statement, "x")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob_of(members, json.dumps(config).encode(), "config.v1+json"),
+        "layers": [{**document, "mediaType": "application/vnd.in-toto+json"}],
+    }
+    about = {
+        "vnd.docker.reference.digest": subject["digest"],
+        "vnd.docker.reference.type": "attestation-manifest",
+    }
+    platform = {"architecture": "unknown", "os": "unknown"}
+    content = json.dumps(manifest).encode()
+    return blob_of(members, content, "manifest.v1+json", platform=platform, annotations=about)
+
+
+@pytest.mark.needs("skopeo")
+def test_what_is_attested_about_an_image_is_left_behind(store, tmp_path):
+    """As docker's classic store does; the index keeps its digest, and what it lists is no image."""
+    members, _ = archive_of_platforms(HOST)
+    index = json.loads(members["index.json"])
+    old = f"blobs/{index['manifests'][0]['digest'].replace(':', '/')}"
+    listed = json.loads(members.pop(old))
+    listed["manifests"].append(attestation(members, listed["manifests"][0]))
+    names = {"org.opencontainers.image.ref.name": "docker.io/library/many:1"}
+    top = blob_of(members, json.dumps(listed).encode(), "index.v1+json", annotations=names)
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [top]}).encode()
+    (tmp_path / "attested.tar").write_bytes(pack(members))
+    saved = tmp_path / "saved.tar"
+
+    def body():
+        for archive in (tmp_path / "attested.tar", tmp_path / "attested.tar", saved):
+            (image,) = load(store, archive)
+            assert str(image.descriptor.digest) == top["digest"]
+            assert image.config.platform == Platform.host()
+            assert first_file(store, image) == HOST
+            save(store, ["many:1"], saved)
+        name = "docker.io/library/many:1"
+        for source in (f"oci-archive:{saved}:{name}", f"docker-archive:{saved}"):
+            copied = tmp_path / source.partition(":")[0]
+            skopeo("copy", source, f"dir:{copied}")
+            assert len(json.loads((copied / "manifest.json").read_bytes())["layers"]) == 1
+        removal.prune(store)
+        assert check(store) == ()
+        with tarfile.open(saved) as tar:
+            kept = sum(name.startswith("blobs/sha256/") for name in tar.getnames())
+        store.let_go()
+        removal.remove(store, ["many:1"])
+        left = len(os.listdir(store.path("blobs/sha256")))
+        return kept, left
+
+    assert in_child(body) == (4, 0)  # index, manifest, config, layer
+
+
 def skopeo(*words):
     return subprocess.run(["skopeo", *words], check=True, capture_output=True).stdout
 
