@@ -43,12 +43,12 @@ def save(given: Settings, arguments: Arguments) -> int:
 
 
 def _save(store: Store, arguments: Arguments, fd: int) -> None:
-    from rootless.image import archives
+    from rootless.image import save
 
     def put(chunk: bytes) -> None:
         files.write_all(fd, chunk, arguments.output or "standard output")
 
-    archives.save(store, arguments.names, put, arguments.format)
+    save.save(store, arguments.names, put, arguments.format)
 
 
 def _is_special(path: str) -> bool:

@@ -46,7 +46,7 @@ def push(given: Settings, arguments: Arguments) -> int:
     uploads = Uploads(session, target.repository)
     wishes = _wishes(arguments)
     for job in jobs:
-        with progress.pushing(given, quiet=arguments.quiet) as report:
+        with progress.pushing(given, sys.stdout, quiet=arguments.quiet) as report:
             document = pushing.push(store, job.image, job.reference, uploads, wishes, report)
         _tell(arguments, job, document)
     if arguments.quiet:

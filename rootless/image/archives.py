@@ -1,10 +1,8 @@
-"""Images as single tar files: `save` and `load`.
+"""Images in single tar files: OCI image layouts and docker's archives, compressed in whatever way.
 
-What we save is an OCI image layout in a tar (image-spec image-layout.md) with docker's
-manifest.json beside it, as docker itself writes since version 25, so readers of either form take
-it. What we load is either form, compressed in whatever way: every member becomes a blob under the
-digest it really has, and nothing is ever written under a name from the archive. Runs as (mapped)
-root. A crash leaves blobs without a name, which the collector takes.
+Every member becomes a blob of the store under the digest it really has, and nothing is ever
+written under a name from the archive. Runs as (mapped) root. A crash leaves blobs without a name,
+which the collector takes.
 """
 
 from __future__ import annotations
@@ -13,7 +11,9 @@ import os
 
 from rootless import leanjson
 from rootless.archive import codecs, tar
-from rootless.errors import IntegrityError, UsageError
+from rootless.errors import IntegrityError, NotFoundError
+from rootless.image import store as ends
+from rootless.image.transport import Document
 from rootless.oci import manifest as manifests
 from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
@@ -28,40 +28,17 @@ from rootless.store.intake import Intake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from rootless.archive import Put, Read
+    from rootless.archive import Read
     from rootless.store import Store
     from rootless.store.images import Image
 
-DOCKER_ARCHIVE, OCI_ARCHIVE = "docker-archive", "oci-archive"
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _DEEPEST_INDEX = 4
 _MOST_LINKS = 8
-_KEPT_FILE = 0o644
 _OLD_FORM = {"json", "VERSION"}  # beside each layer, for docker before 1.10
 _COMPRESSED = {"gzip": media_types.OCI_LAYER_GZIP, "zstd": media_types.OCI_LAYER_ZSTD}
-
-
-def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIVE) -> None:
-    """Call `put` with the archive of the images called `names`, chunk by chunk.
-
-    An image named by an id is saved without a name. The archive is unfinished, and worthless, when
-    an error is raised.
-    """
-    chosen = [_choose(store, name) for name in names]
-    writer = tar.Writer(put)
-    _add_file(writer, "oci-layout", _LAYOUT)
-    _add_file(writer, "index.json", _saved_index(chosen))
-    if form == DOCKER_ARCHIVE:
-        _add_file(writer, "manifest.json", _docker_manifest(chosen))
-    for folder in ("blobs", "blobs/sha256"):  # other readers give implied folders to real root
-        writer.add(tar.Entry(folder.encode(), tar.DIRECTORY, 0o755))
-    every = {digest: blob for one in chosen for digest, blob in one.blobs.items()}
-    for digest, blob in every.items():
-        _add_blob(store, writer, digest, blob)
-    writer.close()
 
 
 def load(store: Store, read: Read) -> tuple[Image, ...]:
@@ -79,17 +56,7 @@ def load(store: Store, read: Read) -> tuple[Image, ...]:
 
 
 def _load(store: Store, read: Read) -> tuple[Image, ...]:
-    members = _take_in(store, codecs.decompress(read))
-    if not members.files:
-        raise IntegrityError(
-            "the archive is empty", hint="did the command that was to write it succeed?"
-        )
-    found = list(_oci_images(store, members)) or list(_docker_images(store, members))
-    if not found:
-        raise IntegrityError(
-            "the archive holds no image",
-            hint="for a plain root filesystem, use: rootless import",
-        )
+    found = _find(store, _take_in(store, codecs.decompress(read)))
     unique = {one.content: one for one in found}  # many entries may be one image
     _unpack_layers(store, [one.manifest for one in unique.values()])
     names = {reference: one.content for one in found for reference in one.references}
@@ -107,105 +74,52 @@ def _load(store: Store, read: Read) -> tuple[Image, ...]:
     return tuple(by_content[one.content].replace(references=one.references) for one in found)
 
 
-class _Chosen(Record):
-    """An image to save, under the one name it was asked for by.
+class Source:
+    """One image of an archive, to be copied: its files are blobs by now, held and without a name.
 
-    `blobs` are all that belong to it, in order; with `image.descriptor` an index, to all images
-    of it that are in the store.
+    `name` is that of the image there, "" for the only one.
     """
 
-    image: images.Image
-    reference: Reference | None
-    blobs: Mapping[Digest, _Saved]
+    def __init__(self, store: Store, read: Read, name: str = "") -> None:
+        """NotFoundError, IntegrityError."""
+        self._store = store
+        members = _take_in(store, codecs.decompress(read))
+        self._top = _called(_find(store, members), name)
+        self._digests = set(members.files.values())
+
+    def manifest(self, digest: Digest | None = None) -> Document:
+        """As `transport.Source`; NotFoundError for what only the store has."""
+        if digest is None:
+            content = self._top.content
+            return Document(content, self._top.media_type, Digest.of(content))
+        self._check(digest)
+        return Document(blobs.read(self._store, digest), "", digest)
+
+    def blob(self, blob: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """As `transport.Source`; NotFoundError."""
+        self._check(blob.digest)
+        return ends.read_blob(self._store, blob.digest, offset)
+
+    def stop(self) -> None:
+        """Nothing here waits for others."""
+
+    def _check(self, digest: Digest) -> None:
+        if digest not in self._digests:
+            raise NotFoundError(f"the archive refers to {digest}, but does not contain it")
 
 
-def _choose(store: Store, name: str) -> _Chosen:
-    image = images.resolve(store, name)
-    images.hold(store, image)
-    saved = _saved_blobs(store, image)
-    try:
-        reference = Reference.parse(name)
-    except UsageError:
-        return _Chosen(image, None, saved)
-    return _Chosen(image, reference if reference in image.references else None, saved)
+def _called(found: Sequence[_Found], name: str) -> _Found:
+    """The image of that name, or the only one."""
+    unique = {one.content: one for one in found if not name or one.is_called(name)}
+    if len(unique) == 1:
+        return next(iter(unique.values()))
+    names = sorted({reference.familiar for one in found for reference in one.references})
+    what = f"no image called {name}" if name and not unique else f"{len(unique)} images"
+    hint = f"name one of: {', '.join(names[:20])}" if names else None
+    raise NotFoundError(f"the archive has {what}", hint=hint)
 
 
-def _saved_index(chosen: Sequence[_Chosen]) -> bytes:
-    entries = []
-    for one in chosen:
-        descriptor = one.image.descriptor
-        if one.reference:
-            (descriptor,) = index.name((), str(one.reference), descriptor)
-        entries.append(descriptor)
-    return Index(media_types.OCI_INDEX, tuple(entries)).encode()
-
-
-def _docker_manifest(chosen: Sequence[_Chosen]) -> bytes:
-    """Docker's list of images: paths of config and layers in the archive, base first."""
-    tags: dict[Digest, list[str]] = {}
-    for one in chosen:
-        names = tags.setdefault(one.image.descriptor.digest, [])
-        names += [one.reference.familiar] if one.reference else []
-    by_digest = {one.image.descriptor.digest: one.image.manifest for one in chosen}
-    return leanjson.dumps(
-        [
-            {
-                "Config": _blob_name(manifest.config.digest),
-                "RepoTags": tags[digest] or None,
-                "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
-            }
-            for digest, manifest in by_digest.items()
-        ]
-    )
-
-
-class _Saved(Record):
-    """A blob to save: its size, and the layer it is the tar of where it is one."""
-
-    size: int
-    diff_id: Digest | None = None
-
-
-def _saved_blobs(store: Store, image: Image) -> dict[Digest, _Saved]:
-    """Every blob of an image once, in a fixed order."""
-    found = {image.descriptor.digest: _Saved(image.descriptor.size)}
-    for descriptor, one in images.family(store, image):
-        found[descriptor.digest] = _Saved(descriptor.size)
-        found[one.manifest.config.digest] = _Saved(one.manifest.config.size)
-        found.update({blob.digest: _Saved(blob.size, diff_id) for blob, diff_id in one.layers})
-    return found
-
-
-def _add_blob(store: Store, writer: tar.Writer, digest: Digest, blob: _Saved) -> None:
-    _add_header(writer, _blob_name(digest), blob.size)
-    written = 0
-
-    def put(chunk: bytes) -> None:
-        nonlocal written
-        written += len(chunk)
-        writer.content(chunk)
-
-    layer = layers.find(store, blob.diff_id) if digest == blob.diff_id else None
-    if layer:
-        layers.write_tar(store, layer, put)
-    else:
-        blobs.copy(store, digest, put)
-    if written != blob.size:
-        raise IntegrityError(f"{digest} has {written} bytes in the store instead of {blob.size}")
-    writer.pad(written)
-
-
-def _add_file(writer: tar.Writer, name: str, content: bytes) -> None:
-    _add_header(writer, name, len(content))
-    writer.content(content)
-    writer.pad(len(content))
-
-
-def _add_header(writer: tar.Writer, name: str, size: int) -> None:
-    writer.add(tar.Entry(name.encode(), tar.FILE, _KEPT_FILE, size=size))
-
-
-def _blob_name(digest: Digest) -> str:
+def blob_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
@@ -241,6 +155,27 @@ class _Found(Record):
     media_type: str
     manifest: Manifest
     references: tuple[Reference, ...] = ()
+    label: str = ""
+
+    def is_called(self, name: str) -> bool:
+        """Whether that is a name of it, or the bare word that an OCI layout has for it."""
+        names = {name for one in self.references for name in (one.familiar, str(one))}
+        return name in {self.label, *names}
+
+
+def _find(store: Store, members: _Members) -> list[_Found]:
+    """All images of an archive; IntegrityError when there are none."""
+    if not members.files:
+        raise IntegrityError(
+            "the archive is empty", hint="did the command that was to write it succeed?"
+        )
+    found = list(_oci_images(store, members)) or list(_docker_images(store, members))
+    if not found:
+        raise IntegrityError(
+            "the archive holds no image",
+            hint="for a plain root filesystem, use: rootless import",
+        )
+    return found
 
 
 def _take_in(store: Store, read: Read) -> _Members:
@@ -282,7 +217,9 @@ def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
         if descriptor.digest not in known:
             known[descriptor.digest] = documents.image(descriptor)
         _check_blob(store, members, descriptor)
-        yield known[descriptor.digest].replace(references=_references(descriptor))
+        label = descriptor.annotations.get(REF_NAME, "")
+        references = _references(descriptor)
+        yield known[descriptor.digest].replace(references=references, label=label)
 
 
 class _Documents:
@@ -311,7 +248,7 @@ class _Documents:
 
     def _choose(self, found: Index) -> Descriptor:
         """The image for this machine, or the only one, of those that the archive has."""
-        here = [one for one in found.images if self._members.find(_blob_name(one.digest))]
+        here = [one for one in found.images if self._members.find(blob_name(one.digest))]
         return here[0] if len(here) == 1 else found.choose(Platform.host())
 
     def _is_whole(self, found: Index) -> bool:
@@ -319,7 +256,7 @@ class _Documents:
         has not, it does not claim of this store's.
         """
         for one in {image.digest: image for image in found.images}.values():
-            if not self._members.find(_blob_name(one.digest)):
+            if not self._members.find(blob_name(one.digest)):
                 if blobs.has(self._store, one.digest):
                     return False
                 continue
@@ -355,7 +292,7 @@ class _Documents:
 
 def _check_blob(store: Store, members: _Members, descriptor: Descriptor) -> None:
     """The archive must bring each blob itself: a store's secrets cannot be claimed by digest."""
-    digest = members.get(_blob_name(descriptor.digest))
+    digest = members.get(blob_name(descriptor.digest))
     size = os.path.getsize(blobs.path(store, digest))
     if (digest, size) != (descriptor.digest, descriptor.size):
         raise IntegrityError(

@@ -100,8 +100,8 @@ def blobs(source: Source, sink: Sink, wanted: Iterable[Descriptor], report: Repo
         def tell(state: str, current: int) -> None:
             crew.post(Event(blob.digest.short, state, current, blob.size))
 
-        if sink.mount(blob):
-            tell("done", blob.size)
+        if origin := sink.mount(blob):
+            crew.post(Event(blob.digest.short, "mounted", blob.size, blob.size, origin))
         else:
             sink.put_blob(blob, partial(source.blob, blob), tell)
 

@@ -76,7 +76,10 @@ def push(
     plan = _Plan(store, source, wishes.compression)
     part = plan.read(top)
     sent = plan.layers
-    sink = registry.Sink(uploads, reference.tag or "latest", _elsewhere(sent, uploads.registry))
+    elsewhere = _elsewhere(sent, uploads.registry)
+    sink = registry.Sink(
+        uploads, reference.tag or "latest", lambda digest: elsewhere.get(digest, ())
+    )
     for layer in reversed(sent):
         report(layer.event("waiting"))
     document = part.encode()

@@ -6,7 +6,7 @@ from rootless.image.transport import Document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from rootless.image.transport import Read, Tell
     from rootless.oci.descriptor import Descriptor
@@ -41,7 +41,10 @@ class Sink:
     """What is to have the name `tag` in one repository."""
 
     def __init__(
-        self, uploads: Uploads, tag: str, elsewhere: Mapping[Digest, Iterable[str]] = {}
+        self,
+        uploads: Uploads,
+        tag: str,
+        elsewhere: Callable[[Digest], Iterable[str]] = lambda _: (),
     ) -> None:
         """`elsewhere`: other repositories of the registry that may have a blob."""
         self._uploads = uploads
@@ -58,7 +61,7 @@ class Sink:
 
     def mount(self, blob: Descriptor) -> str | None:
         """As `transport.Sink`: from the first repository that has it."""
-        for repository in self._elsewhere.get(blob.digest, ()):
+        for repository in self._elsewhere(blob.digest):
             if self._uploads.mount(blob, repository):
                 return repository
         return None

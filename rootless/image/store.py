@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from queue import Queue
 
+from rootless.errors import IntegrityError
 from rootless.image.transport import Document
 from rootless.oci.digest import Digest
 from rootless.store import blobs, images, layers
@@ -46,14 +47,15 @@ class Source:
         """As `transport.Source`; NotFoundError."""
         layer = layers.find(self._store, blob.digest)
         if layer is None or blobs.has(self._store, blob.digest):
-            return _file(self._store, blob.digest, offset)
+            return read_blob(self._store, blob.digest, offset)
         return _from(offset, _tar(self._store, layer))
 
     def stop(self) -> None:
         """Nothing here waits for others."""
 
 
-def _file(store: Store, digest: Digest, offset: int) -> Iterator[bytes]:
+def read_blob(store: Store, digest: Digest, offset: int) -> Iterator[bytes]:
+    """A blob's bytes from `offset` on; NotFoundError."""
     with blobs.open_file(store, digest) as file:
         file.seek(offset)
         while chunk := file.read(_CHUNK):
@@ -155,3 +157,26 @@ class Sink:
 
     def stop(self) -> None:
         """Nothing here waits for others."""
+
+
+class Taking(Sink):
+    """The same for what somebody brings who must have it: a digest alone claims nothing."""
+
+    def has(self, blob: Descriptor) -> bool:
+        """Never: what is here already is compared."""
+        self.store.hold([blob.digest])
+        return False
+
+    def put_blob(self, blob: Descriptor, read: Read, tell: Tell) -> None:
+        """As `transport.Sink`; IntegrityError when it is not what its digest says."""
+        if not blobs.has(self.store, blob.digest):
+            super().put_blob(blob, read, tell)
+            return
+        import hashlib
+
+        hashed = hashlib.new(blob.digest.algorithm)
+        for chunk in read(0):
+            hashed.update(chunk)
+        if hashed.hexdigest() != blob.digest.hex:
+            raise IntegrityError(f"the blob {blob.digest} has other contents")
+        tell("exists", blob.size)

@@ -18,6 +18,7 @@ import pytest
 from rootless import linux, process
 from rootless.errors import IntegrityError, RootlessError
 from rootless.image import archives, imports
+from rootless.image import save as saving
 from rootless.oci import manifest as manifests
 from rootless.oci.digest import Digest
 from rootless.oci.platform import Platform
@@ -102,7 +103,7 @@ def import_file(store, path, name):
 
 def save(store, names, path, form="docker-archive"):
     with open(path, "wb") as file:
-        archives.save(store, names, file.write, form)
+        saving.save(store, names, file.write, form)
 
 
 def listed(image):
@@ -403,7 +404,7 @@ def test_imported_filesystem_is_that_of_gnu_tar(store, rootfs, tmp_path):
 
 
 @pytest.mark.needs("subids")
-@pytest.mark.parametrize("form", [archives.DOCKER_ARCHIVE, archives.OCI_ARCHIVE])
+@pytest.mark.parametrize("form", [saving.DOCKER_ARCHIVE, saving.OCI_ARCHIVE])
 def test_saved_and_loaded_image_is_the_same(store, rootfs, tmp_path, form):
     other = Store(str(tmp_path / "other"))
 
@@ -426,7 +427,7 @@ def test_saved_and_loaded_image_is_the_same(store, rootfs, tmp_path, form):
 def test_umoci_unpacks_what_we_save(store, rootfs, tmp_path):
     def body():
         image = import_file(store, rootfs, "base:1")
-        save(store, ["base:1"], tmp_path / "saved.tar", archives.OCI_ARCHIVE)
+        save(store, ["base:1"], tmp_path / "saved.tar", saving.OCI_ARCHIVE)
         (one,) = images.layers_of(store, image)
         with staging.Staging(store, ("layout",)) as staged:
             run("tar", "-C", f"{staged.path}/layout", "-xf", tmp_path / "saved.tar")

@@ -74,13 +74,14 @@ def write_layout(
     layers: list[bytes],
     config: dict[str, Any] | None = None,
     claimed: list[bytes] | None = None,
+    architecture: str = "",
 ) -> BaseImage:
     """Write an image of plain layer tars; `config` is the `config` object of the image.
 
     With `claimed` the config says that the layers are those, which is a lie.
     """
     document = {
-        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": architecture or _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {"Env": [PATH], "Cmd": ["/bin/sh"], **(config or {})},
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in claimed or layers]},

@@ -48,13 +48,13 @@ def pulling(given: Settings, out: TextIO, *, quiet: bool) -> TransferDisplay:
     return pull.Live(out) if _can_draw(given, out) else pull.Plain(out)
 
 
-def pushing(given: Settings, *, quiet: bool) -> TransferDisplay:
-    """The display of a push, on standard output."""
+def pushing(given: Settings, out: TextIO, *, quiet: bool) -> TransferDisplay:
+    """The display of a push, on `out`: docker's is standard output for `push` itself."""
     from rootless.cli.progress import push
 
     if quiet:
         return push.Quiet()
-    return push.Live(sys.stdout) if _can_draw(given, sys.stdout) else push.Plain(sys.stdout)
+    return push.Live(out) if _can_draw(given, out) else push.Plain(out)
 
 
 def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:

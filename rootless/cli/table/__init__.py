@@ -145,6 +145,7 @@ MODULES = {
     "build": "build",
     "completion": "system",
     "container prune": "containers",
+    "copy": "images",
     "doctor": "system",
     "help": "system",
     "history": "images",

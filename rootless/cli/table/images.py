@@ -195,6 +195,28 @@ VERBS = (
         examples=("rootless load -i app.tar", "ssh host docker save app | rootless load"),
     ),
     Verb(
+        "copy",
+        "Copy an image from any place to any other, without unpacking it",
+        "rootless.cli.copy:copy",
+        options=(
+            flag("-a", "--all", help="every image that an index lists, and the index"),
+            PLATFORM,
+            flag("-q", "--quiet", help="show only the digest"),
+            text("--digestfile", metavar="FILE", help="write the digest to FILE"),
+            flag("--src-tls-verify", default=True, help="check the source's certificate [default]"),
+            flag("--dest-tls-verify", default=True, help="check the other's certificate [default]"),
+        ),
+        arguments=(
+            Argument("source", "SOURCE"),
+            Argument("destination", "DESTINATION"),
+        ),
+        examples=(
+            "rootless copy docker://busybox oci:layout:busybox",
+            "rootless copy --all docker://debian docker://localhost:5000/debian",
+            "rootless copy app oci-archive:app.tar",
+        ),
+    ),
+    Verb(
         "import",
         "Make an image of a tarball of files",
         "rootless.cli.archives:import_",
