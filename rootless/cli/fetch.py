@@ -6,6 +6,8 @@ before userns.enter(). `pull` writes layers: call it after.
 
 from __future__ import annotations
 
+import sys
+
 from rootless.errors import UsageError
 from rootless.oci.platform import Platform
 
@@ -105,12 +107,15 @@ def pull(
     out: TextIO,
     quiet: bool,
 ) -> Image:
-    """Download the image, showing progress on `out`."""
+    """Download the image, showing progress on `out`; a limit that is near is told."""
     from rootless.cli import progress
     from rootless.image import obtain
 
     with progress.pulling(given, out, quiet=quiet) as report:
-        return obtain.pull(store, reference, platform=platform, client=client, report=report)
+        image = obtain.pull(store, reference, platform=platform, client=client, report=report)
+    for registry, limit in client.limits:
+        print(f"note: {registry}: {limit}", file=sys.stderr)
+    return image
 
 
 def _at(

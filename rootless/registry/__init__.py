@@ -13,6 +13,7 @@ challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
 auth        the logins that docker, podman and we keep: found, kept, forgotten
 authfile    their files, read and changed whole
 credentials a login, and the helpers that keep some
+limits      how often a registry lets us pull (pure)
 errors      RegistryError
 
 Knows nothing of the store: bytes and descriptors only. Reads no environment: the caller passes

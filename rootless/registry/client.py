@@ -24,6 +24,7 @@ from rootless.record import Record
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Access, Request, is_page
+from rootless.registry.limits import Limit
 from rootless.registry.session import Session
 from rootless.registry.sources import Place
 
@@ -105,6 +106,12 @@ class Client:
                 tried = 1 if offset - counted_from >= PROGRESS else tried + 1
                 counted_from = offset
                 origin.session.transport.pause(tried, error)
+
+    @property
+    def limits(self) -> tuple[tuple[str, Limit], ...]:
+        """The registries that let us pull only a few images more, and what they said of it."""
+        sessions = (origin.session for origin in self._origins)
+        return tuple((one.registry, one.limit) for one in sessions if one.limit.is_near)
 
     def close(self) -> None:
         """Close idle connections."""

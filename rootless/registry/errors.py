@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless import leanjson
 from rootless.errors import IntegrityError, RootlessError
+from rootless.registry.limits import Limit, span
 
 LOGIN_HINT = "if it is private, log in before: rootless login {registry}"
 
@@ -69,16 +70,20 @@ def refused(
     *,
     login: bool,
     page: bool = False,
-    retry_after: float = 0.0,
+    limit: Limit = Limit(),  # noqa: B008 - a frozen value
 ) -> RegistryError:
     """The error for an answer `status` with `body` to asking `registry` for `what`.
 
-    `page`: the answer is a web page. No registry forbids or misses anything by one.
+    `page`: the answer is a web page. No registry forbids or misses anything by one. `limit` is
+    what its headers say.
     """
     if page and status in (403, 404, 405, 406, 410, 511):
         return web_page(registry, what, status)
     code, said = _diagnosis(body)
-    message, hint = _sentence(what, registry, status, code, login=login)
+    if status == 429:
+        message, hint = _too_many(what, registry, limit, login=login)
+    else:
+        message, hint = _sentence(what, registry, status, code, login=login)
     if said:
         message = f"{message} ({said})"
     return RegistryError(
@@ -87,7 +92,7 @@ def refused(
         status=status,
         code=code,
         temporary=status in (408, 429) or status >= 500,
-        retry_after=retry_after,
+        retry_after=limit.wait,
     )
 
 
@@ -104,12 +109,20 @@ def _sentence(
         return f"{what} was not found on {registry}, or is private", hint
     if status == 404:
         return f"{registry} has no {what}", "check the name and the tag"
-    if status == 429:
-        hint = "wait a while, or log in: a login is usually allowed more"
-        return f"{registry} limits how often images may be pulled, and {what} was too much", hint
     if status >= 500:
         return f"{registry} failed with status {status} when asked for {what}", "try again later"
     return f"{registry} answered with status {status} when asked for {what}", None
+
+
+def _too_many(what: str, registry: str, limit: Limit, *, login: bool) -> tuple[str, str | None]:
+    """Too many requests, RFC 6585 §4: how many are allowed, and the ways out."""
+    quota = f" ({limit.quota})" if limit.quota else ""
+    message = f"{registry} limits how often images may be pulled{quota}, and {what} was too much"
+    ways = [f"wait {span(limit.wait)}" if limit.wait else "wait a while"]
+    if not login:
+        ways.append(f"log in, which usually allows more: rootless login {registry}")
+    ways.append("name a mirror of it in registries.conf")
+    return message, "; or ".join(ways)
 
 
 def _diagnosis(body: bytes) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import Url
 
 from rootless.oci.reference import DOCKER_HUB
-from rootless.registry import trust
+from rootless.registry import limits, trust
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, bad_login, refused, web_page
 from rootless.registry.http import (
@@ -35,7 +35,10 @@ _FINE = frozenset({HTTPStatus.OK})
 
 
 class Session:
-    """Exchanges with `registry` (a host and perhaps a port, as in Reference.registry)."""
+    """Exchanges with `registry` (a host and perhaps a port, as in Reference.registry).
+
+    `limit` is what it last said of how often one may pull.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Session:
         self._login = credentials is not None
         self._tokens = Tokens(self.transport, registry, credentials, access.patience)
         self._base: Url | None = None
+        self.limit = limits.Limit()
 
     def ask(
         self,
@@ -76,6 +80,7 @@ class Session:
             if authorization:
                 response = self._send(request, url, authorization)
         if response.status in accept:
+            self._note(response)
             return response
         raise self.refused(response, what)
 
@@ -106,7 +111,6 @@ class Session:
         except (HTTPError, OSError, ValueError):
             body = b""
         response.close()
-        after = response.headers.get("Retry-After", "")
         return refused(
             what,
             self.registry,
@@ -114,7 +118,7 @@ class Session:
             body,
             login=self._login,
             page=is_page(response, body),
-            retry_after=float(after) if after.isdecimal() and len(after) < 8 else 0.0,
+            limit=limits.parse(response.headers),
         )
 
     def broken(self, error: Exception) -> RegistryError:
@@ -153,6 +157,11 @@ class Session:
         if is_page(response, self.read(response, MAX_ERROR_BODY)):
             raise web_page(self.registry, "a login")
         return token
+
+    def _note(self, response: BaseHTTPResponse) -> None:
+        limit = limits.parse(response.headers)
+        if limit.left >= 0:
+            self.limit = limit
 
     def _send(self, request: Request, url: Url, authorization: str | None) -> BaseHTTPResponse:
         headers = dict(request.headers)

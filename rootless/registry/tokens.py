@@ -16,7 +16,7 @@ from urllib3.util import Url
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
-from rootless.registry import trust
+from rootless.registry import limits, trust
 from rootless.registry.challenge import Challenge, parse
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, refused, web_page
@@ -119,7 +119,13 @@ class Tokens:
             what = wanted.split(":")[1] if wanted else "a login"
             login = self._credentials is not None
             raise refused(
-                what, self._name, response.status, body, login=login, page=is_page(response, body)
+                what,
+                self._name,
+                response.status,
+                body,
+                login=login,
+                page=is_page(response, body),
+                limit=limits.parse(response.headers),
             )
         if is_page(response, body):
             raise web_page(f"the token server {trust.redacted(realm)}", "a token")

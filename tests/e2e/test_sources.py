@@ -302,3 +302,38 @@ def test_files_that_cannot_be_used_are_named(user, keys, tmp_path, missing):
         done = user("pull", "--cert-dir", str(folder), f"{registry.address}/a/b:1", timeout=60)
     assert done.exit == 1
     assert str(folder) in done.stderr
+
+
+# --- how often one may pull -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [76, 7])
+def test_few_pulls_that_are_left_are_told(user, image, left):
+    quota = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": f"{left};w=21600"}
+    honest = serving(image, "a/b")
+
+    def respond(request):
+        answer = honest(request)
+        limited = "/manifests/" in request.path
+        return answer._replace(headers={**answer.headers, **quota}) if limited else answer
+
+    with HostileRegistry(respond) as registry:
+        done = user("pull", f"{registry.address}/a/b:1")
+    assert done.exit == 0
+    said = f"note: {registry.address}: 7 more images may be pulled, of 100 in 6 hours\n"
+    assert done.stderr == (said if left == 7 else "")
+
+
+def test_too_many_pulls_are_explained(user):
+    headers = {"RateLimit-Limit": "100;w=21600", "Retry-After": "5000"}
+    with HostileRegistry(lambda request: Answer(429, headers=headers)) as registry:
+        done = user("pull", f"{registry.address}/a/b:1", timeout=60)
+        assert done.exit == 1
+        where = registry.address
+        assert f"{where} limits how often images may be pulled (100 in 6 hours)" in done.stderr
+        assert (
+            f"wait 84 minutes; or log in, which usually allows more: rootless login {where};"
+            in done.stderr
+        )
+        assert "a mirror" in done.stderr
+        assert len(registry.requests) == 2
