@@ -324,6 +324,12 @@ def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
     text = str(error).lower()
     if "wrong_version" in text or "wrong version" in text or "record layer" in text:
         return f"{host} does not speak https", "--tls-verify=false allows plain http", False
+    if "alert certificate required" in text or "alert bad certificate" in text:
+        hint = (
+            "put it as NAME.cert with NAME.key into a folder for --cert-dir, or into"
+            f" ~/.config/containers/certs.d/{host}"
+        )
+        return f"{host} wants a certificate of yours", hint, False
     if "certificate" in text or "hostname" in text:
         hint = (
             "put its authority's certificate into a folder for --cert-dir, as NAME.crt, or into"

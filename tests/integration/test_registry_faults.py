@@ -17,6 +17,7 @@ import pytest
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
+from rootless.registry.certificates import Certificates
 from rootless.registry.client import CHUNK, PROGRESS, Client
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
@@ -800,6 +801,19 @@ def test_the_certificate_is_for_the_name_not_for_the_address(tls, certificate, m
     assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
     with pytest.raises(RegistryError, match=r"certificate of other\.test"):
         Client(f"other.test:{port}", access=Access(patience=QUICK)).manifest("a/b", "1")
+
+
+def test_certificates_for_a_registry_are_not_for_where_it_leads(tls, certificate):
+    """Neither to trust another server by, nor to be known there."""
+    authority = Certificates((str(certificate / "cert"),))
+    with behind_tls(certificate / "cert", certificate / "key") as other:
+        away = Answer(307, headers={"Location": f"https://{other.address}/x"})
+        tls.respond = lambda request: away if is_blob(request) else honest(request)
+        with pytest.raises(RegistryError, match=rf"certificate of {other.address} cannot be"):
+            fetch(tls, certificates=authority)
+        assert other.requests == []
+        tls.respond = honest
+        assert fetch(tls, certificates=authority) == CONTENT
 
 
 def test_https_only_leads_to_https(tls):

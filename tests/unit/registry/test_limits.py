@@ -44,8 +44,8 @@ def test_when_there_is_more():
     assert 7100 < limits.parse({"Retry-After": date}).wait <= 7201
     assert limits.parse({"Retry-After": formatdate(0, usegmt=True)}).wait == 0
     assert limits.parse({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}).wait == 864_000
-        "1 more image may be pulled, of 100; there are more in 90 seconds"
-    )
+    said = "1 more image may be pulled, of 100; there are more in 90 seconds"
+    assert str(Limit(100, 1, 0, 90)) == said
 
 
 @pytest.mark.parametrize(
