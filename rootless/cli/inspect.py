@@ -1,31 +1,26 @@
-"""`inspect` and `history`: what an image is and how it was made, in docker's shapes."""
+"""`inspect` and `history`: what containers and images are, in docker's shapes."""
 
 from __future__ import annotations
 
-from rootless import leanjson
+import sys
+
 from rootless.cli import jsontext, listing, words
-from rootless.errors import NotFoundError
-from rootless.store import Store, images, layers
+from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.record import Record
+from rootless.store import Store, images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.cli.template import Template
     from rootless.store.images import Image
 
-_CONFIG_DEFAULTS = {
-    "User": "",
-    "Env": None,
-    "Cmd": None,
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
-}
+_KINDS = ("container", "image")
+_LISTS = "list what there is with: rootless ps -a, and: rootless images"
 _HISTORY_HEADERS = {
     "ID": "IMAGE",
     "CreatedSince": "CREATED",
@@ -38,61 +33,136 @@ _CREATED_BY_WIDTH = 45
 
 
 def inspect(given: Settings, arguments: Arguments) -> int:
-    """Print what the named images are; those found even when others are not."""
-    store = Store(given.root)
-    found: list[dict[str, Any]] = []
-    missing: NotFoundError | None = None
+    """Print what the named containers and images are; those found even when others are not."""
+    return _inspect(given, arguments, _kinds(arguments.type), sized=arguments.size)
+
+
+def inspect_images(given: Settings, arguments: Arguments) -> int:
+    """The same of images only."""
+    return _inspect(given, arguments, ("image",), sized=False)
+
+
+def inspect_containers(given: Settings, arguments: Arguments) -> int:
+    """The same of containers only."""
+    return _inspect(given, arguments, ("container",), sized=arguments.size)
+
+
+def _inspect(given: Settings, arguments: Arguments, kinds: tuple[str, ...], *, sized: bool) -> int:
+    form = arguments.format or ""
+    template = _template(form)
+    finder = _Finder(Store(given.root), kinds, sized=sized)
+    found: list[Found] = []
+    errors: list[RootlessError] = []
     for name in arguments.names:
         try:
-            found.append(describe(store, images.resolve(store, name)))
-        except NotFoundError as error:
-            missing = missing or error
-    form = arguments.format or ""
-    if form in ("", "json"):
-        print(jsontext.compact(found) if form else jsontext.indented(found))
+            found.append(finder.find(name))
+        except RootlessError as error:
+            errors.append(error)
+    if template is None:
+        values = [one.value for one in found]
+        print(jsontext.compact(values) if form else jsontext.indented(values))
     else:
-        from rootless.cli.template import BAD_TEMPLATE, Template, values
-
-        template = Template(form, exit_code=BAD_TEMPLATE)
-        for value in found:
-            shown = values.of({"ID": value["Id"], **value}, "image")
-            print(words.escape(template.render(shown), lines=True))
-    if missing:
-        raise missing
+        _render(template, found, errors)
+    if errors:
+        raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
     return 0
 
 
-def describe(store: Store, image: Image) -> dict[str, Any]:
-    """An image as docker's API shows it."""
-    config = leanjson.loads(image.config.encode())
-    value = {
-        "Id": str(image.id),
-        "RepoTags": [one.familiar for one in image.references],
-        "RepoDigests": [one.familiar for one in image.repo_digests],
-        "Parent": "",
-        "Comment": image.config.history[-1].comment if image.config.history else "",
-        "Created": image.created,
-        "Author": image.config.author,
-        "Config": {**_CONFIG_DEFAULTS, **config["config"]},
-        "Architecture": image.config.platform.architecture,
-        "Variant": image.config.platform.variant,
-        "Os": image.config.platform.os,
-        "Size": images.size(store, image),
-        "GraphDriver": {"Name": "overlay", "Data": _directories(store, image)},
-        "RootFS": {"Type": "layers", "Layers": [str(one) for one in image.config.diff_ids]},
-        "Descriptor": image.descriptor.replace(annotations={}).encode(),
-    }
-    if not value["Variant"]:
-        del value["Variant"]
-    return value
+class Found(Record):
+    """Docker's object of a thing, and which kind of thing it is."""
+
+    kind: str
+    value: dict[str, Any]
 
 
-def _directories(store: Store, image: Image) -> dict[str, str]:
-    """Where the layers are unpacked, as overlayfs wants them: the topmost first."""
-    known = [layers.find(store, diff_id) for diff_id in reversed(image.config.diff_ids)]
-    paths = [layer.path for layer in known if layer]
-    data = {"LowerDir": ":".join(paths[1:]), "UpperDir": "".join(paths[:1])}
-    return {name: value for name, value in data.items() if value}
+class _Finder:
+    """Looks for a name among things of some kinds, in their order."""
+
+    def __init__(self, store: Store, kinds: Sequence[str], *, sized: bool) -> None:
+        self.store = store
+        self.kinds = kinds
+        self.sized = sized
+        self.entered = False
+
+    def find(self, name: str) -> Found:
+        """The first of that name. RootlessError."""
+        hints = []
+        for kind in self.kinds:
+            try:
+                return Found(kind, self._image(name) if kind == "image" else self._container(name))
+            except (NotFoundError, UsageError) as error:
+                is_damaged = isinstance(error, NotFoundError) and "No such" not in error.message
+                if len(self.kinds) == 1 or is_damaged:  # a blob may be what is not there
+                    raise
+                hints.append(error.hint or "")
+        meant = (hint for hint in hints if hint.startswith("did you mean"))
+        raise NotFoundError(f"No such object: {name}", hint=next(meant, _LISTS))
+
+    def _image(self, name: str) -> dict[str, Any]:
+        from rootless.image import inspection
+
+        found = images.resolve(self.store, name)
+        if self.sized and len(self.kinds) > 1:
+            print("WARNING: --size ignored for image", file=sys.stderr)
+        return inspection.inspect(self.store, found).encode()
+
+    def _container(self, name: str) -> dict[str, Any]:
+        from rootless.container import inspection, records
+        from rootless.container.spec import Damaged
+
+        found = records.find(self.store, name)
+        if isinstance(found, Damaged):
+            raise RootlessError(
+                f"container {found.id[:12]} is damaged: {found.why}",
+                hint=f"remove it with: rootless rm {found.id[:12]}",
+            )
+        if self.sized and not self.entered:
+            from rootless import userns
+
+            userns.enter()  # the files of a container belong to mapped ids
+            self.entered = True
+        return inspection.inspect(self.store, found, sized=self.sized).encode()
+
+
+def _kinds(asked: str | None) -> tuple[str, ...]:
+    if asked and asked not in _KINDS:
+        known = ", ".join(f'"{kind}"' for kind in _KINDS)
+        raise RootlessError(f'unknown type: "{asked}": must be one of {known}')
+    return (asked,) if asked else _KINDS
+
+
+def _template(form: str) -> Template | None:
+    """The template in a --format; None where it asks for JSON."""
+    if form in ("", "json"):
+        return None
+    from rootless.cli.template import BAD_TEMPLATE, Template
+
+    return Template(form, exit_code=BAD_TEMPLATE)
+
+
+def _render(template: Template, found: list[Found], errors: list[RootlessError]) -> None:
+    """Print what the template makes of each; what it cannot be used for joins the errors."""
+    made = []
+    for one in found:
+        try:
+            made.append(rendered(template, one))
+        except RootlessError as error:
+            errors.append(error)
+    for text in made or [""]:
+        print(words.escape(text, lines=True))
+
+
+def rendered(template: Template, found: Found) -> str:
+    """What a template makes of it, by docker's two tries: with the types of its API, then with
+    the JSON alone, as it is. TemplateError."""
+    from rootless.cli import inspected
+    from rootless.cli.template import TemplateError
+
+    typed = inspected.image if found.kind == "image" else inspected.container
+    try:
+        return template.render(typed(found.value))
+    except TemplateError:
+        return template.render(found.value, strict=True)
 
 
 def history(given: Settings, arguments: Arguments) -> int:

@@ -182,6 +182,12 @@ def process_of(store: Store, container: Container | Damaged) -> living.Process |
         sleep(0.01)
 
 
+def pid(store: Store, container: Container) -> int:
+    """The number of its process 1, as it is seen from here; 0 when there is none any more."""
+    process = _read_process(store.path("containers", container.id))
+    return process.pid if process and living.is_alive(process) else 0
+
+
 def remove(store: Store, container: Container | Damaged) -> None:
     """Delete a container that does not run, and its files, unless somebody else is faster."""
     _take_away(store, store.path("containers", container.id))

@@ -21,6 +21,7 @@ class Container(Record):
     `command` is all of what is executed. `config` is how it runs as an image's config says it,
     in JSON: what the image says and the user did not change, but for SHELL and ONBUILD. `mounts`
     are the directories that are shown in it, `mount_points` all places where something is.
+    `asked` is what the user asked for, in docker's words: see `asked`.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Container(Record):
     mounts: tuple[str, ...] = ()
     mount_points: tuple[str, ...] = ()
     config: Mapping[str, Any] = {}
+    asked: Mapping[str, Any] = {}
     remove: bool = False
     exit_code: int | None = None
     finished: float = 0
@@ -74,6 +76,7 @@ def decode(record: Mapping[str, Any]) -> Container:
         mounts=text_list(record.get("mounts"), "mounts"),
         mount_points=text_list(record.get("mount_points"), "mount_points"),
         config=_object(record.get("config"), "config"),
+        asked=_asked(record.get("asked")),
         remove=record.get("remove") is True,
     )
 
@@ -100,8 +103,16 @@ def encode(container: Container) -> dict[str, object]:
         "mounts": list(container.mounts),
         "mount_points": list(container.mount_points),
         "config": container.config,
+        "asked": container.asked,
         "remove": container.remove,
     }
+
+
+def _asked(value: object) -> dict[str, Any]:
+    asked = _object(value, "asked")
+    for part in ("Config", "HostConfig"):
+        _object(asked.get(part), f"asked.{part}")
+    return asked
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import time
 
 from rootless import roots, runspec
-from rootless.container import foreground, records
+from rootless.container import asked, foreground, records
 from rootless.container.spec import Container
 from rootless.errors import RootlessError
 from rootless.network import choice, dns
@@ -143,8 +143,13 @@ def _record(source: Source, request: Request) -> Container:
         mounts=tuple(one.source for one in request.mounts if isinstance(one, Bind)),
         mount_points=tuple(one.path for one in request.mounts if isinstance(one, Bind | Tmpfs)),
         config=encode_run(configured(request, source.image.config)),
+        asked=asked.encode(request, _hostname(request, container_id)),
         remove=request.remove,
     )
+
+
+def _hostname(request: Request, container_id: str) -> str:
+    return request.hostname or container_id[:12]
 
 
 def _run(
@@ -159,7 +164,7 @@ def _run(
     connected = request.network.mode in choice.PACKAGES
     await_read, await_write = os.pipe() if connected else (-1, -1)
     channel = _channel() if request.terminal else None
-    hostname = request.hostname or container.short
+    hostname = _hostname(request, container.id)
     terminal_fd = channel.child_fd if channel else -1
     spec = plan(source, ids, request, home.path, hostname, await_read, terminal_fd)
     if show:

@@ -120,7 +120,7 @@ def test_inspect_prints_what_it_found_and_fails_for_the_rest(rootless, motd):
     result = rootless("inspect", "motd:1", "nothing")
     assert result.exit == 1
     assert [image["Id"] for image in json.loads(result.stdout)] == [motd]
-    assert "No such image: nothing:latest" in result.stderr
+    assert "No such object: nothing" in result.stderr
 
 
 def test_history(rootless, motd):
@@ -224,7 +224,8 @@ def test_a_name_that_is_nearly_one(rootless, motd):
     for verb in ("rmi", "inspect", "history", "save"):
         result = rootless(verb, "mtod:1")
         assert result.exit == 1
-        assert "No such image: mtod:1" in result.stderr
+        what = "object" if verb == "inspect" else "image"
+        assert f"No such {what}: mtod:1" in result.stderr
         assert "did you mean motd:1?" in result.stderr
 
 

@@ -144,6 +144,7 @@ TOP = Verb(
 MODULES = {
     "build": "build",
     "completion": "system",
+    "container inspect": "images",
     "container prune": "containers",
     "copy": "images",
     "doctor": "system",

@@ -1,0 +1,236 @@
+"""What a container is, as docker's API says it: a value for whoever looks into containers.
+
+Reads metadata only, outside the namespace; nothing is changed.
+"""
+
+from __future__ import annotations
+
+from rootless import runspec
+from rootless.container import records
+from rootless.record import Record
+from rootless.store import images, layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rootless.container.spec import Container
+    from rootless.store import Store
+
+_NEVER = "0001-01-01T00:00:00Z"
+_SHM_SIZE = 64 << 20
+_HOST_CONFIG: Mapping[str, Any] = {
+    "Binds": None,
+    "ContainerIDFile": "",
+    "LogConfig": {"Type": "none", "Config": {}},
+    "NetworkMode": "",
+    "PortBindings": {},
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "AutoRemove": False,
+    "VolumeDriver": "",
+    "VolumesFrom": None,
+    "ConsoleSize": [0, 0],
+    **dict.fromkeys(("CapAdd", "CapDrop")),
+    "CgroupnsMode": "private",
+    "Dns": [],
+    "DnsOptions": [],
+    "DnsSearch": [],
+    **dict.fromkeys(("ExtraHosts", "GroupAdd")),
+    "IpcMode": "private",
+    "Cgroup": "",
+    "Links": None,
+    "OomScoreAdj": 0,
+    "PidMode": "",
+    **dict.fromkeys(("Privileged", "PublishAllPorts", "ReadonlyRootfs"), False),
+    "SecurityOpt": None,
+    **dict.fromkeys(("UTSMode", "UsernsMode"), ""),
+    "ShmSize": _SHM_SIZE,
+    "Runtime": "rootless",
+    "Isolation": "",
+    **dict.fromkeys(("CpuShares", "Memory", "NanoCpus"), 0),
+    "CgroupParent": "",
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": [],
+    "BlkioDeviceReadBps": [],
+    "BlkioDeviceWriteBps": [],
+    "BlkioDeviceReadIOps": [],
+    "BlkioDeviceWriteIOps": [],
+    **dict.fromkeys(("CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime"), 0),
+    **dict.fromkeys(("CpusetCpus", "CpusetMems"), ""),
+    "Devices": [],
+    **dict.fromkeys(("DeviceCgroupRules", "DeviceRequests")),
+    **dict.fromkeys(("MemoryReservation", "MemorySwap"), 0),
+    **dict.fromkeys(("MemorySwappiness", "OomKillDisable", "PidsLimit")),
+    "Ulimits": [],
+    **dict.fromkeys(("CpuCount", "CpuPercent", "IOMaximumIOps", "IOMaximumBandwidth"), 0),
+    "MaskedPaths": list(runspec.MASKED),
+    "ReadonlyPaths": list(runspec.READ_ONLY),
+}
+"""docker's HostConfig of a container nothing was asked for."""
+_ENDPOINT: Mapping[str, Any] = {
+    **dict.fromkeys(("IPAMConfig", "Links", "Aliases")),
+    "MacAddress": "",
+    "DriverOpts": None,
+    "GwPriority": 0,
+    **dict.fromkeys(("NetworkID", "EndpointID", "Gateway", "IPAddress"), ""),
+    "IPPrefixLen": 0,
+    **dict.fromkeys(("IPv6Gateway", "GlobalIPv6Address"), ""),
+    "GlobalIPv6PrefixLen": 0,
+    "DNSNames": None,
+}
+_NETWORK: Mapping[str, Any] = {
+    **dict.fromkeys(("Bridge", "SandboxID", "SandboxKey"), ""),
+    "Ports": {},
+    "HairpinMode": False,
+    "LinkLocalIPv6Address": "",
+    "LinkLocalIPv6PrefixLen": 0,
+    **dict.fromkeys(("SecondaryIPAddresses", "SecondaryIPv6Addresses")),
+    **dict.fromkeys(("EndpointID", "Gateway", "GlobalIPv6Address"), ""),
+    "GlobalIPv6PrefixLen": 0,
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    **dict.fromkeys(("IPv6Gateway", "MacAddress"), ""),
+}
+
+
+class Inspection(Record):
+    """A container. `home` is its directory; `pid` that of its process 1, or 0.
+
+    `layers` are the directories below its own, the topmost first, as far as they are there.
+    `sizes` are the bytes of its own files and of all it shows, where they were asked for.
+    """
+
+    container: Container
+    home: str
+    pid: int
+    layers: tuple[str, ...]
+    sizes: tuple[int, int] | None = None
+
+    def encode(self) -> dict[str, Any]:
+        """The object that docker's API answers, its keys in docker's order."""
+        one = self.container
+        return {
+            "Id": one.id,
+            "Created": rfc3339(one.created),
+            "Path": one.command[0] if one.command else "",
+            "Args": list(one.command[1:]),
+            "State": self._state(),
+            "Image": str(one.image_id),
+            # These are in memory, seen by the container only; and there is no log.
+            **dict.fromkeys(("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath"), ""),
+            "Name": f"/{one.name}",
+            "RestartCount": 0,
+            "Driver": "overlay",
+            "Platform": "linux",
+            **dict.fromkeys(("MountLabel", "ProcessLabel", "AppArmorProfile"), ""),
+            "ExecIDs": None,
+            "HostConfig": {**_HOST_CONFIG, "NetworkMode": one.network, **self._asked("HostConfig")},
+            "GraphDriver": {"Data": self._overlay(), "Name": "overlay"},
+            **self._shown_sizes(),
+            "Mounts": one.asked.get("Mounts", []),
+            "Config": self._config(),
+            "NetworkSettings": self._network(),
+        }
+
+    def _state(self) -> dict[str, Any]:
+        one = self.container
+        return {
+            "Status": "running" if one.is_running else "exited",
+            "Running": one.is_running,
+            **dict.fromkeys(("Paused", "Restarting", "OOMKilled", "Dead"), False),
+            "Pid": self.pid,
+            "ExitCode": one.exit_code or 0,
+            "Error": "",
+            "StartedAt": rfc3339(one.created),
+            "FinishedAt": _NEVER if one.is_running else rfc3339(one.finished),
+        }
+
+    def _overlay(self) -> dict[str, str]:
+        return {
+            "ID": self.container.id,
+            **({"LowerDir": ":".join(self.layers)} if self.layers else {}),
+            "MergedDir": f"{self.home}/target",
+            "UpperDir": f"{self.home}/diff",
+            "WorkDir": f"{self.home}/work",
+        }
+
+    def _shown_sizes(self) -> dict[str, int]:
+        return dict(zip(("SizeRw", "SizeRootFs"), self.sizes, strict=True)) if self.sizes else {}
+
+    def _config(self) -> dict[str, Any]:
+        """How it runs, as docker's config of a container has it."""
+        one, run = self.container, self.container.config
+        optional = ("ExposedPorts", "Healthcheck", "StopSignal")
+        shown = {name: {name: run[name]} if name in run else {} for name in optional}
+        return {
+            "Hostname": one.short,
+            "Domainname": "",
+            "User": run.get("User", ""),
+            "AttachStdin": False,
+            **dict.fromkeys(("AttachStdout", "AttachStderr"), True),
+            **shown["ExposedPorts"],
+            **dict.fromkeys(("Tty", "OpenStdin", "StdinOnce"), False),
+            "Env": run.get("Env", []),
+            "Cmd": run.get("Cmd"),
+            **shown["Healthcheck"],
+            "Image": one.image,
+            "Volumes": run.get("Volumes"),
+            "WorkingDir": run.get("WorkingDir", ""),
+            "Entrypoint": run.get("Entrypoint"),
+            "OnBuild": None,
+            "Labels": run.get("Labels", {}),
+            **shown["StopSignal"],
+            **self._asked("Config"),
+        }
+
+    def _asked(self, part: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.container.asked.get(part, {})
+        return found
+
+    def _network(self) -> dict[str, Any]:
+        """No address is ours to tell: what provides the network keeps it to itself."""
+        one = self.container
+        bound = self._asked("HostConfig").get("PortBindings", {}) if one.is_running else {}
+        ports: dict[str, Any] = {
+            port: [{**where, "HostIp": where["HostIp"] or "0.0.0.0"} for where in bindings]
+            for port, bindings in bound.items()
+        }
+        if one.is_running:
+            ports = {**dict.fromkeys(one.config.get("ExposedPorts", ())), **ports}
+        return {**_NETWORK, "Ports": ports, "Networks": {one.network: dict(_ENDPOINT)}}
+
+
+def inspect(store: Store, container: Container, *, sized: bool = False) -> Inspection:
+    """Look into a container; `sized` weighs its files, as far as they can be seen."""
+    home = store.path("containers", container.id)
+    found, image_size = _image(store, container)
+    own = layers.weigh(f"{home}/diff") if sized else 0
+    return Inspection(
+        container,
+        home,
+        records.pid(store, container) if container.is_running else 0,
+        found,
+        (own, own + image_size) if sized else None,
+    )
+
+
+def _image(store: Store, container: Container) -> tuple[tuple[str, ...], int]:
+    """The directories of its image's layers and their size; the image may have been removed."""
+    from rootless.errors import RootlessError
+
+    try:
+        image = images.resolve(store, str(container.image_id))
+    except RootlessError:
+        return (), 0
+    known = [layers.find(store, diff_id) for diff_id in reversed(image.config.diff_ids)]
+    return tuple(layer.path for layer in known if layer), images.size(store, image)
+
+
+def rfc3339(seconds: float) -> str:
+    """A moment as JSON made by Go has it, in UTC."""
+    import time
+
+    whole = int(seconds)
+    part = f"{seconds - whole:.6f}"[1:].rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + part + "Z"
