@@ -1,4 +1,4 @@
-"""`images`, `image exists`, `tag` and `pull`."""
+"""`images`, `image exists` and `tag`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.store.images import Image, Listed
+    from rootless.store.images import Listed
 
 _HEADERS = {
     "ID": "IMAGE ID",
@@ -109,40 +109,6 @@ def exists(given: Settings, arguments: Arguments) -> int:
     except NotFoundError:
         return 1
     return 0
-
-
-def pull(given: Settings, arguments: Arguments) -> int:
-    """Download an image, or what of it is new."""
-    from rootless import userns
-    from rootless.cli import fetch
-    from rootless.image import obtain
-
-    reference = Reference.parse(arguments.name)
-    store = Store(given.root)
-    before = obtain.find(store, str(reference))
-    client = fetch.client(
-        given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
-    )
-    platform = fetch.platform(arguments.platform)
-    userns.enter()
-    if not arguments.quiet:
-        if reference.tag == "latest" and not arguments.name.endswith(":latest"):
-            print("Using default tag: latest")
-        print(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-    image = fetch.pull(
-        given, store, client, reference, platform, out=sys.stdout, quiet=arguments.quiet
-    )
-    if not arguments.quiet:
-        _summary(image, reference, is_new=before is None or before.id != image.id)
-    print(reference)
-    return 0
-
-
-def _summary(image: Image, reference: Reference, *, is_new: bool) -> None:
-    served = [one.digest for one in image.repo_digests if one.repository == reference.repository]
-    print(f"Digest: {served[0] if served else image.descriptor.digest}")
-    news = "Downloaded newer image" if is_new else "Image is up to date"
-    print(f"Status: {news} for {reference.familiar}")
 
 
 def _facts(image: Listed, *, full: bool) -> dict[str, str]:

@@ -43,7 +43,6 @@ FLAGS = {
         --cache-to --call --cgroup-parent --check --isolation --label
         -m --memory --metadata-file --no-cache-filter -o --output --push
         --secret --security-opt --shm-size --squash --ssh --ulimit""",
-    "pull": "-a --all-tags",
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",

@@ -33,7 +33,7 @@ class Reference(Record):
         digest = _digest(text, digest_text) if at else None
         registry, path = _split_registry(rest)
         repository, colon, tag = path.partition(":")
-        if colon and not _is_tag(tag):
+        if colon and not is_tag(tag):
             raise _bad(text, f"{tag!r} is not a tag: at most 128 letters, digits, '_', '.' or '-'")
         _check_repository(text, repository)
         if not _is_host(registry):
@@ -76,6 +76,11 @@ def parse_registry(text: str) -> str:
     return DOCKER_HUB if host in HUB_HOSTS else host
 
 
+def is_tag(tag: str) -> bool:
+    """Whether the text can be a tag."""
+    return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.union(".-").issuperset(tag)
+
+
 def _split_registry(name: str) -> tuple[str, str]:
     """Registry and the rest; Hub's aliases become docker.io."""
     first, slash, rest = name.partition("/")
@@ -106,10 +111,6 @@ def _is_host(host: str) -> bool:
 
 def _is_label(label: str) -> bool:
     return label != "" and _LABEL.issuperset(label) and "-" not in (label[0], label[-1])
-
-
-def _is_tag(tag: str) -> bool:
-    return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.union(".-").issuperset(tag)
 
 
 def _check_repository(text: str, repository: str) -> None:

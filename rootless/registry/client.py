@@ -21,6 +21,7 @@ from rootless.oci import media_types
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.record import Record
+from rootless.registry import tags
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Access, Request, is_page
@@ -85,6 +86,11 @@ class Client:
                 return attempt()
             except (RegistryError, IntegrityError) as error:
                 self._give_up(origin, error)
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """All tags of a repository, by the word of the registry itself and of no mirror."""
+        origin = self._origins[-1]
+        return tags.listed(origin.session, origin.repository(self.registry, repository))
 
     def blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         """The bytes of a blob from `offset` on, resumed where a connection breaks.

@@ -138,8 +138,9 @@ VERBS = (
     Verb(
         "pull",
         "Download an image from a registry",
-        "rootless.cli.images:pull",
+        "rootless.cli.pull:pull",
         options=(
+            flag("-a", "--all-tags", help="download every tag of the repository"),
             CONTENT_TRUST,
             PLATFORM,
             flag("-q", "--quiet", help="print only the name"),
