@@ -11,12 +11,16 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
 import gc
 import os
 import sys
+from _io import BufferedWriter, FileIO, TextIOWrapper
+from errno import EDQUOT, EFBIG, ENOSPC
 
 from rootless.cli import main as command_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from _typeshed import ReadableBuffer
 
 
 def main() -> NoReturn:
@@ -36,8 +40,23 @@ def main() -> NoReturn:
         os._exit(code)
 
 
+class _Remarks(FileIO):
+    """Standard error: where there is no room for what is said, the work goes on all the same."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in (ENOSPC, EDQUOT, EFBIG):
+                raise
+            return len(memoryview(content))
+
+
 def _make_ordinary() -> None:
     """Undo what odd parents hand down: closed standard streams, and children nobody waits for."""
+    if sys.stderr:
+        remarks = BufferedWriter(_Remarks(2, "w", closefd=False))
+        sys.stderr = TextIOWrapper(remarks, sys.stderr.encoding, line_buffering=True)
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
     os.close(fd)

@@ -16,6 +16,10 @@ _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
 _RANGES = ("/etc/subuid", "/etc/subgid")
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+_IN_THE_WAY = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EIO),
+)
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT)
 
 
@@ -156,6 +160,18 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
             hint="see the kernel's messages with: dmesg",
         )
     return None
+
+
+def explain_store(error: OSError, root: str) -> RootlessError | None:
+    """Why nothing can be done with the store at `root`; None when it is another matter."""
+    path = os.fsdecode(error.filename or "")
+    if error.errno not in _IN_THE_WAY or not f"{path}/".startswith(f"{root}/"):
+        return None
+    reason = "something else is in the place of a folder" if error.errno == errno.EEXIST else ""
+    return RootlessError(
+        f"the store cannot be used: {path}: {reason or error.strerror}",
+        hint=f"choose another folder with --root or ROOTLESS_ROOT, or look what is in {root}",
+    )
 
 
 def explain_limit(error: OSError) -> RootlessError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "needs(*names): what the machine must have (tests/support/machine.py)"
     )
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        # nohup, and & in a script: what is ignored stays so in all that the tests execute
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items):

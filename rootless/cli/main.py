@@ -113,7 +113,7 @@ def _carry_out(words: Sequence[str]) -> int:
         arguments = parser.parse(verb, rest)
         given = settings.read(os.environ, root=top.root, debug=debug)
         failure = verb.failure  # the command line is understood: from here on it is the verb's
-        return _handler(verb.handler)(given, arguments)
+        return _carry_out_verb(verb, given, arguments)
     except parser.HelpRequest:
         return _help(verb.name.split())
     except RootlessError as error:
@@ -121,6 +121,18 @@ def _carry_out(words: Sequence[str]) -> int:
             sys.excepthook(*sys.exc_info())
         _report(error)
         return failure if error.exit_code == RootlessError.exit_code else error.exit_code
+
+
+def _carry_out_verb(verb: table.Verb, given: settings.Settings, arguments: parser.Arguments) -> int:
+    """Whatever the verb meets in the store that is no fault of ours is one sentence."""
+    try:
+        return _handler(verb.handler)(given, arguments)
+    except OSError as error:
+        from rootless import complaints
+
+        if complaint := complaints.explain_store(error, given.root):
+            raise complaint from error
+        raise
 
 
 def _handler(name: str) -> Handler:

@@ -32,7 +32,7 @@ class Settings(Record):
         explicit = self.environment.get("REGISTRY_AUTH_FILE")
         if explicit:
             return (explicit,)
-        runtime = self.environment.get("XDG_RUNTIME_DIR")
+        runtime = _directory(self.environment, "XDG_RUNTIME_DIR")
         docker = self.environment.get("DOCKER_CONFIG") or self._in_home(".docker")
         places = (
             docker and f"{docker}/config.json",
@@ -78,7 +78,7 @@ class Settings(Record):
 
     @property
     def _config(self) -> str:
-        return self.environment.get("XDG_CONFIG_HOME") or self._in_home(".config")
+        return _directory(self.environment, "XDG_CONFIG_HOME") or self._in_home(".config")
 
     def _in_home(self, name: str) -> str:
         """A path in the user's home; "" when there is none."""
@@ -86,12 +86,18 @@ class Settings(Record):
         return f"{home}/{name}" if home else ""
 
 
+def _directory(environment: Mapping[str, str], name: str) -> str:
+    """What a variable of the XDG Base Directory specification says; a relative one says nothing."""
+    path = environment.get(name, "")
+    return path if path.startswith("/") else ""
+
+
 def read(
     environment: Mapping[str, str], *, root: str | None = None, debug: bool = False
 ) -> Settings:
     """The settings under `environment`; `root` is the global flag and wins."""
     home = environment.get("HOME", "")
-    share = environment.get("XDG_DATA_HOME") or (home and f"{home}/.local/share")
+    share = _directory(environment, "XDG_DATA_HOME") or (home and f"{home}/.local/share")
     root = root or environment.get("ROOTLESS_ROOT") or (share and f"{share}/rootless")
     if not root:
         raise UsageError(
@@ -99,5 +105,5 @@ def read(
             hint="set HOME, or choose a directory with --root or ROOTLESS_ROOT",
         )
     root = os.path.abspath(root)
-    runtime = environment.get("XDG_RUNTIME_DIR")
+    runtime = _directory(environment, "XDG_RUNTIME_DIR")
     return Settings(root, f"{runtime}/rootless" if runtime else f"{root}/run", environment, debug)

@@ -248,7 +248,6 @@ def _follow(
 def _connect(request: Request, child: Child) -> Attachment:
     from rootless.network import attach
 
-    os.makedirs(request.runtime_dir, mode=0o700, exist_ok=True)
     return attach.start(
         request.network,
         child.pid,

@@ -25,7 +25,19 @@ def start(
 
     `run_dir` is a short private directory for the API socket, used only if there are mappings.
     """
+    if mappings:
+        _make(run_dir)
     return _Slirp4netns(program, pid, mappings, os.path.join(run_dir, f"slirp-{pid}.sock"))
+
+
+def _make(run_dir: str) -> None:
+    try:
+        os.makedirs(run_dir, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise RootlessError(
+            f"slirp4netns needs a folder for its socket: {run_dir}: {error.strerror}",
+            hint="set XDG_RUNTIME_DIR to a folder of your own, or unset it",
+        ) from None
 
 
 def command(program: str, netns: str, api_socket: str = "") -> tuple[str, ...]:

@@ -139,7 +139,7 @@ class Store:
             return False
         except PermissionError:
             raise RootlessError(
-                f"the store {self.root} belongs to somebody else and cannot be read",
+                f"the store {self.root} cannot be read: permission denied",
                 hint="choose another folder with --root or ROOTLESS_ROOT",
             ) from None
         version = layout.get("rootlessStore") if isinstance(layout, dict) else None

@@ -8,6 +8,8 @@ process; a crash leaves the old file or the new one.
 
 from __future__ import annotations
 
+import os
+
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.oci import media_types
@@ -40,7 +42,8 @@ _CURE = "delete {}, or choose another folder with --root"
 def read(store: Store) -> tuple[Descriptor, ...]:
     """All entries, oldest first; none when the store does not exist yet."""
     try:
-        with open(store.path("index.json"), "rb", buffering=0) as file:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe there is one without a writer
+        with open(os.open(store.path("index.json"), flags), "rb", buffering=0) as file:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:
         return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
@@ -108,3 +110,63 @@ def test_check_names_the_image_that_lacks_a_layer(rootless, project):
     (line,) = found.stdout.splitlines()
     assert line.startswith("docker.io/library/made:latest: the blob sha256:")
     assert "is missing" in line
+
+
+def touched(path):
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
+
+
+def linked(path, target):
+    path.symlink_to(target)
+
+
+def a_file(name):
+    return lambda root: touched(root / name)
+
+
+IN_THE_WAY = {
+    "the store is a file": lambda root: root.touch(),
+    "no rights": lambda root: root.mkdir(mode=0),
+    **{
+        f"{name} is a file": a_file(name)
+        for name in ("blobs", "cache", "containers", "layers", "leases", "skeleton", "tmp")
+    },
+    "a folder without rights": lambda root: (root / "containers").mkdir(0, parents=True),
+    "the index is a folder": lambda root: (root / "index.json").mkdir(parents=True),
+    "the index is a FIFO": lambda root: (root.mkdir(), os.mkfifo(root / "index.json")),
+    "the index is endless": lambda root: (root.mkdir(), linked(root / "index.json", "/dev/zero")),
+    "the index is a loop": lambda root: (root.mkdir(), linked(root / "index.json", "index.json")),
+    "the index without rights": lambda root: touched(root / "index.json").chmod(0),
+    "the lock is a folder": lambda root: (root / "lock").mkdir(parents=True),
+    "the lock is a FIFO": lambda root: (root.mkdir(), os.mkfifo(root / "lock")),
+}
+
+
+@pytest.mark.parametrize("kind", IN_THE_WAY)
+def test_something_else_in_the_place_of_the_store(rootless, busybox_image, tmp_path, kind):
+    """One sentence, or it works; nothing waits for ever."""
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY base.tar /\n")
+    IN_THE_WAY[kind](rootless.root)
+    for command in (
+        ("images",),
+        ("ps", "-a"),
+        ("inspect", "busybox"),
+        ("load", "-i", archive),
+        ("run", "--rm", "--pull=never", "--network=none", "busybox", "true"),
+        ("build", "-q", "."),
+        ("rmi", "busybox"),
+        ("system", "prune", "-f"),
+    ):
+        result = rootless(*command, cwd=tmp_path, timeout=60)
+        assert "Traceback" not in result.stderr, (command, result.stderr)
+        assert result.exit in (0, 1, 125), (command, result.stderr)
+        if result.exit:
+            assert result.stderr.count("error: ") == 1, (command, result.stderr)
+            if "such image" not in result.stderr:
+                assert str(rootless.root) in result.stderr, (command, result.stderr)
+    if rootless.root.is_file():
+        rootless.root.unlink()
+        rootless.root.mkdir()

@@ -423,6 +423,40 @@ def test_almost_no_environment(box, tmp_path):
     assert answer.stdout == "/\n", answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("network", "words", "code"),
+    [
+        pytest.param("pasta", (), 0, marks=pytest.mark.needs("pasta")),
+        pytest.param("slirp4netns", (), 0, marks=pytest.mark.needs("slirp4netns")),
+        pytest.param("slirp4netns", ("-p", "80"), 125, marks=pytest.mark.needs("slirp4netns")),
+    ],
+)
+def test_a_runtime_directory_that_is_somebody_elses(box, network, words, code):
+    """As `su` leaves it; only a socket of slirp4netns would have to be there."""
+    box.environment["XDG_RUNTIME_DIR"] = "/proc/1"
+    result = box("run", "--rm", "--network", network, *words, "busybox", "echo", "ran")
+    assert (result.exit, result.stdout) == (code, "" if code else "ran\n"), result.stderr
+    assert ("set XDG_RUNTIME_DIR to a folder of your own" in result.stderr) == bool(code)
+    assert "Traceback" not in result.stderr
+
+
+def test_no_room_for_what_is_said_is_no_failure(box):
+    """A full disk under a log of standard error; what there is to say on standard output counts."""
+    with open("/dev/full", "wb") as full:
+        for words, code in (
+            ((*box.build[:2], "-t", "app", box.context), 0),
+            (("run", "--rm", "--network=none", "--explain", "busybox", "true"), 0),
+            (("inspect", "nothing"), 1),
+            (("run", "--rm", "--network=none", "busybox", "nothing"), 127),
+        ):
+            done = subprocess.run(
+                box.command(*words), env=box.environment, stderr=full, stdout=subprocess.PIPE,
+                stdin=subprocess.DEVNULL, check=False, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == code, (words, done.stdout)
+    assert "app" in box.ok("images")
+
+
 def test_files_of_images_do_not_depend_on_umask_zone_or_epoch(box, busybox_image, tmp_path):
     (box.context / "d").mkdir()
     (box.context / "d" / "tool").write_text("#!/bin/sh\n")

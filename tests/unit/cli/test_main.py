@@ -103,6 +103,9 @@ def test_a_reader_that_leaves_is_no_error():
         ("version", ">&-", 0, ""),
         ("version", ">/dev/full", 1, "error: standard output: No space left on device\n"),
         ("--root /nonexistent images -q", ">/dev/full", 0, ""),
+        ("--root /nonexistent inspect none", "2>/dev/full >&1", 1, ""),
+        ("--root /nonexistent images -q", "2>/dev/full", 0, ""),
+        ("nonsense", "2>/dev/full", 1, ""),
     ],
 )
 def test_output_that_cannot_be_written(verb, redirection, code, said):

@@ -21,6 +21,17 @@ def test_what_runs_now_without_a_login():
     assert settings.read({}, root="/store").runtime_dir == "/store/run"
 
 
+def test_relative_paths_say_nothing():
+    """As the XDG Base Directory specification wants it."""
+    relative = dict.fromkeys(("XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"), "some/where")
+    given = settings.read({"HOME": "/h", **relative})
+    assert (given.root, given.runtime_dir) == (
+        "/h/.local/share/rootless",
+        "/h/.local/share/rootless/run",
+    )
+    assert given.auth_files == ("/h/.docker/config.json", "/h/.config/containers/auth.json")
+
+
 def test_no_home_is_a_clear_error():
     with pytest.raises(UsageError, match="HOME is not set"):
         settings.read({})
