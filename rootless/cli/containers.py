@@ -7,7 +7,7 @@ import time
 
 from rootless.cli import listing, words
 from rootless.container import records
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
 
 TYPE_CHECKING = False
@@ -36,7 +36,10 @@ _COMMAND_WIDTH = 20
 def ps(given: Settings, arguments: Arguments) -> int:
     """List containers, newest first."""
     found = records.listing(Store(given.root), _warn)
-    shown = [one for one in found if arguments.all or one.is_running]
+    if (count := _last(arguments)) > 0:
+        shown = list(found)[:count]
+    else:
+        shown = [one for one in found if arguments.all or one.is_running]
     if arguments.quiet:
         if arguments.format:
             _complain("WARNING: Ignoring custom format, because both --format and --quiet are set.")
@@ -46,6 +49,16 @@ def ps(given: Settings, arguments: Arguments) -> int:
     rows = [row(one, full=arguments.no_trunc) for one in shown]
     listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "")
     return 0
+
+
+def _last(arguments: Arguments) -> int:
+    """How many to show by --last and --latest; as in docker, 0 or less says nothing."""
+    if arguments.latest:
+        return 1
+    text = arguments.last or "0"
+    if not text.removeprefix("-").isdecimal():
+        raise UsageError(f"--last {text!r} is not a number of containers", hint="write --last 3")
+    return int(text[:9])
 
 
 def rm(given: Settings, arguments: Arguments) -> int:

@@ -381,3 +381,19 @@ def test_a_container_removed_while_its_network_is_made(store, tmp_path):
         assert running.wait(20) == 137
         assert running.stderr.read() == b""
         assert remover.communicate(timeout=20)[0] == b"early\n"
+
+
+def test_the_containers_created_last(store, start):
+    for name in ("one", "two", "three"):
+        store.ok(*RUN, "--name", name, "busybox", "true")
+    start("four")
+    names = ("ps", "--format", "{{.Names}}")
+    assert store.ok(*names) == "four\n"
+    assert store.ok(*names, "-l") == "four\n"
+    assert store.ok(*names, "-n", "2") == "four\nthree\n"
+    assert store.ok(*names, "--last=9") == "four\nthree\ntwo\none\n"
+    assert store.ok(*names, "-n", "0") == store.ok(*names, "-n", "-1") == "four\n"
+    assert store.ok("ps", "-lq") == store.ok("ps", "-aq").splitlines(keepends=True)[0]
+    refused = store("ps", "-n", "some")
+    assert refused.exit in {1, 125}
+    assert "'some' is not a number" in refused.stderr

@@ -11,6 +11,8 @@ PS = Verb(
     options=(
         flag("-a", "--all", help="show stopped containers, too"),
         text("--format", metavar="FORMAT", help="table, json or a Go template"),
+        text("-n", "--last", metavar="N", help="show the N created last, stopped ones too"),
+        flag("-l", "--latest", help="show the one created last, stopped or not"),
         flag("--no-trunc", help="do not shorten ids and commands"),
         flag("-q", "--quiet", help="print only ids"),
     ),
