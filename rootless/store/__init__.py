@@ -143,6 +143,8 @@ class Store:
                 hint="choose another folder with --root or ROOTLESS_ROOT",
             ) from None
         version = layout.get("rootlessStore") if isinstance(layout, dict) else None
+        if version is None and os.path.isdir(self.path("layers")):
+            return True  # a tool that added an image to the layout has written the file anew
         if version != 1:
             raise RootlessError(
                 f"the store {self.root} was not written by this version of rootless",

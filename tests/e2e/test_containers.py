@@ -269,6 +269,34 @@ def test_those_who_look_at_once_never_take_each_other_for_the_owner(store, start
         assert looker.communicate(timeout=120)[1] == b""
 
 
+LISTING = """
+import contextlib, io, sys
+from rootless.cli.main import main
+for _ in range(300):
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())) as shown:
+        main()
+        shown.flush()
+    assert shown.buffer.getvalue() == b"alive\\n", shown.buffer.getvalue()
+"""
+
+
+def test_many_who_list_at_once_show_no_dead_container_as_running(store, start):
+    start("alive")
+    dead = start("dead")
+    dead.kill()
+    dead.wait()
+    time.sleep(1)
+    python, _, _, *words = store.command("ps", "--format", "{{.Names}}")
+    lookers = [
+        subprocess.Popen(
+            [python, "-c", LISTING, *words], env=store.environment, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    for looker in lookers:
+        assert looker.communicate(timeout=120)[1] == b""
+
+
 def test_containers_come_and_go_while_others_look(store):
     """Nothing is ever damaged, and every container ends as it should."""
     stop, wrong = threading.Event(), []

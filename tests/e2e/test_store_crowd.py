@@ -16,7 +16,7 @@ import pytest
 from rootless.store import Store, blobs, images, layers, removal
 from rootless.store.check import check
 from tests.support.child import in_child
-from tests.support.hostile_registry import HostileRegistry, serving
+from tests.support.hostile_registry import INDEX, HostileRegistry, serving, serving_parts
 
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
 
@@ -63,6 +63,31 @@ def test_a_container_keeps_all_files_while_its_image_is_removed_and_pruned(box):
         lines = told.splitlines()
         assert len(lines) == 18
         assert set(lines[3:]) <= set(lines[:3]), "each turn saw the same files"
+    whole(box)
+
+
+@pytest.mark.needs("strace", "unshare")
+def test_an_image_removed_while_a_container_of_it_starts(box, tmp_path):
+    """Each directory that the start makes takes its time; nothing of the image may go meanwhile."""
+    # A user's newuidmap is not set-uid under strace: root of a namespace needs none.
+    trace = tmp_path / "trace"
+    slowly = ("unshare", "--map-root-user", "strace", "-f", "-qq", "-o", trace)
+    calls = "mkdir,mkdirat"
+    traced = (*slowly, f"--trace={calls},openat", f"--inject={calls}:delay_enter=300000")
+    script = "echo up; sleep 1; ls /bin | grep -cx busybox; cat /etc/group"
+    command = box.command("run", "--rm", "--network=none", "busybox", "sh", "-c", script)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen([*traced, *command], env=box.environment, **pipes)
+    while not trace.exists() or "index.json" not in trace.read_text():
+        time.sleep(0.002)
+    while running.poll() is None:
+        box("rmi", "-f", "busybox", timeout=60)
+        box("image", "prune", "-a", "-f", timeout=60)
+    told, errors = running.communicate(timeout=60)
+    if running.returncode == 125:  # removed before it was found
+        assert "o such image" in errors or "Unable to find image" in errors, errors
+    else:
+        assert (running.returncode, told[:12], errors) == (0, "up\n1\nroot:x:", "")
     whole(box)
 
 
@@ -121,6 +146,40 @@ def test_removing_and_pruning_beside_everything_with_some_killed(box, tmp_path, 
         box.ok("load", "-i", box.archive)
     box.ok("pull", "-q", "--tls-verify=false", pulled)
     whole(box)
+
+
+@pytest.mark.needs("skopeo")
+def test_an_index_that_another_tool_has_named_here(box, busybox_image, tmp_path):
+    """One name for several platforms is an image, and all of it stays while it has the name."""
+    host = json.loads((busybox_image.layout / "index.json").read_bytes())["manifests"][0]
+    content = busybox_image.blob(host["digest"])
+    config = json.loads(busybox_image.blob(json.loads(content)["config"]["digest"]))
+    platforms = [{"os": "linux", "architecture": one} for one in (config["architecture"], "mips64")]
+    entries = [{**host, "annotations": {}, "platform": platform} for platform in platforms]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    known = {"1": json.dumps(index).encode(), host["digest"]: content}
+    with HostileRegistry(serving_parts("a/b", known, _blobs(busybox_image))) as registry:
+        source = f"docker://{registry.address}/a/b:1"
+        place = f"oci:{box.root}:docker.io/library/many:1"
+        argv = ["skopeo", "copy", "-q", "--all", "--src-tls-verify=false", source, place]
+        subprocess.run(argv, check=True)
+    box.ok("rmi", "-f", "busybox")
+    for words in (("images",), ("image", "prune", "-f"), ("system", "prune", "-f"), ("images",)):
+        done = box(*words)
+        assert (done.exit, done.stderr) == (0, "")
+    assert done.stdout.split()[6:8] == ["many", "1"]
+    assert box.ok("run", "--rm", "--network=none", "many:1", "cat", "/etc/group")[:7] == "root:x:"
+    inside = subprocess.run(
+        ["skopeo", "inspect", "--raw", place], check=True, capture_output=True, text=True
+    )
+    assert json.loads(inside.stdout)["manifests"] == entries
+    assert "Untagged: many:1" in box.ok("rmi", "many:1")
+    assert box.ok("images", "-aq") == ""
+
+
+def _blobs(image):
+    parts = json.loads(image.blob(image.manifest_digest))
+    return {one["digest"]: image.blob(one["digest"]) for one in (parts["config"], *parts["layers"])}
 
 
 def test_a_container_needs_no_manifest(box):

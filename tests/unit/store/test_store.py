@@ -34,7 +34,7 @@ def test_store_of_a_newer_version_is_refused(store, tmp_path):
 
 
 def test_a_foreign_image_layout_is_not_taken_for_a_store(store, tmp_path):
-    store.create()
+    (tmp_path / "store").mkdir(mode=0o700)
     (tmp_path / "store/oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     with pytest.raises(RootlessError, match="not written by this version"):
         Store(store.root)
