@@ -12,9 +12,12 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container, Damaged
+    from rootless.oci.digest import Digest
 
 _HEADERS = {
     "ID": "CONTAINER ID",
@@ -28,14 +31,19 @@ _HEADERS = {
     "Names": "NAMES",
     "Networks": "NETWORKS",
     "Mounts": "MOUNTS",
+    "Labels": "LABELS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Size": "SIZE",
 }
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 _COMMAND_WIDTH = 20
+_MOUNT_WIDTH = 15
 
 
 def ps(given: Settings, arguments: Arguments) -> int:
     """List containers, newest first."""
-    found = records.listing(Store(given.root), _warn)
+    store = Store(given.root)
+    found = records.listing(store, _warn)
     if (count := _last(arguments)) > 0:
         shown = list(found)[:count]
     else:
@@ -46,8 +54,13 @@ def ps(given: Settings, arguments: Arguments) -> int:
         for one in shown:
             print(one.id if arguments.no_trunc else one.short)
         return 0
-    rows = [row(one, full=arguments.no_trunc) for one in shown]
-    listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "")
+    size = _sizes(store)
+    rows: list[listing.Row] = [
+        {**row(one, full=arguments.no_trunc), "Size": listing.later(size, one)} for one in shown
+    ]
+    columns = (*_COLUMNS, "Size") if arguments.size else _COLUMNS
+    methods = [{"Label": _labelled(one)} for one in shown]
+    listing.show(rows, _HEADERS, columns, arguments.format or "", methods)
     return 0
 
 
@@ -59,6 +72,35 @@ def _last(arguments: Arguments) -> int:
     if not text.removeprefix("-").isdecimal():
         raise UsageError(f"--last {text!r} is not a number of containers", hint="write --last 3")
     return int(text[:9])
+
+
+def _sizes(store: Store) -> Callable[[Container], str]:
+    """What tells a container's size. It enters the namespace, for the files are of mapped ids."""
+    from rootless.store import images, layers
+
+    known: dict[Digest, int] = {}
+
+    def size(container: Container) -> str:
+        if not known:
+            from rootless import userns
+
+            known.update((one.id, one.size) for one in images.listing(store, lambda *_: None))
+            known.setdefault(container.image_id, 0)
+            userns.enter()
+        own = layers.weigh(store.path("containers", container.id, "diff"))
+        whole = own + known.get(container.image_id, 0)
+        return f"{words.size(own)} (virtual {words.size(whole)})"
+
+    return size
+
+
+def _labelled(container: Container) -> Callable[[str], str]:
+    return lambda name: _labels(container).get(name, "")
+
+
+def _labels(container: Container) -> dict[str, str]:
+    labels = container.config.get("Labels")
+    return labels if isinstance(labels, dict) else {}
 
 
 def rm(given: Settings, arguments: Arguments) -> int:
@@ -140,8 +182,14 @@ def row(container: Container, *, full: bool) -> dict[str, str]:
         "Ports": ", ".join(container.ports),
         "Names": container.name,
         "Networks": container.network,
-        "Mounts": ",".join(container.mounts),
+        "Mounts": ",".join(one if full else _shortened(one) for one in container.mounts),
+        "Labels": ",".join(f"{name}={value}" for name, value in _labels(container).items()),
+        "LocalVolumes": "0",
     }
+
+
+def _shortened(mount: str) -> str:
+    return mount if len(mount) <= _MOUNT_WIDTH else f"{mount[: _MOUNT_WIDTH - 1]}…"
 
 
 def _command(argv: tuple[str, ...], *, full: bool) -> str:

@@ -13,9 +13,12 @@ from rootless.store import images as store_images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.oci.digest import Digest
     from rootless.store.images import Listed
 
 _HEADERS = {
@@ -26,6 +29,10 @@ _HEADERS = {
     "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT",
     "Size": "SIZE",
+    "VirtualSize": "VIRTUAL SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
 }
 _NONE = "<none>"
 _FILTERS = ("dangling", "label", "label!", "reference", "before", "since", "until")
@@ -54,10 +61,11 @@ def images(given: Settings, arguments: Arguments) -> int:
             for _ in _names(image, wanted):
                 print(listing.shown_id(image, full=arguments.no_trunc))
         return 0
-    rows = [
+    users = _users(store)
+    rows: list[listing.Row] = [
         {**facts, "Repository": repository, "Tag": tag, "Digest": digest}
         for image in kept
-        for facts in [_facts(image, full=arguments.no_trunc)]
+        for facts in [_facts(image, users, full=arguments.no_trunc)]
         for repository, tag, digest in _names(image, wanted)
     ]
     columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
@@ -111,12 +119,34 @@ def exists(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _facts(image: Listed, *, full: bool) -> dict[str, str]:
+def _users(store: Store) -> Callable[[Digest], str]:
+    """What tells how many containers an image has, and looks at them when it is asked."""
+    counts: dict[Digest, int] = {}
+
+    def users(image_id: Digest) -> str:
+        from rootless.container import records
+
+        if not counts:
+            counts[image_id] = 0
+            for container in records.listing(store):
+                counts[container.image_id] = counts.get(container.image_id, 0) + 1
+        return str(counts.get(image_id, 0))
+
+    return users
+
+
+def _facts(
+    image: Listed, users: Callable[[Digest], str], *, full: bool
+) -> dict[str, str | Callable[[], str]]:
     return {
         "ID": listing.shown_id(image, full=full),
         "CreatedSince": words.since(image.created),
         "CreatedAt": words.moment(image.created),
         "Size": words.size(image.size),
+        "VirtualSize": words.size(image.size, 4),
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
+        "Containers": listing.later(users, image.id),
     }
 
 

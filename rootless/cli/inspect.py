@@ -193,7 +193,7 @@ def _history(store: Store, image: Image, *, full: bool, human: bool) -> Iterator
         yield {
             "ID": "<missing>",
             "CreatedSince": words.since(entry.created),
-            "CreatedAt": entry.created or "N/A",
+            "CreatedAt": words.rfc3339(entry.created),
             "CreatedBy": by,
             "Size": words.size(size) if human else str(size),
             "Comment": entry.comment,

@@ -7,9 +7,12 @@ from rootless.cli import words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
 
+    from rootless.cli.template.values import Struct
     from rootless.store.images import Image, Listed
 
+    T = TypeVar("T")
     Row = Mapping[str, str | Callable[[], str]]
     Methods = Mapping[str, Callable[[str], str]]
 
@@ -43,7 +46,7 @@ def show(
         for row, called in zip(rows, kinds, strict=True)
     ]
     if is_table:
-        made = [template.header(headers), *made]
+        made = [template.header(_header(headers, kinds)), *made]
         lines_made = words.escape("\n".join(made), lines=True).split("\n")
         _table([line.split("\t") for line in lines_made])
         return
@@ -66,9 +69,22 @@ def show_value(value: Mapping[str, object], form: str, name: str = "") -> None:
     print(words.escape(template.render(values.of(dict(value), name)), lines=True))
 
 
+def later(tell: Callable[[T], str], what: T) -> Callable[[], str]:
+    """A field that is asked for only where it is shown."""
+    return lambda: tell(what)
+
+
 def shown_id(image: Image | Listed, *, full: bool) -> str:
     """An image's id as `images` and `history` show it."""
     return str(image.id) if full else image.id.short
+
+
+def _header(names: Mapping[str, str], methods: Sequence[Methods]) -> Struct:
+    """The row above the others: a method's is what it is called with."""
+    from rootless.cli.template.values import Struct
+
+    called = {name: str for one in methods[:1] for name in one}
+    return Struct("row", names, methods=called)
 
 
 def _unescaped(form: str, *, is_table: bool) -> str:

@@ -30,7 +30,8 @@ def version(_given: Settings, arguments: Arguments) -> int:
     if arguments.format:
         from rootless.cli import listing
 
-        listing.show_value({"Client": facts, **facts}, arguments.format, "version")
+        value = {"Client": {**facts, "Context": "default"}, "Server": facts}
+        listing.show_value(value, arguments.format, "version")
     else:
         print("Client: rootless")
         for name, fact in facts.items():
@@ -44,7 +45,7 @@ def info(given: Settings, arguments: Arguments) -> int:
     if arguments.format:
         from rootless.cli import listing
 
-        listing.show_value(facts, arguments.format)
+        listing.show_value({**facts, **_as_dockers(facts)}, arguments.format)
         return 0
     from rootless.cli import words
 
@@ -52,23 +53,28 @@ def info(given: Settings, arguments: Arguments) -> int:
         said = ", ".join(fact) if isinstance(fact, list) else str(fact)
         if name == "MemTotal":
             said = words.size(fact)
-        print(f"{name + ':':16} {words.escape(said)}")
+        print(f"{name + ':':17} {words.escape(said)}")
     return 0
 
 
 def _facts(given: Settings) -> dict[str, Any]:
     from rootless import programs, userns
+    from rootless.container import records
     from rootless.network import choice
-    from rootless.oci.platform import Platform
     from rootless.store import Store, images
 
     store = Store(given.root)
     path = given.environment.get("PATH", "")
     network = [name for name in choice.PACKAGES if programs.find(name, path)]
+    containers = records.listing(store)
+    running = sum(one.is_running for one in containers)
     return {
         "ServerVersion": __version__,
         "DockerRootDir": given.root,
         "RuntimeDir": given.runtime_dir,
+        "Containers": len(containers),
+        "ContainersRunning": running,
+        "ContainersStopped": len(containers) - running,
         "Images": len(images.listing(store, lambda *_: None)),
         "Driver": "overlay",
         "Networks": [*network, "host", "none"],
@@ -77,10 +83,29 @@ def _facts(given: Settings) -> dict[str, Any]:
         "KernelVersion": os.uname().release,
         "OperatingSystem": _operating_system(),
         "OSType": "linux",
-        "Architecture": Platform.host().architecture,
+        "Architecture": os.uname().machine,
         "NCPU": len(os.sched_getaffinity(0)),
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "Name": os.uname().nodename,
+    }
+
+
+def _as_dockers(facts: dict[str, Any]) -> dict[str, Any]:
+    """What scripts ask docker for and has one answer here."""
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    return {
+        "ContainersPaused": 0,
+        "CgroupDriver": "none",
+        "CgroupVersion": "2" if unified else "1",
+        "LoggingDriver": "none",
+        "DefaultRuntime": "rootless",
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "Plugins": {"Volume": [], "Network": facts["Networks"], "Log": []},
+        "Swarm": {"NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": False},
+        "Labels": [],
+        "Warnings": [],
+        **dict.fromkeys(("Debug", "ExperimentalBuild", "LiveRestoreEnabled"), False),
+        "ClientInfo": {"Version": __version__, "Os": "linux", "Context": "default"},
     }
 
 

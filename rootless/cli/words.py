@@ -64,6 +64,18 @@ def moment(created: str) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
 
 
+def rfc3339(created: str) -> str:
+    """An RFC 3339 time as docker prints it in a history, to the second and in the local zone."""
+    import time
+
+    seconds = timestamp(created)
+    if seconds <= 0:
+        return "N/A"
+    zone = time.strftime("%z", time.localtime(seconds))
+    shown = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + shown
+
+
 def timestamp(created: str) -> float:
     """Seconds since 1970 of an RFC 3339 time; 0 for an empty or impossible one."""
     from datetime import UTC, datetime

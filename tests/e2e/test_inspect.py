@@ -161,3 +161,69 @@ def test_a_record_of_an_older_version(store, tmp_path):
         path.write_text(json.dumps(record))
     value = _shown(Rootless(root), "inspect", "exited")
     assert (value["Mounts"], value["Config"]["Env"]) == ([], [])
+
+
+def test_a_list_of_containers_has_dockers_fields(store):
+    listed = store.ok("ps", "-a", "--format", "json").splitlines()
+    rows = {row["Names"]: row for row in map(json.loads, listed)}
+    assert list(rows["exited"]) == sorted(
+        [
+            "Command",
+            "CreatedAt",
+            "ID",
+            "Image",
+            "Labels",
+            "LocalVolumes",
+            "Mounts",
+            "Names",
+            "Networks",
+            "Ports",
+            "RunningFor",
+            "Size",
+            "State",
+            "Status",
+        ]
+    )
+    image = _shown(store, "image", "inspect", "busybox")["Size"]
+    assert rows["exited"]["Size"].startswith("6B (virtual ")
+    assert image > 1000
+    assert rows["exited"]["Mounts"].endswith("…")
+    full = store.ok("ps", "-a", "--no-trunc", "--format", "{{.Mounts}}").split()
+    assert full[0] == _shown(store, "inspect", "exited")["Mounts"][0]["Source"]
+    table = store.ok("ps", "-as").splitlines()
+    assert table[0].endswith("NAMES     SIZE")
+    assert [line.split(" (virtual ")[0].split()[-1] for line in table[1:]] == ["0B", "6B"]
+    labelled = store.ok("ps", "-a", "--format", 'table {{.Label "a"}}\\t{{.Names}}').splitlines()
+    assert labelled == ["a         NAMES", "          running", "          exited"]
+
+
+def test_a_list_of_images_has_dockers_fields(store):
+    first, second = map(json.loads, store.ok("images", "--format", "json").splitlines())
+    assert list(first) == sorted(
+        [
+            "Containers",
+            "CreatedAt",
+            "CreatedSince",
+            "Digest",
+            "ID",
+            "Repository",
+            "SharedSize",
+            "Size",
+            "Tag",
+            "UniqueSize",
+            "VirtualSize",
+        ]
+    )
+    assert (first["Containers"], second["Containers"]) == ("2", "2")
+    assert store.ok("images", "--format", "{{.SharedSize}}|{{.Containers}}", "exited") == "N/A|2\n"
+
+
+def test_what_scripts_ask_docker_for(store):
+    asked = "{{.Containers}} {{.ContainersRunning}} {{.Images}} {{.Swarm.LocalNodeState}}"
+    assert store.ok("info", "-f", asked).split() == ["2", "1", "1", "inactive"]
+    assert store.ok("info", "-f", "{{.Architecture}}").strip() == os.uname().machine
+    version = store.ok("version", "-f", "{{.Client.Version}} {{.Server.Version}}").split()
+    assert version[0] == version[1]
+    missing = store("info", "-f", "{{.Nope}}")
+    assert missing.exit == 1
+    assert "fields are: ServerVersion, " in missing.stderr

@@ -15,6 +15,7 @@ PS = Verb(
         flag("-l", "--latest", help="show the one created last, stopped or not"),
         flag("--no-trunc", help="do not shorten ids and commands"),
         flag("-q", "--quiet", help="print only ids"),
+        flag("-s", "--size", help="show how large their files are"),
     ),
     examples=("rootless ps -a", "rootless ps --format '{{.Names}} {{.Status}}'"),
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.cli.template.functions import Function
+    from rootless.cli.template.values import Struct
 
 BAD_TEMPLATE = 64
 """docker's exit code where a template is about one thing, not about the rows of a list."""
@@ -56,11 +57,11 @@ class Template:
             if error.fields:
                 raise _complaint(error) from None
 
-    def header(self, names: Mapping[str, str]) -> str:
+    def header(self, names: Struct) -> str:
         """The line above a table: as much of it as can be made of the columns' names."""
         walk = self._evaluation(functions.HEADERS, strict=False)
         try:
-            walk.execute(dict(names))
+            walk.execute(names)
         except evaluate.ExecuteError:
             pass
         return "".join(walk.made)
