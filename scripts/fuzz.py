@@ -1,6 +1,7 @@
 """Docker as the judge of random Dockerfiles; started by scripts/fuzz.
 
-Every case of scripts/fuzz_grammar.py is built by docker once, and by rootless in several ways: as
+Every case of scripts/fuzz_grammar.py (with --wider: fuzz_wider.py) is built by docker once, and by
+rootless in several ways: as
 it stands, without the cache, from the cache, and while the same build, a prune and the removal of
 its image run beside it. Each time the image must hold the same files and the same configuration;
 what docker refuses must be refused. A difference is shrunk to the smallest Dockerfile that shows
@@ -39,6 +40,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 import fuzz_grammar  # noqa: E402  beside this file
+import fuzz_wider  # noqa: E402
 
 from tests.conftest import Rootless  # noqa: E402  the project, from a checkout
 from tests.support import child, judged, trees, verdicts  # noqa: E402
@@ -126,6 +128,7 @@ class Judge:
                 "ROOTLESS_FUZZ_DOCKER to a command that runs its arguments beside a dockerd"
             )
         self._driver = said.split()[-1]
+        self.drops_copies = self._driver == "overlayfs"  # of containerd
 
     def stop(self) -> None:
         """Let docker go, and wait for it."""
@@ -213,7 +216,7 @@ def compare(case: Case, judge: Judge, builder: Builder, ways: tuple[str, ...]) -
     found: list[str] = []
     before: list[str] = []
     for way, ours in builder.ways(case, ways):
-        lines = verdicts.differences(verdict, ours, judge.base)
+        lines = verdicts.differences(verdict, ours, judge.base, drops_copies=judge.drops_copies)
         if lines:
             found += [f"{way}:", *(f"  {line}" for line in lines if lines != before)]
         before = lines
@@ -242,7 +245,7 @@ def smaller(case: Case) -> Iterator[Case]:
         inner = f"{entry.path}/"
         rest = case.context[:at] + case.context[at + 1 :]
         yield case._replace(context=[one for one in rest if not one.path.startswith(inner)])
-        if entry.kind in "tz":
+        if entry.kind in "tzb":
             for member in range(len(entry.content)):
                 content = entry.content[:member] + entry.content[member + 1 :]
                 context = list(case.context)
@@ -305,7 +308,7 @@ def shrink(case: Case, shop: Shop, ways: tuple[str, ...]) -> tuple[Case, list[st
 
 def report(case: Case, lines: list[str]) -> None:
     """A section of Markdown: the Dockerfile, its context, and what differs."""
-    print(f"## {case.name} ({case.key})\n```\n{case.dockerfile}```")
+    print(f"## {case.name} ({case.key}) {shlex.join(case.flags)}\n```\n{case.dockerfile}```")
     for entry in case.context:
         print(f"- {entry.path!r} {entry.kind} {entry.mode:o} {str(entry.content)[:300]!r}")
     print("```diff\n" + "\n".join(lines) + "\n```\n", flush=True)
@@ -351,6 +354,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="cases at the same time [2]")
     parser.add_argument("--quick", action="store_true", help="build each case in one way only")
     parser.add_argument("--whole", action="store_true", help="show cases as they are, not shrunk")
+    parser.add_argument("--wider", action="store_true", help="cases of scripts/fuzz_wider.py")
     parser.add_argument("--base", choices=("busybox", "debian"), default="busybox")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write cases and answers there")
     return parser.parse_args()
@@ -368,7 +372,8 @@ def _judge(scratch: Path, base: str) -> Judge:
 
 def main() -> None:
     given = _arguments()
-    cases = [fuzz_grammar.case(seed) for seed in range(given.seed, given.seed + given.cases)]
+    grammar = fuzz_wider if given.wider else fuzz_grammar
+    cases = [grammar.case(seed) for seed in range(given.seed, given.seed + given.cases)]
     scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))
     judge = _judge(scratch, given.base)
     _become_ordinary(scratch)

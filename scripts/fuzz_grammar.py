@@ -48,10 +48,10 @@ CHOWNS = ("1000:1001", "7", "app", "app:staff", "0", "nobody", "55:66", "root:wh
 
 def case(seed: int) -> Case:
     """The case that belongs to a seed."""
-    return _Author(random.Random(seed)).case(f"seed-{seed}")
+    return Author(random.Random(seed)).case(f"seed-{seed}")
 
 
-class _Author:
+class Author:
     """Writes one case; remembers the stages so far and what the context holds."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -304,8 +304,8 @@ class _Author:
             sources = [self.source() for _ in range(self.rng.choice((1, 1, 1, 2, 3)))]
         if self.chance(0.1):
             numbers = [flag for flag in flags if "--chown" not in flag or flag[8:].isdigit()]
-            return _operands("COPY", [*numbers, "--link"], sources, "/linked/")
-        return _operands("COPY", flags, sources, self.destination())
+            return operands("COPY", [*numbers, "--link"], sources, "/linked/")
+        return operands("COPY", flags, sources, self.destination())
 
     def origin(self) -> str:
         stages = [f"s{number}" for number in range(len(self.stages))]
@@ -319,7 +319,7 @@ class _Author:
         sources = [self.source()]
         if archives and self.chance(0.75):
             sources = [self.rng.choice(archives)]
-        return _operands("ADD", self.flags(), sources, self.destination())
+        return operands("ADD", self.flags(), sources, self.destination())
 
     # --- the rest ------------------------------------------------------------------------------
 
@@ -376,7 +376,7 @@ def _needs_programs(line: Any) -> bool:
     return isinstance(line, list) or line.startswith(("RUN", "USER")) or "--chown=" in line
 
 
-def _operands(word: str, flags: list[str], sources: list[str], destination: str) -> str:
+def operands(word: str, flags: list[str], sources: list[str], destination: str) -> str:
     if len(sources) > 1 or "*" in sources[0] or "[" in sources[0] or "?" in sources[0]:
         destination = destination.rstrip("/") + "/"
     paths = [*sources, destination]

@@ -93,11 +93,11 @@ class Recipes:
                 "name a directory as the context, and the Dockerfile with -f: -f - .",
             )
 
-    def _base(self, stage: Stage) -> ImageConfig:
+    def _base(self, stage: Stage) -> ImageConfig | Recipe:
         if stage.base is None:
             return ImageConfig(stage.platform, working_dir="/")
         if isinstance(stage.base, int):
-            return self._by_number[stage.base].config
+            return self._by_number[stage.base]
         try:
             self._plan.check_image(stage.image, stage.number)
         except RootlessError as error:

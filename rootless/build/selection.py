@@ -7,13 +7,18 @@ of that folder. Runs in the builder, and only reads.
 
 from __future__ import annotations
 
+import os
+
 from rootless.build import tree
 from rootless.build.steps import CopyFiles
+from rootless.dockerfile.ignore import Ignore
+from rootless.dockerfile.patterns import is_wild, name_pattern
 from rootless.errors import NotFoundError
+from rootless.linux import SyscallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from typing import TypeGuard
 
     from rootless.build.context import Context
@@ -26,53 +31,93 @@ class Selection:
 
     def __init__(self, context: Context | None, recipes: Iterable[Recipe]) -> None:
         self._context = context
-        actions = (step.action for recipe in recipes for step in recipe.steps)
-        self._actions = [one for one in actions if _reads_context(one)]
-        self._found: dict[CopyFiles, dict[str, tuple[Source, ...]]] = {}
+        actions = [step.action for recipe in recipes for step in recipe.steps]
+        self._patterns = [text for one in actions if _reads_context(one) for text in one.sources]
+        self._found: dict[CopyFiles, tuple[Source, ...]] = {}
 
     def of(self, action: Action) -> tuple[Source, ...]:
         """What an action names, in its order; NotFoundError when docker would not find it."""
         if not _reads_context(action):
             return ()
-        found = self._look(action)
-        for pattern, sources in found.items():
-            folder = tree.folder_of(pattern)
-            if not sources and folder and not self._is_sent(folder):
+        if action not in self._found:
+            self._found[action] = tuple(
+                source for pattern in action.sources for source in self._look(action, pattern)
+            )
+        return self._found[action]
+
+    def _look(self, action: CopyFiles, pattern: str) -> tuple[Source, ...]:
+        assert self._context is not None  # or the recipes had been refused
+        fd, ignore = self._context.fd, self._context.ignore
+        found = tree.select(fd, pattern, ignore, parents=action.parents)
+        if not found and (folder := tree.folder_of(pattern)):
+            sent = Ignore.of(followed(fd, self._patterns))
+            if not _has(fd, folder, sent, ignore):
                 raise NotFoundError(
                     f'"{pattern}" matches nothing',
                     hint="a wildcard below a folder must match a file that .dockerignore lets in",
                 )
-        return tuple(source for pattern in action.sources for source in found[pattern])
-
-    def _look(self, action: CopyFiles) -> dict[str, tuple[Source, ...]]:
-        """The sources of each pattern; only that of a wildcard may be without one."""
-        assert self._context is not None  # or the recipes had been refused
-        if action not in self._found:
-            self._found[action] = {
-                pattern: tree.select(
-                    self._context.fd, pattern, self._context.ignore, parents=action.parents
-                )
-                for pattern in action.sources
-            }
-        return self._found[action]
-
-    def _is_sent(self, folder: str) -> bool:
-        return any(
-            source.path == folder
-            or source.path.startswith(f"{folder}/")
-            or (source.folders and f"{folder}/".startswith(f"{source.path}/".lstrip("/")))
-            for source in self._sent()
-        )
-
-    def _sent(self) -> Iterator[Source]:
-        for action in self._actions:
-            try:
-                found = self._look(action)
-            except NotFoundError:  # its own step says so
-                continue
-            for sources in found.values():
-                yield from sources
+        return found
 
 
 def _reads_context(action: Action) -> TypeGuard[CopyFiles]:
     return isinstance(action, CopyFiles) and action.origin is None and bool(action.sources)
+
+
+def followed(root_fd: int, patterns: Iterable[str]) -> set[str]:
+    """The paths and patterns that docker sends for a build that names `patterns`.
+
+    Those without links in them, and the links. What comes after a wildcard that matches a link is
+    looked for behind the link; and all that the wildcard matches is sent.
+    """
+    found: set[str] = set()
+    pending = [_relative(pattern) for pattern in patterns]
+    while pending:
+        seen, rest = "", pending.pop()  # nothing is all of it
+        while rest:
+            name, _, rest = rest.partition("/")
+            seen = f"{seen}/{name}".lstrip("/")
+            targets = _targets(root_fd, seen)
+            if targets and seen not in found:
+                pending += [_relative(f"{target}/{rest}") for target in targets]
+            if targets or not rest:
+                found.add(seen)
+                break
+        else:
+            found.add("**")
+    return found
+
+
+def _relative(path: str) -> str:
+    """Without a leading `/`, and with `..` held at the root."""
+    return os.path.normpath("/" + path).strip("/")
+
+
+def _targets(root_fd: int, path: str) -> list[str]:
+    """Where a link leads, from the root; or all the links that a wildcard at the end matches."""
+    folder, _, name = path.rpartition("/")
+    matches = name_pattern(name) if is_wild(name) else name.__eq__
+    try:
+        fd = tree.open_folder(root_fd, folder)
+    except SyscallError:
+        return []
+    try:
+        with os.scandir(fd) as entries:
+            links = [one.name for one in entries if one.is_symlink() and matches(one.name)]
+        texts = [os.readlink(link, dir_fd=fd) for link in links]
+    finally:
+        os.close(fd)
+    return [text if text.startswith("/") else f"/{folder}/{text}" for text in texts]
+
+
+def _has(root_fd: int, path: str, sent: Ignore, ignore: Ignore | None) -> bool:
+    """Whether anything of a folder is sent, be it the folder alone."""
+
+    def is_sent(name: str) -> bool:
+        return sent.excludes(name) and not (ignore and ignore.excludes(name))
+
+    real = tree.real_path(root_fd, path)
+    return not real or any(
+        is_sent(name)
+        for folder, _, files, _ in os.fwalk(real, dir_fd=root_fd)
+        for name in (folder, *(f"{folder}/{file}" for file in files))
+    )

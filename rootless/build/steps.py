@@ -87,11 +87,17 @@ class Step(Record):
 
 
 class Recipe(Record):
-    """A stage understood: its steps, and the config it ends with, but for their diff_ids."""
+    """A stage understood: its steps, and the config it ends with, but for their diff_ids.
+
+    `environment` is what a command would see at its end, of ENVs and `arguments`; a stage that is
+    built on this one begins with both.
+    """
 
     stage: Stage
     steps: tuple[Step, ...]
     config: ImageConfig
+    environment: Mapping[str, str]
+    arguments: Mapping[str, str]
 
     @property
     def needs(self) -> frozenset[int]:
@@ -101,18 +107,25 @@ class Recipe(Record):
         return frozenset(one for one in (self.stage.base, *origins) if isinstance(one, int))
 
 
-def resolve(plan: Plan, stage: Stage, base: ImageConfig) -> Recipe:
+def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:
     """The steps of `stage` on `base`; DockerfileError for whatever cannot be done.
 
     New history entries are PENDING: `stamped` gives them their times.
     """
-    resolver = _Resolver(plan, stage, base)
+    if isinstance(base, Recipe):
+        resolver = _Resolver(plan, stage, base.config)
+        resolver.environment |= base.environment
+        resolver.arguments |= base.arguments
+        base = base.config
+    else:
+        resolver = _Resolver(plan, stage, base)
     for trigger in base.onbuild:
         resolver.trigger(trigger)
     for one in stage.instructions:
         resolver.location = one.location
         resolver.apply(one)
-    return Recipe(stage, tuple(resolver.steps), resolver.finished())
+    config = resolver.finished()
+    return Recipe(stage, tuple(resolver.steps), config, resolver.environment, resolver.arguments)
 
 
 def stamped(config: ImageConfig, times: tuple[str, ...]) -> ImageConfig:
@@ -139,9 +152,9 @@ class _Resolver:
     """The state that instructions change, one after the other.
 
     `environment` is what a command would see: ENV and ARG, the last one of a name wins.
-    `arguments` are the ARGs declared in this stage. `exported` are the ENVs that `config` does not
-    have yet, and labels, ports, volumes, triggers and history wait likewise: a config is made anew
-    by each change, and they may be thousands.
+    `arguments` are the ARGs declared in this stage, or in those that it is built on. `exported`
+    are the ENVs that `config` does not have yet, and labels, ports, volumes, triggers and history
+    wait likewise: a config is made anew by each change, and they may be thousands.
     """
 
     def __init__(self, plan: Plan, stage: Stage, base: ImageConfig) -> None:
@@ -342,10 +355,10 @@ class _Resolver:
         return Reference.parse(name)
 
     def workdir(self, one: instructions.Workdir) -> None:
-        """No path, as of an empty variable, stays where we are; a `/` at its end stays, too."""
+        """No path, as of an empty variable, stays where we are; an absolute one stays as it is."""
         text = self._expand(one.path)
         path = "/" + os.path.normpath(os.path.join("/", self.config.working_dir, text)).lstrip("/")
-        shown = f"{path}/" if text.endswith("/") and path != "/" else path
+        shown = text if text.startswith("/") else path
         self.config = self.config.replace(working_dir=shown)
         if path == "/":
             self._note(f"WORKDIR {shown}")

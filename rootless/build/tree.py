@@ -61,7 +61,7 @@ def select(
     for path in _matches(root_fd, wanted):
         source = _source(root_fd, path, ignore)
         if source is None:
-            excluded = _excludes(ignore, path)
+            excluded = _hides(root_fd, path, ignore)
             if excluded and is_wild(pattern):
                 continue
             named = path if is_wild(pattern) else pattern
@@ -87,7 +87,11 @@ def _check_folder(root_fd: int, wanted: list[str], ignore: Ignore | None) -> Non
     plain = _plain(wanted)
     folder = "/".join(wanted[:plain])
     has_wildcard = plain < len(wanted)
-    if has_wildcard and _excludes(ignore, folder) and _source(root_fd, folder, ignore) is None:
+    if (
+        has_wildcard
+        and _hides(root_fd, folder, ignore)
+        and _source(root_fd, folder, ignore) is None
+    ):
         raise _missing(root_fd, folder, folder, excluded=True)
 
 
@@ -105,6 +109,16 @@ def _plain(wanted: list[str]) -> int:
 def open_folder(root_fd: int, path: str) -> int:
     """A descriptor of the directory `path` below `root_fd`, to read from."""
     return inroot.open_path(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def real_path(root_fd: int, path: str) -> str:
+    """`path` below `root_fd` with all its links followed, without a leading `/`."""
+    fd = inroot.open_path(root_fd, path)
+    try:
+        top, found = (os.readlink(f"/proc/self/fd/{one}") for one in (root_fd, fd))
+    finally:
+        os.close(fd)
+    return found.removeprefix(top).lstrip("/")
 
 
 def _components(pattern: str) -> list[str]:
@@ -150,7 +164,10 @@ def _listing(root_fd: int, path: str, flags: int = 0) -> list[str]:
 
 
 def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
-    """The source at `path`, links followed; None when it is missing or excluded."""
+    """The source at `path`, links followed; None when it is missing or excluded.
+
+    What a link leads to is excluded under its own name.
+    """
     try:
         fd = inroot.open_path(root_fd, path)
     except SyscallError:
@@ -160,14 +177,16 @@ def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
     finally:
         os.close(fd)
     name = os.path.basename(path)
+    excluded = _hides(root_fd, path, ignore)
     if not stat.S_ISDIR(found.st_mode):
-        return None if _excludes(ignore, path) else Source(path, name, found)
+        return None if excluded else Source(path, name, found)
+    shown = real_path(root_fd, path) if ignore else path
     fd = open_folder(root_fd, path)
     try:
-        folders = _walk(fd, "", path, ignore, found)
+        folders = _walk(fd, "", shown, ignore, found)
     finally:
         os.close(fd)
-    if _excludes(ignore, path) and len(folders) == 1 and not folders[0].files:
+    if excluded and len(folders) == 1 and not folders[0].files:
         return None
     return Source(path, name, found, tuple(folders))
 
@@ -208,8 +227,15 @@ def _name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def _excludes(ignore: Ignore | None, path: str) -> bool:
-    return ignore is not None and path != "" and ignore.excludes(path)
+def _hides(root_fd: int, path: str, ignore: Ignore | None) -> bool:
+    """Whether a path is excluded, or what it leads to."""
+    if ignore is None or path == "":
+        return False
+    try:
+        real = real_path(root_fd, path)
+    except SyscallError:  # it leads nowhere
+        real = path
+    return any(name != "" and ignore.excludes(name) for name in (path, real))
 
 
 def _missing(root_fd: int, pattern: str, path: str, *, excluded: bool) -> NotFoundError:

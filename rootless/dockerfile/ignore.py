@@ -1,8 +1,10 @@
 """Which files of a context a `.dockerignore` (or the patterns of `--exclude`) leaves out.
 
 Pure: paths in, answers out; no file is looked at. Paths are relative to the context, with `/`.
-The rules are those of moby/patternmatcher: the last matching pattern wins, and a pattern that
-matches a directory matches all below it.
+The rules are those by which BuildKit walks a context (moby/patternmatcher, told what matched the
+parent): the last matching pattern wins, and a pattern that matches a directory matches all below
+it, but a `!` line is only tried on what is excluded so far. So after `d/f`, `!d` changes nothing:
+it was never tried on d, which nothing excludes, and it does not match d/f.
 """
 
 from __future__ import annotations
@@ -44,10 +46,12 @@ class Pattern(Record):
         return True
 
 
-class Ignore(Record):
+class Ignore:
     """A whole file's patterns, in its order."""
 
-    patterns: tuple[Pattern, ...] = ()
+    def __init__(self, patterns: tuple[Pattern, ...] = ()) -> None:
+        self.patterns = patterns
+        self._folders: dict[str, tuple[bool, ...]] = {"": (False,) * len(patterns)}
 
     @classmethod
     def parse(cls, content: bytes, name: str = ".dockerignore") -> Ignore:
@@ -70,14 +74,34 @@ class Ignore(Record):
         return cls(tuple(map(Pattern.parse, patterns)))
 
     def excludes(self, path: str) -> bool:
-        for pattern in reversed(self.patterns):
-            if pattern.matches(path):
-                return not pattern.includes
-        return False
+        excluded = False
+        for pattern, matches in zip(self.patterns, self._matching(path), strict=True):
+            if matches:
+                excluded = not pattern.includes
+        return excluded
 
     def may_reinclude(self, directory: str) -> bool:
         """Whether something below an excluded directory may still be taken in."""
         return any(one.includes and one.can_match_below(directory) for one in self.patterns)
+
+    def _matching(self, path: str) -> list[bool]:
+        """Which patterns match a path, or did so for a directory above it."""
+        found = []
+        excluded = False
+        above = self._folder(path.rpartition("/")[0])
+        for pattern, inherited in zip(self.patterns, above, strict=True):
+            matches = inherited or (pattern.includes == excluded and pattern.matches(path))
+            if matches:
+                excluded = not pattern.includes
+            found.append(matches)
+        return found
+
+    def _folder(self, path: str) -> tuple[bool, ...]:
+        """`_matching` of a directory, which is asked for once for each file in it."""
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = tuple(self._matching(path))
+        return known
 
 
 def _clean(text: str) -> str:
@@ -88,9 +112,9 @@ def _clean(text: str) -> str:
 
 
 def _matcher(text: str) -> Callable[[str], bool]:
-    """A test for a path or a directory above it; what most patterns are is told at once."""
+    """A test for a path; what most patterns are is told at once."""
     if not is_wild(text):
-        return lambda path: (path + "/").startswith(text + "/")
+        return text.__eq__
     tail = text.removeprefix("**")
     if tail != text and not is_wild(tail):
         return _suffix_matcher(tail)
@@ -102,8 +126,6 @@ def _matcher(text: str) -> Callable[[str], bool]:
 
 def _suffix_matcher(tail: str) -> Callable[[str], bool]:
     """For `**/name`, `**name` and `**/*name`, by far the commonest wildcards."""
-    if not tail:
-        return lambda _path: True
-    if tail[0] == "/":
-        return lambda path: f"{tail}/" in f"/{path}/"
-    return lambda path: f"{tail}/" in f"{path}/"
+    if tail.startswith("/"):
+        return lambda path: f"/{path}".endswith(tail)
+    return lambda path: path.endswith(tail)

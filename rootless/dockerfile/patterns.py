@@ -26,7 +26,7 @@ def is_wild(text: str) -> bool:
 
 
 def path_pattern(text: str) -> Callable[[str], bool]:
-    """A test for a path or a directory above it, as moby/patternmatcher has it.
+    """A test for a path, as moby/patternmatcher has it.
 
     `*` and `?` stop at `/`, `**` does not and matches nothing too; `[…]` and `\\` are those of
     Go's filepath.Match, and what that calls a bad pattern is a DockerfileError.
@@ -38,11 +38,8 @@ def path_pattern(text: str) -> Callable[[str], bool]:
     def matches(path: str) -> bool:
         if needed not in path:
             return False  # most paths: a tenth of the time
-        end = len(path)
-        return any(
-            last == end or path.find("/", first, last + 1) >= 0
-            for first, last in _walk(moves, path)
-        )
+        found = _walk(moves, path)
+        return bool(found) and found[-1][1] == len(path)
 
     return matches
 

@@ -154,14 +154,24 @@ def test_scratch_has_a_working_directory(rootless, build):
 
 
 @pytest.mark.parametrize(
-    ("words", "found"), [("$nothing", "/w"), ("/x/$nothing", "/x/"), ("y/", "/w/y/"), ("/", "/")]
+    ("words", "found"),
+    [
+        *(
+            ("$nothing", "/w"),
+            ("/x/$nothing", "/x/"),
+            ("y/", "/w/y"),
+            ("/", "/"),
+            ("/x/./", "/x/./"),
+        ),
+        *(("//x//y", "//x//y"), ("../../..", "/"), ("./y/../z/.", "/w/z")),
+    ],
 )
 def test_working_directories_as_docker_keeps_them(rootless, build, words, found):
     build("WORKDIR /w", f"WORKDIR {words}", "RUN pwd > /seen")
     told = rootless.ok("inspect", "--format", "{{.Config.WorkingDir}}", "test")
     assert told == f"{found}\n"
     seen = rootless.ok("run", "--rm", "test", "cat", "/seen")
-    assert seen.strip() == (found.rstrip("/") or "/")
+    assert seen.strip() == ("/" + os.path.normpath(found).lstrip("/"))
 
 
 def test_a_wildcard_in_a_folder_that_is_left_out(build):
@@ -180,10 +190,46 @@ def test_a_wildcard_below_a_folder_of_which_nothing_is_sent(build):
     unneeded = ("COPY d /d", "FROM busybox", "COPY d/*.txt /to/")
     build(*unneeded, refused='"d/*.txt" matches nothing')
     assert "to/none" not in build("COPY none* /to/")
-    for other in ("d/f", "d", ".", "*"):
+    os.symlink("d", build.context / "link")
+    for other in ("d/f", "d", ".", "*", "link", "l*", "**/f"):
         assert "to" not in build("COPY d/*.txt /to/", f"COPY {other} /other/")
 
 
 def test_a_wildcard_below_a_folder_of_a_stage(build):
     """A stage is there as a whole."""
     assert "to" not in build("COPY --from=busybox /etc/*.none /to/")
+
+
+def test_what_a_line_that_takes_in_is_never_tried_on_stays_out(build):
+    """`!d` comes after d/f, but nothing excludes d, and it does not match d/f."""
+    (build.context / "d" / "g").touch()
+    (build.context / ".dockerignore").write_text("d/f\n!d\n")
+    assert {"x/d/f", "x/d/g"} & set(build("COPY . /x/")) == {"x/d/g"}
+    (build.context / ".dockerignore").write_text("*\n!d\n")
+    assert {"x/d/f", "x/d/g", "x/Dockerfile"} & set(build("COPY . /x/")) == {"x/d/f", "x/d/g"}
+
+
+def test_arguments_of_a_stage_are_those_of_what_is_built_on_it(rootless, build):
+    build(
+        "FROM busybox AS a",
+        "ARG A=one B=two",
+        "ENV C=env",
+        "FROM a AS b",
+        "ARG B=own",
+        "RUN echo $A $B $C > /seen",
+        "FROM b AS c",
+        "COPY --from=busybox /etc/passwd /$A$B",
+        "FROM c",
+        "RUN cat /seen && test -f /oneown && test $A = one",
+    )
+    assert rootless.ok("run", "--rm", "test", "cat", "/seen") == "one own env\n"
+
+
+def test_what_a_link_leads_to_stays_out_under_its_own_name(build):
+    os.symlink("d/f", build.context / "link")
+    os.symlink("d", build.context / "folder")
+    (build.context / ".dockerignore").write_text("d/f\n")
+    build("COPY link /to/", refused='"link" is excluded by .dockerignore')
+    (build.context / "d" / "g").touch()
+    assert {"to/f", "to/g"} & set(build("COPY folder /to/")) == {"to/g"}
+    assert {"to/f", "to/g"} & set(build("COPY folder/* /to/")) == {"to/g"}

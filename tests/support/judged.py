@@ -7,12 +7,14 @@ busybox program itself differs between machines; `BUSYBOX` lines are left out of
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +39,8 @@ _CAPABILITY = b"\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00
 class Entry(NamedTuple):
     """One file of a context, in the order of making.
 
-    kind: "d" directory, "f" file, "l" symbolic link, "h" hard link, "p" FIFO, "t" tar, "z" tar.gz;
-    in archives also "c", a file with a capability.
+    kind: "d" directory, "f" file, "l" symbolic link, "h" hard link, "p" FIFO; "t" tar, "z" tar.gz,
+    "b" tar.bz2; in archives also "c", a file with a capability.
     `content` is a file's text, a link's target, or the members of an archive, with owners.
     """
 
@@ -125,7 +127,14 @@ def _content(entry: Entry) -> bytes:
     if entry.kind == "f":
         return str(entry.content).encode("utf-8", "surrogateescape")
     made = archive([Entry(*member) for member in entry.content])
-    return gzip.compress(made, mtime=0) if entry.kind == "z" else made
+    return _COMPRESS[entry.kind](made)
+
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "t": bytes,
+    "z": lambda made: gzip.compress(made, mtime=0),
+    "b": bz2.compress,
+}
 
 
 def archive(entries: list[Entry]) -> bytes:

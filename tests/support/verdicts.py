@@ -35,15 +35,38 @@ def image_of(answer: dict[str, Any], base: Image) -> Image:
     return Image(tree, trees.filled(answer["config"]))
 
 
-def differences(answer: dict[str, Any], ours: Image | str, base: Image) -> list[str]:
-    """One line for each difference; `ours` is what we built, or why we did not."""
+def differences(
+    answer: dict[str, Any], ours: Image | str, base: Image, *, drops_copies: bool = False
+) -> list[str]:
+    """One line for each difference; `ours` is what we built, or why we did not.
+
+    A judge that `drops_copies` leaves a file out of a layer when the layers below have the same:
+    a new name for a file of the base is then a file of its own, and the base's names stay one.
+    """
     if isinstance(ours, str):
         if "Traceback" in ours:
             return [*ours.strip().splitlines()]
         return [] if "refused" in answer else [f"+ refused: {ours.strip()}"]
     if "refused" in answer:
         return [f"- refused: {answer['refused']}"]
-    return trees.difference(_comparable(image_of(answer, base)), _comparable(ours))
+    images = [_comparable(image_of(answer, base)), _comparable(ours)]
+    if drops_copies:
+        images = [_without_links_to(base, image) for image in images]
+    return trees.difference(*images)
+
+
+def _without_links_to(base: Image, image: Image) -> Image:
+    """Without the links among names of which one is a file as it was in the base."""
+    unchanged = {
+        line.partition(" h=")[2]
+        for path, line in image.tree.items()
+        if " h=" in line and line.partition(" h=")[0] == base.tree.get(path, "").partition(" h=")[0]
+    }
+    tree = {
+        path: line.partition(" h=")[0] if line.partition(" h=")[2] in unchanged else line
+        for path, line in image.tree.items()
+    }
+    return image._replace(tree=tree)
 
 
 def _comparable(image: Image) -> Image:
