@@ -114,7 +114,7 @@ def case(seed: int) -> Case:
     return _Author(random.Random(seed)).case(f"wider-{seed}")
 
 
-class _Author(fuzz_grammar.Author):
+class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
     """Writes one case."""
 
     def case(self, name: str) -> Case:
@@ -152,6 +152,8 @@ class _Author(fuzz_grammar.Author):
         )
 
     # --- the context ---------------------------------------------------------------------------
+
+    context: list[Entry]
 
     def write_context(self) -> None:
         super().write_context()
