@@ -10,7 +10,6 @@ from rootless.cli import fetch, files, progress
 from rootless.cli.places import REGISTRY, STORE, Place
 from rootless.image import copy as copying
 from rootless.image import push, registry
-from rootless.registry.push import Uploads
 from rootless.store import Store, gc, images
 
 TYPE_CHECKING = False
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.image.transport import Document, Sink, Source
     from rootless.registry.client import Client
+    from rootless.registry.push import Uploads
 
 
 def copy(given: Settings, arguments: Arguments) -> int:
@@ -65,8 +65,7 @@ class _Copying:
     def _uploads(self) -> Uploads:
         name = self._to.reference
         verify = self._arguments.dest_tls_verify
-        session = fetch.destination(self._given, name, tls_verify=verify)
-        return Uploads(session, name.repository)
+        return fetch.destination(self._given, name, tls_verify=verify)
 
     def _push(self, uploads: Uploads) -> Document:
         """From the store, which packs what nobody has packed yet."""

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rootless.cli.outside import Logins
+    from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
     from rootless.registry.credentials import Credentials
+    from rootless.registry.http import Exchange
+    from rootless.registry.push import Uploads
     from rootless.registry.session import Session
     from rootless.registry.sources import Place
     from rootless.store import Store
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
     Find = Callable[[str, str], Credentials | None]
     """The user's login for a repository of a registry."""
+
+    Watch = Callable[[Exchange], object]
+    """Told of every exchange with a registry: see `requests.Script`."""
 
 
 def platform(text: str | None) -> Platform:
@@ -47,6 +53,7 @@ def client(
     tls_verify: bool,
     cert_dir: str | None = None,
     logins: Logins | None = None,
+    watch: Watch | None = None,
 ) -> Client:
     """A client of wherever the image comes from, each with the user's login for it there.
 
@@ -61,24 +68,33 @@ def client(
     rules = sources.load(given.registries_files, given.registries_folders)
     *mirrors, own = rules.places(reference)
     find = logins.find if logins else partial(auth.find, given.auth_files)
-    at = partial(_at, given, reference, find, tls_verify=tls_verify)
+    at = partial(_at, given, reference, find, tls_verify=tls_verify, watch=watch)
     origins = [Origin(at(one), one) for one in mirrors]
     origins.append(Origin(at(own, cert_dir=cert_dir), own))
     return Client(reference.registry, origins=origins)
 
 
 def destination(
-    given: Settings, reference: Reference, *, tls_verify: bool, cert_dir: str | None = None
-) -> Session:
-    """A session with the registry that the image is sent to, with the user's login for it."""
+    given: Settings,
+    reference: Reference,
+    *,
+    tls_verify: bool,
+    cert_dir: str | None = None,
+    watch: Watch | None = None,
+) -> Uploads:
+    """The repository that the image is sent to, with the user's login for it."""
     from functools import partial
 
     from rootless.registry import auth, sources
+    from rootless.registry.push import Uploads
 
     rules = sources.load(given.registries_files, given.registries_folders)
     place = rules.destination(reference)
     find = partial(auth.find, given.auth_files)
-    return _at(given, reference, find, place, tls_verify=tls_verify, cert_dir=cert_dir)
+    session = _at(
+        given, reference, find, place, tls_verify=tls_verify, cert_dir=cert_dir, watch=watch
+    )
+    return Uploads(session, place.repository(f"{reference.registry}/{reference.repository}"))
 
 
 def session(
@@ -95,6 +111,17 @@ def session(
     rules = sources.load(given.registries_files, given.registries_folders)
     verify = tls_verify and not rules.is_insecure(registry)
     return _session(given, registry, login, tls_verify=verify, cert_dir=cert_dir)
+
+
+def watching(given: Settings, arguments: Arguments) -> Watch | None:
+    """What --explain asks for, on standard error."""
+    if not arguments.explain:
+        return None
+    import sys
+
+    from rootless.cli import requests
+
+    return requests.Script(sys.stderr, given.root, tls_verify=arguments.tls_verify)
 
 
 def pull(
@@ -126,12 +153,13 @@ def _at(
     *,
     tls_verify: bool,
     cert_dir: str | None = None,
+    watch: Watch | None = None,
 ) -> Session:
     """A session with one of the places for a reference."""
     repository = place.repository(f"{reference.registry}/{reference.repository}")
     login = find(place.registry, repository)
     verify = tls_verify and not place.insecure
-    return _session(given, place.registry, login, tls_verify=verify, cert_dir=cert_dir)
+    return _session(given, place.registry, login, tls_verify=verify, cert_dir=cert_dir, watch=watch)
 
 
 def _session(
@@ -141,6 +169,7 @@ def _session(
     *,
     tls_verify: bool,
     cert_dir: str | None,
+    watch: Watch | None = None,
 ) -> Session:
     from rootless import __version__
     from rootless.registry import certificates
@@ -152,5 +181,5 @@ def _session(
     else:
         trusted = certificates.find(given.certificate_folders, registry)
     agent = f"rootless/{__version__}"
-    access = Access(tls_verify, given.proxies, agent, certificates=trusted)
+    access = Access(tls_verify, given.proxies, agent, certificates=trusted, watch=watch)
     return Session(registry, login, access)

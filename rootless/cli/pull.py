@@ -6,7 +6,7 @@ import sys
 from http import HTTPStatus
 
 from rootless import userns
-from rootless.cli import fetch
+from rootless.cli import fetch, previews, progress
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.image import obtain
 from rootless.oci.reference import Reference
@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.oci.platform import Platform
     from rootless.registry.client import Client
     from rootless.store.images import Image
 
@@ -25,14 +24,23 @@ if TYPE_CHECKING:
 def pull(given: Settings, arguments: Arguments) -> int:
     """Download what the arguments name, or what of it is new."""
     reference = Reference.parse(arguments.name)
+    if arguments.all_tags and arguments.dry_run:
+        raise UsageError("--dry-run is for one image", hint="leave out --all-tags/-a")
     if arguments.all_tags:
         _refuse_tag(arguments.name, reference)
     client = fetch.client(
-        given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+        given,
+        reference,
+        tls_verify=arguments.tls_verify,
+        cert_dir=arguments.cert_dir,
+        watch=fetch.watching(given, arguments),
     )
-    pulls = _Pulls(given, client, fetch.platform(arguments.platform), quiet=arguments.quiet)
+    pulls = _Pulls(given, client, arguments)
     if arguments.all_tags:
         return _pull_all(pulls, client, reference)
+    if arguments.dry_run:
+        pulls.preview(reference)
+        return 0
     userns.enter()
     if reference.tag == "latest" and not arguments.name.endswith(":latest"):
         pulls.say("Using default tag: latest")
@@ -45,12 +53,13 @@ def pull(given: Settings, arguments: Arguments) -> int:
 class _Pulls:
     """Pulls of one command, told as docker tells them."""
 
-    def __init__(self, given: Settings, client: Client, platform: Platform, *, quiet: bool) -> None:
+    def __init__(self, given: Settings, client: Client, arguments: Arguments) -> None:
         self._given = given
         self._store = Store(given.root)
         self._client = client
-        self._platform = platform
-        self._quiet = quiet
+        self._platform = fetch.platform(arguments.platform)
+        self._quiet = arguments.quiet
+        self._plain = arguments.explain
 
     def say(self, line: str) -> None:
         """Print a line that --quiet leaves out."""
@@ -66,17 +75,21 @@ class _Pulls:
         """Download one image; whether its name means another one now."""
         before = obtain.find(self._store, str(reference))
         self.say(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-        image = fetch.pull(
-            self._given,
-            self._store,
-            self._client,
-            reference,
-            self._platform,
-            out=sys.stdout,
-            quiet=self._quiet,
-        )
+        display = progress.pulling(self._given, sys.stdout, quiet=self._quiet, plain=self._plain)
+        with display as report:
+            image = obtain.pull(
+                self._store,
+                reference,
+                platform=self._platform,
+                client=self._client,
+                report=report,
+            )
         self.say(f"Digest: {_digest(image, reference)}")
         return before is None or before.id != image.id
+
+    def preview(self, reference: Reference) -> None:
+        """Say what `pull` would do."""
+        previews.pull(self._store, reference, self._platform, self._client)
 
 
 def _digest(image: Image, reference: Reference) -> object:

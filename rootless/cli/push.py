@@ -32,24 +32,31 @@ class _Job(Record):
 
 def push(given: Settings, arguments: Arguments) -> int:
     """Upload an image, or all tags of a repository: what of it the registry lacks."""
+    from rootless.cli import previews
     from rootless.image import push as pushing
-    from rootless.registry.push import Uploads
 
     target = _target(arguments)
     if not arguments.quiet:
         _announce(arguments, target)
     store = Store(given.root)
     jobs = _jobs(store, arguments, target)
-    session = fetch.destination(
-        given, target, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
+    uploads = fetch.destination(
+        given,
+        target,
+        tls_verify=arguments.tls_verify,
+        cert_dir=arguments.cert_dir,
+        watch=fetch.watching(given, arguments),
     )
-    uploads = Uploads(session, target.repository)
     wishes = _wishes(arguments)
     for job in jobs:
-        with progress.pushing(given, sys.stdout, quiet=arguments.quiet) as report:
+        if arguments.dry_run:
+            previews.push(store, job.image, job.reference, uploads, wishes)
+            continue
+        plain = arguments.explain
+        with progress.pushing(given, sys.stdout, quiet=arguments.quiet, plain=plain) as report:
             document = pushing.push(store, job.image, job.reference, uploads, wishes, report)
         _tell(arguments, job, document)
-    if arguments.quiet:
+    if arguments.quiet and not arguments.dry_run:
         print(f"{target.registry}/{target.repository}" if arguments.all_tags else target)
     return 0
 

@@ -18,8 +18,11 @@ from rootless import process
 from rootless.errors import IntegrityError
 from rootless.image import copy, registry
 from rootless.image import store as ends
+from rootless.image.transport import Event
+from rootless.leanjson import MAX_BYTES
 from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
+from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index, Manifest
 from rootless.store import Store, blobs, layers
 from rootless.store.staging import Staging
@@ -29,9 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-    from rootless.image.transport import Read, Report, Tell
+    from rootless.image.transport import Document, Read, Report, Tell
     from rootless.oci.descriptor import Descriptor
-    from rootless.oci.digest import Digest
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
@@ -59,6 +61,33 @@ def pull(
         copy.blobs(source, unpacking, manifest.layers, report)
     sink.put_manifest(document, top=True)
     return sink.image
+
+
+def preview(
+    store: Store, reference: Reference, *, platform: Platform, client: Client
+) -> tuple[Document, list[Event]]:
+    """What `pull` would do: asks for manifests and the config, and writes nothing anywhere.
+
+    What the name stands for at the registry, and for each layer the state that comes next: exists
+    or downloading.
+    """
+    source = registry.Source(client, reference)
+    top = source.manifest()
+    _, manifest = copy.choose(source, top, platform)
+    if manifest.config.size > MAX_BYTES:
+        raise IntegrityError("the image config is larger than 4 MiB")
+    content = b"".join(source.blob(manifest.config))
+    if Digest.of(content) != manifest.config.digest:
+        raise IntegrityError(f"the config {manifest.config.digest} has other contents")
+    config = ImageConfig.decode(content)
+    _check(reference, manifest, config, platform)
+    pairs = {blob.digest: (blob, diff_id) for blob, diff_id in manifest.pair(config.diff_ids)}
+    events = []
+    for blob, diff_id in pairs.values():
+        is_here = blobs.has(store, blob.digest) and _is_unpacked(store, blob, diff_id)
+        state = "exists" if is_here else "downloading"
+        events.append(Event(blob.digest.short, state, 0, blob.size))
+    return top, events
 
 
 def _check(

@@ -72,10 +72,7 @@ def push(
     the store lacks some of it, and then the registry has nothing new under the name.
     """
     source = ends.Source(store, image)
-    top = _top(store, source, image, wishes.platform)
-    plan = _Plan(store, source, wishes.compression)
-    part = plan.read(top)
-    sent = plan.layers
+    part, sent = _plan(store, source, image, wishes)
     elsewhere = _elsewhere(sent, uploads.registry)
     sink = registry.Sink(
         uploads, reference.tag or "latest", lambda digest: elsewhere.get(digest, ())
@@ -93,6 +90,51 @@ def push(
             report(layer.event("exists"))
     images.serve(store, reference, image.descriptor, document.digest)
     return document
+
+
+def preview(
+    store: Store, image: Image, reference: Reference, uploads: Uploads, wishes: Wishes
+) -> tuple[Document | None, list[Event]]:
+    """What `push` would do, by questions only, of which nothing changes anywhere.
+
+    The manifest, where it is known before layers are packed; and for each layer, topmost first,
+    the state that comes next: exists, mounted (if the registry lets us), uploading or packing.
+    """
+    part, sent = _plan(store, ends.Source(store, image), image, wishes)
+    elsewhere = _elsewhere(sent, uploads.registry)
+    sink = registry.Sink(uploads, reference.tag or "latest")
+    document = part.encode()
+    is_there = document is not None and sink.present() == document.digest
+    return document, [
+        layer.event("exists") if is_there else _forecast(store, layer, sink, elsewhere)
+        for layer in reversed(sent)
+    ]
+
+
+def _forecast(store: Store, layer: _Layer, sink: Sink, elsewhere: dict[Digest, list[str]]) -> Event:
+    if any(map(sink.has, layer.forms)):
+        return layer.event("exists")
+    for form in layer.forms:
+        for repository in elsewhere[form.digest]:
+            return layer.event("mounted", form.size, repository)
+    layer.chosen = _here(store, layer)
+    return layer.event("uploading" if layer.chosen else "packing")
+
+
+def _plan(
+    store: Store, source: ends.Source, image: Image, wishes: Wishes
+) -> tuple[_Part, tuple[_Layer, ...]]:
+    """What there is to push, and its layers, each once, base first."""
+    plan = _Plan(store, source, wishes.compression)
+    return plan.read(_top(store, source, image, wishes.platform)), plan.layers
+
+
+def _here(store: Store, layer: _Layer) -> Descriptor | None:
+    """A form of the layer that is in the store, held."""
+    store.hold([one.digest for one in layer.forms])
+    if not layer.media_type:  # there is only one
+        return layer.forms[0]
+    return next((one for one in layer.forms if blobs.has(store, one.digest)), None)
 
 
 def _top(store: Store, source: ends.Source, image: Image, platform: Platform | None) -> Document:
@@ -271,7 +313,7 @@ class _Sending:
 
     def send(self, wanted: Sequence[_Layer], report: Report) -> None:
         """Send what the registry lacks, the biggest first; the first failure is raised."""
-        self._begin_packing(sum(self._here(layer) is None for layer in wanted))
+        self._begin_packing(sum(_here(self._store, layer) is None for layer in wanted))
         crew = copy.Crew(report, (self._sink.stop, self._stop))
 
         def look(layer: _Layer) -> None:
@@ -283,13 +325,6 @@ class _Sending:
         missing = [layer for layer in wanted if layer.chosen is None]
         missing.sort(key=lambda layer: -layer.listed.size)
         crew.run(lambda layer: self._bring(layer, crew.post), missing)
-
-    def _here(self, layer: _Layer) -> Descriptor | None:
-        """A form of the layer that is in the store."""
-        self._store.hold([one.digest for one in layer.forms])
-        if not layer.media_type:  # there is only one
-            return layer.forms[0]
-        return next((one for one in layer.forms if blobs.has(self._store, one.digest)), None)
 
     def _begin_packing(self, count: int) -> None:
         if not count:
@@ -312,7 +347,7 @@ class _Sending:
                 layer.chosen = form
                 post(layer.event("mounted", form.size, origin))
                 return
-        layer.chosen = self._here(layer) or self._pack(layer, post)
+        layer.chosen = _here(self._store, layer) or self._pack(layer, post)
         if layer.chosen not in layer.forms and self._sink.has(layer.chosen):
             post(layer.event("exists"))
             return

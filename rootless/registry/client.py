@@ -157,7 +157,11 @@ class Client:
     ) -> tuple[bytes, str, Digest]:
         separator = "@" if isinstance(reference, Digest) else ":"
         what = f"{repository}{separator}{reference}"
-        content, headers = self._whole(origin, repository, f"manifests/{reference}", what)
+        why = "the manifest, or an index of manifests, one for each platform"
+        if isinstance(reference, Digest):
+            why = "what has this digest, which its bytes must have"
+        request = Request("GET", f"manifests/{reference}", {"Accept": _ACCEPT}, why=why)
+        content, headers = self._whole(origin, repository, request, what)
         media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         announced = headers.get("Docker-Content-Digest")
         expected = [reference] if isinstance(reference, Digest) else []
@@ -174,9 +178,9 @@ class Client:
         return content, media_type, digest
 
     def _whole(
-        self, origin: Origin, repository: str, place: str, what: str
+        self, origin: Origin, repository: str, request: Request, what: str
     ) -> tuple[bytes, Mapping[str, str]]:
-        response = self._get(origin, repository, place, {"Accept": _ACCEPT}, what)
+        response = self._get(origin, repository, request, what)
         content = origin.session.read(response, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise IntegrityError(f"the manifest {what} is larger than 4 MiB")
@@ -215,15 +219,17 @@ class Client:
     ) -> tuple[BaseHTTPResponse, int]:
         """A blob's body, and where it begins: at `offset`, or where the server will not, at 0."""
         what = f"{repository}@{descriptor.digest}"
-        place = f"blobs/{descriptor.digest}"
+        why = f"{_kind(descriptor)}: {descriptor.size} bytes whose digest is checked as they come"
+        request = Request("GET", f"blobs/{descriptor.digest}", why=why)
         if offset:
-            response = self._get(origin, repository, place, {"Range": f"bytes={offset}-"}, what)
+            rest = {"Range": f"bytes={offset}-"}
+            response = self._get(origin, repository, request.replace(headers=rest), what)
             if response.status == 200:
                 return response, 0
             if response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 return response, offset
             response.close()
-        response = self._get(origin, repository, place, {}, what)
+        response = self._get(origin, repository, request, what)
         if response.status != 200:
             response.close()
             who = origin.session.registry
@@ -231,13 +237,18 @@ class Client:
         return response, 0
 
     def _get(
-        self, origin: Origin, repository: str, place: str, headers: Mapping[str, str], what: str
+        self, origin: Origin, repository: str, request: Request, what: str
     ) -> BaseHTTPResponse:
         """The successful answer to a GET of something of a repository."""
         name = origin.repository(self.registry, repository)
         scopes = frozenset({f"repository:{name}:pull"})
-        request = Request("GET", f"{name}/{place}", headers)
+        request = request.replace(place=f"{name}/{request.place}")
         return origin.session.ask(request, scopes, what, _FOUND)
+
+
+def _kind(descriptor: Descriptor) -> str:
+    is_layer = descriptor.media_type in media_types.LAYERS
+    return "a layer" if is_layer else "the config: what to run, and what layers must unpack to"
 
 
 def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:

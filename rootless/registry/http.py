@@ -33,6 +33,7 @@ from urllib3.exceptions import (
 from urllib3.util import Timeout, Url, make_headers, parse_url
 from urllib3.util.ssl_ import create_urllib3_context
 
+from rootless.oci.digest import Digest
 from rootless.record import Record
 from rootless.registry import trust, wire
 from rootless.registry.certificates import Certificates
@@ -72,7 +73,7 @@ class Access(Record):
     """How registries are reached.
 
     `proxies` maps `http` and `https` to the URL of a proxy, and `no` to the hosts that need none
-    as no_proxy lists them.
+    as no_proxy lists them. `watch` is told of every exchange, in whatever thread has it.
     """
 
     tls_verify: bool = True
@@ -80,15 +81,32 @@ class Access(Record):
     user_agent: str = "rootless"
     patience: Patience = Patience()
     certificates: Certificates = Certificates()
+    watch: Callable[[Exchange], object] | None = None
 
 
 class Request(Record):
-    """What to ask: `place` is a URL, or relative to one. A `body` of pieces is sent only once."""
+    """What to ask: `place` is a URL, or relative to one. A `body` of pieces is sent only once.
+
+    For who wants it explained: `why` it is asked, whether the answer `gives` later ones a TOKEN or
+    the place of an UPLOAD, and the `blob` that is uploaded.
+    """
 
     method: str
     place: str
     headers: Mapping[str, str] = {}
     body: Body = None
+    why: str = ""
+    gives: str = ""
+    blob: Digest | None = None
+
+
+class Exchange(Record):
+    """A request as it was sent to `url`, secrets and all, and what came back."""
+
+    request: Request
+    url: Url
+    status: int
+    answer: Mapping[str, str]
 
 
 class Transport:
@@ -125,15 +143,14 @@ class Transport:
         if self._ended.wait(max(error.retry_after, min(delay, patience.longest_wait))):
             raise error
 
-    def follow(self, method: str, url: Url, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def follow(self, request: Request, url: Url) -> BaseHTTPResponse:
         """The first answer that is no redirect. Authorization goes to the first origin only.
 
         Nor is it another's to ask for: only the first origin's challenge is handed on.
         """
-        sent = dict(headers)
         first = trust.origin(url)
         for _ in range(MAX_REDIRECTS + 1):
-            response = self.send(method, url, sent)
+            response = self.send(request, url)
             location = response.headers.get("Location")
             if trust.origin(url) != first:
                 response.headers.discard("WWW-Authenticate")
@@ -143,21 +160,21 @@ class Transport:
             target = trust.parse(location, url.url)
             trust.check_hop(url, target)
             if trust.origin(target) != first:
-                sent.pop("Authorization", None)
+                kept = {key: one for key, one in request.headers.items() if key != "Authorization"}
+                request = request.replace(headers=kept)
+            request = request.replace(why=f"{url.host} sends us there: {_plain(request.why)}")
             url = target
         raise RegistryError(f"{self._registry} redirects more than {MAX_REDIRECTS} times")
 
-    def send(
-        self, method: str, url: Url, headers: Mapping[str, str], body: Body = None
-    ) -> BaseHTTPResponse:
-        """One exchange; the body is not read yet."""
+    def send(self, request: Request, url: Url) -> BaseHTTPResponse:
+        """One exchange, with `url` whatever the request's place is; the body is not read yet."""
         pool = self._pool(url)
         try:
-            return pool.request(
-                method,
+            response = pool.request(
+                request.method,
                 url.url,
-                body=body,
-                headers={**self._headers, **headers},
+                body=request.body,
+                headers={**self._headers, **request.headers},
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -165,6 +182,9 @@ class Transport:
             )
         except (HTTPError, LocationValueError, ValueError, OSError) as error:
             raise failure(url, error, self._access.patience) from error
+        if self._access.watch:
+            self._access.watch(Exchange(request, url, response.status, response.headers))
+        return response
 
     def close(self) -> None:
         """Close idle connections."""
@@ -241,6 +261,11 @@ class _Direct(PoolManager):
 
 class _Proxied(_Direct, ProxyManager):
     """The same through a proxy, where all connections are made to it."""
+
+
+def _plain(why: str) -> str:
+    """A reason without those of the redirects before."""
+    return why.rpartition(" sends us there: ")[2]
 
 
 def read_all(response: BaseHTTPResponse, limit: int, patience: Patience) -> bytes:

@@ -55,14 +55,17 @@ class Uploads:
 
     def digest(self, name: str) -> Digest | None:
         """What the registry has under a tag; None where it has nothing, or does not say."""
-        request = Request("HEAD", f"{self.repository}/manifests/{name}", {"Accept": _MANIFESTS})
+        why = "what has the name now? If it is this very image, there is nothing to do"
+        place = f"{self.repository}/manifests/{name}"
+        request = Request("HEAD", place, {"Accept": _MANIFESTS}, why=why)
         response = self._persist(request, f"{self.repository}:{name}", _PERHAPS)
         told = response.headers.get("Docker-Content-Digest")
         return Digest.parse(told) if told and response.status == HTTPStatus.OK else None
 
     def has(self, blob: Descriptor) -> bool:
         """Whether the repository has the blob."""
-        request = Request("HEAD", f"{self.repository}/blobs/{blob.digest}")
+        why = "does the repository have this blob?"
+        request = Request("HEAD", f"{self.repository}/blobs/{blob.digest}", why=why)
         response = self._persist(request, self._what(blob), _PERHAPS)
         return response.status == HTTPStatus.OK
 
@@ -71,7 +74,9 @@ class Uploads:
         place = f"{self.repository}/blobs/uploads/?mount={blob.digest}&from={quote(other, safe='')}"
         scopes = self._scopes | {f"repository:{other}:pull"}
         try:
-            response = self._session.ask(Request("POST", place), scopes, self._what(blob), _TAKEN)
+            why = f"take the blob from {other}, without its bytes; else begin an upload"
+            request = Request("POST", place, why=why, gives="UPLOAD", blob=blob.digest)
+            response = self._session.ask(request, scopes, self._what(blob), _TAKEN)
         except RegistryError:  # whatever is wrong, uploading it will say
             return False
         dismiss(response, self._session.access.patience)
@@ -107,7 +112,8 @@ class Uploads:
     def put_manifest(self, name: str | Digest, content: bytes, media_type: str) -> None:
         """Put a manifest or an index under a tag or its digest, once all that it lists is there."""
         place = f"{self.repository}/manifests/{name}"
-        request = Request("PUT", place, {"Content-Type": media_type}, content)
+        why = "all that it lists is there: the name may stand for it"
+        request = Request("PUT", place, {"Content-Type": media_type}, content, why)
         separator = "@" if isinstance(name, Digest) else ":"
         response = self._persist(request, f"{self.repository}{separator}{name}", _TAKEN)
         self._check(response, Digest.of(content))
@@ -140,7 +146,8 @@ class Uploads:
 
     def _begin(self, blob: Descriptor) -> _Upload:
         place = f"{self.repository}/blobs/uploads/"
-        return self._upload(self._ask(Request("POST", place), self._what(blob), _TAKEN), place)
+        request = Request("POST", place, why="begin an upload", gives="UPLOAD", blob=blob.digest)
+        return self._upload(self._ask(request, self._what(blob), _TAKEN), place)
 
     def _upload(self, response: BaseHTTPResponse, asked: str) -> _Upload:
         return _Upload(self._location(response, asked))
@@ -158,7 +165,8 @@ class Uploads:
         content = b"".join(read(0))
         if len(content) != blob.size:
             raise _changed(blob)
-        request = Request("PUT", upload.closing(blob), _OCTETS, content)
+        why = f"all {blob.size} bytes; the registry checks the digest"
+        request = Request("PUT", upload.closing(blob), _OCTETS, content, why, blob=blob.digest)
         self._check(self._ask(request, self._what(blob), _TAKEN), blob.digest)
 
     def _stream(self, upload: _Upload, blob: Descriptor, read: Read, see: See) -> None:
@@ -170,7 +178,15 @@ class Uploads:
             if start or end < blob.size:
                 headers["Content-Range"] = f"{start}-{end - 1}"
             body = _Body(blob, read, start, end, see)
-            request = Request("PATCH", upload.place, headers, body)
+            request = Request(
+                "PATCH",
+                upload.place,
+                headers,
+                body,
+                f"bytes {start} to {end - 1} of the blob",
+                "UPLOAD",
+                blob.digest,
+            )
             response = self._ask(request, self._what(blob), _TAKEN)
             upload.place = self._location(response, upload.place)
             upload.offset = end
@@ -180,7 +196,9 @@ class Uploads:
 
         def attempt() -> None:
             try:
-                request = Request("PUT", upload.closing(blob), {**_OCTETS, "Content-Length": "0"})
+                headers = {**_OCTETS, "Content-Length": "0"}
+                why = "that was all; the registry checks the digest"
+                request = Request("PUT", upload.closing(blob), headers, why=why, blob=blob.digest)
                 self._check(self._ask(request, self._what(blob), _TAKEN), blob.digest)
             except RegistryError:
                 if not self.has(blob):
@@ -192,7 +210,8 @@ class Uploads:
         """How much of a broken upload has come, by the registry's own account."""
         if upload is None or not upload.place:
             return 0
-        request = Request("GET", upload.place)
+        why = "how far has the upload got?"
+        request = Request("GET", upload.place, why=why, blob=blob.digest)
         try:
             response = self._ask(request, self._what(blob), _TAKEN)
         except RegistryError as error:

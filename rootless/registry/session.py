@@ -144,14 +144,16 @@ class Session:
 
     def _log_in(self) -> str:
         base = self.base()
-        response = self.transport.send("GET", base, {})
+        asking = Request("GET", base.url, why="does it want a login?")
+        response = self.transport.send(asking, base)
         token = ""
         if response.status == HTTPStatus.UNAUTHORIZED:
             dismiss(response, self.access.patience)
             challenge = response.headers.get("WWW-Authenticate", "")
             authorization, token = self._tokens.log_in(base, challenge)
             headers = {"Authorization": authorization} if authorization else {}
-            response = self.transport.send("GET", base, headers)
+            showing = asking.replace(headers=headers, why="does it take this login?")
+            response = self.transport.send(showing, base)
         if response.status != HTTPStatus.OK:
             raise self.refused(response, "a login")
         if is_page(response, self.read(response, MAX_ERROR_BODY)):
@@ -167,9 +169,10 @@ class Session:
         headers = dict(request.headers)
         if authorization:
             headers["Authorization"] = authorization
+        request = request.replace(headers=headers)
         if request.method in _REPEATABLE:
-            return self.transport.follow(request.method, url, headers)
-        return self.transport.send(request.method, url, headers, request.body)
+            return self.transport.follow(request, url)
+        return self.transport.send(request, url)
 
     def _find(self) -> Url:
         https, http = (trust.parse(f"{one}://{self._host}/v2/") for one in ("https", "http"))
@@ -192,7 +195,10 @@ class Session:
 
     def _pings(self, base: Url) -> bool:
         """Whether something that speaks `base.scheme` answers; a TLS server answers http by 400."""
-        response = self.transport.send("GET", base, {})
+        asking = Request(
+            "GET", base.url, why=f"is there a registry, and does it speak {base.scheme}?"
+        )
+        response = self.transport.send(asking, base)
         dismiss(response, self.access.patience)
         return not (base.scheme == "http" and response.status == HTTPStatus.BAD_REQUEST)
 

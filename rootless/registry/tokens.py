@@ -20,7 +20,7 @@ from rootless.registry import limits, trust
 from rootless.registry.challenge import Challenge, parse
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, refused, web_page
-from rootless.registry.http import Patience, Transport, failure, is_page, read_all
+from rootless.registry.http import Patience, Request, Transport, failure, is_page, read_all
 
 MAX_TOKEN_BODY = 1 << 20
 CLIENT_ID = "rootless"
@@ -99,13 +99,16 @@ class Tokens:
             form = {**query, "grant_type": "refresh_token", "client_id": CLIENT_ID}
             form.update(refresh_token=login.identity_token, scope=" ".join(wanted))
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = self._transport.send("POST", realm, headers, urlencode(form).encode())
+            body = urlencode(form).encode()
+            request = Request("POST", realm.url, headers, body, _why(wanted), gives="TOKEN")
+            response = self._transport.send(request, realm)
         else:
             separator = "&" if realm.query else "?"
             asked = urlencode([*query.items(), *(("scope", one) for one in wanted)])
             url = trust.parse(f"{realm.url}{separator}{asked}")
             headers = {"Authorization": _basic(login)} if login else {}
-            response = self._transport.follow("GET", url, headers)
+            request = Request("GET", url.url, headers, why=_why(wanted), gives="TOKEN")
+            response = self._transport.follow(request, url)
         return self._read(realm, response, " ".join(wanted))
 
     def _read(self, realm: Url, response: BaseHTTPResponse, wanted: str) -> dict[str, str]:
@@ -143,6 +146,11 @@ class Tokens:
 
 def _is_plain(token: str) -> bool:
     return token.isascii() and token.isprintable()
+
+
+def _why(wanted: list[str]) -> str:
+    what = " and ".join(wanted) or "to log in"
+    return f"a token for what the registry wants to know: {what}"
 
 
 def _basic(login: Credentials) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support import child
 from tests.support.images import layer, write_layout
+from tests.support.registry import Registry
 from tests.support.taking import Fault, Taking
 
 pytestmark = pytest.mark.needs("userns")
@@ -227,3 +229,94 @@ def test_a_store_that_can_only_be_read_pushes_what_needs_no_packing(built, regis
         check=False,
     )
     assert told.returncode == 0, told.stderr
+
+
+# --- told and tried -----------------------------------------------------------------------------
+
+
+@pytest.mark.needs("registry", "curl")
+def test_the_script_of_explain_pushes_by_hand(built, registry, tmp_path):
+    """Its lines, sent to another registry, bring the image there."""
+    name = f"{registry.address}/explain/app:1"
+    told = built("push", "--explain", "app", name)
+    assert told.exit == 0, told.stderr
+    with Registry(tmp_path / "other") as other:
+        script = told.stderr.replace(registry.address, other.address)
+        subprocess.run(["bash", "-eu"], input=script.encode(), check=True)
+        kind = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        _, headers, _ = other.ask("HEAD", "/v2/explain/app/manifests/1", headers=kind)
+    assert headers["Docker-Content-Digest"] == digest_in(told.stdout)
+
+
+@pytest.mark.needs("registry", "curl")
+def test_the_script_of_a_pull_fetches_by_hand(built, registry, tmp_path):
+    name = f"{registry.address}/explain/pulled:1"
+    built.ok("push", "app", name)
+    other = type(built)(tmp_path / "other")
+    try:
+        told = other("pull", "--explain", name)
+        assert told.exit == 0, told.stderr
+    finally:
+        child.remove_tree(tmp_path / "other")
+    folder = tmp_path / "by-hand"
+    folder.mkdir()
+    done = subprocess.run(
+        ["bash", "-eu"], input=told.stderr, text=True, capture_output=True, cwd=folder, check=True
+    )
+    sums = re.findall(r"^([0-9a-f]{64})  ([0-9a-f]{12})$", done.stdout, re.MULTILINE)
+    assert len(sums) == 4  # the config and three layers
+    assert all(digest.startswith(name) for digest, name in sums)
+
+
+def files_of(root):
+    """All but what says which processes live."""
+    return {path for path in root.rglob("*") if path.is_file() and path.parent.name != "leases"}
+
+
+def test_a_dry_run_of_a_push_changes_nothing(built):
+    with Taking() as registry:
+        name = f"{registry.address}/a/b:1"
+        before = files_of(built.root)
+        told = built.ok("push", "--dry-run", "app", name)
+        assert registry.asked("POST", "PUT", "PATCH") == []
+        assert files_of(built.root) == before
+        assert [line.partition(": ")[2].partition(",")[0] for line in told.splitlines()[1:4]] == [
+            "would be compressed and pushed",
+            "would be compressed and pushed",
+            "would be pushed",
+        ]
+        built.ok("push", "app", name)
+        again = built.ok("push", "--dry-run", "app", name)
+        elsewhere = built.ok("push", "--dry-run", "app", f"{registry.address}/c/d:1")
+    assert again.count("exists already") == 3
+    assert "Would push 0B of" in again
+    assert elsewhere.count("would be mounted from a/b") == 3
+
+
+def test_a_dry_run_of_a_pull_changes_nothing(built, tmp_path):
+    with Taking() as registry:
+        name = f"{registry.address}/a/b:1"
+        built.ok("push", "app", name)
+        other = type(built)(tmp_path / "other")
+        told = other.ok("pull", "--dry-run", name)
+        assert told.count("would be downloaded") == 3
+        assert not (tmp_path / "other").exists()
+        other.ok("pull", "-q", name)
+        assert other.ok("pull", "--dry-run", name).count("exists already") == 3
+        child.remove_tree(tmp_path / "other")
+
+
+def test_no_secret_is_explained(built, tmp_path):
+    login = base64.b64encode(b"me:hunter2").decode()
+    with Taking(tokens=True) as registry:
+        (tmp_path / "config.json").write_text(
+            json.dumps({"auths": {registry.address: {"auth": login}}})
+        )
+        environment = {**built.environment, "REGISTRY_AUTH_FILE": str(tmp_path / "config.json")}
+        told = built("push", "--explain", "app", f"{registry.address}/a/b:1", env=environment)
+        assert told.exit == 0, told.stderr
+        assert all(token not in told.stderr for token in registry.valid)
+    assert "hunter2" not in told.stderr
+    assert login not in told.stderr
+    assert 'TOKEN=$(curl -s -u "$LOGIN" ' in told.stderr
+    assert '-H "Authorization: Bearer $TOKEN"' in told.stderr

@@ -34,7 +34,7 @@ _PROGRAMS = {
     **{
         name: (name,)
         for name in (
-            *("buildah", "debootstrap", "pasta", "podman", "setpriv", "skopeo"),
+            *("buildah", "curl", "debootstrap", "pasta", "podman", "setpriv", "skopeo"),
             *("slirp4netns", "strace", "tar", "umoci", "unshare"),
         )
     },

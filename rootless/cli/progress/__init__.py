@@ -39,22 +39,22 @@ if TYPE_CHECKING:
         def rest(self) -> None: ...
 
 
-def pulling(given: Settings, out: TextIO, *, quiet: bool) -> TransferDisplay:
+def pulling(given: Settings, out: TextIO, *, quiet: bool, plain: bool = False) -> TransferDisplay:
     """The display of a pull, on `out`: docker's is standard output for `pull` itself."""
     from rootless.cli.progress import pull
 
     if quiet:
         return pull.Quiet()
-    return pull.Live(out) if _can_draw(given, out) else pull.Plain(out)
+    return pull.Live(out) if _can_draw(given, out) and not plain else pull.Plain(out)
 
 
-def pushing(given: Settings, out: TextIO, *, quiet: bool) -> TransferDisplay:
+def pushing(given: Settings, out: TextIO, *, quiet: bool, plain: bool = False) -> TransferDisplay:
     """The display of a push, on `out`: docker's is standard output for `push` itself."""
     from rootless.cli.progress import push
 
     if quiet:
         return push.Quiet()
-    return push.Live(out) if _can_draw(given, out) else push.Plain(out)
+    return push.Live(out) if _can_draw(given, out) and not plain else push.Plain(out)
 
 
 def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:

@@ -18,6 +18,8 @@ from rootless.cli.table import (
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 _NO_TRUNC = flag("--no-trunc", help="do not shorten the output")
+_DRY_RUN = flag("--dry-run", help="say what would be transferred; change nothing")
+_EXPLAIN = flag("--explain", help="print every request, why, and the curl line that does the same")
 _FORCE = flag("-f", "--force", help="do not ask")
 
 VERBS = (
@@ -143,12 +145,18 @@ VERBS = (
             flag("-a", "--all-tags", help="download every tag of the repository"),
             CONTENT_TRUST,
             PLATFORM,
+            _DRY_RUN,
+            _EXPLAIN,
             flag("-q", "--quiet", help="print only the name"),
             CERT_DIR,
             TLS_VERIFY,
         ),
         arguments=(Argument("name", "NAME[:TAG|@DIGEST]"),),
-        examples=("rootless pull debian:bookworm", "rootless pull --platform arm64 busybox"),
+        examples=(
+            "rootless pull debian:bookworm",
+            "rootless pull --platform arm64 busybox",
+            "rootless pull --explain --dry-run busybox",
+        ),
     ),
     Verb(
         "push",
@@ -165,6 +173,8 @@ VERBS = (
                 "--digestfile", metavar="FILE", help="write the digest of what was pushed to FILE"
             ),
             CONTENT_TRUST,
+            _DRY_RUN,
+            _EXPLAIN,
             text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
             flag("-q", "--quiet", help="print only the name"),
             CERT_DIR,
