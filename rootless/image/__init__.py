@@ -6,7 +6,7 @@ registry    a registry's end                      store      the store's ends
 pull        copy into the store, and unpack       obtain     is it here, or must it be pulled?
 push        a copy that compresses what it must   folder     OCI layouts, and skopeo's dir
 archives    what tars of images hold; load        save       images, or a folder, as such a tar
-imports     an image of a plain tar of files
+imports     an image of a plain tar of files      shelf, serve  the store as a registry
 
 Runs in the command's process. Whatever writes layers or reads them has entered the user namespace.
 """

@@ -91,6 +91,15 @@ def write_layout(
     return _write(layout, name, document, packed)
 
 
+def with_environment(image: BaseImage, layout: Path, *lines: str) -> BaseImage:
+    """The same image with more lines in its Env."""
+    manifest = json.loads(image.blob(image.manifest_digest))
+    document = json.loads(image.blob(manifest["config"]["digest"]))
+    document["config"]["Env"] += lines
+    layers = [image.blob(one["digest"]) for one in manifest["layers"]]
+    return _write(layout, image.name, document, layers)
+
+
 def layer(files: dict[str, bytes | str], *, mode: int = 0o755) -> bytes:
     """A layer tar: name → content; a str is a symbolic link, a name ending in / a directory.
 

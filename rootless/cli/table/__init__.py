@@ -164,6 +164,7 @@ MODULES = {
     "ps": "containers",
     "pull": "images",
     "push": "images",
+    "registry serve": "registries",
     "rm": "containers",
     "rmi": "images",
     "run": "run",
@@ -203,6 +204,7 @@ GROUPS = {
     "buildx": "Builds, as docker's plug-in spells them",
     "container": "Containers",
     "image": "Images",
+    "registry": "The store as a registry for others",
     "system": "This machine and the store",
 }
 """First words that are no verb by themselves, and what they are about."""

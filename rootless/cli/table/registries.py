@@ -39,4 +39,20 @@ VERBS = (
         arguments=(_SERVER,),
         examples=("rootless logout registry.example.org",),
     ),
+    Verb(
+        "registry serve",
+        "Let other tools and machines pull the images that are here",
+        "rootless.cli.serve:serve",
+        options=(
+            text(
+                "--listen",
+                metavar="HOST:PORT",
+                default="127.0.0.1:5000",
+                help="where to listen [default: 127.0.0.1:5000]",
+            ),
+            flag("--writable", help="let them push, too"),
+            flag("-q", "--quiet", help="do not show the requests"),
+        ),
+        examples=("rootless registry serve", "rootless registry serve --listen 127.0.0.1:0 -q"),
+    ),
 )

@@ -1,0 +1,167 @@
+"""The store as a registry shows it: repositories, their tags, and what belongs to each.
+
+A repository is the part of a name before the tag as people write it: `busybox`, `library/busybox`
+and `docker.io/library/busybox` are one. Nothing is given out by a digest alone: a blob must belong
+to an image of the repository that is asked, or have been brought to it. Threads may share a shelf.
+Runs as (mapped) root. A crash leaves blobs without a name, which the collector takes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from rootless.errors import IntegrityError, NotFoundError, UsageError
+from rootless.image import store as ends
+from rootless.image.transport import Document
+from rootless.oci import manifest as manifests
+from rootless.oci.digest import Digest
+from rootless.oci.manifest import Index
+from rootless.oci.reference import Reference
+from rootless.record import Record
+from rootless.store import blobs, images, index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rootless.oci.descriptor import Descriptor
+    from rootless.store import Store
+
+_State = tuple[int, int, int]
+
+
+class _Repository(Record):
+    """What one has: `tops` by tag; the media type of each `document`, and the image that has each
+    `blob`, by digest.
+    """
+
+    tops: Mapping[str, Digest]
+    documents: Mapping[Digest, str]
+    blobs: Mapping[Digest, tuple[images.Image, Descriptor]]
+
+
+class Shelf:
+    """What a store has for others."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._lock = threading.Lock()
+        self._state: _State = (0, 0, 0)
+        self._known: dict[tuple[str, str], _Repository] = {}
+        self._brought: dict[tuple[str, str], set[Digest]] = {}
+
+    def repositories(self) -> list[str]:
+        """All of them, as people write them."""
+        return sorted({reference.familiar_name for reference in self._names()})
+
+    def tags(self, name: str) -> list[str]:
+        """The tags of a repository; NotFoundError where there are none."""
+        wanted = _parse(name)
+        tags = {one.tag for one in self._names() if _key(one) == _key(wanted) and one.tag}
+        if not tags:
+            raise NotFoundError(f"there is no repository {wanted.familiar_name}")
+        return sorted(tags)
+
+    def document(self, name: str, reference: str) -> Document:
+        """A manifest or an index of a repository, by tag or digest; NotFoundError."""
+        repository = self._repository(_parse(name))
+        digest = Digest.parse(reference) if ":" in reference else repository.tops.get(reference)
+        if digest is None or digest not in repository.documents:
+            raise NotFoundError(f"there is no {name}:{reference}")
+        return Document(blobs.read(self.store, digest), repository.documents[digest], digest)
+
+    def find(self, name: str, digest: Digest) -> Descriptor | None:
+        """The blob of a repository, with its size; None where it has none."""
+        found = self._repository(_parse(name)).blobs.get(digest)
+        return found[1] if found else None
+
+    def blob(self, name: str, digest: Digest, offset: int = 0) -> Iterator[bytes]:
+        """Its bytes from `offset` on; NotFoundError."""
+        image, descriptor = self._repository(_parse(name)).blobs[digest]
+        return ends.Source(self.store, image).blob(descriptor, offset)
+
+    def brought(self, name: str, digest: Digest) -> bool:
+        """Whether the repository has the blob or manifest, or somebody has brought it."""
+        wanted = _parse(name)
+        if digest in self._brought.get(_key(wanted), ()):
+            return True
+        repository = self._repository(wanted)
+        return digest in repository.blobs or digest in repository.documents
+
+    def take(self, name: str, digest: Digest) -> None:
+        """Note that somebody has brought the blob, which the store has now."""
+        self._brought.setdefault(_key(_parse(name)), set()).add(digest)
+
+    def put(self, name: str, reference: str, content: bytes, media_type: str) -> Digest:
+        """Take a manifest or an index, and give it the tag `reference` if that is none of its own.
+
+        IntegrityError where it lists what nobody has brought.
+        """
+        found = manifests.decode(content, media_type)
+        digest = Digest.of(content)
+        entries = found.images if isinstance(found, Index) else (found.config, *found.layers)
+        for entry in entries:
+            if not self.brought(name, entry.digest):
+                raise IntegrityError(f"the repository has no {entry.digest}")
+        if ":" in reference:
+            if str(digest) != reference:
+                raise IntegrityError(f"the manifest hashes to {digest}")
+            blobs.put(self.store, content)
+        else:
+            wanted = Reference.parse(f"{name}:{reference}")
+            images.add(self.store, content, found.media_type, (wanted,))
+        self.take(name, digest)
+        return digest
+
+    def _names(self) -> list[Reference]:
+        names = (index.name_of(entry) for entry in index.read(self.store))
+        return [Reference.parse(name) for name in names if name]
+
+    def _repository(self, wanted: Reference) -> _Repository:
+        """As index.json has it now; read once, until that changes."""
+        with self._lock:
+            state = _state_of(self.store.path("index.json"))
+            if state != self._state:
+                self._state, self._known = state, {}
+            key = _key(wanted)
+            if key not in self._known:
+                self._known[key] = self._read(wanted)
+            return self._known[key]
+
+    def _read(self, wanted: Reference) -> _Repository:
+        tops: dict[str, Digest] = {}
+        documents: dict[Digest, str] = {}
+        found: dict[Digest, tuple[images.Image, Descriptor]] = {}
+        for reference in self._names():
+            if _key(reference) != _key(wanted) or not reference.tag:
+                continue
+            image = images.resolve(self.store, str(reference))
+            tops[reference.tag] = image.descriptor.digest
+            documents[image.descriptor.digest] = image.descriptor.media_type
+            for descriptor, one in images.family(self.store, image):
+                documents[descriptor.digest] = descriptor.media_type
+                for blob in (one.manifest.config, *one.manifest.layers):
+                    found[blob.digest] = (one.replace(descriptor=descriptor), blob)
+        return _Repository(tops, documents, found)
+
+
+def _parse(name: str) -> Reference:
+    """A repository by its name; NotFoundError for what can be none."""
+    try:
+        return Reference.parse(f"{name}:latest")
+    except UsageError as error:
+        raise NotFoundError(error.message) from None
+
+
+def _key(reference: Reference) -> tuple[str, str]:
+    return reference.registry, reference.repository
+
+
+def _state_of(path: str) -> _State:
+    """What tells one index.json from the next, which is another file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return status.st_ino, status.st_mtime_ns, status.st_size
