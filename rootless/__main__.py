@@ -31,6 +31,9 @@ def main() -> NoReturn:
     """
     # Loading the modules of a verb would set off the collector some fifteen times, for nothing.
     gc.set_threshold(20_000)
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        # Names in images and Dockerfiles are UTF-8 whatever the locale, as for Python from 3.15.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     _make_ordinary()
     code = command_line.main()
     try:

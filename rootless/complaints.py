@@ -162,15 +162,34 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
     return None
 
 
-def explain_store(error: OSError, root: str) -> RootlessError | None:
-    """Why nothing can be done with the store at `root`; None when it is another matter."""
+def explain_place(error: OSError, root: str) -> RootlessError | None:
+    """What is wrong with the store at `root` or the current directory; None when nothing is."""
     path = os.fsdecode(error.filename or "")
+    if error.errno == errno.ENOENT and not path and _is_gone():
+        return explain_no_directory()
     if error.errno not in _IN_THE_WAY or not f"{path}/".startswith(f"{root}/"):
         return None
     reason = "something else is in the place of a folder" if error.errno == errno.EEXIST else ""
     return RootlessError(
         f"the store cannot be used: {path}: {reason or error.strerror}",
         hint=f"choose another folder with --root or ROOTLESS_ROOT, or look what is in {root}",
+    )
+
+
+def _is_gone() -> bool:
+    """Whether the current directory has been deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def explain_no_directory() -> RootlessError:
+    """Why a relative path means nothing; the first words are docker's."""
+    return RootlessError(
+        "getwd: no such file or directory: the current directory is not there any more",
+        hint="go to one that is: cd",
     )
 
 

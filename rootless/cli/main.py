@@ -124,13 +124,13 @@ def _carry_out(words: Sequence[str]) -> int:
 
 
 def _carry_out_verb(verb: table.Verb, given: settings.Settings, arguments: parser.Arguments) -> int:
-    """Whatever the verb meets in the store that is no fault of ours is one sentence."""
+    """Whatever the verb meets where it works that is no fault of ours is one sentence."""
     try:
         return _handler(verb.handler)(given, arguments)
     except OSError as error:
         from rootless import complaints
 
-        if complaint := complaints.explain_store(error, given.root):
+        if complaint := complaints.explain_place(error, given.root):
             raise complaint from error
         raise
 

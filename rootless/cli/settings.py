@@ -104,6 +104,11 @@ def read(
             "there is no place for images: HOME is not set",
             hint="set HOME, or choose a directory with --root or ROOTLESS_ROOT",
         )
-    root = os.path.abspath(root)
+    try:
+        root = os.path.abspath(root)
+    except FileNotFoundError:
+        from rootless import complaints
+
+        raise complaints.explain_no_directory() from None
     runtime = _directory(environment, "XDG_RUNTIME_DIR")
     return Settings(root, f"{runtime}/rootless" if runtime else f"{root}/run", environment, debug)

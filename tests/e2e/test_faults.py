@@ -423,6 +423,45 @@ def test_almost_no_environment(box, tmp_path):
     assert answer.stdout == "/\n", answer.stderr
 
 
+def in_a_directory_that_is_gone(box, tmp_path, *argv):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    return subprocess.run(
+        ["sh", "-c", 'cd "$0"; rmdir "$0"; exec "$@"', gone, *argv],
+        env=box.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("build", "."), 1),
+        (("save", "-o", "x", "busybox"), 1),
+        (("run", "--rm", "-v", ".:/x", "busybox", "true"), 125),
+    ],
+)
+def test_a_current_directory_that_is_gone(box, tmp_path, words, code):
+    answer = in_a_directory_that_is_gone(box, tmp_path, *box.command(*words))
+    assert (answer.returncode, "Traceback" in answer.stderr) == (code, False)
+    assert "error: getwd: no such file or directory" in answer.stderr
+    relative = [sys.executable, "-m", "rootless", "--root", "store", "images"]
+    answer = in_a_directory_that_is_gone(box, tmp_path, *relative)
+    assert "error: getwd: no such file or directory" in answer.stderr
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_names_are_utf_8_whatever_the_locale(box, variables):
+    (box.context / "ü").write_text("from the context")
+    (box.context / "Dockerfile").write_text(
+        "FROM busybox\nCOPY ü /d/\nRUN echo Ümlaut > /ä\nENV Ä=ö\n"
+    )
+    odd = {**box.environment, **variables, "LC_ALL": "C"}
+    box.ok("build", "-t", "names", box.context, env=odd)
+    show = ("sh", "-c", "cat /d/ü /ä; tr '\\0' '\\n' </proc/1/environ | grep -v ^[HP]")
+    seen = box.ok("run", "--rm", "--network=none", "-e", "X=ß", "names", *show, env=odd)
+    assert seen == "from the contextÜmlaut\nÄ=ö\nX=ß\n"
+
+
 @pytest.mark.parametrize(
     ("network", "words", "code"),
     [
