@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from rootless.cli import jsontext, listing, words
+from rootless.container import records
+from rootless.container.spec import Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.record import Record
 from rootless.store import Store, images
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.cli.template import Template
+    from rootless.container.spec import Container
     from rootless.store.images import Image
 
 _KINDS = ("container", "image")
@@ -86,31 +89,39 @@ class _Finder:
 
     def find(self, name: str) -> Found:
         """The first of that name. RootlessError."""
-        hints = []
-        for kind in self.kinds:
-            try:
-                return Found(kind, self._image(name) if kind == "image" else self._container(name))
-            except (NotFoundError, UsageError) as error:
-                is_damaged = isinstance(error, NotFoundError) and "No such" not in error.message
-                if len(self.kinds) == 1 or is_damaged:  # a blob may be what is not there
-                    raise
-                hints.append(error.hint or "")
-        meant = (hint for hint in hints if hint.startswith("did you mean"))
-        raise NotFoundError(f"No such object: {name}", hint=next(meant, _LISTS))
+        if self.kinds == ("container",):
+            return self._container(records.find(self.store, name))
+        if self.kinds == ("image",):
+            return self._image(images.resolve(self.store, name))
+        if container := records.search(self.store, name):
+            return self._container(container)
+        try:
+            image = images.resolve(self.store, name)
+        except (NotFoundError, UsageError) as error:
+            if isinstance(error, NotFoundError) and not error.message.startswith("No such"):
+                raise  # a blob of it is what is not there
+            raise self._missing(name, error.hint) from None
+        if self.sized:
+            print("WARNING: --size ignored for image", file=sys.stderr)
+        return self._image(image)
 
-    def _image(self, name: str) -> dict[str, Any]:
+    def _missing(self, name: str, hint: str | None) -> NotFoundError:
+        """Nothing has that name; what was meant is a container or, as `hint` may say, an image."""
+        from rootless import nearest
+
+        meant = nearest.hint(name, [one.name for one in records.listing(self.store)])
+        if hint and hint.startswith("did you mean"):
+            meant = meant or hint
+        return NotFoundError(f"No such object: {name}", hint=meant or _LISTS)
+
+    def _image(self, image: Image) -> Found:
         from rootless.image import inspection
 
-        found = images.resolve(self.store, name)
-        if self.sized and len(self.kinds) > 1:
-            print("WARNING: --size ignored for image", file=sys.stderr)
-        return inspection.inspect(self.store, found).encode()
+        return Found("image", inspection.inspect(self.store, image).encode())
 
-    def _container(self, name: str) -> dict[str, Any]:
-        from rootless.container import inspection, records
-        from rootless.container.spec import Damaged
+    def _container(self, found: Container | Damaged) -> Found:
+        from rootless.container import inspection
 
-        found = records.find(self.store, name)
         if isinstance(found, Damaged):
             raise RootlessError(
                 f"container {found.id[:12]} is damaged: {found.why}",
@@ -121,7 +132,8 @@ class _Finder:
 
             userns.enter()  # the files of a container belong to mapped ids
             self.entered = True
-        return inspection.inspect(self.store, found, sized=self.sized).encode()
+        value = inspection.inspect(self.store, found, sized=self.sized).encode()
+        return Found("container", value)
 
 
 def _kinds(asked: str | None) -> tuple[str, ...]:

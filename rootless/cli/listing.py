@@ -36,10 +36,13 @@ def show(
         lines = [headers, *rows]
         _table([[words.escape(_text(line[key])) for key in columns] for line in lines])
         return
+    if form == "json":
+        _json(rows)
+        return
     from rootless.cli.template import Template, values
 
     is_table = form.startswith(_TABLE)
-    template = Template(_unescaped("{{json .}}" if form == "json" else form, is_table=is_table))
+    template = Template(_unescaped(form, is_table=is_table))
     kinds = methods or [{}] * len(rows)
     made = [
         template.render(values.Row("row", row, methods=called))
@@ -50,10 +53,18 @@ def show(
         lines_made = words.escape("\n".join(made), lines=True).split("\n")
         _table([line.split("\t") for line in lines_made])
         return
-    if not rows and form != "json":  # a wrong field is one also where nothing is listed
+    if not rows:  # a wrong field is one also where nothing is listed
         template.check_fields(values.Row("row", headers))
     for line in made:
         print(words.escape(line, lines=True))
+
+
+def _json(rows: Sequence[Row]) -> None:
+    """A line for each: what {{json .}} makes of it, without a template's price."""
+    from rootless.cli import jsontext
+
+    for row in rows:
+        print(jsontext.compact({key: _text(row[key]) for key in sorted(row)}, html=True))
 
 
 def show_value(value: Mapping[str, object], form: str, name: str = "") -> None:

@@ -126,8 +126,27 @@ def find(store: Store, wanted: str) -> Container | Damaged:
     """The container with this name, id or unique beginning of an id."""
     if not wanted:
         raise UsageError("container name cannot be empty")
+    every = _every(store)
+    found = _match(every, wanted)
+    if found is None:
+        raise NotFoundError(
+            f"No such container: {wanted}",
+            hint=_meant(wanted, every) or "list them with: rootless ps -a",
+        )
+    return found
+
+
+def search(store: Store, wanted: str) -> Container | Damaged | None:
+    """The same, or None: for who looks elsewhere then, and needs no advice."""
+    return _match(_every(store), wanted) if wanted else None
+
+
+def _every(store: Store) -> tuple[Container | Damaged, ...]:
     damaged: list[Damaged] = []
-    every: tuple[Container | Damaged, ...] = (*listing(store, damaged.append), *damaged)
+    return (*listing(store, damaged.append), *damaged)
+
+
+def _match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Damaged | None:
     name = wanted.removeprefix("/")
     matches = [one for one in every if one.id == wanted]
     matches = matches or [one for one in every if isinstance(one, Container) and one.name == name]
@@ -136,12 +155,7 @@ def find(store: Store, wanted: str) -> Container | Damaged:
         raise RootlessError(
             f"multiple IDs found with provided prefix: {wanted}", hint="write more of the id"
         )
-    if not matches:
-        raise NotFoundError(
-            f"No such container: {wanted}",
-            hint=_meant(wanted, every) or "list them with: rootless ps -a",
-        )
-    return matches[0]
+    return matches[0] if matches else None
 
 
 def _meant(wanted: str, every: tuple[Container | Damaged, ...]) -> str | None:

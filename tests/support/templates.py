@@ -74,6 +74,8 @@ class Writer:
             made = (
                 f'{{{{define "T"}}}}[{{{{.}}}}]{{{{end}}}}{made}{{{{template "T" {self.path()}}}}}'
             )
+        if self.one_in(20):
+            made += f'{{{{block "B" {self.path()}}}}}{{{{json .}}}}{{{{end}}}}'
         if self.one_in(15):
             made = self.broken(made)
         return made
@@ -139,7 +141,7 @@ class Writer:
         self.inside -= kind != "if"
         self.ranges -= kind == "range"
         if self.one_in(3):
-            again = f" {kind} {self.pipeline()}" if kind == "if" and self.one_in(3) else ""
+            again = f" {kind} {self.pipeline()}" if kind != "range" and self.one_in(3) else ""
             made += self.open(f"else{again}") + self.block()
         del self.variables[known:]
         self.depth -= 1
@@ -150,6 +152,8 @@ class Writer:
             return self.random.choice(self.variables)
         if self.one_in(40):
             return ".Id.Sub"
+        if self.one_in(25):
+            return f'(index {self.some([".Config.Ports"])} "80/tcp" 0).HostPort'
         return self.rooted(self.random.choice(_PATHS))
 
     def rooted(self, path: str) -> str:
