@@ -213,10 +213,8 @@ class _Bases:
             self._display.rest()
             client = self._client(reference)
             self.enter()
-            quiet = self._arguments.quiet
-            image = fetch.pull(
-                self._given, self._store, client, reference, platform, out=sys.stderr, quiet=quiet
-            )
+            display = progress.pulling(self._given, sys.stderr, quiet=self._arguments.quiet)
+            image = fetch.pull(self._store, client, reference, platform, display)
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:

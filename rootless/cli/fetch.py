@@ -14,10 +14,10 @@ from rootless.oci.platform import Platform
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
 
     from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
+    from rootless.cli.progress import TransferDisplay
     from rootless.cli.settings import Settings
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
@@ -125,20 +125,16 @@ def watching(given: Settings, arguments: Arguments) -> Watch | None:
 
 
 def pull(
-    given: Settings,
     store: Store,
     client: Client,
     reference: Reference,
     platform: Platform,
-    *,
-    out: TextIO,
-    quiet: bool,
+    display: TransferDisplay,
 ) -> Image:
-    """Download the image, showing progress on `out`; a limit that is near is told."""
-    from rootless.cli import progress
+    """Download the image, which `display` shows; a limit that is near is told."""
     from rootless.image import obtain
 
-    with progress.pulling(given, out, quiet=quiet) as report:
+    with display as report:
         image = obtain.pull(store, reference, platform=platform, client=client, report=report)
     for registry, limit in client.limits:
         print(f"note: {registry}: {limit}", file=sys.stderr)

@@ -76,14 +76,7 @@ class _Pulls:
         before = obtain.find(self._store, str(reference))
         self.say(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
         display = progress.pulling(self._given, sys.stdout, quiet=self._quiet, plain=self._plain)
-        with display as report:
-            image = obtain.pull(
-                self._store,
-                reference,
-                platform=self._platform,
-                client=self._client,
-                report=report,
-            )
+        image = fetch.pull(self._store, self._client, reference, self._platform, display)
         self.say(f"Digest: {_digest(image, reference)}")
         return before is None or before.id != image.id
 

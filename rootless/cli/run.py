@@ -82,6 +82,7 @@ def _warn_of_platform(config: ImageConfig) -> None:
 
 def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, Image]:
     """Enter the namespace and download the image."""
+    from rootless.cli import progress
     from rootless.oci.reference import Reference
 
     reference = Reference.parse(arguments.image)
@@ -92,10 +93,9 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
     )
     wanted = fetch.platform(arguments.platform)
     ids = userns.enter()
+    display = progress.pulling(given, sys.stderr, quiet=arguments.quiet)
     try:
-        image = fetch.pull(
-            given, store, client, reference, wanted, out=sys.stderr, quiet=arguments.quiet
-        )
+        image = fetch.pull(store, client, reference, wanted, display)
     except RootlessError as error:
         raise _explain_missing(store, reference, wanted) or error from None
     return ids, image

@@ -41,7 +41,8 @@ def listed(session: Session, repository: str) -> tuple[str, ...]:
 def _page(session: Session, repository: str, place: str) -> tuple[list[str], str]:
     """The tags on one page, and where the next one is, "" if nowhere."""
     scopes = frozenset({f"repository:{repository}:pull"})
-    response = session.ask(Request("GET", place), scopes, repository, (HTTPStatus.OK,))
+    request = Request("GET", place, why="which tags are there?")
+    response = session.ask(request, scopes, repository, (HTTPStatus.OK,))
     content = session.read(response, _MAX_BODY + 1)
     if is_page(response, content):
         raise web_page(session.registry, f"the tags of {repository}")
