@@ -31,6 +31,7 @@ _MOST_CONNECTIONS = 64
 _MOST_UPLOADS = 64
 _PAGE = 1000
 _SILENCE = 60.0  # seconds after which a connection that says nothing is closed
+_LINE = 200  # characters of a request to show
 _OCTETS = "application/octet-stream"
 
 
@@ -217,17 +218,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _blob(self, name: str, digest: Digest) -> None:
         shelf = self.server.shelf
-        blob = shelf.find(name, digest)
-        if blob is None:
+        size = shelf.size(name, digest)
+        if size is None:
             raise _RefusalError(404, "BLOB_UNKNOWN")
-        start = self._range(blob.size)
+        start = self._range(size)
         self.send_response(206 if start is not None else 200)
         self.send_header("Content-Type", _OCTETS)
         self.send_header("Docker-Content-Digest", str(digest))
         self.send_header("Accept-Ranges", "bytes")
         if start is not None:
-            self.send_header("Content-Range", f"bytes {start}-{blob.size - 1}/{blob.size}")
-        self.send_header("Content-Length", str(blob.size - (start or 0)))
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("Content-Length", str(size - (start or 0)))
         self.end_headers()
         if self.command == "GET":
             for chunk in shelf.blob(name, digest, start or 0):
@@ -252,8 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
         shelf = self.server.shelf
         if "mount" in query:
             digest, origin = _digest(query["mount"][0]), query.get("from", [""])[0]
-            if origin and shelf.brought(origin, digest):
-                shelf.take(name, digest)
+            if origin and shelf.mount(name, digest, origin):
                 self._created(f"/v2/{name}/blobs/{digest}", digest)
                 return
         upload = self.server.uploads.begin()
@@ -328,11 +328,17 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             yield from self._exactly(_number(self.headers.get("Content-Length", "0"), 10))
             return
-        while size := _number(self.rfile.readline(100).partition(b";")[0].strip().decode(), 16):
+        while size := self._chunk_size():
             yield from self._exactly(size)
             self.rfile.readline(3)
         while self.rfile.readline(1000).strip():
             pass
+
+    def _chunk_size(self) -> int:
+        line = self.rfile.readline(100)
+        if not line:
+            raise ConnectionResetError
+        return _number(line.partition(b";")[0].strip().decode("latin-1"), 16)
 
     def _exactly(self, left: int) -> Iterator[bytes]:
         while left:
@@ -381,9 +387,15 @@ class _Handler(BaseHTTPRequestHandler):
         """No more than the name."""
         return "rootless"
 
-    def log_message(self, format: str, *words: object) -> None:  # noqa: A002 - the library's name
+    def log_request(self, code: object = "-", size: object = "-") -> None:  # noqa: ARG002
         """One line for each answer."""
-        self.server.log(f"{self.address_string()} {format % words}")
+        request = getattr(self, "requestline", "")
+        is_tls = request.startswith("\x16\x03")
+        said = "TLS, where plain http is spoken" if is_tls else request[:_LINE]
+        self.server.log(f"{self.address_string()} {int(str(code))} {said}")
+
+    def log_error(self, format: str, *words: object) -> None:  # noqa: A002 - the library's name
+        """Its answer is logged."""
 
 
 def _unsupported(_path: str, _query: Mapping[str, list[str]]) -> None:

@@ -15,6 +15,7 @@ from rootless.errors import IntegrityError, NotFoundError, UsageError
 from rootless.image import store as ends
 from rootless.image.transport import Document
 from rootless.oci import manifest as manifests
+from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index
 from rootless.oci.reference import Reference
@@ -25,20 +26,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
 
 _State = tuple[int, int, int]
 
 
+class _Blob(Record):
+    """A blob, and the image it is of where that is known: a layer may be no file."""
+
+    descriptor: Descriptor
+    image: images.Image | None = None
+
+
 class _Repository(Record):
-    """What one has: `tops` by tag; the media type of each `document`, and the image that has each
-    `blob`, by digest.
-    """
+    """What one has: `tops` by tag; by digest `blobs`, and the media types of all `documents`."""
 
     tops: Mapping[str, Digest]
     documents: Mapping[Digest, str]
-    blobs: Mapping[Digest, tuple[images.Image, Descriptor]]
+    blobs: Mapping[Digest, _Blob]
 
 
 class Shelf:
@@ -49,7 +54,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._state: _State = (0, 0, 0)
         self._known: dict[tuple[str, str], _Repository] = {}
-        self._brought: dict[tuple[str, str], set[Digest]] = {}
+        self._brought: dict[tuple[str, str], dict[Digest, _Blob]] = {}
 
     def repositories(self) -> list[str]:
         """All of them, as people write them."""
@@ -71,27 +76,37 @@ class Shelf:
             raise NotFoundError(f"there is no {name}:{reference}")
         return Document(blobs.read(self.store, digest), repository.documents[digest], digest)
 
-    def find(self, name: str, digest: Digest) -> Descriptor | None:
-        """The blob of a repository, with its size; None where it has none."""
-        found = self._repository(_parse(name)).blobs.get(digest)
-        return found[1] if found else None
+    def size(self, name: str, digest: Digest) -> int | None:
+        """How large a blob of a repository is; None where it has no such blob."""
+        found = self._find(name, digest)
+        return found.descriptor.size if found else None
 
     def blob(self, name: str, digest: Digest, offset: int = 0) -> Iterator[bytes]:
         """Its bytes from `offset` on; NotFoundError."""
-        image, descriptor = self._repository(_parse(name)).blobs[digest]
-        return ends.Source(self.store, image).blob(descriptor, offset)
+        found = self._find(name, digest)
+        if found is None or found.image is None:
+            return ends.read_blob(self.store, digest, offset)
+        return ends.Source(self.store, found.image).blob(found.descriptor, offset)
 
-    def brought(self, name: str, digest: Digest) -> bool:
-        """Whether the repository has the blob or manifest, or somebody has brought it."""
-        wanted = _parse(name)
-        if digest in self._brought.get(_key(wanted), ()):
-            return True
-        repository = self._repository(wanted)
-        return digest in repository.blobs or digest in repository.documents
+    def mount(self, name: str, digest: Digest, origin: str) -> bool:
+        """Give a repository what `origin` has; False where it has no such blob."""
+        found = self._find(origin, digest)
+        if found:
+            self._take(name, found)
+        return bool(found)
 
     def take(self, name: str, digest: Digest) -> None:
         """Note that somebody has brought the blob, which the store has now."""
-        self._brought.setdefault(_key(_parse(name)), set()).add(digest)
+        size = os.path.getsize(blobs.path(self.store, digest))
+        self._take(name, _Blob(Descriptor("", digest, size)))
+
+    def _take(self, name: str, blob: _Blob) -> None:
+        self._brought.setdefault(_key(_parse(name)), {})[blob.descriptor.digest] = blob
+
+    def _find(self, name: str, digest: Digest) -> _Blob | None:
+        wanted = _parse(name)
+        brought = self._brought.get(_key(wanted), {})
+        return brought.get(digest) or self._repository(wanted).blobs.get(digest)
 
     def put(self, name: str, reference: str, content: bytes, media_type: str) -> Digest:
         """Take a manifest or an index, and give it the tag `reference` if that is none of its own.
@@ -101,8 +116,9 @@ class Shelf:
         found = manifests.decode(content, media_type)
         digest = Digest.of(content)
         entries = found.images if isinstance(found, Index) else (found.config, *found.layers)
+        there = self._repository(_parse(name)).documents
         for entry in entries:
-            if not self.brought(name, entry.digest):
+            if entry.digest not in there and not self._find(name, entry.digest):
                 raise IntegrityError(f"the repository has no {entry.digest}")
         if ":" in reference:
             if str(digest) != reference:
@@ -132,7 +148,7 @@ class Shelf:
     def _read(self, wanted: Reference) -> _Repository:
         tops: dict[str, Digest] = {}
         documents: dict[Digest, str] = {}
-        found: dict[Digest, tuple[images.Image, Descriptor]] = {}
+        found: dict[Digest, _Blob] = {}
         for reference in self._names():
             if _key(reference) != _key(wanted) or not reference.tag:
                 continue
@@ -142,7 +158,7 @@ class Shelf:
             for descriptor, one in images.family(self.store, image):
                 documents[descriptor.digest] = descriptor.media_type
                 for blob in (one.manifest.config, *one.manifest.layers):
-                    found[blob.digest] = (one.replace(descriptor=descriptor), blob)
+                    found[blob.digest] = _Blob(blob, one.replace(descriptor=descriptor))
         return _Repository(tops, documents, found)
 
 

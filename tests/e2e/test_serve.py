@@ -179,6 +179,22 @@ def test_a_push_brings_each_blob_itself(built):
     assert "thief" not in built.ok("images")
 
 
+def test_what_was_mounted_or_brought_is_there_before_a_manifest_is(built):
+    """docker asks again for what it has just mounted."""
+    with serving(built, "--writable") as address:
+        manifest = json.loads(ask(address, "GET", "/v2/app/manifests/1")[2])
+        digest = manifest["layers"][-1]["digest"]
+        path = f"/v2/new/blobs/uploads/?mount={digest}&from="
+        assert ask(address, "POST", f"{path}nothing")[0] == 202
+        assert ask(address, "HEAD", f"/v2/new/blobs/{digest}")[0] == 404
+        assert ask(address, "POST", f"{path}app")[0] == 201
+        status, headers, _ = ask(address, "HEAD", f"/v2/new/blobs/{digest}")
+        assert (status, headers["Content-Length"]) == (200, str(manifest["layers"][-1]["size"]))
+        mine = f"sha256:{hashlib.sha256(b'mine').hexdigest()}"
+        assert ask(address, "POST", f"/v2/new/blobs/uploads/?digest={mine}", b"mine")[0] == 201
+        assert ask(address, "GET", f"/v2/new/blobs/{mine}")[2] == b"mine"
+
+
 def test_skopeo_pushes_an_index_and_it_comes_back_the_same(rootless, tmp_path):
     for number, architecture in enumerate(("amd64", "s390x")):
         image = write_layout(
