@@ -1,25 +1,29 @@
-"""Write a layer's tar from its directory in overlayfs form: the same directory, the same bytes.
+"""Write a tar of a directory: a layer's from its overlayfs form, or a tree's just as it is.
 
 Runs as root of the user namespace whose ids the layer is to carry; follows no link and writes
-nothing. Entries come in the order of their names' bytes, a directory before what is in it, its
-whiteouts first. The first path of a hard-linked file is the file, the others are links to it.
-Sockets are left out, as every archiver does. The root has an entry only when it is not plain
-(root's, 0755). Times are whole seconds, owners numbers, so neither the machine nor the moment show;
-attributes are those of `xattrs.portable`.
+nothing. The same directory gives the same bytes: entries come in the order of their names' bytes,
+a directory before what is in it, its whiteouts first. The first path of a hard-linked file is the
+file, the others are links to it. Sockets are left out, as every archiver does. The root has an
+entry only when it is not plain (root's, 0755). Times are whole seconds, owners numbers, so neither
+the machine nor the moment show; attributes are those of `xattrs.portable`.
 
-The directory must not change meanwhile: RootlessError when it does.
+The directory must not change meanwhile: RootlessError when it does. One that may (`changing`) is
+written as it is met: what is gone is left out, and what has shrunk ends in zeros, as GNU tar does.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from errno import ELOOP, ENOENT, ENOTDIR, ESTALE
 
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from rootless.archive import Put
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -31,13 +35,36 @@ _KINDS = {
     stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.BLOCK_DEVICE,
 }
+_GONE = (ENOENT, ENOTDIR, ELOOP, ESTALE)
+"""What opening a file says that was another, or none, when it was found."""
 
 
-def write(directory: str, put: Put) -> int:
-    """Send the layer's tar to `put` in pieces of some 100 KB; how many bytes of it are contents."""
+def write(
+    directory: str,
+    put: Put,
+    *,
+    left_out: Container[bytes] = (),
+    changing: bool = False,
+) -> int:
+    """Send the layer's tar to `put` in pieces of some 100 KB; how many bytes of it are contents.
+
+    `left_out` are paths, relative to the directory, of what is no part of the layer: b"." is only
+    the directory itself, of any other also what is in it.
+    """
+    return _walk(directory, lambda root: _Diff(root, tar.Writer(put), left_out, changing=changing))
+
+
+def write_tree(directory: str, put: Put, *, changing: bool = False) -> int:
+    """`write` a mounted tree: no name in it is a whiteout."""
+    return _walk(directory, lambda root: _Tree(root, tar.Writer(put), changing=changing))
+
+
+def _walk(directory: str, begin: Callable[[int], _Diff]) -> int:
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return _Diff(root, tar.Writer(put)).write()
+        return begin(root).write()
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise RootlessError(
             f"cannot read the layer in {directory}: {error.strerror}: {error.filename}"
@@ -49,9 +76,18 @@ def write(directory: str, put: Put) -> int:
 class _Diff:
     """One walk. Paths are relative to the root, which is all that stays open: trees can be deep."""
 
-    def __init__(self, root: int, writer: tar.Writer) -> None:
+    def __init__(
+        self,
+        root: int,
+        writer: tar.Writer,
+        left_out: Container[bytes] = (),
+        *,
+        changing: bool = False,
+    ) -> None:
         self._root = root
         self._writer = writer
+        self._left_out = left_out
+        self._changing = changing
         self._contents = 0
         self._pending: list[bytes] = [b"."]
         self._links: dict[tuple[int, int], bytes] = {}
@@ -59,7 +95,11 @@ class _Diff:
     def write(self) -> int:
         while self._pending:
             path = self._pending.pop()
-            self._visit(path, os.lstat(path, dir_fd=self._root))
+            try:
+                self._visit(path, os.lstat(path, dir_fd=self._root))
+            except OSError as error:
+                if not self._changing or error.errno not in _GONE:
+                    raise
         self._writer.close()
         return self._contents
 
@@ -88,9 +128,9 @@ class _Diff:
         try:
             found = xattrs.read(fd)
             entry = _entry(path, tar.DIRECTORY, status, attributes=found)
-            if path != b"." or _is_notable(entry):
+            if path != b"." or (_is_notable(entry) and path not in self._left_out):
                 self._add(entry)
-            if whiteout.is_opaque(found):
+            if self._is_opaque(found):
                 self._mark(whiteout.encode_opaque(path))
             self._children(fd, b"" if path == b"." else path + b"/")
         finally:
@@ -105,18 +145,32 @@ class _Diff:
                 plain = item.is_file(follow_symlinks=False) or item.is_dir(follow_symlinks=False)
                 (names if plain or item.is_symlink() else devices).append(os.fsencode(item.name))
         for name in sorted(devices):
-            if whiteout.is_device(os.lstat(name, dir_fd=fd)):
+            if self._is_whiteout(name, fd):
                 self._mark(whiteout.encode(prefix + name))
             else:
                 names.append(name)
         names.sort(reverse=True)
         for name in names:
-            if whiteout.is_spelled(name):
-                raise RootlessError(
-                    f"a layer cannot hold a file named {tar.shown(prefix + name)!r}",
-                    hint="names starting with .wh. mean deleted files: remove or rename it",
-                )
-            self._pending.append(prefix + name)
+            self._check_name(prefix, name)
+            if prefix + name not in self._left_out:
+                self._pending.append(prefix + name)
+
+    def _is_opaque(self, found: dict[bytes, bytes]) -> bool:
+        return whiteout.is_opaque(found)
+
+    def _is_whiteout(self, name: bytes, fd: int) -> bool:
+        """Of a device or its like; one that is gone is met again, and left out, later."""
+        try:
+            return whiteout.is_device(os.lstat(name, dir_fd=fd))
+        except FileNotFoundError:
+            return False
+
+    def _check_name(self, prefix: bytes, name: bytes) -> None:
+        if whiteout.is_spelled(name):
+            raise RootlessError(
+                f"a layer cannot hold a file named {tar.shown(prefix + name)!r}",
+                hint="names starting with .wh. mean deleted files: remove or rename it",
+            )
 
     def _file(self, path: bytes, status: os.stat_result) -> None:
         if status.st_nlink > 1:
@@ -126,6 +180,8 @@ class _Diff:
                 return
         fd = os.open(path, _OPEN, dir_fd=self._root)
         try:
+            if self._changing and not stat.S_ISREG(os.fstat(fd).st_mode):
+                return
             found = xattrs.read(fd)
             if not status.st_size and found and self._stands_for_another(path, status, found):
                 return
@@ -139,7 +195,7 @@ class _Diff:
         self, path: bytes, status: os.stat_result, found: dict[bytes, bytes]
     ) -> bool:
         """Write what an empty file means when its attributes say that it is a stand-in."""
-        if whiteout.is_empty_file_form(found):
+        if self._is_whiteout_file(found):
             self._mark(whiteout.encode(path))
             return True
         if node := xattrs.device(found):
@@ -152,11 +208,32 @@ class _Diff:
         left = size
         while left:
             piece = os.read(fd, min(left, tar.CHUNK))
+            if not piece and self._changing:
+                piece = bytes(min(left, tar.CHUNK))
             if not piece:
                 raise RootlessError(f"{tar.shown(path)!r} shrank while its layer was written")
             self._writer.content(piece)
             left -= len(piece)
         self._writer.pad(size)
+
+    def _is_whiteout_file(self, found: dict[bytes, bytes]) -> bool:
+        return whiteout.is_empty_file_form(found)
+
+
+class _Tree(_Diff):
+    """A tree as people see it: what spells a whiteout in a layer is a file like any other."""
+
+    def _is_opaque(self, _found: dict[bytes, bytes]) -> bool:
+        return False
+
+    def _is_whiteout(self, _name: bytes, _fd: int) -> bool:
+        return False
+
+    def _is_whiteout_file(self, _found: dict[bytes, bytes]) -> bool:
+        return False
+
+    def _check_name(self, _prefix: bytes, _name: bytes) -> None:
+        pass
 
 
 def _entry(

@@ -6,7 +6,6 @@ Until a step's layer is published its place is the directory where it was made.
 from __future__ import annotations
 
 from rootless.build import cache
-from rootless.oci import media_types
 from rootless.store import images
 
 TYPE_CHECKING = False
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
     from rootless.oci.descriptor import Descriptor
     from rootless.oci.digest import Digest
     from rootless.store.layers import Layer
-
-_OCI_TWINS = {
-    media_types.DOCKER_LAYER: media_types.OCI_LAYER,
-    media_types.DOCKER_LAYER_GZIP: media_types.OCI_LAYER_GZIP,
-    media_types.DOCKER_LAYER_ZSTD: media_types.OCI_LAYER_ZSTD,
-}
 
 
 class Entry:
@@ -87,7 +80,7 @@ class Stack:
     def descriptors(self) -> tuple[Descriptor, ...]:
         """How a manifest lists the layers; the stack must be published."""
         return tuple(
-            _as_oci(entry.blob) if entry.blob else images.layer_descriptor(_layer(entry))
+            images.as_oci(entry.blob) if entry.blob else images.layer_descriptor(_layer(entry))
             for entry in self.entries
         )
 
@@ -106,8 +99,3 @@ def _layer(entry: Entry) -> Layer:
     if entry.layer is None:
         raise AssertionError(f"{entry.path} is not published yet")
     return entry.layer
-
-
-def _as_oci(blob: Descriptor) -> Descriptor:
-    """A base image's layer in a manifest of ours: docker's media types have OCI twins."""
-    return blob.replace(media_type=_OCI_TWINS.get(blob.media_type, blob.media_type))

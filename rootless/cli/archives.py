@@ -1,4 +1,4 @@
-"""`save`, `load` and `import`: images as single tar files."""
+"""`save`, `load`, `import` and `export`: images, and a container's files, as single tar files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rootless.archive import Put
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
 
@@ -26,29 +27,50 @@ def save(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     for name in arguments.names:
         images.resolve(store, name)
-    if arguments.output is None and os.isatty(1):
-        raise UsageError(
-            "an archive is not for a terminal", hint="use -o FILE, or redirect the output"
-        )
+    _check_output(arguments.output)
     userns.enter()
-    if arguments.output in (None, "-"):
-        _save(store, arguments, 1)
-        return 0
-    if _is_special(arguments.output):
-        _save(store, arguments, files.open_file(arguments.output, os.O_WRONLY))
-    else:
-        with files.replacing(arguments.output) as fd:
-            _save(store, arguments, fd)
+    from rootless.image import save
+
+    def write(put: Put) -> None:
+        save.save(store, arguments.names, put, arguments.format)
+
+    _write(arguments.output, write)
     return 0
 
 
-def _save(store: Store, arguments: Arguments, fd: int) -> None:
-    from rootless.image import save
+def export(given: Settings, arguments: Arguments) -> int:
+    """Write all files of a container to a tar archive; a file appears whole or not at all."""
+    from rootless.cli import commit
+    from rootless.container import export as exporting
 
-    def put(chunk: bytes) -> None:
-        files.write_all(fd, chunk, arguments.output or "standard output")
+    store = Store(given.root)
+    container = commit.find(store, arguments.container)
+    _check_output(arguments.output)
+    userns.enter()
+    _write(arguments.output, lambda put: exporting.export(store, container, put))
+    return 0
 
-    save.save(store, arguments.names, put, arguments.format)
+
+def _check_output(path: str | None) -> None:
+    if path is None and os.isatty(1):
+        raise UsageError(
+            "an archive is not for a terminal", hint="use -o FILE, or redirect the output"
+        )
+
+
+def _write(path: str | None, write: Callable[[Put], object]) -> None:
+    """Call `write` with what puts chunks into the file at `path`, or to standard output."""
+
+    def into(fd: int) -> None:
+        write(lambda chunk: files.write_all(fd, chunk, path or "standard output"))
+
+    if path is None or path == "-":
+        into(1)
+    elif _is_special(path):
+        into(files.open_file(path, os.O_WRONLY))
+    else:
+        with files.replacing(path) as fd:
+            into(fd)
 
 
 def _is_special(path: str) -> bool:

@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach commit compose container context cp create df diff events exec export kill
+_VERBS = """attach compose container context cp create df events exec kill
     logs ls manifest network pause plugin port prune rename restart search stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {
-    "commit": "write what you changed into a Dockerfile, and build it",
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "press Ctrl-C where the container runs, or end that rootless process",
     "prune": "rootless system prune removes what nothing needs, and the build cache",

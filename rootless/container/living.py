@@ -17,7 +17,7 @@ import os
 from rootless.record import Record
 
 _SIGKILL = 9
-_START_TIME = 19  # fields of /proc/PID/stat after the name: proc(5) counts it as the 22nd
+STATE, PARENT, START_TIME = 0, 1, 19  # of `stat`: proc(5) counts from the name on, the 3rd
 
 
 class Process(Record):
@@ -32,16 +32,21 @@ class Process(Record):
 def identify(pid: int) -> Process | None:
     """The process that has this number now; None when there is none, or it is dead."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            # The name is in parentheses and may hold any; what follows the last one is numbers.
-            fields = file.read(4096).rpartition(b")")[2].split()
+        fields = stat(pid)
         with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             boot = file.read().strip()
-        if fields[0] in (b"Z", b"X"):
+        if fields[STATE] in (b"Z", b"X"):
             return None
-        return Process(pid, int(fields[_START_TIME]), os.stat("/proc/self/ns/pid").st_ino, boot)
+        return Process(pid, int(fields[START_TIME]), os.stat("/proc/self/ns/pid").st_ino, boot)
     except (OSError, IndexError, ValueError):
         return None
+
+
+def stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat after the name; OSError when there is no such process."""
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        # The name is in parentheses and may hold any; what follows the last one is numbers.
+        return file.read(4096).rpartition(b")")[2].split()
 
 
 def is_alive(process: Process | None) -> bool:

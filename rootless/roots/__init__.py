@@ -90,13 +90,13 @@ def empty(snapshot: Snapshot) -> str:
     return path
 
 
-def view(store: Store, layers: Iterable[str]) -> View:
-    """Mount layers to read from; what would be written is thrown away."""
+def view(store: Store, layers: Iterable[str], *, bottom: str = "") -> View:
+    """Mount layers, on `bottom` if given, to read from; what would be written is thrown away."""
     from rootless.store import snapshots
 
     snapshot = snapshots.create(store)
     try:
-        root = present(store, layers, snapshot.path, bottom=empty(snapshot))
+        root = present(store, layers, snapshot.path, bottom=bottom or empty(snapshot))
         return View(root.mount(), snapshot)
     except BaseException:
         snapshot.discard()
@@ -125,6 +125,7 @@ class View:
         self._mounted = mounted
         self._snapshot = snapshot
         self.fd = mounted.fd
+        self.target = mounted.target
 
     def __enter__(self) -> Self:
         return self

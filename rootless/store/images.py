@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 _DEEPEST_INDEX = 4
 
+_OCI_TWINS = {
+    media_types.DOCKER_LAYER: media_types.OCI_LAYER,
+    media_types.DOCKER_LAYER_GZIP: media_types.OCI_LAYER_GZIP,
+    media_types.DOCKER_LAYER_ZSTD: media_types.OCI_LAYER_ZSTD,
+}
+
 _Entries = tuple[Descriptor, ...]
 
 
@@ -324,6 +330,11 @@ def hold(store: Store, image: Image) -> None:
 def layer_descriptor(layer: Layer) -> Descriptor:
     """How an image of our own lists a layer: its tar, uncompressed."""
     return Descriptor(media_types.OCI_LAYER, layer.diff_id, layer.size)
+
+
+def as_oci(blob: Descriptor) -> Descriptor:
+    """How an image of our own lists a base's layer: docker's media types have OCI twins."""
+    return blob.replace(media_type=_OCI_TWINS.get(blob.media_type, blob.media_type))
 
 
 def layers_of(store: Store, image: Image) -> tuple[Layer, ...]:

@@ -33,6 +33,8 @@ _MOST_BLOBS = 16
 _MOST_SOURCES = 4
 SOURCES = "rootless.sources"
 """Annotation of a packed form: the repositories that have it, registry and all, by blanks."""
+EMPTY = Digest("sha256", "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef")
+"""The diff_id of a layer in which nothing changes: a tar of nothing but its end."""
 
 
 class Measure(Record):

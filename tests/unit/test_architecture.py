@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "roots": {"store", "sandbox", "archive", "oci", *MACHINE},
     "runspec": {"roots", "store", "sandbox", "network", "oci", *MACHINE},
     "container": {
-        *("runspec", "roots", "store", "sandbox", "network", "oci"),
+        *("runspec", "roots", "store", "archive", "sandbox", "network", "oci"),
         *MACHINE,
     },
     "build": {

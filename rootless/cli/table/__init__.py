@@ -143,11 +143,14 @@ TOP = Verb(
 
 MODULES = {
     "build": "build",
+    "commit": "containers",
     "completion": "system",
     "container inspect": "images",
     "container prune": "containers",
     "copy": "images",
+    "diff": "containers",
     "doctor": "system",
+    "export": "containers",
     "help": "system",
     "history": "images",
     "image exists": "images",
@@ -180,6 +183,9 @@ MODULES = {
 ALIASES = {
     "builder build": "build",
     "buildx build": "build",
+    "container commit": "commit",
+    "container diff": "diff",
+    "container export": "export",
     "container list": "ps",
     "container ls": "ps",
     "container rm": "rm",

@@ -1,8 +1,8 @@
-"""`ps` and `rm`, declared."""
+"""Verbs about containers, but for `run`, declared."""
 
 from __future__ import annotations
 
-from rootless.cli.table import Argument, Verb, flag, text
+from rootless.cli.table import Argument, Verb, flag, many, text
 
 PS = Verb(
     "ps",
@@ -37,4 +37,41 @@ PRUNE = Verb(
     examples=("rootless container prune",),
 )
 
-VERBS = (PS, RM, PRUNE)
+COMMIT = Verb(
+    "commit",
+    "Make an image of a container's changes",
+    "rootless.cli.commit:commit",
+    options=(
+        text("-a", "--author", metavar="TEXT", help="who made it: 'Ada <ada@example.org>'"),
+        many("-c", "--change", metavar="INSTRUCTION", help="apply a Dockerfile instruction"),
+        text("-m", "--message", metavar="TEXT", help="comment in the image's history"),
+        flag("-p", "--pause", default=True, help="stop a running one meanwhile [default: true]"),
+    ),
+    arguments=(
+        Argument("container", "CONTAINER"),
+        Argument("name", "REPOSITORY[:TAG]", "optional"),
+    ),
+    examples=(
+        "rootless commit -m 'with curl' web ada/web:2",
+        "rootless commit -c 'CMD [\"nginx\"]' -c 'EXPOSE 80' web ada/web",
+    ),
+)
+
+DIFF = Verb(
+    "diff",
+    "List what a container has added, changed and deleted",
+    "rootless.cli.commit:diff",
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless diff web",),
+)
+
+EXPORT = Verb(
+    "export",
+    "Write all files of a container to a tar archive",
+    "rootless.cli.archives:export",
+    options=(text("-o", "--output", metavar="FILE", help="write to FILE, not standard output"),),
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless export -o web.tar web", "rootless export web | rootless import - flat"),
+)
+
+VERBS = (PS, RM, PRUNE, COMMIT, DIFF, EXPORT)

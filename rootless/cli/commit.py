@@ -1,0 +1,95 @@
+"""`commit` and `diff`: what a container has changed, as an image and as a list."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rootless import userns
+from rootless.cli import words
+from rootless.container import records
+from rootless.container.spec import Damaged
+from rootless.errors import RootlessError, UsageError
+from rootless.oci.reference import Reference
+from rootless.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+    from rootless.container.pause import Pause
+    from rootless.container.spec import Container
+
+
+def commit(given: Settings, arguments: Arguments) -> int:
+    """Make an image of a container's changes, and print its id."""
+    from rootless.build.changes import Changes
+    from rootless.container import commit as committing
+
+    store = Store(given.root)
+    changes = Changes.parse(arguments.change)
+    references = [_tag(arguments.name)] if arguments.name else []
+    container = find(store, arguments.container)
+    changes.apply(committing.configured(store, container))  # complain before anything is stopped
+    pause = _pause(store, container) if arguments.pause and container.is_running else None
+    try:
+        userns.enter()
+        copied = committing.copy(store, container, changing=container.is_running and not pause)
+    finally:
+        if pause:
+            pause.end()
+    label = committing.Label(_now(), arguments.author or "", arguments.message or "")
+    image = committing.commit(store, container, copied, label, changes.apply, references)
+    print(image.id)
+    return 0
+
+
+def diff(given: Settings, arguments: Arguments) -> int:
+    """Print a line for each file that a container has added, changed or deleted."""
+    from rootless.container import changes
+
+    store = Store(given.root)
+    container = find(store, arguments.container)
+    userns.enter()
+    for kind, path in changes.changes(store, container):
+        print(kind, words.escape(path.decode("utf-8", "backslashreplace")))
+    return 0
+
+
+def find(store: Store, name: str) -> Container:
+    """The container of this name or id; RootlessError when its record is damaged, too."""
+    found = records.find(store, name)
+    if isinstance(found, Damaged):
+        raise RootlessError(
+            f"container {found.id[:12]} is damaged: {found.why}",
+            hint=f"its files are in {store.path('containers', found.id, 'diff')}",
+        )
+    return found
+
+
+def _tag(text: str) -> Reference:
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise UsageError(
+            "refusing to create a tag with a digest reference", hint="write REPOSITORY[:TAG]"
+        )
+    return reference
+
+
+def _pause(store: Store, container: Container) -> Pause | None:
+    """Stop the container; say so where that cannot be done."""
+    from rootless.container.pause import Pause
+
+    supervisor = records.process_of(store, container)
+    try:
+        if supervisor is None:
+            raise RootlessError("which process it runs in is not known here")
+        return Pause(store.path("containers", container.id), supervisor)
+    except RootlessError as error:
+        told = f"note: the container is not paused meanwhile: {error.message}"
+        print(words.escape(told), file=sys.stderr)
+    return None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,132 @@
+"""A container's changes as the topmost layer of a new image.
+
+The layer is a copy: the container keeps its own files, and may run, end and be removed meanwhile.
+`copy` reads all that is needed of the container, which can go on afterwards; `commit` makes the
+image. Runs as (mapped) root; unpacking in a forked worker. A crash leaves an owned directory in
+tmp/, or a layer that nothing names.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import process
+from rootless.archive import diff, unpacking
+from rootless.container import writable
+from rootless.oci.config import History, ImageConfig, decode_run
+from rootless.record import Record
+from rootless.store import images, layers
+from rootless.store.staging import Staging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from rootless.container.spec import Container
+    from rootless.oci.reference import Reference
+    from rootless.store import Store
+    from rootless.store.layers import Layer
+
+
+class Label(Record):
+    """What an image says of its making: `created` is RFC 3339."""
+
+    created: str
+    author: str = ""
+    message: str = ""
+
+
+def configured(store: Store, container: Container) -> ImageConfig:
+    """The config of the container's image, changed to how the container runs."""
+    config = writable.image(store, container).config
+    return config.replace(**decode_run(container.config)) if container.config else config
+
+
+def copy(store: Store, container: Container, *, changing: bool) -> Staging:
+    """Copy the container's changes into a staged diff/; they may be `changing` meanwhile.
+
+    NotFoundError when the container is removed at the same time.
+    """
+    left_out = writable.stubs(store, container)
+    staged = Staging(store, ("diff",))
+    try:
+        directory = writable.diff(store, container)
+        _copy(directory, f"{staged.path}/diff", left_out, changing=changing)
+        writable.check_present(store, container)
+    except BaseException as error:
+        staged.discard()
+        if not isinstance(error, KeyboardInterrupt):
+            writable.check_present(store, container)
+        raise
+    return staged
+
+
+def commit(
+    store: Store,
+    container: Container,
+    copied: Staging,
+    label: Label,
+    change: Callable[[ImageConfig], ImageConfig],
+    references: Collection[Reference] = (),
+) -> images.Image:
+    """The image of what was copied: without a layer, as docker does it, when nothing changed."""
+    parent = writable.image(store, container)
+    images.layers_of(store, parent)
+    layer = _publish(store, copied)
+    config = configured(store, container)
+    line = History(
+        created=label.created,
+        created_by=" ".join(config.cmd or ()),
+        comment=label.message,
+        author=label.author,
+        empty_layer=layer is None,
+    )
+    added = (layer,) if layer else ()
+    config = change(config).replace(
+        created=label.created,
+        author=label.author,
+        diff_ids=(*parent.config.diff_ids, *(one.diff_id for one in added)),
+        history=(*parent.config.history, line),
+    )
+    descriptors = [images.as_oci(blob) for blob in parent.manifest.layers]
+    descriptors += map(images.layer_descriptor, added)
+    return images.commit(store, config, descriptors, references)
+
+
+def _publish(store: Store, copied: Staging) -> Layer | None:
+    with copied:
+        measure = layers.measure(f"{copied.path}/diff")
+        return None if measure.diff_id == layers.EMPTY else layers.publish(store, copied, measure)
+
+
+def _copy(source: str, target: str, left_out: Collection[bytes], *, changing: bool) -> None:
+    """A layer's directory once more, through a tar: what a tar cannot say is not of the layer."""
+    read_fd, write_fd = process.pipe()
+
+    def unpack(_: process.Send) -> None:
+        os.close(write_fd)
+        unpacking.unpack_layer(lambda count: os.read(read_fd, count), target, "sha256")
+
+    try:
+        worker = process.fork(unpack, "the process that copies the container's files")
+    finally:
+        os.close(read_fd)
+    try:
+        _write(source, write_fd, left_out, changing=changing)
+        worker.result()
+    finally:
+        worker.kill()
+
+
+def _write(source: str, pipe: int, left_out: Collection[bytes], *, changing: bool) -> None:
+    def put(chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
+
+    try:
+        diff.write(source, put, left_out=left_out, changing=changing)
+    except BrokenPipeError:  # the worker has failed, and tells why
+        pass
+    finally:
+        os.close(pipe)

@@ -1,0 +1,25 @@
+"""All files of a container as one tar: its image's with its own changes, but of no mount.
+
+Runs as (mapped) root; nothing is written to the store but an empty directory in tmp/, which goes.
+"""
+
+from __future__ import annotations
+
+from rootless.archive import diff
+from rootless.container import writable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.archive import Put
+    from rootless.container.spec import Container
+    from rootless.store import Store
+
+
+def export(store: Store, container: Container, put: Put) -> None:
+    """Call `put` with the tar, chunk by chunk; what a running container changes is told as met.
+
+    NotFoundError when the container is removed meanwhile: what was put is then worthless.
+    """
+    with writable.whole(store, container) as tree:
+        diff.write_tree(tree.target, put, changing=container.is_running)
+    writable.check_present(store, container)

@@ -1,0 +1,199 @@
+"""Stopping all processes of a running container for a moment, and never for longer.
+
+A cgroup to freeze is not ours, so each process gets SIGSTOP, parents before their children: nobody
+sees a child of theirs stop, and nobody is left who could make a new one. A helper does it, forked
+before the command enters its namespaces: only outside, as who made the container's namespace, may
+a user signal all ids in it. The helper outlives the command: as soon as that says so, or has ended
+in whatever way, it lets the processes go on, children first. What was stopped before stays so.
+
+Who pauses holds the flock of container.json: the next one waits, and finds everything going on.
+"""
+
+from __future__ import annotations
+
+import _signal
+import fcntl
+import os
+
+from rootless import linux, process
+from rootless.container import living
+from rootless.errors import RootlessError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rootless.process import Send
+
+_PATIENCE = 10.0  # seconds for all processes to stop
+_MOST_ROUNDS = 100  # of looking for processes that were just being made
+_ASLEEP_IN_KERNEL = 0.2  # seconds after which a call under way is taken to wait for another process
+_IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
+_STOPPED, _ENDED = (b"T", b"t"), (b"Z", b"X")
+
+
+class Pause:
+    """A container whose processes are stopped until `end`, or until this process has ended."""
+
+    def __init__(self, folder: str, supervisor: living.Process) -> None:
+        """`folder` is the container's. RootlessError says why it cannot be paused; it goes on."""
+        until, self._end_fd = process.pipe()
+
+        def body(send: Send) -> None:
+            os.close(self._end_fd)
+            _hold(folder, supervisor, until, send)
+
+        try:
+            self._helper = process.fork(body, "the process that pauses the container")
+        finally:
+            os.close(until)
+        try:
+            self._helper.receive()
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Let the container go on; harmless twice."""
+        if self._end_fd >= 0:
+            try:
+                os.write(self._end_fd, b"x")  # what was forked meanwhile may hold the pipe, too
+            except BrokenPipeError:  # it could not begin
+                pass
+            os.close(self._end_fd)
+            self._end_fd = -1
+            self._helper.close()
+
+
+def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> None:
+    """The helper's life."""
+    for number in _IGNORED:
+        _signal.signal(number, _signal.SIG_IGN)
+    os.setsid()
+    linux.prctl(linux.PR_SET_PDEATHSIG, 0)
+    lock = os.open(f"{folder}/container.json", os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    stopped: dict[int, _Member] = {}
+    try:
+        _stop(supervisor, stopped)
+        send("stopped")
+        os.read(until, 1)
+    finally:
+        for one in reversed(stopped.values()):
+            one.let_go()
+
+
+class _Member(Record):
+    """A process of the container; `was_stopped` says that somebody else has stopped it."""
+
+    pid: int
+    started: bytes
+    was_stopped: bool
+
+    def stop(self) -> None:
+        if not self.was_stopped:
+            self._signal(_signal.SIGSTOP)
+
+    def let_go(self) -> None:
+        """Unless the number is another's by now."""
+        try:
+            is_same = living.stat(self.pid)[living.START_TIME] == self.started
+        except (OSError, IndexError):
+            return
+        if is_same and not self.was_stopped:
+            self._signal(_signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            raise RootlessError(
+                f"process {self.pid} of the container is not ours to stop"
+            ) from None
+
+
+def _stop(supervisor: living.Process, stopped: dict[int, _Member]) -> None:
+    """Stop everything below the supervisor, in the order of `stopped`."""
+    for _ in range(_MOST_ROUNDS):
+        if not living.is_alive(supervisor):
+            return
+        fresh = [one for one in _members(supervisor.pid) if one.pid not in stopped]
+        for one in fresh:
+            stopped[one.pid] = one
+            one.stop()
+        if not fresh:
+            _await(stopped)
+            return
+    raise RootlessError("the container makes processes faster than they can be stopped")
+
+
+def _members(supervisor: int) -> list[_Member]:
+    """All processes of the container, parents first: what descends from its process 1, and what
+    has entered its pid namespace from outside. That is never our own, which is everybody's.
+    """
+    found = {pid: fields for pid in _pids() if (fields := _stat(pid))}
+    children: dict[int, list[int]] = {}
+    for pid, fields in found.items():
+        children.setdefault(int(fields[living.PARENT]), []).append(pid)
+    members = _descendants([supervisor], children)[1:]
+    namespaces = {_namespace(pid) for pid in members} - {"", _namespace(os.getpid())}
+    others = [pid for pid in found.keys() - set(members) if _namespace(pid) in namespaces]
+    members += [pid for pid in _descendants(others, children) if pid not in members]
+    return [
+        _Member(pid, found[pid][living.START_TIME], found[pid][living.STATE] in _STOPPED)
+        for pid in members
+        if found[pid][living.STATE] not in _ENDED
+    ]
+
+
+def _descendants(first: Iterable[int], children: dict[int, list[int]]) -> list[int]:
+    """`first` and all below them, parents first."""
+    found = list(dict.fromkeys(first))
+    for pid in found:
+        found += [child for child in children.get(pid, ()) if child not in found]
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _stat(pid: int) -> list[bytes]:
+    try:
+        fields = living.stat(pid)
+    except OSError:
+        return []
+    return fields if len(fields) > living.START_TIME else []
+
+
+def _namespace(pid: int) -> str:
+    """Its pid namespace; "" where that is not ours to know."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _await(stopped: Iterable[int]) -> None:
+    """Return when none of them runs any more.
+
+    One that sleeps in the kernel is on its way there, unless it waits for what a process that is
+    stopped would do, as vfork(2) does.
+    """
+    from time import monotonic, sleep
+
+    began = monotonic()
+    while running := [pid for pid in stopped if _runs(pid, monotonic() - began)]:
+        if monotonic() - began > _PATIENCE:
+            raise RootlessError(f"process {running[0]} of the container does not stop")
+        sleep(0.001)
+
+
+def _runs(pid: int, waited: float) -> bool:
+    fields = _stat(pid)
+    if not fields or fields[living.STATE] in (*_STOPPED, *_ENDED):
+        return False
+    return fields[living.STATE] != b"D" or waited < _ASLEEP_IN_KERNEL

@@ -1,0 +1,159 @@
+"""What a container has written: its diff/ over its image's layers, less what we put there.
+
+To mount something on a path that the image lacks, a start makes it, with its parents: empty
+directories and files in diff/ that are no change of the container's. Runs as (mapped) root, in
+the caller's private mount namespace; what is mounted here is gone with it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import inroot, linux, roots
+from rootless.archive import whiteout, xattrs
+from rootless.errors import NotFoundError, RootlessError
+from rootless.store import images, layers, skeleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.container.spec import Container
+    from rootless.roots import View
+    from rootless.store import Store
+    from rootless.store.images import Image
+
+_ALWAYS = ("/dev", "/proc", "/sys", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+_MADE_DIRECTORY, _MADE_FILE = (0o040755, 0, 0), (0o100644, 0, 0)
+
+
+def diff(store: Store, container: Container) -> str:
+    """The directory, in overlayfs form, that has taken all changes."""
+    return store.path("containers", container.id, "diff")
+
+
+def check_present(store: Store, container: Container) -> None:
+    """NotFoundError when somebody has removed the container: what was read of it may be a part.
+
+    It leaves by a rename before anything of it is deleted.
+    """
+    if not os.path.exists(store.path("containers", container.id, "container.json")):
+        raise NotFoundError(f"No such container: {container.short}: it was removed meanwhile")
+
+
+def image(store: Store, container: Container) -> Image:
+    """The image it was made of. RootlessError when that is not here any more."""
+    try:
+        found = images.resolve(store, str(container.image_id))
+    except NotFoundError:
+        found = None
+    if found is None or found.id != container.image_id:
+        raise RootlessError(
+            f"the image {container.image_id.short} of container {container.short} is not here",
+            hint=f"get it back: rootless pull {container.image}",
+        )
+    return found
+
+
+def below(store: Store, container: Container) -> View:
+    """The tree that the container began with, mounted to read from."""
+    return roots.view(store, _layers(store, container), bottom=skeleton.path(store))
+
+
+def whole(store: Store, container: Container) -> View:
+    """All its files as they are now, mounted to read from."""
+    every = (diff(store, container), *_layers(store, container))
+    return roots.view(store, every, bottom=skeleton.path(store))
+
+
+def _layers(store: Store, container: Container) -> tuple[str, ...]:
+    """The image's layer directories, topmost first."""
+    found = images.layers_of(store, image(store, container))
+    return tuple(layer.path for layer in layers.visible(found))
+
+
+def stubs(store: Store, container: Container) -> frozenset[bytes]:
+    """Paths in diff/ that are only there to mount on, or to lead there.
+
+    b"." among them says that the container's root has not changed its mode or owner.
+    """
+    with below(store, container) as tree:
+        upper = os.open(diff(store, container), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return _Stubs(tree.fd, upper).find((*container.mount_points, *_ALWAYS))
+        finally:
+            os.close(upper)
+
+
+class _Stubs:
+    """A search in `upper` for what was made over the tree `lower`; both are descriptors."""
+
+    def __init__(self, lower: int, upper: int) -> None:
+        self._lower = lower
+        self._upper = upper
+        self._found: set[str] = set()
+
+    def find(self, targets: tuple[str, ...]) -> frozenset[bytes]:
+        """The deepest first: a directory is one when all in it is."""
+        made = filter(None, map(self._made, targets))
+        for target in sorted(made, key=lambda path: path.count("/"), reverse=True):
+            path = target
+            while path and self._is_stub(path):
+                self._found.add(path)
+                path = os.path.dirname(path)
+        if self._is_as_before("."):
+            self._found.add(".")
+        return frozenset(map(os.fsencode, self._found))
+
+    def _made(self, target: str) -> str:
+        """Where `target` was made; "" when it was there before. What led there was, if a link."""
+        parts = [part for part in os.path.normpath(target).split("/") if part]
+        for count in range(len(parts), -1, -1):
+            try:
+                fd = inroot.open_path(self._lower, "/".join(parts[:count]))
+            except OSError:
+                continue
+            there = _path_of(fd).removeprefix(_path_of(self._lower)).strip("/")
+            os.close(fd)
+            return "/".join([*([there] if there else []), *parts[count:]]) if parts[count:] else ""
+        return ""
+
+    def _is_stub(self, path: str) -> bool:
+        try:
+            fd = linux.openat2(
+                self._upper, path, os.O_RDONLY | os.O_NONBLOCK, linux.RESOLVE_NO_SYMLINKS
+            )
+        except OSError:  # not there, or a link or a device by now
+            return False
+        try:
+            if not self._is_as_before(path):
+                return False
+            if os.fstat(fd).st_mode & 0o170000 == 0o040000:
+                return all(f"{path}/{name}" in self._found for name in os.listdir(fd))
+            return os.fstat(fd).st_size == 0
+        finally:
+            os.close(fd)
+
+    def _is_as_before(self, path: str) -> bool:
+        """Whether what is at `path` has the mode, owner and attributes it has below, or is new."""
+        fd = linux.openat2(
+            self._upper, path, os.O_RDONLY | os.O_NONBLOCK, linux.RESOLVE_NO_SYMLINKS
+        )
+        try:
+            status, found = os.fstat(fd), xattrs.read(fd)
+        finally:
+            os.close(fd)
+        now = (status.st_mode, status.st_uid, status.st_gid)
+        try:
+            old = os.lstat(path, dir_fd=self._lower)
+        except OSError:
+            return not xattrs.portable(found) and now in (_MADE_DIRECTORY, _MADE_FILE)
+        if whiteout.is_opaque(found) or now != (old.st_mode, old.st_uid, old.st_gid):
+            return False
+        fd = inroot.open_path(self._lower, path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return xattrs.portable(found) == xattrs.portable(xattrs.read(fd))
+        finally:
+            os.close(fd)
+
+
+def _path_of(fd: int) -> str:
+    return os.readlink(f"/proc/self/fd/{fd}")
