@@ -47,7 +47,7 @@ def test_the_recorded_answers_of_go():
     assert len(CORPUS.read_text().splitlines()) > 500
 
 
-@pytest.mark.skipif(not templates.go(), reason="needs Go 1.24 or newer")
+@pytest.mark.skipif(not templates.go(), reason="needs Go 1.18 or newer")
 def test_what_go_makes_of_random_templates(tmp_path):
     asked = templates.cases(7, 400)
     differences = []
@@ -57,7 +57,7 @@ def test_what_go_makes_of_random_templates(tmp_path):
         except TemplateError:
             made = None
         expected = None if answer["err"] else templates.comparable(answer["out"])
-        if made != expected and not templates.is_beyond_us(answer["out"]):
+        if made != expected and not templates.is_apart(text, answer):
             differences.append((text, expected, made))
     assert differences == []
 
