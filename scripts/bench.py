@@ -48,6 +48,10 @@ said = answer.stdout.decode(errors="replace")[-800:]
 print(json.dumps([seconds, memory, answer.returncode, said]))
 """
 BUILD20 = "FROM {image}\n" + "".join(f"RUN echo {number} > /f{number}\n" for number in range(20))
+NEW100 = """\
+FROM {image}
+RUN for i in $(seq 40); do cat /bin/busybox; head -c 500000 /dev/urandom; done > /new
+"""
 MEMORY_MIB = 64
 
 
@@ -68,6 +72,8 @@ TASKS = (
     Task("runnet", 20, "podman", 0.35),
     Task("build20", 3, "docker", 0.15, stdin=BUILD20),
     Task("build20-cached", 10, "podman", 0.15, stdin=BUILD20),
+    Task("push", 3, "podman", 0.50, stdin=NEW100, before="change"),
+    Task("push-again", 10, "podman", 0.50),
     Task("pull", 3, "podman", 0.30, image="big", before="forget"),
 )
 
@@ -83,6 +89,9 @@ COMMANDS = {
         "runnet": ROOTLESS + " run --rm {image} true",
         "build20": ROOTLESS + " build --no-cache -t b20 -f - {work}/empty",
         "build20-cached": ROOTLESS + " build -t b20 -f - {work}/empty",
+        "change": ROOTLESS + " build --no-cache -t {image}-rootless -f - {work}/empty",
+        "push": ROOTLESS + " push -q --tls-verify=false {image}-rootless",
+        "push-again": ROOTLESS + " push -q --tls-verify=false {image}-rootless",
         "pull": ROOTLESS + " pull -q --tls-verify=false {image}",
         "forget": "unshare --map-root-user --map-auto rm -rf {work}/store",
     },
@@ -92,6 +101,9 @@ COMMANDS = {
         "runnet": PODMAN + " run --rm {image} true",
         "build20": PODMAN + " build --network host --no-cache -t b20 -f - {work}/empty",
         "build20-cached": PODMAN + " build --network host -t b20 -f - {work}/empty",
+        "change": PODMAN + " build --network host --no-cache -t {image}-podman -f - {work}/empty",
+        "push": PODMAN + " push -q --tls-verify=false {image}-podman",
+        "push-again": PODMAN + " push -q --tls-verify=false {image}-podman",
         "pull": PODMAN + " pull -q --tls-verify=false {image}",
         "forget": "unshare --map-root-user --map-auto rm -rf {work}/store {work}/run",
     },
@@ -99,6 +111,10 @@ COMMANDS = {
         "prepare": BUILDAH + " pull -q --tls-verify=false {image}",
         "build20": BUILDAH + " build --layers --network host --no-cache -t b20 -f - {work}/empty",
         "build20-cached": BUILDAH + " build --layers --network host -t b20 -f - {work}/empty",
+        "change": BUILDAH
+        + " build --layers --network host --no-cache -t {image}-buildah -f - {work}/empty",
+        "push": BUILDAH + " push -q --tls-verify=false {image}-buildah",
+        "push-again": BUILDAH + " push -q --tls-verify=false {image}-buildah",
         "pull": BUILDAH + " pull -q --tls-verify=false {image}",
         "forget": "unshare --map-root-user --map-auto rm -rf {work}/store {work}/run",
     },
@@ -108,6 +124,9 @@ COMMANDS = {
         "runnet": "docker run --rm {image} true",
         "build20": "docker build --network host --no-cache -t b20 -f - {work}/empty",
         "build20-cached": "docker build --network host -t b20 -f - {work}/empty",
+        "change": "docker build --network host --no-cache -t {image}-docker -f - {work}/empty",
+        "push": "docker push -q {image}-docker",
+        "push-again": "docker push -q {image}-docker",
     },
 }
 PROBES = {
@@ -208,7 +227,7 @@ def measure(task: Task, tools: list[Tool], image: str, rounds: int) -> dict[str,
                 continue
             try:
                 if task.before:
-                    tool.do(task.before, image)
+                    tool.do(task.before, image, task.stdin)
                 found[tool.name].append(tool.do(task.name, image, task.stdin))
             except ToolError as failure:
                 print(f"{task.name}: {failure}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def pull(given: Settings, arguments: Arguments) -> int:
     """Download what the arguments name, or what of it is new."""
+    given = given.with_logins(arguments.authfile)
     reference = Reference.parse(arguments.name)
     if arguments.all_tags and arguments.dry_run:
         raise UsageError("--dry-run is for one image", hint="leave out --all-tags/-a")

@@ -35,6 +35,7 @@ def push(given: Settings, arguments: Arguments) -> int:
     from rootless.cli import previews
     from rootless.image import push as pushing
 
+    given = given.with_logins(arguments.authfile)
     target = _target(arguments)
     if not arguments.quiet:
         _announce(arguments, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import UsageError
+from rootless.errors import NotFoundError, UsageError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -40,6 +40,17 @@ class Settings(Record):
             self._config and f"{self._config}/containers/auth.json",
         )
         return tuple(place for place in places if place)
+
+    def with_logins(self, path: str | None) -> Settings:
+        """The same with the logins of --authfile alone; NotFoundError when that is not there."""
+        if path is None:
+            return self
+        if not os.path.exists(path):
+            raise NotFoundError(
+                f"there is no file of logins at {path}", hint="rootless login --authfile writes one"
+            )
+        named = {"REGISTRY_AUTH_FILE": os.path.abspath(path)}
+        return self.replace(environment={**self.environment, **named})
 
     @property
     def registries_files(self) -> tuple[str, ...]:

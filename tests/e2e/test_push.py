@@ -306,6 +306,21 @@ def test_a_dry_run_of_a_pull_changes_nothing(built, tmp_path):
         child.remove_tree(tmp_path / "other")
 
 
+def test_the_logins_of_a_file(built, tmp_path):
+    login = base64.b64encode(b"me:hunter2").decode()
+    with Taking(tokens=True) as registry:
+        name = f"{registry.address}/a/b:1"
+        (tmp_path / "mine").write_text(json.dumps({"auths": {registry.address: {"auth": login}}}))
+        built.ok("push", "--authfile", tmp_path / "mine", "app", name)
+        built.ok("pull", "-q", "--authfile", tmp_path / "mine", name)
+        assert {
+            one.headers.get("Authorization") for one in registry.requests if "token" in one.path
+        } == {f"Basic {login}"}
+        missing = built("push", "--authfile", tmp_path / "none", "app", name)
+    assert missing.exit == 1
+    assert f"no file of logins at {tmp_path}/none" in missing.stderr
+
+
 def test_no_secret_is_explained(built, tmp_path):
     login = base64.b64encode(b"me:hunter2").decode()
     with Taking(tokens=True) as registry:

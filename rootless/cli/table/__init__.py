@@ -127,6 +127,11 @@ CERT_DIR = text(
     metavar="DIR",
     help="trust the *.crt there, and show the *.cert with its *.key",
 )
+AUTHFILE = text(
+    "--authfile",
+    metavar="FILE",
+    help="the file of logins [default: $REGISTRY_AUTH_FILE or ~/.docker/config.json]",
+)
 PLATFORM = text("--platform", metavar="OS/ARCH", help="choose this platform of the image")
 
 TOP = Verb(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.table import (
+    AUTHFILE,
     CERT_DIR,
     CONTENT_TRUST,
     EVERY_IMAGE,
@@ -148,6 +149,7 @@ VERBS = (
             _DRY_RUN,
             _EXPLAIN,
             flag("-q", "--quiet", help="print only the name"),
+            AUTHFILE,
             CERT_DIR,
             TLS_VERIFY,
         ),
@@ -177,6 +179,7 @@ VERBS = (
             _EXPLAIN,
             text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
             flag("-q", "--quiet", help="print only the name"),
+            AUTHFILE,
             CERT_DIR,
             TLS_VERIFY,
         ),

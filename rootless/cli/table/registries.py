@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import CERT_DIR, TLS_VERIFY, Argument, Verb, flag, text
+from rootless.cli.table import AUTHFILE, CERT_DIR, TLS_VERIFY, Argument, Verb, flag, text
 
-_AUTHFILE = text(
-    "--authfile",
-    metavar="FILE",
-    help="the file of logins [default: $REGISTRY_AUTH_FILE or ~/.docker/config.json]",
-)
 _SERVER = Argument("server", "SERVER", "optional")
 
 VERBS = (
@@ -21,7 +16,7 @@ VERBS = (
             text("-p", "--password", metavar="PASSWORD", help="password or access token"),
             flag("--password-stdin", help="read the password from standard input"),
             flag("--get-login", help="print the user who is logged in, and do nothing else"),
-            _AUTHFILE,
+            AUTHFILE,
             CERT_DIR,
             TLS_VERIFY,
         ),
@@ -35,7 +30,7 @@ VERBS = (
         "logout",
         "Log out from a registry, the Docker Hub if none is named",
         "rootless.cli.registries:logout",
-        options=(_AUTHFILE,),
+        options=(AUTHFILE,),
         arguments=(_SERVER,),
         examples=("rootless logout registry.example.org",),
     ),

@@ -7,7 +7,7 @@ import pytest
 
 from rootless.build import request
 from rootless.cli import progress, settings
-from rootless.cli.progress import pull
+from rootless.cli.progress import pull, push
 from rootless.cli.progress.block import cut, width
 from rootless.cli.progress.output import Output
 from rootless.errors import RootlessError
@@ -76,6 +76,38 @@ def test_quiet_pull_says_nothing(capsys):
     with progress.pulling(GIVEN, sys.stdout, quiet=True) as report:
         report(Event("aa", "waiting", 0, 10))
     assert capsys.readouterr() == ("", "")
+
+
+def test_plain_push_has_dockers_words(capsys):
+    with progress.pushing(GIVEN, sys.stdout, quiet=False) as report:
+        for state in ("waiting", "packing", "packing", "uploading", "done"):
+            report(Event("aa", state, 0, 10))
+        report(Event("bb", "waiting", 0, 10))
+        report(Event("bb", "mounted", 10, 10, "library/busybox"))
+        report(Event("cc", "exists", 0, 10))
+    assert capsys.readouterr().out.splitlines() == [
+        "aa: Preparing",
+        "aa: Compressing",
+        "aa: Pushing",
+        "aa: Pushed",
+        "bb: Preparing",
+        "bb: Mounted from library/busybox",
+        "cc: Layer already exists",
+    ]
+
+
+def test_a_live_push_counts_what_is_sent_only():
+    out = io.StringIO()
+    with push.Live(out) as report:
+        report(Event("aa", "waiting", 0, 90_000))
+        report(Event("bb", "exists", 0, 50_000))
+        report(Event("aa", "packing", 60_000, 90_000))
+        report(Event("aa", "uploading", 4_000, 10_000))
+        report(Event("aa", "done", 10_000, 10_000))
+    *_, layer, existing, total = [line for line in out.getvalue().splitlines() if line.strip()]
+    assert "Pushed" in layer
+    assert "Layer already exists" in existing
+    assert "10kB/10kB" in total
 
 
 def test_the_sum_of_a_pull_has_rate_and_total():
