@@ -58,6 +58,14 @@ def loads(content: str | bytes, what: str = "JSON") -> Any:
     return value
 
 
+def beginning(text: str) -> Any:
+    """The value that `text` begins with, whatever follows; IntegrityError when there is none."""
+    try:
+        return _scan(text)[0]
+    except (StopIteration, ValueError, RecursionError):
+        raise IntegrityError("there is no JSON value") from None
+
+
 def dumps(value: object) -> bytes:
     """Compact UTF-8 JSON; dictionaries keep their order."""
     from _json import encode_basestring_ascii, make_encoder

@@ -6,7 +6,7 @@ import sys
 
 from rootless.cli import filters, words
 from rootless.errors import UsageError
-from rootless.store import Store
+from rootless.store import Store, quarantine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,13 +30,17 @@ def system(given: Settings, arguments: Arguments) -> int:
     asked = filters.parse(arguments.filter, _FILTERS)
     if arguments.volumes and asked.until is not None:
         raise UsageError('The "until" filter is not supported with "--volumes"')
-    if not arguments.force and not agreed(_everything(arguments, asked)):
-        return 0
     store = Store(given.root)
+    damaged = quarantine.names(store) if arguments.all and not asked.pairs else []
+    if not arguments.force and not agreed(_everything(arguments, asked, damaged)):
+        return 0
     userns.enter()
     removed, size = records.prune(store, lambda one: _is_meant(one, asked))
     print_containers(removed)
     pruned = _prune(store, asked, everything=arguments.all, steps=_steps(asked))
+    if damaged:
+        print("Deleted Quarantine:", *damaged, "", sep="\n")
+        size += quarantine.delete(store)
     _print(pruned, size)
     return 0
 
@@ -80,13 +84,15 @@ def _steps(asked: Filters) -> Callable[[float], bool] | None:
     return asked.is_old_enough if asked.has_labels({}) else None
 
 
-def _everything(arguments: Arguments, asked: Filters) -> str:
+def _everything(arguments: Arguments, asked: Filters, damaged: list[str]) -> str:
     """What `system prune` will remove, in docker's words."""
     things = ["all stopped containers"]
     if arguments.volumes:
         things.append("all anonymous volumes not used by at least one container")
     things.append(_images(everything=arguments.all))
     things.append("all build cache" if arguments.all else "unused build cache")
+    if damaged:
+        things.append("all that 'system check --repair' has moved into quarantine")
     said = "".join((":", *(f"\n  - {thing}" for thing in things), "\n"))
     if asked.pairs:
         said += "\n  Items to be pruned will be filtered with:\n"

@@ -1,4 +1,4 @@
-"""`version`, `info`, `doctor` and `system check`: this program, this machine and its store."""
+"""`version`, `info` and `doctor`: this program and this machine."""
 
 from __future__ import annotations
 
@@ -147,16 +147,3 @@ def _line(check: Check, *, colour: bool) -> str:
     else:
         mark = words.paint("✗", "31", colour) if check.required else words.paint("-", "33", colour)
     return f"{mark} {check.name + ':':16} {words.escape(check.detail)}"
-
-
-def check(given: Settings, _arguments: Arguments) -> int:
-    """Print a line for each thing in the store that is damaged or missing; 1 if there is any."""
-    from rootless.cli import words
-    from rootless.store import Store, check
-
-    faults = check.check(Store(given.root))
-    for fault in faults:
-        print(words.escape(fault))
-    if not faults:
-        print("nothing in the store is damaged")
-    return 1 if faults else 0

@@ -244,6 +244,15 @@ def load(store: Store, name: str) -> Container | Damaged | None:
         return Damaged(name, why, is_running=_is_running(path))
 
 
+def is_recorded(store: Store, name: str) -> bool:
+    """Whether what a container is can be read, whatever is with its state."""
+    try:
+        container = _recorded(store.path("containers", name))
+    except (OSError, IntegrityError):
+        return False
+    return container is not None and container.id == name
+
+
 def used_images(store: Store) -> dict[Digest, str]:
     """Image id → the id of a container made of it, also where only its state is damaged."""
     used = {}

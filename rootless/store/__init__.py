@@ -12,6 +12,7 @@
     leases/<name>               what a living process uses, a digest a line; flocked by it
     run/                        sockets of network programs, where there is no $XDG_RUNTIME_DIR
     skeleton/                   an empty lowest layer: the mount points containers need
+    quarantine/<when>-<pid>/    what a repair found damaged, with the paths it had
     tmp/                        unfinished work and what is being deleted; what nobody has flocked
                                 is swept, but downloads (<algorithm>-<hex>) wait for a day
     lock                        OFD locks: byte 0 shared to write a lease, exclusive to take away
@@ -29,7 +30,7 @@ from __future__ import annotations
 import os
 
 from rootless import leanjson
-from rootless.errors import RootlessError
+from rootless.errors import IntegrityError, RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,19 +44,22 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0","rootlessStore":1}'
 _EMPTY_INDEX = (
     b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 )
-_FOLDERS = ("blobs/sha256", "layers", "cache/steps", "containers", "leases", "tmp")
+FOLDERS = ("blobs/sha256", "layers", "cache/steps", "containers", "leases", "tmp")
 
 
 class Store:
     """One store folder. Opening it is one small read; folders appear with the first write."""
 
-    def __init__(self, root: str) -> None:
-        """RootlessError when a newer program wrote the folder or it cannot be read."""
+    def __init__(self, root: str, *, unread: bool = False) -> None:
+        """RootlessError when a newer program wrote the folder or it cannot be read.
+
+        `unread` is for who repairs a store whose layout file is damaged.
+        """
         self.root = os.path.abspath(root)
         self.swept = False
         self._lease: Lease | None = None
         self._check_owner()
-        self._created = self._has_layout()
+        self._created = unread or self._has_layout()
 
     def path(self, *parts: str) -> str:
         """An absolute path inside the store."""
@@ -72,7 +76,7 @@ class Store:
 
             with self.writing():
                 os.makedirs(self.root, mode=0o700, exist_ok=True)
-                for folder in _FOLDERS:
+                for folder in FOLDERS:
                     os.makedirs(self.path(folder), mode=0o700, exist_ok=True)
                 with lock.index(self):
                     self._write_once("index.json", _EMPTY_INDEX)
@@ -142,15 +146,26 @@ class Store:
                 f"the store {self.root} cannot be read: permission denied",
                 hint="choose another folder with --root or ROOTLESS_ROOT",
             ) from None
+        except IntegrityError as error:
+            raise IntegrityError(
+                error.message, hint="repair it with: rootless system check --repair"
+            ) from None
         version = layout.get("rootlessStore") if isinstance(layout, dict) else None
         if version is None and os.path.isdir(self.path("layers")):
             return True  # a tool that added an image to the layout has written the file anew
         if version != 1:
             raise RootlessError(
                 f"the store {self.root} was not written by this version of rootless",
-                hint="upgrade rootless, or choose another folder with --root",
+                hint="upgrade rootless, or choose another folder with --root; if it is only "
+                "damaged: rootless system check --repair",
             )
         return True
+
+
+def write_layout(store: Store) -> None:
+    """Make the folder a store again whose layout file is damaged."""
+    with store.writing():
+        replace_file(store, store.path("oci-layout"), _LAYOUT)
 
 
 def replace_file(store: Store, path: str, content: bytes, *, durable: bool = True) -> None:

@@ -43,7 +43,10 @@ def has(store: Store, digest: Digest) -> bool:
 def open_file(store: Store, digest: Digest) -> FileIO:
     """The blob opened for reading; the caller closes it. NotFoundError when it is not on disk."""
     try:
-        return open(path(store, digest), "rb", buffering=0)
+        fd = os.open(path(store, digest), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open(fd, "rb", buffering=0)
+    except IsADirectoryError:
+        raise IntegrityError(f"the blob {digest} is a directory") from None
     except FileNotFoundError:
         raise NotFoundError(
             f"the blob {digest} is missing from the store {store.root}",

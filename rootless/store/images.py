@@ -142,7 +142,7 @@ def told(store: Store, entries: _Entries) -> tuple[Listed, ...]:
 
 def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
     facts = entry.annotations
-    if not facts.keys() >= index.FACTS:
+    if not facts.keys() >= index.FACTS or not facts[index.IMAGE_SIZE].isdecimal():
         facts = _facts(store, entry, found)
     return Listed(
         Digest.parse(facts[index.IMAGE_ID]),
@@ -168,6 +168,11 @@ def _remembered(store: Store, image: Image) -> dict[str, str]:
         index.IMAGE_CREATED: image.created,
         index.IMAGE_SIZE: str(size(store, image)),
     }
+
+
+def facts(store: Store, entry: Descriptor) -> dict[str, str]:
+    """What an entry of index.json tells of its image, read from the image."""
+    return _remembered(store, _load(store, entry, catalog(store, ()), None))
 
 
 def labels(store: Store, listed: Listed) -> Mapping[str, str]:

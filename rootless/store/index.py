@@ -33,10 +33,11 @@ IMAGE_CREATED = "org.opencontainers.image.created"
 IMAGE_SIZE = "rootless.image.size"
 """Entry annotations of our own images: what a list of images shows, read from this one file."""
 
-_NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
+NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
 FACTS = frozenset({IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE})
 _MAX_BYTES = 64 << 20
-_CURE = "delete {}, or choose another folder with --root"
+_ENTRY = '{"mediaType"'
+_CURE = "find what is there, and its names, with: rootless system check --repair"
 
 
 def read(store: Store) -> tuple[Descriptor, ...]:
@@ -46,13 +47,15 @@ def read(store: Store) -> tuple[Descriptor, ...]:
         with open(os.open(store.path("index.json"), flags), "rb", buffering=0) as file:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:
+        if os.path.exists(store.path("oci-layout")):  # it was written after the index
+            raise _damaged(store, "it is missing") from None
         return ()
     except IsADirectoryError:
         raise _damaged(store, "it is a directory") from None
     try:
         value = leanjson.loads(content, f"{store.root}/index.json")
     except IntegrityError as error:
-        raise IntegrityError(error.message, hint=_CURE.format(store.root)) from None
+        raise IntegrityError(error.message, hint=_CURE) from None
     entries = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(entries, list):
         raise _damaged(store, "it lists no manifests")
@@ -62,9 +65,23 @@ def read(store: Store) -> tuple[Descriptor, ...]:
         raise _damaged(store, error.message) from None
 
 
+def salvage(content: bytes) -> tuple[Descriptor, ...]:
+    """Those entries of a damaged index.json that can still be read."""
+    text = content.decode(errors="replace")
+    found = []
+    at = text.find(_ENTRY, text.find('"manifests"') + 1)
+    while at >= 0:
+        try:
+            found.append(Descriptor.decode(leanjson.beginning(text[at:])))
+        except IntegrityError:
+            pass
+        at = text.find(_ENTRY, at + 1)
+    return tuple(found)
+
+
 def _damaged(store: Store, why: str) -> IntegrityError:
     message = f"{store.root}/index.json is damaged: {why}"
-    return IntegrityError(message, hint=_CURE.format(store.root))
+    return IntegrityError(message, hint=_CURE)
 
 
 def update(
@@ -76,13 +93,18 @@ def update(
         before = read(store)
         after = change(before)
         if after != before:
-            value = {
-                "schemaVersion": 2,
-                "mediaType": media_types.OCI_INDEX,
-                "manifests": [entry.encode() for entry in after],
-            }
-            replace_file(store, store.path("index.json"), leanjson.dumps(value))
+            write(store, after)
     return before
+
+
+def write(store: Store, entries: Iterable[Descriptor]) -> None:
+    """Replace the entries, whatever they were. The caller holds `lock.index`."""
+    value = {
+        "schemaVersion": 2,
+        "mediaType": media_types.OCI_INDEX,
+        "manifests": [entry.encode() for entry in entries],
+    }
+    replace_file(store, store.path("index.json"), leanjson.dumps(value))
 
 
 def name_of(entry: Descriptor) -> str | None:
@@ -115,14 +137,14 @@ def name(
 
 
 def name_all(
-    entries: tuple[Descriptor, ...], named: Mapping[str, Descriptor]
+    entries: tuple[Descriptor, ...], names: Mapping[str, Descriptor]
 ) -> tuple[Descriptor, ...]:
     """`name` for many at once, in one walk."""
     there = {name_of(entry): entry for entry in entries}
-    new = [_named(name, entry) for name, entry in named.items()]
+    new = [named(name, entry) for name, entry in names.items()]
     new = [entry for entry in new if there.get(name_of(entry)) != entry]
     rest = unname(entries, {name_of(entry) for entry in new})
-    digests = {entry.digest for entry in named.values()}
+    digests = {entry.digest for entry in names.values()}
     return (*(one for one in rest if name_of(one) or one.digest not in digests), *new)
 
 
@@ -152,11 +174,12 @@ def keep(
     return (*entries, *new.values())
 
 
-def _named(name: str, entry: Descriptor) -> Descriptor:
+def named(name: str, entry: Descriptor) -> Descriptor:
+    """An entry that gives its image the full reference `name`."""
     annotations = {**entry.annotations, REF_NAME: name, CONTAINERD_NAME: name}
     return entry.replace(annotations=annotations)
 
 
 def _nameless(entry: Descriptor) -> Descriptor:
-    annotations = {key: text for key, text in entry.annotations.items() if key not in _NAMES}
+    annotations = {key: text for key, text in entry.annotations.items() if key not in NAMES}
     return entry.replace(annotations=annotations)

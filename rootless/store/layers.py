@@ -306,7 +306,8 @@ def write_tar(store: Store, layer: Layer, put: Put) -> None:
     return None
 
 
-def _is_opaque(path: str) -> bool:
+def is_opaque(path: str) -> bool:
+    """Whether the root of a layer's directory hides all layers below."""
     from rootless.archive import whiteout, xattrs
 
     return whiteout.is_opaque(xattrs.read(os.fsencode(path)))
@@ -325,7 +326,7 @@ def _write_record(
     if blob:
         noted = {SOURCES: repository} if repository else {}
         record["blobs"] = [blob.replace(annotations=noted).encode()]
-    if _is_opaque(os.path.join(folder, "diff")):
+    if is_opaque(os.path.join(folder, "diff")):
         record["opaque"] = True
     path = os.path.join(folder, "layer.json")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)

@@ -132,7 +132,8 @@ def _parsed(values: list[Any]) -> list[Digest]:
 
 def _document(path: str) -> Any:
     """The JSON object in a file; None where it is not the beginning of one."""
-    with open(path, "rb", buffering=0) as file:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be anything
+    with open(fd, "rb", buffering=0) as file:
         start = file.read(1)
         return leanjson.loads(start + file.read(leanjson.MAX_BYTES)) if start == b"{" else None
 

@@ -26,6 +26,13 @@ def path(store: Store) -> str:
     return skeleton
 
 
+def is_whole(store: Store) -> bool:
+    """Whether all mount points are there."""
+    top = store.path("skeleton")
+    folders = all(os.path.isdir(os.path.join(top, name)) for name in _FOLDERS)
+    return folders and all(os.path.isfile(os.path.join(top, name)) for name in _FILES)
+
+
 def _make(store: Store, skeleton: str) -> None:
     from rootless.store.staging import Staging
 

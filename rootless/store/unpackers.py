@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from rootless import leanjson, linux, process
 from rootless.archive import unpacking
 from rootless.errors import IntegrityError
+from rootless.oci.descriptor import Descriptor
 from rootless.store import blobs, layers
 from rootless.store.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rootless.oci.descriptor import Descriptor
     from rootless.oci.digest import Digest
     from rootless.process import Send
     from rootless.store import Store
@@ -66,6 +66,18 @@ def unpack(store: Store, pairs: Sequence[Pair]) -> None:
             _unpack_batch(store, unpackers, pairs[start : start + _BATCH])
     finally:
         _stop(unpackers)
+
+
+def unpack_into(store: Store, blob: Digest, diff_id: Digest, folder: str) -> layers.Measure:
+    """Unpack a blob of the store into the empty diff/ in `folder`, and leave it there."""
+    size = os.path.getsize(blobs.path(store, blob))
+    descriptor = Descriptor("", blob, size)
+    unpackers = [Unpacker()]
+    try:
+        (found,) = _share_out(store, unpackers, [(descriptor, diff_id)], [folder])
+    finally:
+        _stop(unpackers)
+    return verified(found, descriptor, diff_id)
 
 
 def _unpack_batch(store: Store, unpackers: list[Unpacker], pairs: Sequence[Pair]) -> None:

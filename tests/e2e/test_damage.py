@@ -107,9 +107,10 @@ def test_check_names_the_image_that_lacks_a_layer(rootless, project):
     config_of(rootless, "made").unlink()
     found = rootless("system", "check")
     assert found.exit == 1
-    (line,) = found.stdout.splitlines()
-    assert line.startswith("docker.io/library/made:latest: the blob sha256:")
-    assert "is missing" in line
+    image, container = found.stdout.splitlines()
+    assert image.startswith("docker.io/library/made:latest: the blob sha256:")
+    assert "is missing" in image
+    assert container.startswith("the container kept: the blob sha256:")
 
 
 def touched(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import EVERY_IMAGE, PRUNE_FILTER, Argument, Verb, flag, text
+from rootless.cli.table import EVERY_IMAGE, PRUNE_FILTER, TLS_VERIFY, Argument, Verb, flag, text
 
 _FORMAT = text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template")
 
@@ -30,8 +30,17 @@ VERBS = (
     Verb(
         "system check",
         "Read the whole store and say what is damaged",
-        "rootless.cli.system:check",
-        examples=("rootless system check",),
+        "rootless.cli.check:check",
+        options=(
+            flag("-q", "--quick", help="do not compare the files of layers"),
+            flag(
+                "-r",
+                "--repair",
+                help="move what is damaged into quarantine, and get or make it again",
+            ),
+            TLS_VERIFY,
+        ),
+        examples=("rootless system check", "rootless system check --repair"),
     ),
     Verb(
         "system df",

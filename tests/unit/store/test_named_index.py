@@ -102,7 +102,7 @@ def test_check_tells_what_its_images_lack(store, make_index):
     _, (first, _) = make_index(OTHERS[0], host())
     os.unlink(blobs.path(store, first.id))
     (fault,) = check(store)
-    assert fault.startswith(f"{NAME}: the blob {first.id} is missing")
+    assert fault.said.startswith(f"{NAME}: the blob {first.id} is missing")
 
 
 def test_saving_takes_all_images_that_are_here(store, make_index):
