@@ -129,7 +129,8 @@ def _rebuild_index(store: Store, quarantine: Quarantine, names: Names) -> Iterat
 
 def _content(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be anything
+        with open(fd, "rb") as file:
             return file.read(leanjson.MAX_BYTES * 16)
     except OSError:
         return b""
