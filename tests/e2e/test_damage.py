@@ -166,7 +166,7 @@ def test_something_else_in_the_place_of_the_store(rootless, busybox_image, tmp_p
         assert result.exit in (0, 1, 125), (command, result.stderr)
         if result.exit:
             assert result.stderr.count("error: ") == 1, (command, result.stderr)
-            if "such image" not in result.stderr:
+            if "No such " not in result.stderr:
                 assert str(rootless.root) in result.stderr, (command, result.stderr)
     if rootless.root.is_file():
         rootless.root.unlink()
