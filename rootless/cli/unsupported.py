@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """attach compose container context cp create df events exec kill
-    logs ls manifest network pause plugin port prune rename restart search stack start
+    logs ls manifest network pause plugin port prune rename restart stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "press Ctrl-C where the container runs, or end that rootless process",
     "prune": "rootless system prune removes what nothing needs, and the build cache",
-    "search": "search on the registry's own site, then: rootless pull NAME",
     "stop": "press Ctrl-C where the container runs, or end that rootless process",
     "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",
 }

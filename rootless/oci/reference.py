@@ -31,7 +31,7 @@ class Reference(Record):
         """Parse what a person types; UsageError names what is wrong with it."""
         rest, at, digest_text = text.partition("@")
         digest = _digest(text, digest_text) if at else None
-        registry, path = _split_registry(rest)
+        registry, path = split_registry(rest)
         repository, colon, tag = path.partition(":")
         if colon and not is_tag(tag):
             raise _bad(text, f"{tag!r} is not a tag: at most 128 letters, digits, '_', '.' or '-'")
@@ -81,8 +81,8 @@ def is_tag(tag: str) -> bool:
     return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.union(".-").issuperset(tag)
 
 
-def _split_registry(name: str) -> tuple[str, str]:
-    """Registry and the rest; Hub's aliases become docker.io."""
+def split_registry(name: str) -> tuple[str, str]:
+    """Registry and the rest of a name; the Hub's other hosts become docker.io."""
     first, slash, rest = name.partition("/")
     is_registry = "." in first or ":" in first or first == "localhost" or first != first.lower()
     if not slash or not is_registry:

@@ -3,6 +3,7 @@
 client      manifests and blobs of one registry, retried, resumed and checked
 push        the other way: what it lacks, mounted, uploaded, resumed
 tags        all tags of a repository
+search      images by a word, where a registry offers that
 session     one registry: its scheme, and requests authorized as it asks for
 sources     where images come from: registries.conf, mirrors, other places
 certificates those for single registries

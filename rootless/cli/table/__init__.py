@@ -177,6 +177,7 @@ MODULES = {
     "rmi": "images",
     "run": "run",
     "save": "images",
+    "search": "registries",
     "system check": "system",
     "system df": "system",
     "system prune": "system",

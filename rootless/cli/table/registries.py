@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import AUTHFILE, CERT_DIR, TLS_VERIFY, Argument, Verb, flag, text
+from rootless.cli.table import AUTHFILE, CERT_DIR, TLS_VERIFY, Argument, Verb, flag, many, text
 
 _SERVER = Argument("server", "SERVER", "optional")
 
 VERBS = (
+    Verb(
+        "search",
+        "Search the Docker Hub for images",
+        "rootless.cli.search:search",
+        options=(
+            many("-f", "--filter", metavar="KEY=VALUE", help="is-official=true|false, or stars=N"),
+            text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
+            text("--limit", metavar="N", default="25", help="at most N results [default: 25]"),
+            flag("--no-trunc", help="do not shorten the output"),
+            CERT_DIR,
+            TLS_VERIFY,
+        ),
+        arguments=(Argument("term", "[REGISTRY/]TERM"),),
+        examples=("rootless search python", "rootless search --filter is-official=true python"),
+    ),
     Verb(
         "login",
         "Log in to a registry, the Docker Hub if none is named",
