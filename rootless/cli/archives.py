@@ -52,7 +52,7 @@ def export(given: Settings, arguments: Arguments) -> int:
 
 
 def _check_output(path: str | None) -> None:
-    if path is None and os.isatty(1):
+    if not path and os.isatty(1):
         raise UsageError(
             "an archive is not for a terminal", hint="use -o FILE, or redirect the output"
         )
@@ -64,8 +64,10 @@ def _write(path: str | None, write: Callable[[Put], object]) -> None:
     def into(fd: int) -> None:
         write(lambda chunk: files.write_all(fd, chunk, path or "standard output"))
 
-    if path is None or path == "-":
+    if path in (None, "", "-"):
         into(1)
+    elif os.path.isdir(path):
+        raise RootlessError(f"{path} is a directory", hint="name the file to write in it")
     elif _is_special(path):
         into(files.open_file(path, os.O_WRONLY))
     else:
@@ -136,7 +138,7 @@ def _change(texts: Sequence[str], platform: Platform) -> Callable[[ImageConfig],
 
 def _open(path: str | None) -> int:
     """The file to read, standard input for None and -; refused when that is a terminal."""
-    if path is None or path == "-":
+    if path in (None, "", "-"):
         if os.isatty(0):
             raise UsageError(
                 "there is no archive: standard input is a terminal",

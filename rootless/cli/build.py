@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rootless.store.images import Image
     from rootless.userns import IdMap
 
+_LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
+
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
@@ -160,8 +162,11 @@ def _epoch(variables: Mapping[str, str]) -> int | None:
     text = variables.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
-    if not text.isdecimal():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds")
+    if not text.isdecimal() or len(text) > len(_LAST_SECOND) or int(text) > int(_LAST_SECOND):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {text[:80]!r}, not a number of seconds since 1970",
+            hint="write one up to the year 9999: SOURCE_DATE_EPOCH=$(date +%s)",
+        )
     return int(text)
 
 

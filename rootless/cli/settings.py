@@ -107,6 +107,10 @@ def read(
     environment: Mapping[str, str], *, root: str | None = None, debug: bool = False
 ) -> Settings:
     """The settings under `environment`; `root` is the global flag and wins."""
+    if root == "":
+        raise UsageError(
+            "--root is empty", hint="name a directory, or leave --root out for the usual one"
+        )
     home = environment.get("HOME", "")
     share = _directory(environment, "XDG_DATA_HOME") or (home and f"{home}/.local/share")
     root = root or environment.get("ROOTLESS_ROOT") or (share and f"{share}/rootless")

@@ -303,7 +303,7 @@ def _argv(request: Request, config: ImageConfig) -> tuple[str, ...]:
         argv = (*request.entrypoint, *request.command)
     else:
         argv = (*(config.entrypoint or ()), *(request.command or config.cmd or ()))
-    if not argv or not argv[0]:
+    if not argv:
         raise RootlessError(
             "no command is given, and the image has none",
             hint=f"write one: rootless run {request.image} COMMAND",

@@ -28,7 +28,7 @@ def parse(text: str, base: str = "") -> Url:
     try:
         url = parse_url(urljoin(base, text))
     except (LocationParseError, ValueError):
-        raise RegistryError(f"{text[:200]!r}, given by the registry, is not a URL") from None
+        raise RegistryError(f"{text[:200]!r} is not a URL that can be asked") from None
     if url.scheme not in _PORTS or not url.host:
         raise RegistryError(f"the registry sends us to {text[:200]!r}, which is not http or https")
     if url.auth:

@@ -152,3 +152,17 @@ def test_an_owner_outside_of_the_range_is_named(failing):
     said = failing("FROM busybox\nCOPY --chown=4000000000 f /\n")
     assert "nothing can belong to 4000000000:4000000000 here: the id is not mapped" in said
     assert "rootless doctor" in said
+
+
+@pytest.mark.parametrize("epoch", ["x", "-1", "1.5", "253402300800", "9" * 30])
+def test_an_epoch_that_no_clock_shows(rootless, failing, epoch):
+    rootless.environment["SOURCE_DATE_EPOCH"] = epoch
+    said = failing("FROM busybox\nRUN true\n")
+    assert f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds since 1970" in said
+
+
+def test_the_last_epoch_of_all(rootless, failing):
+    rootless.environment["SOURCE_DATE_EPOCH"] = "253402300799"
+    (failing.context / "Dockerfile").write_text("FROM busybox\nRUN true\n")
+    rootless.ok("build", "-t", "late", failing.context)
+    assert rootless.ok("inspect", "-f", "{{.Created}}", "late") == "9999-12-31T23:59:59Z\n"

@@ -300,6 +300,8 @@ def test_files_that_cannot_be_used(rootless, motd, tmp_path):
         said = f"error: open {tmp_path}/none: no such file or directory\n"
         assert (missing.exit, missing.stderr) == (1, said)
     rootless.ok("save", "-o", tmp_path / "motd.tar", "motd:1")
+    folder = rootless("save", "-o", tmp_path, "motd:1")
+    assert (folder.exit, f"error: {tmp_path} is a directory" in folder.stderr) == (1, True)
     slip = rootless("load", "-i", "modt.tar", cwd=tmp_path)
     assert slip.stderr.endswith("\n\nhint: did you mean motd.tar?\n")
     unwritable = rootless("save", "-o", tmp_path / "none" / "x", "motd:1")
@@ -324,6 +326,19 @@ def test_an_endless_device_is_no_archive(rootless, device):
     assert (imported.exit, imported.stdout) == (1, "")
     assert "goes on for more than 64 MiB after its end" in imported.stderr
     assert rootless.ok("images", "-aq") == ""
+
+
+def test_an_empty_name_of_a_file_is_none(rootless, motd):
+    """As for docker: what an unset variable of a script leaves is a standard stream."""
+    archive = subprocess.run(
+        rootless.command("save", "-o", "", "motd:1"),
+        env=rootless.environment, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    loaded = subprocess.run(
+        rootless.command("load", "-i", ""),
+        env=rootless.environment, input=archive, capture_output=True, check=True,
+    )  # fmt: skip
+    assert loaded.stdout == b"Loaded image: motd:1\n"
 
 
 def test_import_refuses_what_is_not_config(rootless, rootfs):

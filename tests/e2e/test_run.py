@@ -57,6 +57,7 @@ def sh(script: str) -> tuple[str, str, str]:
         (("busybox", "nothing"), 127, "executable file not found in $PATH"),
         (("busybox", "-it"), 127, "flags of run stand before the image"),
         (("busybox", "/nothing"), 127, "No such file or directory"),
+        (("busybox", ""), 127, "exec: '': executable file not found in $PATH"),
         (("busybox", "/etc"), 126, "Permission denied"),
         (("busybox", "n" * 5000), 127, "executable file not found"),
         (("no/such-image", "true"), 125, ""),

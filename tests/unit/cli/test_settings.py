@@ -32,6 +32,12 @@ def test_relative_paths_say_nothing():
     assert given.auth_files == ("/h/.docker/config.json", "/h/.config/containers/auth.json")
 
 
+def test_an_empty_flag_is_not_the_usual_store():
+    """An unset variable of a script must not prune another store than it means."""
+    with pytest.raises(UsageError, match="--root is empty"):
+        settings.read({"HOME": "/h"}, root="")
+
+
 def test_no_home_is_a_clear_error():
     with pytest.raises(UsageError, match="HOME is not set"):
         settings.read({})
