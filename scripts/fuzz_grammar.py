@@ -230,7 +230,7 @@ class Author:
                 "mkdir -p /w && find /low /w /opt ! -name seen -exec stat -c '%n %F %a %u:%g' {} + "
                 "2>/dev/null | sort > /w/seen",
                 *("mkdir -p /w; id > /w/id", "mkdir -p /w; pwd > /w/pwd; env | sort > /w/env"),
-                *("mkdir -p /w; umask > /w/umask", f"tar -cf - -C / low/d | tar -xf - -C {folder}"),
+                *("mkdir -p /w; umask > /w/umask", _copied_by_tar(folder)),
                 *(f"cat {p} > /w/cat", f"ls -l {p} >/dev/null && echo yes > {q}"),
             )
         )
@@ -369,6 +369,13 @@ class Author:
                 *("MAINTAINER some one", "ONBUILD ENV ON=1"),
             )
         )
+
+
+def _copied_by_tar(folder: str) -> str:
+    """Not through a pipe into what is being read: that ends when it happens to."""
+    if folder.startswith("/low/d"):
+        return f"tar -cf /t.tar -C / low/d; tar -xf /t.tar -C {folder}; rm /t.tar"
+    return f"tar -cf - -C / low/d | tar -xf - -C {folder}"
 
 
 def _needs_programs(line: Any) -> bool:

@@ -177,10 +177,10 @@ def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
     finally:
         os.close(fd)
     name = os.path.basename(path)
-    excluded = _hides(root_fd, path, ignore)
-    if not stat.S_ISDIR(found.st_mode):
-        return None if excluded else Source(path, name, found)
     shown = real_path(root_fd, path) if ignore else path
+    excluded = _hides(root_fd, path, ignore)
+    if not stat.S_ISDIR(found.st_mode) or (shown != path and _excludes(ignore, path)):
+        return None if excluded else Source(path, name, found)
     fd = open_folder(root_fd, path)
     try:
         folders = _walk(fd, "", shown, ignore, found)
@@ -229,13 +229,17 @@ def _name(entry: os.DirEntry[str]) -> str:
 
 def _hides(root_fd: int, path: str, ignore: Ignore | None) -> bool:
     """Whether a path is excluded, or what it leads to."""
-    if ignore is None or path == "":
+    if ignore is None:
         return False
     try:
         real = real_path(root_fd, path)
     except SyscallError:  # it leads nowhere
         real = path
-    return any(name != "" and ignore.excludes(name) for name in (path, real))
+    return _excludes(ignore, path) or _excludes(ignore, real)
+
+
+def _excludes(ignore: Ignore | None, path: str) -> bool:
+    return ignore is not None and path != "" and ignore.excludes(path)
 
 
 def _missing(root_fd: int, pattern: str, path: str, *, excluded: bool) -> NotFoundError:

@@ -233,3 +233,5 @@ def test_what_a_link_leads_to_stays_out_under_its_own_name(build):
     (build.context / "d" / "g").touch()
     assert {"to/f", "to/g"} & set(build("COPY folder /to/")) == {"to/g"}
     assert {"to/f", "to/g"} & set(build("COPY folder/* /to/")) == {"to/g"}
+    (build.context / ".dockerignore").write_text("folder\n")
+    build("COPY folder /to/", refused='"folder" is excluded by .dockerignore')
