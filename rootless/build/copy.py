@@ -301,8 +301,8 @@ class Target:
     def _make_pipe(self, found: os.stat_result, folder_fd: int, name: str) -> None:
         _clear(folder_fd, name)
         os.mkfifo(name, 0o600, dir_fd=folder_fd)
+        self._own_name(folder_fd, name, found)  # before the mode: it clears setuid and setgid
         os.chmod(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
-        self._own_name(folder_fd, name, found)
 
     def _own(self, fd: int, found: os.stat_result | None, mode: int) -> None:
         """Owner and permissions; the source's owner is kept only when --chown does not say."""

@@ -144,6 +144,9 @@ def test_links_that_lead_nowhere_yet(build):
 def test_a_pipe_is_copied(rootless, build):
     build("RUN mkfifo -m 640 /p", "FROM busybox", "COPY --from=0 /p /q")
     assert rootless.ok("run", "--rm", "test", "stat", "-c", "%F %a", "/q") == "fifo 640\n"
+    build("RUN mkfifo /p", "FROM busybox", "COPY --chmod=4711 --chown=3:4 --from=0 /p /q")
+    told = rootless.ok("run", "--rm", "test", "stat", "-c", "%F %a %u:%g", "/q")
+    assert told == "fifo 4711 3:4\n"
 
 
 def test_scratch_has_a_working_directory(rootless, build):
