@@ -6,7 +6,8 @@ compares with numbers. Pure; imported only when somebody gives --format.
 
 from __future__ import annotations
 
-from rootless.cli.template.values import List, Map, Nil, Struct, is_true
+from rootless.cli.template.values import Duration, List, Map, Nil, Struct, Time, is_true
+from rootless.image.inspection import NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ Shell ?[]string
 
 v1.HealthcheckConfig
 Test ?[]string
-Interval ?int
-Timeout ?int
-StartPeriod ?int
-StartInterval ?int
+Interval ?duration
+Timeout ?duration
+StartPeriod ?duration
+StartInterval ?duration
 Retries ?int
 
 v1.Descriptor
@@ -83,7 +84,7 @@ Type string
 Layers ?[]string
 
 image.Metadata
-LastTagTime ?string
+LastTagTime ?time
 
 container.InspectResponse
 ID string Id
@@ -287,7 +288,15 @@ GlobalIPv6Address string
 GlobalIPv6PrefixLen int
 DNSNames []string
 """
-_ZEROS: Mapping[str, Any] = {"string": "", "int": 0, "bool": False, "any": None}
+_ZEROS: Mapping[str, Any] = {
+    "string": "",
+    "int": 0,
+    "bool": False,
+    "any": None,
+    "duration": 0,
+    "time": NEVER,
+}
+_KINDS = {"duration": Duration, "time": Time}
 _GO_NAMES = {"any": "interface {}", "struct{}": "struct {}"}
 
 
@@ -332,6 +341,8 @@ class _Types:
             return self._map(kind.removeprefix("map[string]"), value)
         if kind in self.fields:
             return self.struct(kind, value or {})
+        if kind in _KINDS:
+            return _KINDS[kind](value or _ZEROS[kind])
         return _ZEROS.get(kind) if value is None else value
 
     def _map(self, element: str, value: Any) -> Map:

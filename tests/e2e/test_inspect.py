@@ -123,6 +123,9 @@ def test_a_template_that_cannot_be_used(store):
     assert 'map has no entry for key "Nope"' in result.stderr
     assert store("version", "-f", "{{nope}}").exit == 64
     assert store("images", "--format", "{{nope}}").exit == 1
+    called = store("images", "--format", "{{.ID 1}}")
+    assert (called.exit, called.stdout) == (1, "")
+    assert "wrong number of args for ID: want 0 got 1" in called.stderr
     hostile = store("inspect", "-f", '{{range 100000}}{{printf "%100000d" 1}}{{end}}', "busybox")
     assert hostile.exit == 1
     assert "makes more than 8 MiB" in hostile.stderr

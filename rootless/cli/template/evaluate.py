@@ -24,7 +24,7 @@ from rootless.cli.template.nodes import (
     Variable,
     With,
 )
-from rootless.cli.template.values import MISSING, Missing, Struct, is_true, type_name
+from rootless.cli.template.values import MISSING, Missing, Row, Struct, is_true, type_name
 from rootless.cli.template.values import Nil as NilPointer
 
 TYPE_CHECKING = False
@@ -291,10 +291,12 @@ class Evaluation:
             arguments = self._arguments(dot, last, _METHOD, words[1:], piped)
             return value.methods[last](*arguments)
         if len(words) > 1 or piped is not _ABSENT:
-            raise self._has_arguments(value, last)
+            raise self._has_arguments(value, last, len(words) - (piped is _ABSENT))
         return self._field(value, last)
 
-    def _has_arguments(self, value: Any, name: str) -> ExecuteError:
+    def _has_arguments(self, value: Any, name: str, count: int) -> ExecuteError:
+        if isinstance(value, Row) and name in value.fields:
+            return self.bad(f"wrong number of args for {name}: want 0 got {count}")
         if isinstance(value, Struct) and name in value.fields:
             return self.bad(f"{name} has arguments but cannot be invoked as function")
         if isinstance(value, dict):

@@ -6,7 +6,7 @@ Pure. What is made is bounded, also where widths and lists multiply.
 from __future__ import annotations
 
 from rootless.cli.template import literals
-from rootless.cli.template.values import Byte, Missing, Nil, Struct, is_nil
+from rootless.cli.template.values import Byte, Duration, Missing, Nil, Struct, Time, is_nil
 from rootless.cli.template.values import type_name as type_of
 
 TYPE_CHECKING = False
@@ -122,6 +122,8 @@ class Printer:
         """None when the verb is not for such a value."""
         if isinstance(value, bool):
             return self._pad("true" if value else "false") if verb in "tv" else None
+        if isinstance(value, Duration | Time) and verb in "vsxXq":
+            return self._string(value.shown, verb)
         if isinstance(value, int):
             return self._integer(value, verb)
         if isinstance(value, float):

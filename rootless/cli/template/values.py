@@ -33,6 +33,44 @@ class Number(str):
     __slots__ = ()
 
 
+class Duration(int):
+    """Nanoseconds, Go's time.Duration: a number that prints as 1m5s."""
+
+    @property
+    def shown(self) -> str:
+        """As Go prints it."""
+        left, sign = abs(self), "-" if self < 0 else ""
+        if left < _SECOND:
+            unit, size = next((one for one in _UNITS if left >= one[1]), ("s", _SECOND))
+            return f"{sign}{_fraction(left, size)}{unit}"
+        minutes, left = divmod(left, 60 * _SECOND)
+        hours, minutes = divmod(minutes, 60)
+        before = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{sign}{before}{_fraction(left, _SECOND)}s"
+
+
+_SECOND = 1_000_000_000
+_UNITS = (("ms", 1_000_000), ("µs", 1000), ("ns", 1))
+
+
+def _fraction(count: int, size: int) -> str:
+    """`count` in units of `size`, a power of ten, to the last digit."""
+    whole, rest = divmod(count, size)
+    digits = f"{rest + size}"[1:].rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+class Time(str):
+    """A moment in JSON's words, Go's time.Time, which prints it in others; always in UTC."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """As Go prints it."""
+        return f"{self.removesuffix('Z').replace('T', ' ')} +0000 UTC"
+
+
 class List(list["Any"]):
     """A slice of one type, such as []string; a nil one is empty and null in JSON."""
 
@@ -106,6 +144,8 @@ _NAMES = {
     str: "string",
     Byte: "uint8",
     Number: "json.Number",
+    Duration: "time.Duration",
+    Time: "time.Time",
     dict: "map[string]interface {}",
     list: "[]interface {}",
     type(None): "interface {}",

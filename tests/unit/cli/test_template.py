@@ -227,3 +227,25 @@ def test_a_bad_field_is_named_with_those_there_are():
     with pytest.raises(TemplateError, match="can't evaluate field Nope in type row") as caught:
         listing.show([{"ID": "1"}], {"ID": "IMAGE ID"}, ["ID"], "{{.Nope}}")
     assert caught.value.hint == "fields are: ID"
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "shown"),
+    [
+        *((0, "0s"), (1, "1ns"), (1500, "1.5µs"), (2_000_000, "2ms"), (5_000_000_000, "5s")),
+        *((65_000_000_000, "1m5s"), (3_600_000_000_000, "1h0m0s"), (90_500_000_000, "1m30.5s")),
+        (-1_500_000_000, "-1.5s"),
+    ],
+)
+def test_a_duration_prints_as_go_prints_it(nanoseconds, shown):
+    value = {"d": values.Duration(nanoseconds)}
+    assert _made('{{.d}} {{json .d}} {{printf "%v|%d|%T" .d .d .d}}', value) == (
+        f"{shown} {nanoseconds} {shown}|{nanoseconds}|time.Duration"
+    )
+
+
+def test_a_moment_prints_as_go_prints_it():
+    value = {"t": values.Time("2026-11-28T17:13:21.312063625Z")}
+    assert _made("{{.t}} {{json .t}}", value) == (
+        '2026-11-28 17:13:21.312063625 +0000 UTC "2026-11-28T17:13:21.312063625Z"'
+    )
