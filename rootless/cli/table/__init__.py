@@ -158,6 +158,7 @@ MODULES = {
     "export": "containers",
     "help": "system",
     "history": "images",
+    "image compare": "images",
     "image exists": "images",
     "image inspect": "images",
     "image prune": "images",

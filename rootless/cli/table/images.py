@@ -108,6 +108,15 @@ VERBS = (
         examples=("rootless image tree busybox",),
     ),
     Verb(
+        "image compare",
+        "Show what differs in two images: config, layers and files; exit code 1 if anything does",
+        "rootless.cli.compare:compare",
+        options=(text("-f", "--format", metavar="TEMPLATE", help="'json' or a Go template"),),
+        arguments=(Argument("first", "IMAGE"), Argument("second", "IMAGE")),
+        examples=("rootless image compare app:1 app:2",),
+        failure=2,
+    ),
+    Verb(
         "image exists",
         "Tell by the exit code whether an image is here",
         "rootless.cli.images:exists",
