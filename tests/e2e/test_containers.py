@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -386,6 +387,15 @@ def test_formats_as_docker_prints_them(store):
 
 
 @pytest.mark.needs("network")
+def states_of_children(pid):
+    """R, S, Z, … of each: a container that was killed is Z until the command looks for it."""
+    states = []
+    for child_pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            states.append(Path(f"/proc/{child_pid}/stat").read_text().rpartition(")")[2].split()[0])
+    return states
+
+
 def test_a_container_removed_while_its_network_is_made(store, tmp_path):
     """By a program that is in no hurry: the command's exit code is docker's, not a broken pipe."""
     pasta = tmp_path / "pasta"
@@ -404,7 +414,10 @@ def test_a_container_removed_while_its_network_is_made(store, tmp_path):
         remover = subprocess.Popen(
             store.command("rm", "-f", "early"), env=store.environment, stdout=subprocess.PIPE
         )
-        time.sleep(0.5)  # it waits for the command, which waits for the network
+        for _ in range(1000):  # it waits for the command, which waits for the network
+            if "Z" in states_of_children(running.pid):
+                break
+            time.sleep(0.02)
         (tmp_path / "go").touch()
         assert running.wait(20) == 137
         assert running.stderr.read() == b""
