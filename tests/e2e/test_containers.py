@@ -61,6 +61,18 @@ def start(store):
         running.communicate()
 
 
+def kill(store, running: subprocess.Popen[bytes]) -> None:
+    """Kill -9 the command, and wait until its container is gone too."""
+    supervisors = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    running.kill()
+    running.wait()
+    for _ in range(3000):
+        if not any(Path(f"/proc/{pid}").exists() for pid in supervisors):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the container lives on")
+
+
 def folder_of(store, name: str) -> Path:
     number = store.ok("ps", "-aq", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
     assert number
@@ -251,9 +263,7 @@ def test_those_who_look_at_once_never_take_each_other_for_the_owner(store, start
     """One container runs and one was killed; six look, again and again."""
     start("alive")
     dead = start("dead")
-    dead.kill()
-    dead.wait()
-    time.sleep(1)
+    kill(store, dead)
     code = (
         "import sys\n"
         "from rootless.container import records\nfrom rootless.store import Store\n"
@@ -284,9 +294,7 @@ for _ in range(300):
 def test_many_who_list_at_once_show_no_dead_container_as_running(store, start):
     start("alive")
     dead = start("dead")
-    dead.kill()
-    dead.wait()
-    time.sleep(1)
+    kill(store, dead)
     python, _, _, *words = store.command("ps", "--format", "{{.Names}}")
     lookers = [
         subprocess.Popen(

@@ -90,7 +90,7 @@ def start(box, *argv, **options):
 
 def is_gone(marker):
     """Wait until no process has `marker` in its command line."""
-    for _ in range(100):
+    for _ in range(1200):
         answer = subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True)
         if answer.returncode:
             return True
