@@ -13,7 +13,7 @@ import io
 import socket
 import threading
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -158,12 +158,19 @@ class _Framed(io.BufferedReader):
     def __init__(self, raw: io.RawIOBase) -> None:
         super().__init__(raw)
         self._framing = MAX_FRAMING
+        self._heading = True
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
+        is_first = self._framing == MAX_FRAMING
         self._framing -= len(line)
         if self._framing < 0:
             raise HTTPException("its answer has headers without end")
+        is_cut = not line.endswith(b"\n") and len(line) != size
+        if self._heading and is_cut and not (is_first and not line):
+            # to http.client they end here, and with them, unframed, an empty body
+            raise RemoteDisconnected("its answer ends within the headers")
+        self._heading = self._heading and line not in (b"\r\n", b"\n")
         return line
 
     def read(self, size: int | None = -1, /) -> bytes:

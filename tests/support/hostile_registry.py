@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tests.support.images import BaseImage
+    from tests.support.registry import Registry
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -106,6 +107,19 @@ def serving_parts(
         if kind == "blobs" and name in blobs:
             return ranged(request, blobs[name])
         return NOT_FOUND
+
+    return respond
+
+
+def before(registry: Registry) -> Callable[[Request], Answer]:
+    """Answers as a real registry does, which is asked for each: a proxy, for a test to break."""
+
+    def respond(request: Request) -> Answer:
+        asked = dict(request.headers.items())
+        status, headers, body = registry.ask(request.method, request.path, request.body, asked)
+        framing = {"content-length", "transfer-encoding", "connection"}
+        kept = {name: one for name, one in headers.items() if name.lower() not in framing}
+        return Answer(status, body, kept)
 
     return respond
 
