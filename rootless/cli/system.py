@@ -99,6 +99,8 @@ def _as_dockers(facts: dict[str, Any]) -> dict[str, Any]:
         "CgroupVersion": "2" if unified else "1",
         "LoggingDriver": "none",
         "DefaultRuntime": "rootless",
+        "Runtimes": {"rootless": {"path": "rootless"}},
+        "DriverStatus": [],
         "IndexServerAddress": "https://index.docker.io/v1/",
         "Plugins": {"Volume": [], "Network": facts["Networks"], "Log": []},
         "Swarm": {"NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": False},
