@@ -14,7 +14,6 @@ from rootless.cli.template.values import (
     Map,
     Missing,
     Nil,
-    Number,
     Row,
     Struct,
     is_nil,
@@ -311,8 +310,6 @@ def plain(value: Any) -> Any:
         return {name: plain(value[name]) for name in sorted(value)}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    if isinstance(value, Number):
-        return float(value) if set(value) & set(".eE") else int(value)
     return value
 
 

@@ -27,12 +27,6 @@ class Byte(int):
     """One byte of a string, Go's uint8."""
 
 
-class Number(str):
-    """A number as JSON spells it, Go's json.Number: text to every function."""
-
-    __slots__ = ()
-
-
 class Duration(int):
     """Nanoseconds, Go's time.Duration: a number that prints as 1m5s."""
 
@@ -143,7 +137,6 @@ _NAMES = {
     float: "float64",
     str: "string",
     Byte: "uint8",
-    Number: "json.Number",
     Duration: "time.Duration",
     Time: "time.Time",
     dict: "map[string]interface {}",

@@ -170,13 +170,6 @@ def test_go_types_that_docker_has():
         _made("{{.Label}}", value)
 
 
-def test_json_numbers_are_text_to_functions_and_numbers_in_json():
-    value = {"n": values.Number("12"), "f": values.Number("1.5")}
-    assert _made('{{.n}} {{eq .n "12"}} {{json .}} {{printf "%T" .n}}', value) == (
-        '12 true {"f":1.5,"n":12} json.Number'
-    )
-
-
 def test_rows(capsys):
     rows = [{"ID": "1", "Tag": "latest\x1b"}, {"ID": "2", "Tag": lambda: "t<"}]
     headers = {"ID": "IMAGE ID", "Tag": "TAG"}
