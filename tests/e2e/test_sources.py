@@ -337,3 +337,96 @@ def test_too_many_pulls_are_explained(user):
         )
         assert "a mirror" in done.stderr
         assert len(registry.requests) == 2
+
+
+def empty(request):
+    """A registry without any image."""
+    return Answer(200, b"{}") if request.path == "/v2/" else Answer(404)
+
+
+RULES = {
+    "a mirror": """
+        [[registry]]
+        location = "ONE"
+        insecure = true
+        [[registry.mirror]]
+        location = "TWO/cache"
+        insecure = true
+        [[registry.mirror]]
+        location = "THREE"
+        insecure = true
+        """,
+    "another place": '[[registry]]\nprefix = "ONE/a"\nlocation = "TWO/x/y"\ninsecure = true\n',
+    "the longest prefix": """
+        [[registry]]
+        prefix = "ONE"
+        location = "TWO"
+        insecure = true
+        [[registry]]
+        prefix = "ONE/a/b"
+        location = "THREE/c"
+        insecure = true
+        """,
+    "only whole names": """
+        [[registry]]
+        location = "ONE"
+        insecure = true
+        [[registry]]
+        prefix = "ONE/a/bb"
+        location = "TWO"
+        insecure = true
+        """,
+    "another place and a mirror": """
+        [[registry]]
+        prefix = "ONE/a"
+        location = "TWO/a"
+        insecure = true
+        [[registry.mirror]]
+        location = "THREE/m"
+        insecure = true
+        """,
+    "blocked": '[[registry]]\nlocation = "ONE"\nblocked = true\n',
+    "digests only": """
+        [[registry]]
+        location = "ONE"
+        insecure = true
+        mirror-by-digest-only = true
+        [[registry.mirror]]
+        location = "TWO"
+        insecure = true
+        """,
+}
+
+
+@pytest.mark.needs("skopeo")
+@pytest.mark.parametrize("reference", ["a/b:1", "a/b@sha256:" + "a" * 64])
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_skopeo_asks_in_the_same_places(user, tmp_path, rules, reference):
+    """Nobody has the image: each is asked in turn, and for what."""
+    with (
+        HostileRegistry(empty) as one,
+        HostileRegistry(empty) as two,
+        HostileRegistry(empty) as three,
+    ):
+        servers = {"ONE": one, "TWO": two, "THREE": three}
+
+        def asked():
+            """Each place that was asked for the manifest, once, in the order of the names."""
+            found = {}
+            for name, server in servers.items():
+                paths = [path for path in server.paths() if "/manifests/" in path]
+                found[name] = list(dict.fromkeys(paths))
+                server.requests.clear()
+            return found
+
+        text = "".join(f"{line.strip()}\n" for line in rules.splitlines())
+        for name, server in servers.items():
+            text = text.replace(f'"{name}', f'"{server.address}')
+        user.conf(text)
+        assert user("pull", f"{one.address}/{reference}").exit == 1
+        ours = asked()
+        conf = ["--registries-conf", str(user.containers / "registries.conf")]
+        look = ["skopeo", *conf, "inspect", f"docker://{one.address}/{reference}"]
+        done = subprocess.run(look, env=user.environment, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert ours == asked(), done.stderr
