@@ -16,6 +16,8 @@ from rootless.store import Store
 from rootless.store.check import check
 from tests.support import child, flattened
 from tests.support.child import in_child
+from tests.support.hostile_registry import HostileRegistry, serving
+from tests.support.taking import Taking
 
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
 
@@ -209,10 +211,45 @@ def test_failure_of_each_change_is_a_sentence(box, kind, error):
     assert_good(box)
 
 
-def _at_each(box, kind, fault, argv):
+@pytest.mark.needs("strace", "unshare")
+@pytest.mark.parametrize("fault", ["signal=KILL", "error=ENOSPC"])
+@pytest.mark.parametrize("kind", ["rename", "sync", "mkdir"])
+def test_each_change_of_a_pull_in_turn(box, busybox_image, kind, fault):
+    with HostileRegistry(serving(busybox_image, "a/b")) as registry:
+        name = f"{registry.address}/a/b:1"
+
+        def forget():
+            box.ok("rmi", "-f", "busybox", name)
+
+        assert _at_each(box, kind, fault, ("pull", "-q", name), before=forget)
+        box.ok("tag", name, "busybox")
+    assert_good(box)
+
+
+@pytest.mark.needs("strace", "unshare")
+@pytest.mark.parametrize("fault", ["signal=KILL", "error=ENOSPC"])
+@pytest.mark.parametrize("kind", ["rename", "sync"])
+def test_each_change_of_a_push_in_turn(box, kind, fault):
+    """The registry forgets all each time, and the store what it has packed."""
+    box.ok(*box.build)
+    with Taking() as registry:
+
+        def forget():
+            registry.manifests.clear()
+            registry.blobs.clear()
+            box.ok("image", "prune", "-f")
+
+        command = ("push", "-q", "app", f"{registry.address}/a/b:1")
+        assert _at_each(box, kind, fault, command, before=forget)
+        assert registry.layers("a/b", "1")
+    assert_good(box)
+
+
+def _at_each(box, kind, fault, argv, before=lambda: None):
     """The command with its first, second, … change failing, until none is left; how many."""
     step, stride, died = 1, 1, 0
     while True:
+        before()
         code, said = injected(box, f"{CHANGES[kind]}:{fault}:when={step}", *argv)
         assert "Traceback" not in said, said
         if code == 0:
