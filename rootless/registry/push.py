@@ -26,6 +26,7 @@ from rootless.registry.session import Session
 
 WHOLE = 1 << 20  # a blob of so many bytes goes in one request
 PROGRESS = 1 << 20  # a broken upload that got so much further starts counting its tries anew
+_PIECE = 64 << 10
 _SMALLER = (64 << 20, 8 << 20, 1 << 20)  # pieces to try where a proxy refuses larger ones
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _MANIFESTS = ", ".join(sorted(media_types.MANIFESTS | media_types.INDEXES))
@@ -91,7 +92,7 @@ class Uploads:
             see(blob.size)
             return
         upload = self._begun.pop(blob.digest, None)
-        tried, counted_from = 0, 0
+        tried, furthest = 0, 0
         while True:
             try:
                 if upload is None or not upload.place:
@@ -105,8 +106,8 @@ class Uploads:
                 if error.status in _LOST and upload:
                     error.temporary, upload.place = True, ""
                 reached = self._reached(upload, blob)
-                tried = 1 if reached - counted_from >= PROGRESS else tried + 1
-                counted_from = reached
+                tried = 1 if reached - furthest >= PROGRESS else tried + 1
+                furthest = max(furthest, reached)
                 self._session.transport.pause(tried, error)
 
     def put_manifest(self, name: str | Digest, content: bytes, media_type: str) -> None:
@@ -264,12 +265,13 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         at = self._start
         for chunk in self._read(at):
-            piece = chunk[: self._end - at]
-            yield piece
-            at += len(piece)
-            self._see(at)
-            if at == self._end:
-                return
+            for start in range(0, len(chunk), _PIECE):  # each has the time of one send
+                piece = chunk[start : min(start + _PIECE, start + self._end - at)]
+                yield piece
+                at += len(piece)
+                self._see(at)
+                if at == self._end:
+                    return
         raise _changed(self._blob)
 
 

@@ -11,6 +11,7 @@ import tempfile
 import pytest
 
 from tests.support import child
+from tests.support.hub import PASSWORD, USER, Hub
 from tests.support.images import layer, write_layout
 from tests.support.registry import Registry
 from tests.support.taking import Fault, Taking
@@ -335,3 +336,29 @@ def test_no_secret_is_explained(built, tmp_path):
     assert login not in told.stderr
     assert 'TOKEN=$(curl -s -u "$LOGIN" ' in told.stderr
     assert '-H "Authorization: Bearer $TOKEN"' in told.stderr
+
+
+@pytest.mark.needs("registry")
+def test_after_a_login_to_the_hub(built, tmp_path):
+    """As the courses do it: TLS, a proxy, tokens; and its own image is mounted."""
+    base = write_layout(tmp_path / "hub-base", "x", [layer({"from": b"the hub"})])
+    with Hub(tmp_path / "hub", {"library/start:1": base}) as hub:
+        built.environment = {**built.environment, **hub.environment, "HOME": str(tmp_path)}
+        for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG"):
+            built.environment.pop(name, None)
+        context = tmp_path / "on-top"
+        context.mkdir()
+        (context / "Dockerfile").write_text("FROM start:1\nCOPY Dockerfile /\n")
+        built.ok("build", "-q", "-t", f"{USER}/mine:v1", context)
+        refused = built("push", f"{USER}/mine:v1")
+        built.ok("login", "-u", USER, "--password-stdin", stdin=PASSWORD)
+        told = built.ok("push", f"{USER}/mine:v1")
+        again = built.ok("push", f"{USER}/mine:v1")
+        built.ok("rmi", "-f", f"{USER}/mine:v1")
+        built.ok("logout")
+        built.ok("pull", "-q", f"{USER}/mine:v1")
+    assert refused.exit == 1
+    assert f"docker.io does not let you push to {USER}/mine" in refused.stderr
+    assert f"The push refers to repository [docker.io/{USER}/mine]" in told
+    assert "Mounted from library/start" in told
+    assert again.count("Layer already exists") == 2

@@ -380,6 +380,16 @@ def test_lasting_trouble_is_the_end(root):
         assert registry.manifests == {}
 
 
+def test_a_registry_that_forgets_again_and_again_is_left(root):
+    """However much it takes in between."""
+    with Taking() as registry:
+        for _ in range(40):
+            registry.fail("PATCH", Fault(keep=2 << 20), Fault(forget=True))
+        with pytest.raises(RegistryError):
+            push_in_child(root, "app", f"{registry.address}/a/b:1")
+        assert len(registry.asked("PATCH")) < 15
+
+
 def test_smaller_pieces_where_a_proxy_refuses_large_ones(root):
     with Taking(limit=1 << 20) as registry:
         push_in_child(root, "app", f"{registry.address}/a/b:1")
@@ -475,6 +485,13 @@ def test_a_login_does_not_follow_an_upload_to_another_host(root):
             push_in_child(root, "app", f"{registry.address}/a/b:1", login=login)
         assert elsewhere.requests
         assert not [one for one in elsewhere.requests if "Authorization" in one.headers]
+
+
+def test_layers_are_not_sent_to_what_only_this_machine_reaches(root):
+    with Taking() as registry:
+        registry.absolute = "http://169.254.169.254"
+        with pytest.raises(RegistryError, match="an address of this machine's own; refused"):
+            push_in_child(root, "app", f"{registry.address}/a/b:1")
 
 
 def test_who_may_not_push_is_told_so(root):
