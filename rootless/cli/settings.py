@@ -56,6 +56,8 @@ class Settings(Record):
     def registries_files(self) -> tuple[str, ...]:
         """Where rules for registries may be, of which the first counts."""
         if explicit := self.environment.get("CONTAINERS_REGISTRIES_CONF"):
+            if not os.path.exists(explicit):  # who names rules does not want to be without them
+                raise NotFoundError(f"CONTAINERS_REGISTRIES_CONF: there is no file {explicit}")
             return (explicit,)
         return (*self._containers("registries.conf"), "/etc/containers/registries.conf")
 

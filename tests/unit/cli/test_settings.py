@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.cli import settings
-from rootless.errors import UsageError
+from rootless.errors import NotFoundError, UsageError
 
 
 def test_the_flag_wins_over_the_variables():
@@ -58,3 +58,18 @@ def test_proxies_lower_case_wins():
     assert given.proxies == {"http": "b", "no": "c"}
     given = settings.read({"HOME": "/h", "all_proxy": "a", "https_proxy": "b"})
     assert given.proxies == {"http": "a", "https": "b"}
+
+
+def test_rules_for_registries_are_the_users_then_the_machines(tmp_path):
+    given = settings.read({"HOME": "/h"})
+    assert given.registries_files == (
+        "/h/.config/containers/registries.conf",
+        "/etc/containers/registries.conf",
+    )
+    assert given.registries_folders[-1] == "/h/.config/containers/registries.conf.d"
+    assert given.certificate_folders[0] == "/h/.config/containers/certs.d"
+    named = {"HOME": "/h", "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "rules")}
+    with pytest.raises(NotFoundError, match="CONTAINERS_REGISTRIES_CONF"):
+        settings.read(named).registries_files  # noqa: B018 - a property
+    (tmp_path / "rules").touch()
+    assert settings.read(named).registries_files == (str(tmp_path / "rules"),)
