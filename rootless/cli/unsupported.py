@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """attach compose container context cp create df events exec kill
-    logs ls manifest network pause plugin port prune rename restart stack start
+    logs ls network pause plugin port prune rename restart stack start
     stats stop swarm system top trust unpause update volume wait"""
 
 _INSTEAD = {

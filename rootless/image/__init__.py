@@ -7,6 +7,7 @@ pull        copy into the store, and unpack       obtain     is it here, or must
 push        a copy that compresses what it must   folder     OCI layouts, and skopeo's dir
 archives    what tars of images hold; load        save       images, or a folder, as such a tar
 imports     an image of a plain tar of files      shelf, serve  the store as a registry
+lists       indexes made by hand
 
 Runs in the command's process. Whatever writes layers or reads them has entered the user namespace.
 """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
+    from rootless.registry.errors import RegistryError
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -56,7 +57,12 @@ def pull(
     try:
         return pull(store, reference, platform=platform, client=client, report=report)
     except RegistryError as error:
-        if near := images.catalog(store).meant(reference):
-            otherwise = f" otherwise {error.hint}" if error.hint else ""
-            error.hint = f"did you mean {near}, which is here?{otherwise}"
+        suggest(store, reference, error)
         raise
+
+
+def suggest(store: Store, reference: Reference, error: RegistryError) -> None:
+    """Let an error say what is here that may have been meant."""
+    if near := images.catalog(store).meant(reference):
+        otherwise = f" otherwise {error.hint}" if error.hint else ""
+        error.hint = f"did you mean {near}, which is here?{otherwise}"

@@ -16,7 +16,7 @@
     tmp/                        unfinished work and what is being deleted; what nobody has flocked
                                 is swept, but downloads (<algorithm>-<hex>) wait for a day
     lock                        OFD locks: byte 0 shared to write a lease, exclusive to take away
-                                what nobody uses; byte 1 exclusive to replace index.json
+                                what nobody uses; byte 1 exclusive to replace index.json, 2 a list
 
 Everything is published by rename from tmp/: a blob's or a layer's files are on disk before it has
 its name, and the name before an index names it. What nobody uses any more (`roots` says what is

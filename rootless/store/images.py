@@ -87,7 +87,8 @@ class Listed(Record):
 def resolve(store: Store, text: str, platform: Platform | None = None) -> Image:
     """The image called `text`: a name, name@digest, an id or a unique beginning of one.
 
-    Of an index, the image for `platform` (by default this machine's), or the only one there is.
+    Of an index, the image for `platform`, or the only one there is; where no platform is asked for,
+    this machine's or the first.
     NotFoundError, UsageError (not a name at all), or RootlessError when it is ambiguous.
     """
     while True:
@@ -155,10 +156,7 @@ def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
 
 def _facts(store: Store, entry: Descriptor, found: Catalog) -> dict[str, str]:
     """What `_remembered` gives, for an entry that another tool or an older version made."""
-    try:
-        return _remembered(store, _load(store, entry, found, None))
-    except _OtherPlatformError:
-        return {index.IMAGE_ID: str(entry.digest), index.IMAGE_CREATED: "", index.IMAGE_SIZE: "0"}
+    return _remembered(store, _load(store, entry, found, None))
 
 
 def _remembered(store: Store, image: Image) -> dict[str, str]:
@@ -409,19 +407,15 @@ def id_of(store: Store, entry: Descriptor) -> Digest:
     if known := entry.annotations.get(index.IMAGE_ID):
         return Digest.parse(known)
     try:
-        return _choose(store, entry, Platform.host())[1].config.digest
+        return _choose(store, entry, None)[1].config.digest
     except (NotFoundError, IntegrityError):
         return entry.digest
-
-
-class _OtherPlatformError(NotFoundError):
-    """An index has images, none of them for the platform that was asked for."""
 
 
 def _load(store: Store, entry: Descriptor, found: Catalog, platform: Platform | None) -> Image:
     """The image of an index entry, its names taken from `found`."""
     try:
-        _, manifest = _choose(store, entry, platform or Platform.host())
+        _, manifest = _choose(store, entry, platform)
         config = _config(store, manifest)
     except IntegrityError as error:
         name = index.name_of(entry) or entry.digest.short
@@ -440,7 +434,9 @@ def _config(store: Store, manifest: Manifest) -> ImageConfig:
     return config
 
 
-def _choose(store: Store, entry: Descriptor, platform: Platform) -> tuple[Descriptor, Manifest]:
+def _choose(
+    store: Store, entry: Descriptor, platform: Platform | None
+) -> tuple[Descriptor, Manifest]:
     """The manifest that an entry stands for: itself, or the fitting one of an index."""
     chosen = entry
     for _ in range(_DEEPEST_INDEX):
@@ -451,8 +447,11 @@ def _choose(store: Store, entry: Descriptor, platform: Platform) -> tuple[Descri
     raise IntegrityError(f"{entry.digest} is a list of lists of images")
 
 
-def _choose_here(store: Store, found: Index, platform: Platform, name: str) -> Descriptor:
-    """The image for a platform, or the only one, of those that are in the store."""
+def _choose_here(store: Store, found: Index, platform: Platform | None, name: str) -> Descriptor:
+    """The image for a platform of those that are in the store, or the only one.
+
+    Where none is asked for, this machine's, or the first: a list for others is a list, too.
+    """
     here = tuple(one for one in found.images if blobs.has(store, one.digest))
     if not here:
         raise NotFoundError(
@@ -462,9 +461,11 @@ def _choose_here(store: Store, found: Index, platform: Platform, name: str) -> D
     if len(here) == 1:
         return here[0]
     try:
-        return found.replace(manifests=here).choose(platform)
+        return found.replace(manifests=here).choose(platform or Platform.host())
     except NotFoundError as error:
-        raise _OtherPlatformError(f"{name}: {error.message}", hint=error.hint) from None
+        if platform is None:
+            return here[0]
+        raise NotFoundError(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def _called(entry: Descriptor) -> str:

@@ -1,8 +1,8 @@
 """The store's one lock file: who says what it uses, who collects garbage, who replaces the index.
 
 Open-file-description byte-range locks (fcntl(2)), each held for milliseconds; the kernel drops
-them with their holder. No lock is asked for by who has another one. Runs in any process, inside
-or outside the namespace.
+them with their holder. No lock is asked for by who has another one than `lists`. Runs in any
+process, inside or outside the namespace.
 """
 
 from __future__ import annotations
@@ -50,3 +50,9 @@ class index(_Held):  # noqa: N801
     """While held, nobody else replaces index.json."""
 
     _byte = _INDEX
+
+
+class lists(_Held):  # noqa: N801
+    """While held, nobody else changes a list of images. The only lock with others inside of it."""
+
+    _byte = 2

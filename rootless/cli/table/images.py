@@ -23,6 +23,23 @@ _DRY_RUN = flag("--dry-run", help="say what would be transferred; change nothing
 _EXPLAIN = flag("--explain", help="print every request, why, and the curl line that does the same")
 _FORCE = flag("-f", "--force", help="do not ask")
 
+PUSH_OPTIONS = (
+    text(
+        "--compression",
+        metavar="KIND[:LEVEL]",
+        help="gzip or zstd, for layers that nobody has compressed yet [default: gzip]",
+    ),
+    text("--digestfile", metavar="FILE", help="write the digest of what was pushed to FILE"),
+    CONTENT_TRUST,
+    _DRY_RUN,
+    _EXPLAIN,
+    text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
+    flag("-q", "--quiet", help="print only the name"),
+    AUTHFILE,
+    CERT_DIR,
+    TLS_VERIFY,
+)
+
 VERBS = (
     Verb(
         "images",
@@ -175,22 +192,7 @@ VERBS = (
         "rootless.cli.push:push",
         options=(
             flag("-a", "--all-tags", help="push every tag of the repository"),
-            text(
-                "--compression",
-                metavar="KIND[:LEVEL]",
-                help="gzip or zstd, for layers that nobody has compressed yet [default: gzip]",
-            ),
-            text(
-                "--digestfile", metavar="FILE", help="write the digest of what was pushed to FILE"
-            ),
-            CONTENT_TRUST,
-            _DRY_RUN,
-            _EXPLAIN,
-            text("--platform", metavar="OS/ARCH", help="push only this one of several platforms"),
-            flag("-q", "--quiet", help="print only the name"),
-            AUTHFILE,
-            CERT_DIR,
-            TLS_VERIFY,
+            *PUSH_OPTIONS,
         ),
         arguments=(
             Argument("name", "NAME[:TAG]"),

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import AUTHFILE, CERT_DIR, TLS_VERIFY, Argument, Verb, flag, many, text
+from rootless.cli.table import (
+    AUTHFILE,
+    CERT_DIR,
+    NOTHING,
+    TLS_VERIFY,
+    Argument,
+    Verb,
+    flag,
+    many,
+    text,
+)
+from rootless.cli.table.images import PUSH_OPTIONS
 
+_INSECURE = flag("--insecure", help="the same as --tls-verify=false")
+_LIST = Argument("name", "LIST")
+_EVERY = flag("-a", "--all", help="of an index all platforms, not only this machine's")
+_OF_PLATFORM = (
+    text("--arch", metavar="ARCH", help="the architecture, as amd64"),
+    text("--os", metavar="OS", help="the operating system"),
+    text("--variant", metavar="VARIANT", help="the variant of the architecture, as v7"),
+)
 _SERVER = Argument("server", "SERVER", "optional")
 
 VERBS = (
@@ -64,5 +83,68 @@ VERBS = (
             flag("-q", "--quiet", help="do not show the requests"),
         ),
         examples=("rootless registry serve", "rootless registry serve --listen 127.0.0.1:0 -q"),
+    ),
+    Verb(
+        "manifest create",
+        "Make a list of images for several platforms",
+        "rootless.cli.manifests:create",
+        options=(
+            _EVERY,
+            flag("--amend", help="add to a list that is there"),
+            _INSECURE,
+            TLS_VERIFY,
+        ),
+        arguments=(_LIST, Argument("images", "IMAGE", "some")),
+        examples=("rootless manifest create app:1 app:amd64 app:arm64",),
+    ),
+    Verb(
+        "manifest add",
+        "Add images to a list",
+        "rootless.cli.manifests:add",
+        options=(_EVERY, *_OF_PLATFORM, _INSECURE, TLS_VERIFY),
+        arguments=(_LIST, Argument("images", "IMAGE", "some")),
+        examples=("rootless manifest add app:1 app:riscv64",),
+    ),
+    Verb(
+        "manifest annotate",
+        "Say what platform an image of a list is for",
+        "rootless.cli.manifests:annotate",
+        options=_OF_PLATFORM,
+        arguments=(_LIST, Argument("image", "IMAGE|DIGEST")),
+        examples=("rootless manifest annotate --arch arm --variant v7 app:1 app:arm",),
+    ),
+    Verb(
+        "manifest remove",
+        "Take an image out of a list",
+        "rootless.cli.manifests:remove_entry",
+        arguments=(_LIST, Argument("image", "IMAGE|DIGEST")),
+        examples=("rootless manifest remove app:1 app:arm",),
+    ),
+    Verb(
+        "manifest inspect",
+        "Show a list, or what a registry has under a name",
+        "rootless.cli.manifests:inspect",
+        options=(_INSECURE, TLS_VERIFY),
+        arguments=(Argument("name", "NAME"),),
+        examples=("rootless manifest inspect debian",),
+    ),
+    Verb(
+        "manifest rm",
+        "Remove lists",
+        "rootless.cli.manifests:rm",
+        arguments=(Argument("names", "LIST", "some"),),
+        examples=("rootless manifest rm app:1",),
+    ),
+    Verb(
+        "manifest push",
+        "Push a list with all its images",
+        "rootless.cli.manifests:push",
+        options=(
+            flag("-p", "--purge", help="remove the list here when it is pushed"),
+            flag("--all", help=NOTHING),
+            *PUSH_OPTIONS,
+        ),
+        arguments=(_LIST, Argument("destination", "DESTINATION", "optional")),
+        examples=("rootless manifest push --purge app:1 localhost:5000/app:1",),
     ),
 )

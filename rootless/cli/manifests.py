@@ -1,0 +1,183 @@
+"""`manifest`: lists of images for several platforms, made, looked at and pushed."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless import userns
+from rootless.cli import fetch, jsontext, progress, words
+from rootless.cli.parser import Arguments
+from rootless.errors import NotFoundError, RootlessError, UsageError
+from rootless.image import lists, obtain
+from rootless.image import registry as ends
+from rootless.oci.digest import Digest
+from rootless.oci.platform import Platform
+from rootless.oci.reference import Reference
+from rootless.registry.errors import RegistryError
+from rootless.store import Store, gc, images, removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rootless.cli.settings import Settings
+    from rootless.oci.descriptor import Descriptor
+
+_DOCKER = "docker://"
+
+
+def create(given: Settings, arguments: Arguments) -> int:
+    """Make a list of images that are here or in a registry; prints its name."""
+    name = Reference.parse(arguments.name)
+    store = Store(given.root)
+    entries = _entries(given, arguments, store, arguments.images)
+    lists.create(store, name, entries, amend=arguments.amend)
+    print(f"Created manifest list {name}")
+    return 0
+
+
+def add(given: Settings, arguments: Arguments) -> int:
+    """Add images to a list."""
+    name = Reference.parse(arguments.name)
+    store = Store(given.root)
+    lists.read(store, name)
+    entries = _entries(given, arguments, store, arguments.images)
+    if changed := _platform(arguments):
+        entries = tuple(entry.replace(platform=changed(entry)) for entry in entries)
+    image = lists.add(store, name, entries)
+    print(image.descriptor.digest)
+    return 0
+
+
+def annotate(given: Settings, arguments: Arguments) -> int:
+    """Say of an entry of a list what it is for."""
+    name = Reference.parse(arguments.name)
+    store = Store(given.root)
+    changed = _platform(arguments)
+    if changed is None:
+        raise UsageError("there is nothing to change", hint="give --os, --arch or --variant")
+    wanted = _digests(store, name, arguments.image)
+
+    def work(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+        return tuple(
+            entry.replace(platform=changed(entry)) if entry.digest in wanted else entry
+            for entry in entries
+        )
+
+    lists.change(store, name, work)
+    return 0
+
+
+def remove_entry(given: Settings, arguments: Arguments) -> int:
+    """Take an entry out of a list."""
+    name = Reference.parse(arguments.name)
+    store = Store(given.root)
+    wanted = _digests(store, name, arguments.image)
+    userns.enter()
+    image = lists.change(
+        store, name, lambda there: tuple(one for one in there if one.digest not in wanted)
+    )
+    gc.collect(store)
+    print(image.descriptor.digest)
+    return 0
+
+
+def inspect(given: Settings, arguments: Arguments) -> int:
+    """Show a list of this store, else what a registry has under the name."""
+    name = Reference.parse(arguments.name.removeprefix(_DOCKER))
+    try:
+        value = lists.read(Store(given.root), name).encode()
+    except (NotFoundError, UsageError):
+        client = fetch.client(given, name, tls_verify=_verify(arguments))
+        value = ends.Source(client, name).manifest().content
+    from rootless import leanjson
+
+    print(jsontext.indented(leanjson.loads(value, "the manifest")))
+    return 0
+
+
+def push(given: Settings, arguments: Arguments) -> int:
+    """Push a list with all its images; with --purge it is removed here then."""
+    from rootless.cli import push as pushing
+
+    name = Reference.parse(arguments.name)
+    store = Store(given.root)
+    lists.read(store, name)
+    code = pushing.push(given, Arguments({**vars(arguments), "all_tags": False}))
+    if code == 0 and arguments.purge:
+        _forget(store, [name])
+    return code
+
+
+def rm(given: Settings, arguments: Arguments) -> int:
+    """Remove lists; their images stay where something else needs them."""
+    store = Store(given.root)
+    names = [Reference.parse(text) for text in arguments.names]
+    for name in names:
+        lists.read(store, name)
+    _forget(store, names)
+    return 0
+
+
+def _forget(store: Store, names: Sequence[Reference]) -> None:
+    userns.enter()
+    removals, _ = removal.remove(store, [str(name) for name in names])
+    errors = [one.error for one in removals if one.error]
+    if errors:
+        raise errors[0]
+
+
+def _entries(
+    given: Settings, arguments: Arguments, store: Store, texts: Sequence[str]
+) -> tuple[Descriptor, ...]:
+    """The entries for images named on the command line: of the store first, else of a registry."""
+    platform = None if arguments.all else Platform.host()
+    found: list[Descriptor] = []
+    for text in texts:
+        image = None if text.startswith(_DOCKER) else obtain.find(store, text)
+        if image:
+            found += lists.local(store, image, platform)
+            continue
+        name = Reference.parse(text.removeprefix(_DOCKER))
+        source = ends.Source(fetch.client(given, name, tls_verify=_verify(arguments)), name)
+        try:
+            with progress.pulling(given, sys.stderr, quiet=False) as report:
+                found += lists.bring(store, source, platform, report)
+        except RegistryError as error:
+            obtain.suggest(store, name, error)
+            raise
+    return tuple(found)
+
+
+def _verify(arguments: Arguments) -> bool:
+    return bool(arguments.tls_verify) and not arguments.insecure
+
+
+def _platform(arguments: Arguments) -> Callable[[Descriptor], Platform] | None:
+    """What --os, --arch and --variant make of an entry's platform."""
+    if not (arguments.os or arguments.arch or arguments.variant):
+        return None
+
+    def changed(entry: Descriptor) -> Platform:
+        was = entry.platform or Platform.host()
+        arch = arguments.arch or was.architecture
+        variant = arguments.variant or ("" if arguments.arch else was.variant)
+        return Platform.make(arguments.os or was.os, arch, variant)
+
+    return changed
+
+
+def _digests(store: Store, name: Reference, text: str) -> set[Digest]:
+    """The entries of a list that a person means: by digest, or by the name of an image here."""
+    entries = lists.read(store, name).manifests
+    if text.startswith("sha256:"):
+        found = {Digest.parse(text)}
+    else:
+        found = {entry.digest for entry in lists.local(store, images.resolve(store, text), None)}
+    found &= {entry.digest for entry in entries}
+    if not found:
+        digests = ", ".join(f"{one.digest} ({one.platform})" for one in entries[:20])
+        raise RootlessError(
+            f"the list {name.familiar} has no {words.escape(text)}", hint=f"it has {digests}"
+        )
+    return found

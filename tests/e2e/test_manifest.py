@@ -1,0 +1,144 @@
+"""`manifest`: lists made by hand; skopeo reads what is pushed, docker's words are kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+
+import pytest
+
+from tests.support.images import layer, write_layout
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "registry", "skopeo")
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def skopeo(*argv):
+    argv = ("skopeo", *argv)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def made(folder, architecture):
+    return write_layout(
+        folder / architecture, f"app:{architecture}", [layer({architecture: b"x"})],
+        architecture=architecture,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(rootless, tmp_path):
+    """A store with app:arm64 and app:s390x, neither of this machine."""
+    for architecture in ("arm64", "s390x"):
+        image = made(tmp_path, architecture)
+        rootless.ok("load", "-i", image.archive(tmp_path / "image.tar"))
+    return rootless
+
+
+def platforms(value):
+    return {one["platform"]["architecture"]: one["digest"] for one in value["manifests"]}
+
+
+def test_a_list_is_made_looked_at_and_pushed_whole(store, registry):
+    said = store("manifest", "create", "app:1", "app:arm64", "app:s390x")
+    assert said.exit == 0, said.stderr
+    assert said.stdout == "Created manifest list docker.io/library/app:1\n"
+    shown = json.loads(store.ok("manifest", "inspect", "app:1"))
+    assert shown["mediaType"] == INDEX
+    assert set(platforms(shown)) == {"arm64", "s390x"}
+    name = f"{registry.address}/manifest/app:1"
+    pushed = store("manifest", "push", "--tls-verify=false", "app:1", name)
+    assert pushed.exit == 0, pushed.stderr
+    raw = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{name}"))
+    assert raw == shown
+    for architecture in ("arm64", "s390x"):
+        config = skopeo("inspect", "--config", "--override-arch", architecture,
+                        "--tls-verify=false", f"docker://{name}")  # fmt: skip
+        assert json.loads(config)["architecture"] == architecture
+    assert json.loads(store.ok("manifest", "inspect", "--tls-verify=false", name)) == raw
+
+
+def test_members_come_from_a_registry_too(rootless, registry, tmp_path):
+    one = registry.push(made(tmp_path, "arm64"), "manifest/parts:arm64")
+    other = registry.push(made(tmp_path, "amd64"), "manifest/parts:amd64")
+    rootless.ok("manifest", "create", "--insecure", "both", one)
+    rootless.ok("manifest", "add", "--insecure", "both", f"docker://{other}")
+    assert set(platforms(json.loads(rootless.ok("manifest", "inspect", "both")))) == {
+        "arm64", "amd64",
+    }  # fmt: skip
+    target = f"{registry.address}/manifest/whole:1"
+    rootless.ok("manifest", "push", "--purge", "--tls-verify=false", "both", target)
+    skopeo("copy", "-q", "--all", "--src-tls-verify=false", f"docker://{target}",
+           f"oci:{tmp_path}/all:x")  # fmt: skip
+    assert rootless.ok("images", "-q") == ""
+    assert rootless.ok("system", "check") == "nothing in the store is damaged\n"
+
+
+def test_what_an_entry_is_for_can_be_said(store):
+    store.ok("manifest", "create", "l", "app:arm64", "app:s390x")
+    store.ok("manifest", "annotate", "--arch", "arm", "--variant", "v6", "l", "app:arm64")
+    shown = json.loads(store.ok("manifest", "inspect", "l"))
+    assert {"architecture": "arm", "os": "linux", "variant": "v6"} in [
+        one["platform"] for one in shown["manifests"]
+    ]
+    assert set(platforms(shown)) == {"arm", "s390x"}
+    store.ok("manifest", "remove", "l", platforms(shown)["arm"])
+    assert set(platforms(json.loads(store.ok("manifest", "inspect", "l")))) == {"s390x"}
+    last = store("manifest", "remove", "l", "app:s390x")
+    assert last.exit == 1
+    assert "rootless manifest rm l" in last.stderr
+
+
+def test_a_list_lives_in_the_store_like_an_image(store):
+    """Its images stay as long as it does, whatever they were called."""
+    store.ok("manifest", "create", "l", "app:arm64", "app:s390x")
+    store.ok("rmi", "app:arm64", "app:s390x")
+    store.ok("image", "prune", "-af", "--filter", "label=nothing")
+    assert set(platforms(json.loads(store.ok("manifest", "inspect", "l")))) == {"arm64", "s390x"}
+    assert store.ok("images", "--format", "{{.Repository}}:{{.Tag}}") == "l:latest\n"
+    assert store.ok("system", "check") == "nothing in the store is damaged\n"
+    store.ok("manifest", "rm", "l")
+    assert store.ok("images", "-q") == ""
+    assert not list((store.root / "layers").iterdir())
+
+
+def test_many_add_at_once_and_none_is_lost(store, tmp_path):
+    names = []
+    for number in range(6):
+        image = write_layout(tmp_path / str(number), f"part:{number}", [layer({f"{number}": b""})])
+        store.ok("load", "-i", image.archive(tmp_path / "image.tar"))
+        names.append(f"part:{number}")
+    store.ok("manifest", "create", "l", "app:arm64")
+    threads = [
+        threading.Thread(target=store.ok, args=("manifest", "add", "l", name)) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(json.loads(store.ok("manifest", "inspect", "l"))["manifests"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("create", "l", "app:arm64"), "refusing to amend an existing manifest list"),
+        (("create", "new", "app:arm65"), "app:arm64"),
+        (("add", "app:arm64", "app:s390x"), "is an image, not a manifest list"),
+        (("rm", "app:arm64"), "is an image, not a manifest list"),
+        (("annotate", "l", "app:arm64"), "--arch"),
+        (("annotate", "--arch", "arm", "l", "app:s390x"), "has no app:s390x"),
+        (("push", "nothing"), "No such image: nothing"),
+        (("create", "l"), "manifest create"),
+    ],
+)
+def test_what_cannot_be_done_is_said(store, argv, words):
+    store.ok("manifest", "create", "l", "app:arm64")
+    environment = {**store.environment, "https_proxy": "http://127.0.0.1:9"}
+    said = store("manifest", *argv, env=environment)
+    assert said.exit != 0
+    assert words in said.stderr
+    assert "Traceback" not in said.stderr
+    assert list(platforms(json.loads(store.ok("manifest", "inspect", "l")))) == ["arm64"]
