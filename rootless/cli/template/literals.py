@@ -37,7 +37,9 @@ def character(quoted: str) -> int:
         code = made[0]
     else:
         made_text = unquote(quoted)
-        code, end = ord(made_text[:1] or "\0"), len(text) - len(made_text) + 1
+        if not made_text:
+            raise ValueError("invalid syntax")
+        code, end = ord(made_text[0]), len(text) - len(made_text) + 1
     if end != len(text):
         raise ValueError(f"malformed character constant: {quoted}")
     return code

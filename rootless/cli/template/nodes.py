@@ -139,7 +139,12 @@ class Call(Node):
     """template "name" pipeline, and block where it stands."""
 
     name: str
+    spelled: str
     pipeline: Pipeline | None
+
+    def __str__(self) -> str:
+        given = f" {self.pipeline}" if self.pipeline else ""
+        return f"{{{{template {self.spelled}{given}}}}}"
 
 
 class Break(Node):

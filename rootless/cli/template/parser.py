@@ -222,11 +222,11 @@ class _Parser:
         name = self._template_name(token, where)
         if kind == "template" and self.peek_word().kind == "}}":
             self.next_word()
-            return Call(token.position, name, None)
+            return Call(token.position, name, token.text, None)
         pipeline = self._pipeline(where, "}}")
         if kind == "block":
             self._define(name, where)
-        return Call(token.position, name, pipeline)
+        return Call(token.position, name, token.text, pipeline)
 
     def _control(self, kind: str) -> Node:
         self.deeper()
@@ -403,6 +403,8 @@ def _float(text: str) -> float:
         value = float("inf")
     if value in (float("inf"), -float("inf")):
         raise ValueError(f"illegal number syntax: {literals.quote(text)}")
+    if not set(text) & set(".eEpP"):  # as Go says of 089, which is no octal number
+        raise ValueError(f"integer overflow: {literals.quote(text)}")
     return value
 
 

@@ -17,6 +17,8 @@ VALUE = {
     "Id": "sha256:1",
     "Config": {"Env": ["A=1", "B=2"], "Labels": {"x.y": "z"}, "Cmd": None, "Tty": True},
     "Size": 5,
+    "List": values.List([], "string", is_nil=True),
+    "Map": values.Map({}, "string", is_nil=True),
 }
 
 
@@ -104,6 +106,7 @@ def test_what_is_made(text, made):
         ('{{"a}}', "unterminated quoted string"),
         ("{{upper .Size}}", "wrong type for value; expected string; got int"),
         ("{{1i}}", "complex numbers"),
+        ("{{eq .List .Map}}", "non-comparable types []: []string, map[string]string: map[]"),
     ],
 )
 def test_mistakes_are_named(text, why):
@@ -114,10 +117,10 @@ def test_mistakes_are_named(text, why):
 def test_a_strict_template_names_the_fields_there_are():
     with pytest.raises(TemplateError, match='map has no entry for key "Nope"') as caught:
         _made("{{.Nope}}", strict=True)
-    assert caught.value.hint == "fields are: Id, Config, Size"
+    assert caught.value.hint == "fields are: Id, Config, Size, List, Map"
     with pytest.raises(TemplateError, match="can't evaluate field Nope in type image") as caught:
         _made("{{.Nope}}", values.of(VALUE, "image"))
-    assert caught.value.hint == "fields are: Id, Config, Size"
+    assert caught.value.hint == "fields are: Id, Config, Size, List, Map"
 
 
 @pytest.mark.parametrize(
