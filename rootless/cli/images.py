@@ -45,21 +45,23 @@ def images(given: Settings, arguments: Arguments) -> int:
         from rootless.cli import tree
 
         tree.check(arguments)
-    found = sorted(
-        store_images.listing(store, _warn),
-        key=lambda image: words.timestamp(image.created),
-        reverse=True,
-    )
     asked = filters.parse(arguments.filter, _FILTERS)
+    made = [(words.timestamp(image.created), image) for image in store_images.listing(store, _warn)]
+    made.sort(key=lambda pair: -pair[0])
     bounds = _bounds(store, asked)
-    kept = [image for image in found if _passes(store, image, asked, bounds)]
+    kept = [
+        image for at, image in made if not asked.pairs or _passes(store, image, at, asked, bounds)
+    ]
     wanted = _wanted(arguments.name, asked)
     if arguments.tree:
         return _show_tree(given, store, kept, wanted, dangling=arguments.all)
     if arguments.quiet and not arguments.format:
-        for image in kept:
-            for _ in _names(image, wanted):
-                print(listing.shown_id(image, full=arguments.no_trunc))
+        lines = [
+            f"{listing.shown_id(image, full=arguments.no_trunc)}\n"
+            for image in kept
+            for _ in _names(image, wanted)
+        ]
+        print(end="".join(lines))
         return 0
     users = _users(store)
     rows: list[listing.Row] = [
@@ -141,13 +143,17 @@ def _facts(
     return {
         "ID": listing.shown_id(image, full=full),
         "CreatedSince": words.since(image.created),
-        "CreatedAt": words.moment(image.created),
+        "CreatedAt": listing.later(words.moment, image.created),
         "Size": words.size(image.size),
-        "VirtualSize": words.size(image.size, 4),
+        "VirtualSize": listing.later(_virtual_size, image.size),
         "SharedSize": "N/A",
         "UniqueSize": "N/A",
         "Containers": listing.later(users, image.id),
     }
+
+
+def _virtual_size(size: int) -> str:
+    return words.size(size, 4)
 
 
 def _names(image: Listed, wanted: tuple[str, ...]) -> list[tuple[str, str, str]]:
@@ -183,13 +189,15 @@ def _matches(reference: Reference, pattern: str) -> bool:
     )
 
 
-def _passes(store: Store, image: Listed, asked: Filters, bounds: tuple[float, float]) -> bool:
+def _passes(
+    store: Store, image: Listed, made: float, asked: Filters, bounds: tuple[float, float]
+) -> bool:
     """Whether an image made between the two `bounds` is asked for; names are another matter."""
     dangling = asked.flag("dangling")
     after, before = bounds
     return (
         (dangling is None or image.is_dangling == dangling)
-        and after < words.timestamp(image.created) < before
+        and after < made < before
         and (not asked.asks_labels or asked.has_labels(store_images.labels(store, image)))
     )
 

@@ -109,5 +109,4 @@ def _text(cell: str | Callable[[], str]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> None:
-    for line in words.columns(lines):
-        print(line)
+    print("\n".join(words.columns(lines)))  # one write, however many they are

@@ -122,10 +122,9 @@ def served_as(entries: Iterable[Descriptor]) -> tuple[Reference, ...]:
     """The names with digest under which a registry has the image that these entries are of."""
     served = []
     for entry in entries:
-        if text := name_of(entry):
-            reference = Reference.parse(text)
-            if reference.digest or SOURCE_DIGEST in entry.annotations:
-                served.append(reference.replace(tag=None, digest=source_of(entry)))
+        text = name_of(entry)
+        if text and ("@" in text or SOURCE_DIGEST in entry.annotations):
+            served.append(Reference.parse(text).replace(tag=None, digest=source_of(entry)))
     return tuple(dict.fromkeys(served))
 
 
