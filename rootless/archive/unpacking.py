@@ -1,4 +1,4 @@
-"""Unpacking a layer while it is decompressed and hashed: the body of a forked child, which chroots.
+"""Unpacking a layer while it is decompressed and hashed, in a forked child, which chroots.
 
 A thread decompresses and hashes ahead while the other makes files: both spend their time in C and
 the kernel, without the interpreter's lock. A crash leaves a half-filled directory.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 from _queue import SimpleQueue
 from _thread import start_new_thread
 from threading import Semaphore
 
-from rootless import complaints, linux
+from rootless import complaints, linux, process
 from rootless.archive import apply, codecs
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from rootless.archive import Read
+    from rootless.archive import Put, Read
 
 
 _PIECE = 1 << 18  # what the tar reader asks for
@@ -44,6 +45,35 @@ def unpack_layer(
         raise complaints.explain_storage(error, directory) or error from error
     diff_id = f"{algorithm}:{digest.hexdigest()}"
     return {"diff_id": diff_id, "size": ahead.size, "contents": unpacked.size}
+
+
+def unpack_apart(write: Callable[[Put], object], directory: str) -> None:
+    """`unpack_layer` in a forked worker, of the tar that `write` puts here, chunk by chunk."""
+    read_fd, write_fd = process.pipe()
+
+    def body(_: process.Send) -> None:
+        os.close(write_fd)
+        unpack_layer(lambda count: os.read(read_fd, count), directory, "sha256")
+
+    def put(chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(write_fd, rest) :]
+
+    try:
+        worker = process.fork(body, "the process that unpacks")
+    finally:
+        os.close(read_fd)
+    try:
+        try:
+            write(put)
+        except BrokenPipeError:  # the worker has failed, and tells why
+            pass
+        finally:
+            os.close(write_fd)
+        worker.result()
+    finally:
+        worker.kill()
 
 
 class Ahead:

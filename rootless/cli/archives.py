@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+import time
 
 from rootless import userns
-from rootless.cli import files
+from rootless.cli import fetch, files, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.config import ImageConfig
-from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store, images
 
@@ -17,9 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rootless.archive import Put
+    from rootless.archive import Put, Read
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.oci.platform import Platform
+
+    Change = Callable[[ImageConfig], ImageConfig]
 
 
 def save(given: Settings, arguments: Arguments) -> int:
@@ -100,26 +104,50 @@ def load(given: Settings, arguments: Arguments) -> int:
 
 def import_(given: Settings, arguments: Arguments) -> int:
     """Make an image of a root file system's tarball, and print its id."""
-    import time
-
-    from rootless.image import imports
-
-    if "://" in arguments.file:
-        raise UsageError(
-            "import from a URL is not implemented", hint="download it and pipe it: curl URL | … -"
-        )
     reference = Reference.parse(arguments.name) if arguments.name else None
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
-    platform = Platform.parse(arguments.platform) if arguments.platform else Platform.host()
+    platform = fetch.platform(arguments.platform)
     change = _change(arguments.change, platform)
+    if "://" in arguments.file:
+        return _import_url(given, arguments, reference, change)
+    source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
     fd = _open(arguments.file)
     userns.enter()
+    return _import(given, arguments, reference, change, lambda count: os.read(fd, count), source)
+
+
+def _import_url(
+    given: Settings, arguments: Arguments, reference: Reference | None, change: Change
+) -> int:
+    from rootless import __version__
+    from rootless.cli import progress
+    from rootless.registry import download, trust
+    from rootless.registry.http import Access
+
+    url = download.parse(arguments.file)
+    shown = trust.redacted(url)
+    access = Access(proxies=given.proxies, user_agent=f"rootless/{__version__}")
+    userns.enter()
+    with download.Download(url, access) as coming:
+        print(f"Downloading from {words.escape(shown)}", file=sys.stderr)
+        with progress.downloading(given, coming) as read:
+            return _import(given, arguments, reference, change, read, shown)
+
+
+def _import(
+    given: Settings,
+    arguments: Arguments,
+    reference: Reference | None,
+    change: Change,
+    read: Read,
+    source: str,
+) -> int:
+    from rootless.image import imports
+
     image = imports.import_tar(
         Store(given.root),
-        lambda count: os.read(fd, count),
+        read,
         reference,
-        created=created,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         message=arguments.message or f"Imported from {source}",
         change=change,
     )
@@ -127,7 +155,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _change(texts: Sequence[str], platform: Platform) -> Callable[[ImageConfig], ImageConfig]:
+def _change(texts: Sequence[str], platform: Platform) -> Change:
     """What --platform and --change do to the config of an imported image."""
     from rootless.build.changes import Changes
 

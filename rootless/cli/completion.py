@@ -209,7 +209,7 @@ _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
     "CONTEXT": _path("dir"),
     "DIR": _path("dir"),
     "FILE": _path("file"),
-    "FILE|-": _path("file"),
+    "FILE|URL|-": _path("file"),
     "IMAGE": _images,
     "MODE": _words(*_NETWORKS),
     "NAME[:TAG]": _images,

@@ -8,9 +8,6 @@ tmp/, or a layer that nothing names.
 
 from __future__ import annotations
 
-import os
-
-from rootless import process
 from rootless.archive import diff, unpacking
 from rootless.container import writable
 from rootless.oci.config import History, ImageConfig, decode_run
@@ -22,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from rootless.archive import Put
     from rootless.container.spec import Container
     from rootless.oci.reference import Reference
     from rootless.store import Store
@@ -51,7 +49,11 @@ def copy(store: Store, container: Container, *, changing: bool) -> Staging:
     staged = Staging(store, ("diff",))
     try:
         directory = writable.diff(store, container)
-        _copy(directory, f"{staged.path}/diff", left_out, changing=changing)
+
+        def write(put: Put) -> None:  # a copy through a tar: what that cannot say is no change
+            diff.write(directory, put, left_out=left_out, changing=changing)
+
+        unpacking.unpack_apart(write, f"{staged.path}/diff")
         writable.check_present(store, container)
     except BaseException as error:
         staged.discard()
@@ -97,36 +99,3 @@ def _publish(store: Store, copied: Staging) -> Layer | None:
     with copied:
         measure = layers.measure(f"{copied.path}/diff")
         return None if measure.diff_id == layers.EMPTY else layers.publish(store, copied, measure)
-
-
-def _copy(source: str, target: str, left_out: Collection[bytes], *, changing: bool) -> None:
-    """A layer's directory once more, through a tar: what a tar cannot say is not of the layer."""
-    read_fd, write_fd = process.pipe()
-
-    def unpack(_: process.Send) -> None:
-        os.close(write_fd)
-        unpacking.unpack_layer(lambda count: os.read(read_fd, count), target, "sha256")
-
-    try:
-        worker = process.fork(unpack, "the process that copies the container's files")
-    finally:
-        os.close(read_fd)
-    try:
-        _write(source, write_fd, left_out, changing=changing)
-        worker.result()
-    finally:
-        worker.kill()
-
-
-def _write(source: str, pipe: int, left_out: Collection[bytes], *, changing: bool) -> None:
-    def put(chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[os.write(pipe, rest) :]
-
-    try:
-        diff.write(source, put, left_out=left_out, changing=changing)
-    except BrokenPipeError:  # the worker has failed, and tells why
-        pass
-    finally:
-        os.close(pipe)

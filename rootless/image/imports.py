@@ -1,14 +1,13 @@
 """An image of a bare root filesystem: `import`.
 
-The tar is unpacked by a forked worker. Runs as (mapped) root. A crash leaves a swept directory in
-tmp/, or a layer that nothing names.
+The tar is read here, wherever it comes from, and unpacked by a forked worker. Runs as (mapped)
+root. A crash leaves a swept directory in tmp/, or a layer that nothing names.
 """
 
 from __future__ import annotations
 
 import os
 
-from rootless import process
 from rootless.archive import unpacking
 from rootless.oci.config import History, ImageConfig
 from rootless.oci.platform import Platform
@@ -18,10 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.archive import Read
+    from rootless.archive import Put, Read
     from rootless.oci.reference import Reference
     from rootless.store import Store
     from rootless.store.images import Image
+
+_CHUNK = 1 << 18
 
 
 def import_tar(
@@ -35,11 +36,17 @@ def import_tar(
 ) -> Image:
     """Make an image of one layer from a root filesystem's tar, compressed in whatever way.
 
-    `created` is RFC 3339; `change` completes the config. `read` is called in a forked worker.
+    `created` is RFC 3339; `change` completes the config. IntegrityError also when the tar has ended
+    but `read` goes on and on.
     """
+
+    def write(put: Put) -> None:
+        while chunk := read(_CHUNK):
+            put(chunk)
+
     with staging.Staging(store, ("diff",)) as staged:
         directory = os.path.join(staged.path, "diff")
-        process.run(lambda: unpacking.unpack_layer(read, directory, "sha256"))
+        unpacking.unpack_apart(write, directory)
         layer = layers.publish(store, staged, layers.measure(directory))
     config = ImageConfig(
         Platform.host(),

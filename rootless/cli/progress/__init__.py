@@ -4,7 +4,7 @@
 of `image.transport` or `build.request`. No thread draws: what is drawn here runs in processes that
 fork. rich draws the bars of a pull, and is imported when there are some.
 
-pull, push, build   the displays                      pace     how often they draw
+pull, push, build   the displays; download a file's   pace     how often they draw
 output              what a build's step prints        block    lines that are drawn again and again
 """
 
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from typing import Protocol, Self, TextIO
 
     from rootless.build import request
+    from rootless.cli.progress import download
     from rootless.cli.settings import Settings
     from rootless.image.transport import Event
+    from rootless.registry.download import Download
 
     class TransferDisplay(Protocol):
         """Shows a pull or a push."""
@@ -72,6 +74,13 @@ def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:
     if is_live:
         return build.Live(colour=words.colours(sys.stderr, given.environment))
     return build.Plain()
+
+
+def downloading(given: Settings, coming: Download) -> download.Display:
+    """The display of a file that comes, on standard error; its value reads the file."""
+    from rootless.cli.progress import download
+
+    return download.Display(coming, sys.stderr, draws=_can_draw(given, sys.stderr))
 
 
 def _can_draw(given: Settings, out: TextIO) -> bool:

@@ -262,9 +262,12 @@ VERBS = (
             text("--platform", metavar="OS/ARCH", help="what the files are for [this machine]"),
         ),
         arguments=(
-            Argument("file", "FILE|-"),
+            Argument("file", "FILE|URL|-"),
             Argument("name", "REPOSITORY[:TAG]", "optional"),
         ),
-        examples=("tar -C rootfs -c . | rootless import -c 'CMD [\"sh\"]' - base",),
+        examples=(
+            "tar -C rootfs -c . | rootless import -c 'CMD [\"sh\"]' - base",
+            "rootless import https://example.org/rootfs.tar.xz base:1",
+        ),
     ),
 )
