@@ -193,6 +193,24 @@ def test_plain_says_what_docker_says(rootless, busybox_image, tmp_path):
     assert lines[at + 4 : at + 15] == [*map(str, range(3, 13)), "------"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "term", "is_live"),
+    [
+        ("--progress=auto", "xterm", True),
+        ("--progress=auto", "dumb", False),
+        ("--progress=plain", "xterm", False),
+        ("--progress=tty", "dumb", True),
+        ("-q", "xterm", False),
+    ],
+)
+def test_when_a_terminal_is_drawn_on(build, flag, term, is_live):
+    shown = build("FROM busybox\nRUN echo said\n", flag, TERM=term)
+    shown.end()
+    assert shown.code == 0
+    assert ("\x1b[" in shown.drawn, "FINISHED" in shown.drawn) == (is_live, is_live)
+    assert ("#2 [2/2] RUN echo said" in shown.drawn) == (not is_live and flag != "-q")
+
+
 def test_tty_wants_a_terminal(rootless, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
     result = rootless("build", "--progress=tty", tmp_path)
