@@ -1,0 +1,272 @@
+"""Each command killed at its n-th change of the disk: the store stays whole, and once more works.
+
+A change is a rename, a link, a wait for the disk, a directory made, a file or directory removed.
+Either the command's own process dies at its n-th, and takes its helpers along, or whichever of its
+processes comes to an n-th first. Every time `system check` has nothing to say, every image that is
+named is the right one, and the same command does the rest; a prune of everything leaves nothing.
+
+Here all calls are counted beside each other and most n are left out; scripts/killed takes every n
+of every kind of change, which ROOTLESS_EVERY_KILL=1 asks for.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from rootless.store import Store, images
+from rootless.store.check import check
+from tests.support import child, flattened
+from tests.support.hostile_registry import MANIFEST, HostileRegistry, serving
+from tests.support.images import layer, write_layout
+
+pytestmark = pytest.mark.needs("userns", "overlay", "strace", "unshare")
+
+EVERY = bool(os.environ.get("ROOTLESS_EVERY_KILL"))
+KINDS = {
+    "rename": "rename,renameat,renameat2",
+    "link": "link,linkat,symlink,symlinkat",
+    "sync": "fsync,fdatasync,syncfs",
+    "mkdir": "mkdir,mkdirat",
+    "remove": "unlink,unlinkat,rmdir",
+}
+CALLS = KINDS if EVERY else {"change": ",".join(KINDS.values())}
+# A user's newuidmap is not set-uid under strace: root of a namespace needs none.
+STRACE = ("unshare", "--map-root-user", "strace", "-qq")
+DOCKERFILE = """\
+FROM made:1 AS one
+COPY a /copied/
+WORKDIR /work
+FROM made:2 AS two
+COPY b /other/
+FROM one
+COPY --from=two /other /other
+LABEL built=yes
+"""
+
+
+def contents(number):
+    return {f"{number}/{name}": f"{name} of {number}" for name in "abc"}
+
+
+def image_of(folder, tag):
+    """An image of three layers, one of which all tags share."""
+    tars = [layer({path: text.encode() for path, text in contents(one).items()})
+            for one in ("shared", f"own{tag}", f"last{tag}")]  # fmt: skip
+    return write_layout(folder / f"layout{tag}", f"docker.io/library/made:{tag}", tars)
+
+
+def expected(tag):
+    return {**contents("shared"), **contents(f"own{tag}"), **contents(f"last{tag}")}
+
+
+BUILT = {**expected("1"), "copied/a": "a", "other/b": "b"}
+
+
+class Box:
+    """A store with made:1 and made:2 that can be had anew, and what is in the images."""
+
+    def __init__(self, rootless, folder):
+        self.rootless, self.folder = rootless, folder
+        self.images = {}
+        self.archives = {}
+        for tag in ("1", "2", "3"):
+            self.images[tag] = image_of(folder, tag)
+            self.archives[tag] = self.images[tag].archive(folder / f"made{tag}.tar")
+        for tag in ("1", "2"):
+            rootless.ok("load", "-i", self.archives[tag])
+        self.context = folder / "context"
+        self.context.mkdir()
+        (self.context / "a").write_text("a")
+        (self.context / "b").write_text("b")
+        (self.context / "Dockerfile").write_text(DOCKERFILE)
+        self.kept = folder / "kept"
+
+    def id(self, tag):
+        """The id of made:TAG."""
+        image = self.images[tag]
+        return json.loads(image.blob(image.manifest_digest))["config"]["digest"]
+
+    def keep(self):
+        """Later stores begin with what is there now."""
+        shutil.copytree(self.rootless.root, self.kept, symlinks=True)
+
+    def restore(self):
+        shutil.rmtree(self.rootless.root)
+        shutil.copytree(self.kept, self.rootless.root, symlinks=True)
+
+    def look(self):
+        """Whether the store is whole, to its last byte, and which image each name stands for."""
+
+        def body():
+            store = Store(str(self.rootless.root))
+            found = images.listing(store)
+            return check(store), {
+                name.familiar: str(one.id) for one in found for name in one.references
+            }
+
+        damage, named = child.in_child(body)
+        assert damage == ()
+        return named
+
+    def empty(self):
+        """After a prune of everything nothing is left."""
+        self.rootless.ok("system", "prune", "-a", "-f")
+        left = {name: os.listdir(self.rootless.root / name)
+                for name in ("tmp", "layers", "containers", "leases", "blobs/sha256")}  # fmt: skip
+        assert not any(left.values()), left
+
+
+@pytest.fixture
+def box(rootless, tmp_path):
+    return Box(rootless, tmp_path)
+
+
+def die(box, calls, number, follow, argv):
+    """Whether the command, or one of its processes, was killed at its n-th such call."""
+    trace = box.folder / "trace"
+    inject = f"--inject={calls}:signal=KILL:when={number}"
+    followed = ("-f",) if follow else ()
+    done = subprocess.run(
+        [*STRACE, *followed, "-o", trace, f"--trace={calls}", inject, *box.rootless.command(*argv)],
+        env=box.rootless.environment,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    made = (line.partition("(")[0] for line in trace.read_text().splitlines() if "(" in line)
+    is_killed = max(collections.Counter(made).values(), default=0) >= number
+    assert is_killed or done.returncode == 0, done.stderr.decode()
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return is_killed
+
+
+def numbers():
+    """1, 2, 3, …; unless every one is asked for, ever fewer of them."""
+    number = 1
+    while True:
+        yield number
+        number += 1 if EVERY else 1 + number // 2
+
+
+def at_each(box, calls, follow, argv, changes, undo=None):
+    """Kill `argv` at each of its changes, and then let it do the rest.
+
+    `changes` are the names that it makes, each with an id or "" for any, or takes away: None.
+    `undo` takes back what it did, where a copy of the store from before would not do.
+    """
+    if not undo:
+        box.keep()
+    before = box.look()
+    after = {name: one for name, one in {**before, **changes}.items() if one is not None}
+    died = False
+    for number in numbers():
+        if not die(box, calls, number, follow, argv):
+            break
+        died = True
+        for name, one in box.look().items():
+            assert one in (before.get(name), after.get(name)) or after.get(name) == "", name
+        box.rootless.ok(*argv)
+        found = box.look()
+        assert {name: after[name] and one for name, one in found.items()} == after, number
+        if undo:
+            undo()
+            continue
+        if EVERY:
+            box.empty()
+        box.restore()
+    assert died or EVERY, "it was never killed"
+
+
+each = pytest.mark.parametrize("kind", CALLS)
+whose = pytest.mark.parametrize("follow", [False, True], ids=["command", "any process"])
+
+
+@each
+@whose
+def test_load(box, kind, follow):
+    words = ("load", "-q", "-i", box.archives["3"])
+    at_each(box, CALLS[kind], follow, words, {"made:3": box.id("3")})
+    box.empty()
+
+
+@each
+@whose
+def test_pull(box, kind, follow):
+    with HostileRegistry(serving(box.images["3"], "a/made", "3")) as registry:
+        name = f"{registry.address}/a/made:3"
+        at_each(box, CALLS[kind], follow, ("pull", "-q", name), {name: box.id("3")})
+    box.empty()
+
+
+@each
+@whose
+def test_build(box, kind, follow):
+    words = ("build", "-q", "-t", "built:1", box.context)
+    at_each(box, CALLS[kind], follow, words, {"built:1": ""})
+    box.rootless.ok("save", "-o", box.folder / "saved.tar", "built:1")
+    found, _ = flattened.read(box.folder / "saved.tar")
+    assert {path: one.content for path, one in found.items() if one.content is not None} == BUILT
+    box.empty()
+
+
+@each
+@whose
+def test_rmi(box, kind, follow):
+    at_each(box, CALLS[kind], follow, ("rmi", "-f", "made:1"), {"made:1": None})
+    box.empty()
+
+
+@each
+@whose
+def test_prune(box, kind, follow):
+    """Of an image without a name, of a build's steps, and of a download that was broken off."""
+    box.rootless.ok("build", "-q", "-t", "built:1", box.context)
+    box.rootless.ok("rmi", "built:1")
+    box.rootless.ok("load", "-i", box.archives["3"])
+    box.rootless.ok("tag", "made:1", "made:3")
+    (box.rootless.root / "tmp" / "half").write_text("a download")
+    words = ("system", "prune", "-f")
+    at_each(box, CALLS[kind], follow, words, {})
+    box.empty()
+
+
+@each
+@whose
+@pytest.mark.needs("busybox")
+def test_commit(box, busybox_image, kind, follow):
+    """Of a container that has changed, made and removed a file."""
+    box.rootless.load(busybox_image, box.folder)
+    script = "echo new >/new; echo more >>/etc/group; rm /etc/passwd"
+    box.rootless.ok("run", "--network=none", "--name=changed", "busybox", "sh", "-c", script)
+    words = ("commit", "-m", "made", "changed", "committed:1")
+
+    def undo():
+        box.rootless.ok("rmi", "committed:1")
+
+    at_each(box, CALLS[kind], follow, words, {"committed:1": ""}, undo)
+    box.rootless.ok("rm", "changed")
+    script = "cat /new; tail -n 1 /etc/group; ls /etc"
+    shown = box.rootless.ok("run", "--rm", "--network=none", "committed:1", "sh", "-c", script)
+    assert shown.split() == ["new", "more", "group", "hostname", "hosts", "resolv.conf"]
+    box.empty()
+
+
+@each
+@whose
+@pytest.mark.needs("registry")
+def test_push(box, registry, kind, follow):
+    """Of an image that was built here: its layers are packed on the way."""
+    repository = f"killed/{kind}-{follow}".lower()
+    name = f"{registry.address}/{repository}:1"
+    box.rootless.ok("build", "-q", "-t", name, box.context)
+    at_each(box, CALLS[kind], follow, ("push", "-q", name), {})
+    accept = {"Accept": MANIFEST}
+    status, _, body = registry.ask("GET", f"/v2/{repository}/manifests/1", headers=accept)
+    assert status == 200
+    for one in json.loads(body)["layers"]:
+        assert registry.ask("HEAD", f"/v2/{repository}/blobs/{one['digest']}")[0] == 200
+    box.empty()
