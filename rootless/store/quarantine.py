@@ -12,6 +12,8 @@ from rootless.store import layers, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.store import Store
 
 _FOLDER = "quarantine"
@@ -29,13 +31,21 @@ class Quarantine:
 
     def put(self, path: str) -> bool:
         """Move what is at `path` below the root here; False when it is gone."""
+        return self._take(path, os.rename)
+
+    def keep(self, path: str) -> bool:
+        """A file is here too, and stays where it is until it is replaced; False when it is gone."""
+        is_file = os.path.isfile(self._store.path(path))
+        return self._take(path, os.link if is_file else os.rename)
+
+    def _take(self, path: str, take: Callable[[str, str], None]) -> bool:
         target = self._store.path(self.name, path)
         with self._store.writing():
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             while os.path.lexists(target):  # the same path a second time
                 target += "+"
             try:
-                os.rename(self._store.path(path), target)
+                take(self._store.path(path), target)
             except FileNotFoundError:
                 return False
         self.count += 1

@@ -114,7 +114,7 @@ def _rebuild_index(store: Store, quarantine: Quarantine, names: Names) -> Iterat
         known = {entry.digest for entry in salvaged}
         named = [_called(store, one, names) for one in _manifests(store) if one.digest not in known]
         anew = [_anew(store, one) for one in (*salvaged, *named)]
-        quarantine.put("index.json")  # until it is there again nothing can be collected
+        quarantine.keep("index.json")  # the damaged one stays in its place until it is replaced
         index.write(store, anew)
     with_name = sum(1 for one in salvaged if index.name_of(one))
     by_container = sum(1 for one in named if index.name_of(one))

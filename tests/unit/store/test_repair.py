@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,46 @@ def test_a_newer_store_and_what_is_none_are_left_alone(store, make_image, tmp_pa
         with pytest.raises(RootlessError, match="was not written by this version"):
             repair.open_store(root, mend=True)
     assert b'"rootlessStore":2' in layout.read_bytes()
+
+
+def dies_at(store, number):
+    """Whether a repair that kills itself at its `number`th rename, link or fsync gets so far."""
+    if (pid := os.fork()) == 0:
+        left = number
+
+        def counting(real):
+            def call(*args, **options):
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*args, **options)
+
+            return call
+
+        for name in ("rename", "link", "fsync"):
+            setattr(os, name, counting(getattr(os, name)))
+        mend(Store(store.root))
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def test_a_repair_may_die_at_any_moment(store, three):
+    names = {one.familiar for image in images.listing(store) for one in image.references}
+    path = Path(store.path("index.json"))
+    damaged = path.read_bytes()[:-10]
+    number = 0
+    dies = True
+    while dies:
+        number += 1
+        path.write_bytes(damaged)
+        Path(store.path("cache/steps/bad.json")).write_bytes(b"{")
+        dies = dies_at(store, number)
+        assert path.exists(), "without it nothing is known"
+        assert mend(store)[0] == ()
+        found = images.listing(store)
+        assert {image.id for image in found} == three
+        left = {one.familiar for image in found for one in image.references}
+        assert left == names - {"two.test/two:latest"} or left == names
+        assert not os.path.exists(store.path("cache/steps/bad.json"))
+    assert number > 4
