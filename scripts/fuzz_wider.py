@@ -107,6 +107,35 @@ PATTERNS = (
     *("*/../top.txt", "c1", "c3/f", "loop", "src/rooted", "src/sub/back", "src/sub/tofile"),
     *("pipe", "src/p/q/"),
 )
+INSIDE = (
+    *("/low/todir/*", "/low/todir/deep", "/low/link", "/low/dangling", "/low/d/deep/y", "/low/*/y"),
+    *("/low/../low/a", "low/a", "./low/d/", "/low/[a-c]*", "/low/d/*/y", "/low/sp*", "/low/ün?"),
+    *(
+        "/bin/ech*",
+        "/low/e/..",
+        "/low/turns/*",
+        "/low/opaque",
+        "/low/*e*",
+        "/low/\\a",
+        "/low/ca[p]",
+    ),
+)
+SETTINGS = (
+    *(
+        'SHELL ["/bin/sh", "-c"]',
+        'SHELL ["/bin/sh", "-uc"]',
+        'SHELL ["/bin/echo"]',
+        "SHELL /bin/sh",
+    ),
+    *("HEALTHCHECK CMD exit 0", 'HEALTHCHECK --timeout=3s --start-period=1m CMD ["a", "b"]'),
+    *("HEALTHCHECK --retries=0 CMD x", "HEALTHCHECK --interval=1x CMD x", "HEALTHCHECK none"),
+    *('CMD ["a"', "CMD ['a']", 'ENTRYPOINT ["a", "$A"]', "CMD $A ${B}", "CMD", "ENTRYPOINT [ ]"),
+    *("EXPOSE 80-79", "EXPOSE 0", "EXPOSE 70000", "EXPOSE 53/udp 53/tcp", "EXPOSE 1-3/sctp"),
+    *("STOPSIGNAL sigterm", "STOPSIGNAL 64", "STOPSIGNAL RTMIN+3", "STOPSIGNAL none"),
+    *("LABEL a=1 a=2", "LABEL a", 'LABEL a="b\\\nc"', "LABEL a b c", "LABEL =x", "ENV =x", "ENV A"),
+    *("USER :50", "USER app:", "USER 1000:1001", "USER ${A:-root}", "USER 007", "USER -1"),
+    *('VOLUME ["/v", "/w/"]', "VOLUME /v/../w /v//x", "VOLUME rel", "VOLUME []", 'VOLUME "/q q"'),
+)
 
 
 def case(seed: int) -> Case:
@@ -125,7 +154,23 @@ class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
         flags = list(made.flags)
         for _ in range(self.rng.choice((0, 0, 0, 1, 2))):
             flags += ["--build-arg", f"{self.one(NAMES)}={self.one(VALUES)}"]
-        return made._replace(stages=[self.spelled(stage) for stage in made.stages], flags=flags)
+        stages = [[self.opened(stage[0]), *self.spelled(stage[1:])] for stage in made.stages]
+        return made._replace(stages=stages, flags=flags)
+
+    def opened(self, line: str) -> str:
+        """The FROM of a stage, written in another way."""
+        before, _, origin = line.rpartition("FROM ")
+        if "\n" in before or not self.chance(0.2):
+            return self.respelled(line)
+        return before + self.one(
+            (
+                f"FROM --platform=${{TARGETPLATFORM:-linux}} {origin}",
+                f"FROM --platform=$BUILDPLATFORM {origin}",
+                f"from {origin.replace(' AS ', ' as ')}",
+                f"FROM {origin.upper()}" if origin[0] == "s" else f"FROM {origin}",
+                f"FROM ${{nothing:-{origin.partition(' ')[0]}}} AS {origin.rpartition(' ')[2]}",
+            )
+        )
 
     def arguments(self) -> str:
         """ARG lines before the first FROM."""
@@ -238,6 +283,16 @@ class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
     def flags(self) -> list[str]:
         return [*super().flags(), *(["--link"] if self.chance(0.08) else [])]
 
+    def inside(self) -> str:
+        """A source in a stage or an image."""
+        if self.chance(0.5):
+            return super().inside()
+        return self.one(INSIDE)
+
+    def origin(self) -> str:
+        found = super().origin()
+        return found.upper() if found[0] == "s" and self.chance(0.15) else found
+
     # --- instructions --------------------------------------------------------------------------
 
     def weighted(self) -> Callable[[], Any]:
@@ -250,6 +305,7 @@ class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
             (7, self.expanded),
             (4, self.relative),
             (4, self.pattern_copy),
+            (4, self.settings),
             (5, self.add),
         )
         weights = [weight for weight, _ in kinds]
@@ -318,6 +374,9 @@ class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
                 "STOPSIGNAL HUP",
             )
         )
+
+    def settings(self) -> str:
+        return self.one(SETTINGS)
 
     def relative(self) -> str:
         return f"WORKDIR {self.one(RELATIVE)}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS = 0o7000
+_MAX_LINKS = 40  # as the kernel's own limit
 _ARCHIVE_FAULTS = frozenset(
     (
         errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
@@ -64,7 +65,9 @@ def unpack(
 
     With `whiteouts`, `directory` is an empty one and becomes a layer. Without, it is a whole tree:
     the archive goes over what is there, below the folder `into`, as `tar -x` does it, and entries
-    named like whiteouts are plain files. Everything belongs to `owner` when one is given.
+    named like whiteouts are plain files. As in docker that folder is what the archive sees as `/`,
+    and where a link in it leads to a folder that is not there, that is made. Everything belongs to
+    `owner` when one is given.
 
     IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
     """
@@ -113,13 +116,14 @@ class _Tree:
             os.chmod(root.name, root.mode)
 
     def enter(self, into: bytes) -> None:
-        """Make the folder `into`, following links inside the tree, and go there."""
+        """Make the folder `into`, following links inside the tree, and see nothing else."""
         try:
             path = tar.clean(into)
             if path != b".":
                 self._make_parents(path + b"/")
                 self.finish()
-            os.chdir(path)
+            os.chroot(path)
+            os.chdir("/")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise RootlessError(f"cannot unpack into {tar.shown(into)!r}: {reason}") from error
@@ -246,7 +250,7 @@ class _Tree:
             self._make_parents(name)
         return make()
 
-    def _make_parents(self, name: bytes) -> None:
+    def _make_parents(self, name: bytes, links: int = _MAX_LINKS) -> None:
         end = name.find(b"/")
         while end > 0:
             parent = name[:end]
@@ -257,6 +261,9 @@ class _Tree:
                 if self._whiteouts and whiteout.is_device(os.lstat(parent)):
                     self._start_afresh(parent)
                     self._directories[parent] = _undescribed(parent)
+                elif not self._whiteouts and links and _leads_nowhere(parent):
+                    target = os.path.join(os.path.dirname(parent), os.readlink(parent))
+                    self._make_parents(target.lstrip(b"/") + b"/", links - 1)
             end = name.find(b"/", end + 1)
 
     def _describe(self, parent: bytes) -> None:
@@ -298,6 +305,10 @@ def _remove_tree(directory: bytes) -> None:
             stack += inner
         else:
             os.rmdir(stack.pop())
+
+
+def _leads_nowhere(path: bytes) -> bool:
+    return stat.S_ISLNK(os.lstat(path).st_mode) and not os.path.exists(path)
 
 
 def _undescribed(path: bytes) -> tar.Entry:

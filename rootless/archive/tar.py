@@ -90,14 +90,22 @@ def shown(name: bytes) -> str:
 
 
 def clean(name: bytes) -> bytes:
-    """`name` relative to the root: b"." for the root itself; ValueError when it climbs out."""
+    """`name` relative to the root: b"." for the root itself; ValueError when it climbs out.
+
+    A `..` takes away the name before it, as in Go's path.Clean, whatever that is in the tree.
+    """
     name = name.strip(b"/")
     if name[:2] == b"./":
         name = name[2:]
     if name[:1] in b"./" or b"/." in name or b"//" in name:  # also when nothing is left
-        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-        if b".." in parts:
-            raise ValueError("its name climbs out with '..'")
+        parts: list[bytes] = []
+        for part in name.split(b"/"):
+            if part == b".." and not parts:
+                raise ValueError("its name climbs out with '..'")
+            if part == b"..":
+                parts.pop()
+            elif part not in (b"", b"."):
+                parts.append(part)
         name = b"/".join(parts) or b"."
     if len(name) > MAX_PATH:
         raise ValueError(f"its name is longer than {MAX_PATH} bytes")

@@ -322,7 +322,7 @@ class _Resolver:
             tuple((heredoc.name, self._body(heredoc)) for heredoc in one.heredocs),
             chown,
             Mode.parse(chmod) if chmod else None,
-            one.link,
+            one.link and not chmod,  # as docker: it has no way to do both
             parents,
             unpacks,
         )

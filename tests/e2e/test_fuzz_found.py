@@ -124,6 +124,28 @@ def test_chmod_says_nothing_of_an_archive(build):
     }  # fmt: skip
 
 
+def test_an_archive_s_links_lead_into_the_folder_it_is_unpacked_to(build):
+    """What it calls / is that folder; a folder that a link leads to is made."""
+    with tarfile.open(build.context / "a.tar", "w") as tar:
+        for name, target in (("out", "/d"), ("up", "../../etc"), ("none", "not/yet")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+            tar.addfile(tarfile.TarInfo(f"{name}/in"), io.BytesIO())
+        tar.addfile(tarfile.TarInfo("x/../over"), io.BytesIO())
+    files = build("COPY d /d", "ADD a.tar /to/")
+    inside = {"to/d/in", "to/etc/in", "to/not/yet/in", "to/over"}
+    assert inside <= set(files)
+    assert not {"d/in", "etc/in", "over"} & set(files)
+
+
+def test_link_with_a_mode_leaves_folders_as_they_are(build):
+    files = build(
+        "RUN mkdir -m 2775 /e /f", "COPY --link d/f /e/", "COPY --link --chmod=600 d/f /f/"
+    )
+    assert (files["e"].mode, files["f"].mode) == (0o755, 0o2775)
+
+
 def test_setuid_of_a_heredoc(build):
     files = build("COPY --chown=7:8 --chmod=4711 <<EOF /f", "text", "EOF")
     assert files["f"] == ("text\n", 0o4711, 7, 8)

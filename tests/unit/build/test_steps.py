@@ -104,11 +104,18 @@ def test_workdir_joins_and_the_root_needs_no_layer():
 
 def test_copy_flags_and_heredocs():
     action = actions(
-        "FROM x\nENV E=val\nCOPY --chown=a:b --chmod=u=rwX --link s <<E <<'F' /d/\n$E\nE\n$E\nF\n"
+        "FROM x\nENV E=val\nCOPY --chown=a:b --chmod=u=rwX s <<E <<'F' /d/\n$E\nE\n$E\nF\n"
     )[0]
     assert action.sources == ("s",)
     assert action.contents == (("E", "val\n"), ("F", "$E\n"))
-    assert (action.owner, action.mode, action.link) == ("a:b", Mode.parse("u=rwX"), True)
+    assert (action.owner, action.mode, action.link) == ("a:b", Mode.parse("u=rwX"), False)
+
+
+def test_link_with_a_mode_is_no_link():
+    """Docker makes a layer of its own only where no mode is asked for."""
+    flags = ("--link", "--link --chmod=644", "--link --chown=1", "--link --chmod=$NOTHING")
+    found = [actions(f"FROM x\nCOPY {flag} s /d/\n")[0].link for flag in flags]
+    assert found == [True, False, True, True]
 
 
 def test_copy_from_a_stage_or_an_image():
