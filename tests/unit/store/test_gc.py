@@ -20,6 +20,7 @@ from rootless.store import (
     layers,
     lock,
     removal,
+    roots,
     snapshots,
     staging,
 )
@@ -307,3 +308,16 @@ def test_a_sweeper_may_be_faster_than_the_collector(store, make_image, monkeypat
 
     monkeypatch.setattr(staging, "bury", bury_and_sweep)
     assert gc.collect(store).size == 0
+
+
+def test_most_is_read_while_nobody_is_kept_waiting(store, make_image, monkeypatch):
+    """What is read under the lock is what came since: all others wait for that."""
+    make_image("app")
+    held, read = [], []
+    monkeypatch.setattr(lock.doom, "__enter__", lambda _: held.append(True))
+    monkeypatch.setattr(lock.doom, "__exit__", lambda *_: held.clear())
+    followed = roots.named_by
+    monkeypatch.setattr(roots, "named_by", lambda *one: read.append(bool(held)) or followed(*one))
+    gc.collect(store)
+    assert read.count(False) >= 3  # its manifest, config and layer
+    assert read.count(True) <= 1  # the layer, which is no document and may have come as a blob
