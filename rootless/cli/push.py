@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from rootless.store.images import Image
 
 
+_FORMS: dict[str | None, dict[str, str]] = {
+    None: {},
+    "oci": media_types.OCI_TWINS,
+    "docker": media_types.DOCKER_TWINS,
+    "v2s2": media_types.DOCKER_TWINS,
+}
 _DOCKER = "docker://"  # as podman and skopeo write it
 
 
@@ -125,7 +131,7 @@ def _wishes(arguments: Arguments) -> Wishes:
 
     compression = Compression.parse(arguments.compression) if arguments.compression else None
     platform = fetch.platform(arguments.platform) if arguments.platform else None
-    return Wishes(enter, compression, platform)
+    return Wishes(enter, compression, platform, _FORMS[arguments.format])
 
 
 def _tell(arguments: Arguments, job: _Job, document: Document) -> None:

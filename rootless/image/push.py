@@ -26,7 +26,7 @@ from rootless.store import blobs, images, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
     from rootless.archive.compression import Compression
@@ -49,13 +49,15 @@ _DEEPEST_INDEX = 4
 class Wishes(Record):
     """How to push: `compression` for layers that are plain tars, by default gzip.
 
-    With a `platform` the image for it alone, without one all of an index. `enter` enters the user
+    With a `platform` the image for it alone, without one all of an index. `twins` has other media
+    types for those that the manifests name: docker's own, or OCI's. `enter` enters the user
     namespace, where layers are read; it is called when there is something to pack.
     """
 
     enter: Callable[[], object]
     compression: Compression | None = None
     platform: Platform | None = None
+    twins: Mapping[str, str] = {}
 
 
 def push(
@@ -125,7 +127,7 @@ def _plan(
     store: Store, source: ends.Source, image: Image, wishes: Wishes
 ) -> tuple[_Part, tuple[_Layer, ...]]:
     """What there is to push, and its layers, each once, base first."""
-    plan = _Plan(store, source, wishes.compression)
+    plan = _Plan(store, source, wishes.compression, wishes.twins)
     return plan.read(_top(store, source, image, wishes.platform)), plan.layers
 
 
@@ -183,10 +185,17 @@ class _Layer:
 class _Plan:
     """What an image or an index consists of."""
 
-    def __init__(self, store: Store, source: ends.Source, wish: Compression | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        source: ends.Source,
+        wish: Compression | None,
+        twins: Mapping[str, str],
+    ) -> None:
         self._store = store
         self._source = source
         self._wish = wish
+        self._twins = twins
         self._kind = wish.kind if wish else "gzip"
         self._known: dict[tuple[Digest, Digest], _Layer] = {}
 
@@ -210,7 +219,7 @@ class _Plan:
                 below.append(self.read(content, depth + 1))
             else:  # an attestation: its "layers" are documents
                 below.append(self._as_it_is(content))
-        return _Part(document, found, parts=tuple(below))
+        return _Part(document, found, self._twins, parts=tuple(below))
 
     def _image(self, document: Document, manifest: Manifest) -> _Part:
         config = ImageConfig.decode(blobs.read(self._store, manifest.config.digest))
@@ -219,6 +228,7 @@ class _Plan:
         return _Part(
             document,
             manifest,
+            self._twins,
             tuple(self._layer(*pair, _PACKED[self._kind][is_docker]) for pair in pairs),
         )
 
@@ -229,6 +239,7 @@ class _Plan:
         return _Part(
             document,
             found,
+            self._twins,
             tuple(self._remembered(_Layer(one, one.digest, [one], "")) for one in found.layers),
         )
 
@@ -252,11 +263,13 @@ class _Part:
         self,
         document: Document,
         found: Manifest | Index,
+        twins: Mapping[str, str],
         layers: tuple[_Layer, ...] = (),
         parts: tuple[_Part, ...] = (),
     ) -> None:
         self._document = document
         self._found = found
+        self._twins = twins
         self._layers = layers
         self._parts = parts
 
@@ -286,10 +299,29 @@ class _Part:
         return document
 
     def _changed(self, new: Manifest | Index) -> Document:
+        new = _in_form(new, self._twins)
         if new == self._found:
             return self._document
         content = new.encode()
         return Document(content, new.media_type, Digest.of(content))
+
+
+def _in_form(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | Index:
+    """The same in the other kind's words; docker's manifests have no annotations."""
+
+    def twin(blob: Descriptor) -> Descriptor:
+        return blob.replace(media_type=twins.get(blob.media_type, blob.media_type))
+
+    kind = twins.get(found.media_type)
+    if kind is None:
+        return found
+    if kind in media_types.OCI_TWINS:
+        found = found.replace(annotations={})
+    if isinstance(found, Index):
+        entries = tuple(map(twin, found.manifests))
+        return found.replace(media_type=kind, manifests=entries)
+    layers = tuple(map(twin, found.layers))
+    return found.replace(media_type=kind, config=twin(found.config), layers=layers)
 
 
 class _Sending:

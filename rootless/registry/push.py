@@ -33,6 +33,7 @@ _MANIFESTS = ", ".join(sorted(media_types.MANIFESTS | media_types.INDEXES))
 _TAKEN = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT)
 _PERHAPS = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 _FORBIDDEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NOT_UNDERSTOOD = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _LOST = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
 Read = Callable[[int], Iterator[bytes]]
@@ -116,7 +117,14 @@ class Uploads:
         why = "all that it lists is there: the name may stand for it"
         request = Request("PUT", place, {"Content-Type": media_type}, content, why)
         separator = "@" if isinstance(name, Digest) else ":"
-        response = self._persist(request, f"{self.repository}{separator}{name}", _TAKEN)
+        try:
+            response = self._persist(request, f"{self.repository}{separator}{name}", _TAKEN)
+        except RegistryError as error:
+            if error.status in _NOT_UNDERSTOOD and media_type in media_types.DOCKER_TWINS:
+                error.hint = (
+                    "if the registry is too old for OCI images: rootless push --format docker"
+                )
+            raise
         self._check(response, Digest.of(content))
 
     def stop(self) -> None:

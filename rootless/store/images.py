@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
 _DEEPEST_INDEX = 4
 
-_OCI_TWINS = {
-    media_types.DOCKER_LAYER: media_types.OCI_LAYER,
-    media_types.DOCKER_LAYER_GZIP: media_types.OCI_LAYER_GZIP,
-    media_types.DOCKER_LAYER_ZSTD: media_types.OCI_LAYER_ZSTD,
-}
-
 _Entries = tuple[Descriptor, ...]
 
 
@@ -337,7 +331,7 @@ def layer_descriptor(layer: Layer) -> Descriptor:
 
 def as_oci(blob: Descriptor) -> Descriptor:
     """How an image of our own lists a base's layer: docker's media types have OCI twins."""
-    return blob.replace(media_type=_OCI_TWINS.get(blob.media_type, blob.media_type))
+    return blob.replace(media_type=media_types.OCI_TWINS.get(blob.media_type, blob.media_type))
 
 
 def layers_of(store: Store, image: Image) -> tuple[Layer, ...]:

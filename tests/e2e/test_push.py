@@ -362,3 +362,16 @@ def test_after_a_login_to_the_hub(built, tmp_path):
     assert f"The push refers to repository [docker.io/{USER}/mine]" in told
     assert "Mounted from library/start" in told
     assert again.count("Layer already exists") == 2
+
+
+@pytest.mark.needs("registry", "skopeo")
+def test_skopeo_reads_dockers_form(built, registry):
+    name = f"{registry.address}/push/docker:1"
+    told = built.ok("push", "--format", "docker", "app", name)
+    raw = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    assert json.loads(raw)["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert len(raw) == int(told.rpartition("size: ")[2])

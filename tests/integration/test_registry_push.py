@@ -21,6 +21,7 @@ from rootless.errors import IntegrityError, NotFoundError
 from rootless.image import archives, imports
 from rootless.image.pull import pull
 from rootless.image.push import Wishes, push
+from rootless.oci import media_types
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Client
@@ -69,7 +70,7 @@ def make(folder):
         )
 
 
-def push_in_child(root, name, target, *, compression=None, platform=None, login=None):
+def push_in_child(root, name, target, *, compression=None, platform=None, login=None, twins=None):
     """What `rootless push NAME TARGET` does."""
 
     def body():
@@ -77,7 +78,7 @@ def push_in_child(root, name, target, *, compression=None, platform=None, login=
         session = Session(reference.registry, login, Access(patience=PATIENCE))
         uploads = Uploads(session, reference.repository)
         events = []
-        wishes = Wishes(userns.enter, compression, platform)
+        wishes = Wishes(userns.enter, compression, platform, twins or {})
         image = images.resolve(store, name)
         document = push(store, image, reference, uploads, wishes, events.append)
         return Pushed(str(document.digest), [(one.layer, one.state) for one in events])
@@ -332,6 +333,34 @@ def test_the_image_for_a_platform_alone(root, tmp_path):
     assert pushed.digest == json.loads(index)["manifests"][1]["digest"]
 
 
+@pytest.mark.parametrize("name", ["app", "both:1"])
+def test_an_image_in_dockers_form_and_back(root, tmp_path, name):
+    path, _ = index_archive(tmp_path)
+    load(root, path)
+    with Taking() as registry:
+        address = registry.address
+        oci = push_in_child(root, name, f"{address}/a/b:oci")
+        push_in_child(root, name, f"{address}/a/b:1", twins=media_types.DOCKER_TWINS)
+        docker = registry.image("a/b", "1")
+        kinds = {docker["mediaType"]}
+        for one in docker.get("manifests", [docker]):
+            part = registry.image("a/b", one["digest"]) if "digest" in one else one
+            kinds |= {one["mediaType"], part["config"]["mediaType"]}
+            kinds |= {layer["mediaType"] for layer in part["layers"]}
+        again = push_in_child(root, name, f"{address}/a/b:2", twins=media_types.OCI_TWINS)
+    assert all(kind.startswith("application/vnd.docker.") for kind in kinds)
+    assert again.digest == oci.digest
+
+
+def test_a_registry_that_is_too_old_is_told_apart(root):
+    with Taking() as registry:
+        registry.refuses = {media_types.OCI_MANIFEST}
+        with pytest.raises(RegistryError, match="status 400") as caught:
+            push_in_child(root, "app", f"{registry.address}/a/b:1")
+        push_in_child(root, "app", f"{registry.address}/a/b:1", twins=media_types.DOCKER_TWINS)
+    assert "push --format docker" in caught.value.hint
+
+
 # --- what breaks ----------------------------------------------------------------------------
 
 BROKEN = {
@@ -463,17 +492,12 @@ def test_tokens_are_asked_for_by_the_set_of_what_they_are_for(root):
 
 def test_a_token_that_ends_in_the_middle_of_a_layer_is_renewed(root):
     with Taking(tokens=True) as registry:
-        registry.fail("PATCH", Fault(401, headers={"WWW-Authenticate": "Bearer realm=''"}))
-        registry._faults["PATCH"] = [expired(registry)]
+        realm = f'Bearer realm="http://{registry.address}/token",service="taking"'
+        registry.fail("PATCH", Fault(401, 1 << 30, {"WWW-Authenticate": realm}))
         push_in_child(root, "app", f"{registry.address}/a/b:1")
     (content,) = registry.layers("a/b", "1")
     assert files_of(content)["big"] == NOISE
     assert len(registry.scopes) == 2
-
-
-def expired(registry):
-    realm = f'Bearer realm="http://{registry.address}/token",service="taking"'
-    return Fault(401, keep=1 << 30, headers={"WWW-Authenticate": realm}, forget=False)
 
 
 def test_a_login_does_not_follow_an_upload_to_another_host(root):

@@ -58,6 +58,7 @@ class Taking:
         self.scopes: list[list[str]] = []
         self.valid: set[str] = set()
         self.lies: dict[str, str] = {}
+        self.refuses: set[str] = set()  # media types of manifests
         self.tokens = tokens
         self.absolute = absolute
         self.limit = limit
@@ -206,6 +207,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         registry = self.server.registry
         if self.command == "PUT":
             value = json.loads(body)
+            if value["mediaType"] in registry.refuses:
+                return 400, {}, b'{"errors":[{"code":"MANIFEST_INVALID","message":"old"}]}'
             needed = [value["config"], *value["layers"]] if "config" in value else []
             if any((repository, one["digest"]) not in registry.blobs for one in needed):
                 return 400, {}, b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"no"}]}'

@@ -29,6 +29,12 @@ PUSH_OPTIONS = (
         metavar="KIND[:LEVEL]",
         help="gzip or zstd, for layers that nobody has compressed yet [default: gzip]",
     ),
+    text(
+        "--format",
+        metavar="FORMAT",
+        choices=("oci", "docker", "v2s2"),
+        help="oci, or docker for registries that are older [default: as it is]",
+    ),
     text("--digestfile", metavar="FILE", help="write the digest of what was pushed to FILE"),
     CONTENT_TRUST,
     _DRY_RUN,
