@@ -52,6 +52,7 @@ class Session:
         self._login = credentials is not None
         self._tokens = Tokens(self.transport, registry, credentials, access.patience)
         self._base: Url | None = None
+        self._challenge = ""
         self.limit = limits.Limit()
 
     def ask(
@@ -71,7 +72,7 @@ class Session:
         url = trust.parse(request.place, base.url)
         trust.check_hop(base, url)
         ours = trust.origin(url) == trust.origin(base)
-        authorization = self._tokens.header(scopes) if ours else None
+        authorization = self._authorization(base, scopes) if ours else None
         response = self._send(request, url, authorization)
         if response.status == HTTPStatus.UNAUTHORIZED and ours:
             dismiss(response, self.access.patience)
@@ -142,6 +143,16 @@ class Session:
         """Let all that other threads ask for fail soon; for good."""
         self.transport.stop()
 
+    def _authorization(self, base: Url, scopes: Scopes) -> str | None:
+        """What worked before, or answers the challenge that finding the registry has met.
+
+        So a token is there before the first thing is asked for, which saves asking twice.
+        """
+        known = self._tokens.header(scopes)
+        if known is None and self._challenge:
+            return self._tokens.answer(base, self._challenge, scopes, None)
+        return known
+
     def _log_in(self) -> str:
         base = self.base()
         asking = Request("GET", base.url, why="does it want a login?")
@@ -200,6 +211,8 @@ class Session:
         )
         response = self.transport.send(asking, base)
         dismiss(response, self.access.patience)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            self._challenge = response.headers.get("WWW-Authenticate", "")
         return not (base.scheme == "http" and response.status == HTTPStatus.BAD_REQUEST)
 
 

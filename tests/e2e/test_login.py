@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from base64 import b64decode, b64encode
 from urllib.parse import parse_qs, urlsplit
@@ -295,6 +296,7 @@ def test_the_hub(user, config, tmp_path):
 
 def test_a_password_is_in_no_command_line(user, tmp_path):
     """What a helper gets comes through a pipe."""
+    secret = os.urandom(8).hex()  # other tests have theirs in command lines meanwhile
     programs = tmp_path / "programs"
     programs.mkdir()
     note = tmp_path / "processes"
@@ -305,7 +307,7 @@ def test_a_password_is_in_no_command_line(user, tmp_path):
     (tmp_path / ".docker" / "config.json").write_text('{"credsStore": "own"}')
     user.environment["PATH"] = f"{programs}:{user.environment['PATH']}"
     with HostileRegistry(lambda request: Answer(200, b"{}")) as registry:
-        user.ok("login", "-u", "me", "--password-stdin", registry.address, stdin=SECRET)
-    assert SECRET in (tmp_path / "processes.in").read_text()
-    assert SECRET.encode() not in note.read_bytes()
-    assert SECRET not in (tmp_path / ".docker" / "config.json").read_text()
+        user.ok("login", "-u", "me", "--password-stdin", registry.address, stdin=secret)
+    assert secret in (tmp_path / "processes.in").read_text()
+    assert secret.encode() not in note.read_bytes()
+    assert secret not in (tmp_path / ".docker" / "config.json").read_text()

@@ -579,6 +579,13 @@ def test_anonymous_token():
     assert "Authorization" not in request.headers
 
 
+def test_a_token_is_there_before_the_first_thing_is_asked_for():
+    with served_by(TokenRegistry()) as registry:
+        client(registry).manifest("a/b", "1")
+        asked = [urlsplit(path).path for path in registry.paths()]
+    assert asked == ["/v2/", "/token", "/v2/a/b/manifests/1"]
+
+
 def test_tokens_that_expire_are_renewed_in_the_middle():
     rules = TokenRegistry(uses=1)
     with served_by(rules) as registry:
