@@ -328,7 +328,13 @@ class _Types:
         return Struct(name, made, keys)
 
     def typed(self, kind: str, value: Any) -> Any:
-        """`value` as Go has it in a variable of type `kind`; None is the type's zero."""
+        """`value` as Go has it in a variable of type `kind`; None is the type's zero.
+
+        What a damaged record has in another shape stays as it is.
+        """
+        shape = self._shape(kind)
+        if value is not None and not isinstance(value, shape):
+            return value
         if kind[0] == "*":
             name = kind[1:]
             if value is None:
@@ -344,6 +350,15 @@ class _Types:
         if kind in _KINDS:
             return _KINDS[kind](value or _ZEROS[kind])
         return _ZEROS.get(kind) if value is None else value
+
+    def _shape(self, kind: str) -> type[Any]:
+        """What Python has for values of that type."""
+        name = kind.lstrip("*")
+        if name.startswith("[]"):
+            return list
+        if name.startswith("map[") or name in self.fields:
+            return dict
+        return {"duration": int, "time": str}.get(name, object)
 
     def _map(self, element: str, value: Any) -> Map:
         if element == "struct{}":

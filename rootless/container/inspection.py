@@ -128,7 +128,7 @@ class Inspection(Record):
             "HostConfig": {**_HOST_CONFIG, "NetworkMode": one.network, **self._asked("HostConfig")},
             "GraphDriver": {"Data": self._overlay(), "Name": "overlay"},
             **self._shown_sizes(),
-            "Mounts": one.asked.get("Mounts", []),
+            "Mounts": one.asked.get("Mounts") or [],
             "Config": self._config(),
             "NetworkSettings": self._network(),
         }
@@ -185,19 +185,20 @@ class Inspection(Record):
         }
 
     def _asked(self, part: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.container.asked.get(part, {})
-        return found
+        found: Mapping[str, Any] | None = self.container.asked.get(part)
+        return found or {}
 
     def _network(self) -> dict[str, Any]:
         """No address is ours to tell: what provides the network keeps it to itself."""
         one = self.container
-        bound = self._asked("HostConfig").get("PortBindings", {}) if one.is_running else {}
+        bound = self._asked("HostConfig").get("PortBindings") if one.is_running else None
         ports: dict[str, Any] = {
-            port: [{**where, "HostIp": where["HostIp"] or "0.0.0.0"} for where in bindings]
-            for port, bindings in bound.items()
+            port: [{**where, "HostIp": where["HostIp"] or "0.0.0.0"} for where in bindings or ()]
+            for port, bindings in (bound or {}).items()
         }
         if one.is_running:
-            ports = {**dict.fromkeys(one.config.get("ExposedPorts", ())), **ports}
+            exposed = one.config.get("ExposedPorts")
+            ports = {**dict.fromkeys(exposed if isinstance(exposed, dict) else ()), **ports}
         return {**_NETWORK, "Ports": ports, "Networks": {one.network: dict(_ENDPOINT)}}
 
 

@@ -109,10 +109,26 @@ def encode(container: Container) -> dict[str, object]:
 
 
 def _asked(value: object) -> dict[str, Any]:
+    """What the user asked for, where what others rely on has its shape: see `asked`."""
     asked = _object(value, "asked")
     for part in ("Config", "HostConfig"):
         _object(asked.get(part), f"asked.{part}")
+    for mount in _list(asked.get("Mounts"), "asked.Mounts"):
+        _object(mount, "asked.Mounts")
+    bindings = (asked.get("HostConfig") or {}).get("PortBindings")
+    for places in _object(bindings, "PortBindings").values():
+        for place in _list(places, "PortBindings"):
+            if not isinstance(_object(place, "PortBindings").get("HostIp"), str):
+                raise IntegrityError("HostIp is not a text")
     return asked
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise IntegrityError(f"{what} is not a list")
+    return value
 
 
 def _object(value: object, what: str) -> dict[str, Any]:
