@@ -1,14 +1,15 @@
 """What is said while a build or a pull goes on, when nobody looks at a terminal."""
 
 import io
+import signal
 import sys
 
 import pytest
 
 from rootless.build import request
 from rootless.cli import progress, settings
-from rootless.cli.progress import pull, push
-from rootless.cli.progress.block import cut, width
+from rootless.cli.progress import build, pull, push
+from rootless.cli.progress.block import Block, cut, width
 from rootless.cli.progress.output import Output
 from rootless.errors import RootlessError
 from rootless.image.transport import Event
@@ -151,6 +152,30 @@ def test_a_live_pull_ends_with_all_bars(capsys):
     last = [line for line in out.getvalue().splitlines() if line.strip()][-2:]
     assert "Pull complete" in last[0]
     assert "10kB/10kB" in last[1]
+
+
+def test_the_clock_does_not_draw_into_a_drawing(monkeypatch):
+    """On a terminal that takes so long that the clock ticks while it is written to."""
+    written = []
+
+    def write(_, pieces):
+        written.append("".join(pieces))
+        assert len(written) < 100, "drawings begin inside of drawings"
+        signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(Block, "_write", write)
+    with build.Live(colour=False) as view:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for event in (request.Started(STEP), request.Output(STEP, b"said\n")):
+            view(event)
+        before = len(written)
+        for _ in range(5):
+            signal.raise_signal(signal.SIGALRM)
+        assert len(written) == before + 5
+        view.rest()
+        resting = len(written)
+        signal.raise_signal(signal.SIGALRM)
+        assert len(written) == resting
 
 
 @pytest.mark.parametrize(
