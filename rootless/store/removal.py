@@ -185,7 +185,13 @@ class _Removing:
         untagged = [Reference.parse(name) for name in going]
         untagged += [one for one in before if one in lost and one not in untagged]
         said = tuple(one.familiar for one in untagged)
-        return Removal(said, (image_id,) if is_gone else ())
+        return Removal(said, (self._deleted(entry, image_id),) if is_gone else ())
+
+    def _deleted(self, entry: Descriptor, image_id: Digest) -> Digest:
+        """What goes with an entry: the image; the manifest alone where another leads to it too."""
+        others = (one for one in self._catalog.entries if one.digest not in self.gone)
+        is_here = any(images.id_of(self._store, one) == image_id for one in others)
+        return entry.digest if is_here else image_id
 
     def _served(self, entry: Descriptor) -> tuple[Reference, ...]:
         """The names with digest that the image still has by its names that are left."""
@@ -220,13 +226,16 @@ def prune(
     """
     store.create()
     dropped: dict[Digest, Listed] = {}
+    deleted: list[Digest] = []
 
     def change(entries: Entries) -> Entries:
         there = images.told(store, entries)
-        spared = set() if everything else {one.id for one in there if not one.is_dangling}
-        doomed = [one for one in there if one.id not in spared and one.id not in used]
+        doomed = [one for one in there if everything or one.is_dangling]
+        going = [one for one in doomed if one.id not in used and (not wanted or wanted(one))]
         dropped.clear()
-        dropped.update((one.descriptor.digest, one) for one in doomed if not wanted or wanted(one))
+        dropped.update((one.descriptor.digest, one) for one in going)
+        kept = {one.id for one in there if one.descriptor.digest not in dropped}
+        deleted[:] = [one.descriptor.digest if one.id in kept else one.id for one in going]
         return tuple(one for one in entries if one.digest not in dropped)
 
     with store.writing():
@@ -235,9 +244,8 @@ def prune(
         swept = staging.sweep(store, downloads=True)
     freed = gc.collect(store)
     untagged = [one for image in dropped.values() for one in _all_names(image)]
-    ids = dict.fromkeys(image.id for image in dropped.values())
     size = freed.size + swept + sum(cached.values())
-    return Pruned(tuple(untagged), tuple(ids), freed.layers, tuple(cached), size)
+    return Pruned(tuple(untagged), tuple(dict.fromkeys(deleted)), freed.layers, tuple(cached), size)
 
 
 def _all_names(image: Listed) -> Iterator[str]:

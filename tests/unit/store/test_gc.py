@@ -45,6 +45,23 @@ def test_prune_takes_dangling_images_only(store, make_image):
     assert check(store) == ()
 
 
+def test_another_manifest_of_an_image_goes_alone(store, make_image):
+    """As a list of one image that was made anew under the same name."""
+    image = make_image("app")
+    content = blobs.read(store, image.descriptor.digest) + b"\n"
+    second = images.add(store, content, image.manifest.media_type, [Reference.parse("again")])
+    assert second.id == image.id
+    forget = index.unname(index.read(store), {"docker.io/library/again:latest"})
+    index.update(store, lambda _: forget)
+    pruned = removal.prune(store)
+    assert pruned.images == (second.descriptor.digest,)
+    assert is_whole(store, image)
+    images.add(store, content, image.manifest.media_type, [Reference.parse("again")])
+    (removed,), _ = removal.remove(store, ["again"])
+    assert removed.deleted == (second.descriptor.digest,)
+    assert is_whole(store, image)
+
+
 def test_prune_everything_spares_what_containers_use(store, make_image):
     used = make_image("used", layer="used")
     make_image("idle", layer="idle")
