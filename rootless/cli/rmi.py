@@ -1,4 +1,4 @@
-"""`rmi`: names and images taken away, in docker's order and words."""
+"""`rmi` and podman's `untag`: names and images taken away, in docker's order and words."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def rmi(given: Settings, arguments: Arguments) -> int:
         print(f"Deleted: {digest}")
     if errors:
         raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
+    return 0
+
+
+def untag(given: Settings, arguments: Arguments) -> int:
+    """Take names from an image, which stays."""
+    from rootless.store import removal
+
+    removal.untag(Store(given.root), arguments.image, arguments.names)
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.oci.digest import Digest
 from rootless.oci.reference import Reference
 from rootless.record import Record
@@ -208,6 +208,24 @@ def _is_many(names: tuple[str, ...]) -> bool:
 
 def _conflict(image_id: Digest, why: str, hint: str) -> RootlessError:
     return RootlessError(f"conflict: unable to delete {image_id.short} {why}", hint=hint)
+
+
+def untag(store: Store, text: str, names: Sequence[str] = ()) -> None:
+    """Take `names` from the image called `text`, or all it has; the image stays, if dangling.
+
+    NotFoundError for what is none of its names; then it keeps all.
+    """
+
+    def change(entries: Entries) -> Entries:
+        found = images.catalog(store, entries)
+        own = found.names(found.find(text)[0])
+        wanted = [str(Reference.parse(name)) for name in names]
+        for name, full in zip(names, wanted, strict=True):
+            if full not in own:
+                raise NotFoundError(f"{name}: tag not known", hint=f"{text} has other names")
+        return index.unname(entries, wanted or own)
+
+    index.update(store, change)
 
 
 def prune(

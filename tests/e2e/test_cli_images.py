@@ -189,6 +189,19 @@ def test_all_targets_of_a_tag_or_none(rootless, motd):
     assert rootless.ok("images", "--format", "{{.Repository}}") == "motd\n"
 
 
+def test_untag_keeps_the_image(rootless, motd):
+    rootless.ok("tag", "motd:1", "other", "third")
+    unknown = rootless("untag", "motd:1", "other", "fourth")
+    assert (unknown.exit, unknown.stderr.splitlines()[0]) == (1, "error: fourth: tag not known")
+    rootless.ok("untag", "motd:1", "other")
+    assert rootless("image", "exists", "other").exit == 1
+    rootless.ok("image", "untag", motd[:19])
+    shown = rootless.ok("images", "--no-trunc", "--format", "{{.Repository}} {{.ID}}")
+    assert shown == f"<none> {motd}\n"
+    rootless.ok("untag", motd)
+    assert "No such image" in rootless("untag", "third").stderr
+
+
 def test_image_exists(rootless, motd):
     for name, code in (("motd:1", 0), (motd[:15], 0), ("motd", 1), ("mo", 1)):
         answer = rootless("image", "exists", name)

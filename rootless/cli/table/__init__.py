@@ -190,6 +190,7 @@ MODULES = {
     "system df": "system",
     "system prune": "system",
     "tag": "images",
+    "untag": "images",
     "version": "system",
 }
 """Verb → the module here that declares it."""
@@ -216,6 +217,7 @@ ALIASES = {
     "image rm": "rmi",
     "image save": "save",
     "image tag": "tag",
+    "image untag": "untag",
     "system info": "info",
 }
 

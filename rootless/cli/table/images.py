@@ -147,6 +147,13 @@ VERBS = (
         examples=("rootless image exists busybox",),
     ),
     Verb(
+        "untag",
+        "Take names from an image, and keep it",
+        "rootless.cli.rmi:untag",
+        arguments=(Argument("image", "IMAGE"), Argument("names", "NAME[:TAG]", "any")),
+        examples=("rootless untag busybox", "rootless untag busybox localhost:5000/busybox:1"),
+    ),
+    Verb(
         "rmi",
         "Remove images",
         "rootless.cli.rmi:rmi",
