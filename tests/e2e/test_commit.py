@@ -469,3 +469,19 @@ def test_docker_and_skopeo_read_what_is_committed(store, worked, tmp_path):
     argv = ["skopeo", "inspect", "--config", f"oci:{target}:x"]
     config = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     assert config["history"][-1]["created_by"] == f"sh -c {WORK}"
+
+
+def test_a_shell_at_a_terminal_does_not_notice(store):
+    """Its job is never seen stopped: parents stop first, and go on last."""
+    argv = store.command(*RUN, "-it", "--name", "live", "base", "sh")
+    terminal = Terminal(argv, {**store.environment, "TERM": "xterm"})
+    terminal.type(
+        "echo rea''dy; sh -c 'while [ ! -e /tmp/end ]; do sleep 0.1; done'; echo af''ter\r"
+    )
+    terminal.expect("ready")
+    for turn in range(3):
+        store.ok("commit", "live", f"shell:{turn}")
+    terminal.type("\x03")
+    assert "Stopped" not in terminal.expect("# ")
+    terminal.type("exit\r")
+    terminal.close()
