@@ -25,6 +25,15 @@ def test_commands_shown_are_commands(page):
     assert set(shown) <= VERBS
 
 
+def test_the_five_minutes_are_what_the_course_plays():
+    """tests/e2e/test_courses.py types them; `ps` finds the container that it commits."""
+    section = (ROOT / "README.md").read_text().partition("## Five minutes")[2].partition("\n## ")[0]
+    typed = set(re.findall(r"\brootless ([a-z]+)", section)) - {"ps"}
+    played = (ROOT / "tests/corpus/courses/images.md").read_text()
+    assert len(typed) >= 12
+    assert typed <= set(re.findall(r"\bdocker ([a-z]+)", played))
+
+
 def test_every_promise_names_tests_that_exist():
     text = (ROOT / "docs/security.md").read_text()
     rows = [row for row in text.splitlines() if row.startswith("| ") and "promise" not in row]
