@@ -104,7 +104,7 @@ def push(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     lists.read(store, name)
     code = pushing.push(given, Arguments({**vars(arguments), "all_tags": False}))
-    if code == 0 and arguments.purge:
+    if code == 0 and arguments.purge and not arguments.dry_run:
         _forget(store, [name])
     return code
 

@@ -44,6 +44,7 @@ _PACKED = {
     "zstd": (media_types.OCI_LAYER_ZSTD, media_types.DOCKER_LAYER_ZSTD),
 }
 _DEEPEST_INDEX = 4
+_MOST_FORMS = 3  # of a layer that are asked for: each is a request
 
 
 class Wishes(Record):
@@ -250,7 +251,7 @@ class _Plan:
         if listed.digest != diff_id or (is_served and self._wish is None):
             return self._remembered(_Layer(listed, diff_id, [own], ""))
         forms = [one for one in packed if one.media_type in _PACKED[self._kind]]
-        return self._remembered(_Layer(listed, diff_id, forms, media_type))
+        return self._remembered(_Layer(listed, diff_id, forms[:_MOST_FORMS], media_type))
 
     def _remembered(self, layer: _Layer) -> _Layer:
         return self._known.setdefault((layer.listed.digest, layer.diff_id), layer)
@@ -320,8 +321,8 @@ def _in_form(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | In
     if isinstance(found, Index):
         entries = tuple(map(twin, found.manifests))
         return found.replace(media_type=kind, manifests=entries)
-    layers = tuple(map(twin, found.layers))
-    return found.replace(media_type=kind, config=twin(found.config), layers=layers)
+    listed = tuple(map(twin, found.layers))
+    return found.replace(media_type=kind, config=twin(found.config), layers=listed)
 
 
 class _Sending:

@@ -5,7 +5,7 @@
                                 uncompressed may lack its blob: it is made again from diff/
     layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, bytes of
                                 contents in it, created, opaque if its root hides the layers
-                                below, and its packed blobs
+                                below, its packed blobs, here or not, and who has them
     cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files;
                                 cache/stacks/<manifest>.json: an image of many layers, in short
     containers/<id>/            the container room's; container.json names its image

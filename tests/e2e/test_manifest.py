@@ -69,7 +69,9 @@ def test_members_come_from_a_registry_too(rootless, registry, tmp_path):
         "arm64", "amd64",
     }  # fmt: skip
     target = f"{registry.address}/manifest/whole:1"
-    rootless.ok("manifest", "push", "--purge", "--tls-verify=false", "both", target)
+    push = ("manifest", "push", "--purge", "--tls-verify=false", "both", target)
+    assert "nothing has been changed" in rootless.ok(*push, "--dry-run")
+    rootless.ok(*push)
     skopeo("copy", "-q", "--all", "--src-tls-verify=false", f"docker://{target}",
            f"oci:{tmp_path}/all:x")  # fmt: skip
     assert rootless.ok("images", "-q") == ""
