@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def copy(given: Settings, arguments: Arguments) -> int:
     """Copy one image, or with --all every image that an index lists; prints its digest."""
-    document = _Copying(given, arguments).run()
+    copying = Copying(given, arguments)
+    userns.enter()
+    document = copying.run()
     if arguments.digestfile:
         with files.replacing(arguments.digestfile) as fd:
             files.write_all(fd, str(document.digest).encode(), arguments.digestfile)
@@ -31,8 +33,8 @@ def copy(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-class _Copying:
-    """One copy. Logins are read before the user namespace is entered."""
+class Copying:
+    """One copy: made, and the logins read, before the user namespace is entered; run in it."""
 
     def __init__(self, given: Settings, arguments: Arguments) -> None:
         self._given = given
@@ -46,7 +48,6 @@ class _Copying:
 
     def run(self) -> Document:
         """Carry it out; what it left in the store without a name is taken away."""
-        userns.enter()
         try:
             if self._writing and self._from.kind == STORE:
                 return self._push(self._writing)

@@ -186,6 +186,7 @@ MODULES = {
     "run": "run",
     "save": "images",
     "search": "registries",
+    "sync": "images",
     "system check": "system",
     "system df": "system",
     "system prune": "system",

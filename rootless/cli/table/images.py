@@ -266,6 +266,27 @@ VERBS = (
         ),
     ),
     Verb(
+        "sync",
+        "Copy all tags of a repository, or a list of images, to a registry or a folder",
+        "rootless.cli.sync:sync",
+        options=(
+            flag("-a", "--all", help="every image that an index lists, and the index"),
+            flag("--keep-going", help="go on after a failure, which is told at the end"),
+            flag("--scoped", help="keep the registry's name and the path in the new names"),
+            flag("-q", "--quiet", help="show only names"),
+            flag("--src-tls-verify", default=True, help="check the source's certificate [default]"),
+            flag("--dest-tls-verify", default=True, help="check the other's certificate [default]"),
+        ),
+        arguments=(
+            Argument("source", "docker://REPOSITORY|FILE"),
+            Argument("destination", "docker://REGISTRY[/PATH]|dir:DIR|oci:DIR"),
+        ),
+        examples=(
+            "rootless sync docker://alpine dir:/media/usb",
+            "rootless sync --scoped images.txt docker://localhost:5000",
+        ),
+    ),
+    Verb(
         "import",
         "Make an image of a tarball of files",
         "rootless.cli.archives:import_",
