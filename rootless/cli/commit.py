@@ -34,7 +34,12 @@ def commit(given: Settings, arguments: Arguments) -> int:
     pause = _pause(store, container) if arguments.pause and container.is_running else None
     try:
         userns.enter()
-        copied = committing.copy(store, container, changing=container.is_running and not pause)
+        copied = committing.copy(
+            store,
+            container,
+            changing=container.is_running and not pause,
+            when_read=pause.end if pause else lambda: None,
+        )
     finally:
         if pause:
             pause.end()

@@ -40,9 +40,16 @@ def configured(store: Store, container: Container) -> ImageConfig:
     return config.replace(**decode_run(container.config)) if container.config else config
 
 
-def copy(store: Store, container: Container, *, changing: bool) -> Staging:
+def copy(
+    store: Store,
+    container: Container,
+    *,
+    changing: bool,
+    when_read: Callable[[], object] = lambda: None,
+) -> Staging:
     """Copy the container's changes into a staged diff/; they may be `changing` meanwhile.
 
+    `when_read` is called as soon as all is read: bringing it to the disk may take much longer.
     NotFoundError when the container is removed at the same time.
     """
     left_out = writable.stubs(store, container)
@@ -52,6 +59,7 @@ def copy(store: Store, container: Container, *, changing: bool) -> Staging:
 
         def write(put: Put) -> None:  # a copy through a tar: what that cannot say is no change
             diff.write(directory, put, left_out=left_out, changing=changing)
+            when_read()
 
         unpacking.unpack_apart(write, f"{staged.path}/diff")
         writable.check_present(store, container)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rootless import linux
 from rootless.archive import diff
 from rootless.container import changes, commit, export, living, records, writable
 from rootless.container.pause import Pause
@@ -242,6 +243,26 @@ def test_a_container_that_is_removed_meanwhile_gives_no_image(store, archive, mo
         return os.listdir(store.path("tmp"))
 
     assert in_child(body) == []
+
+
+def test_a_container_waits_for_no_disk(store, archive, monkeypatch):
+    """It may go on when its files are read, before they are safe."""
+
+    def body():
+        container = stopped(store, archive)
+        make(store, container, ["one"])
+        read_fd, write_fd = os.pipe()
+        monkeypatch.setattr(linux, "syncfs", lambda _: os.read(read_fd, 1))
+        told = []
+
+        def go_on():
+            told.append("read")
+            os.write(write_fd, b"x")
+
+        commit.copy(store, container, changing=False, when_read=go_on).discard()
+        return told
+
+    assert in_child(body) == ["read"]
 
 
 def test_the_image_is_not_here_any_more(store, archive):
