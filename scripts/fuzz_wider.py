@@ -261,7 +261,7 @@ class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
             Entry("d/../over", "f", 0o644, "over\n"),
             Entry("./././dots", "f", 0o644, "dots\n"),
             Entry(".", "d", self.one_mode(), "", (8, 9)),
-            Entry(".wh.a", "f", 0o644, ""),
+            Entry("wh.a", "f", 0o644, ""),
             Entry("link", "l", 0o777, "../../../etc/passwd"),
             Entry("todir", "f", 0o644, "where the base has a link\n"),
             Entry("cap", "c", 0o755, "cap\n"),

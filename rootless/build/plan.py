@@ -200,7 +200,8 @@ def _stage(
     platform = target
     image = _expanded(dockerfile, origin, origin.image, variables)
     wanted = _expanded(dockerfile, origin, origin.platform, variables)
-    parent = _find(earlier, image) if not image.isdecimal() else None
+    # As in docker, only a name in small letters: AS writes it so, and FROM is not read again.
+    parent = _find(earlier, image) if not image.isdecimal() and image == image.lower() else None
     base: Reference | int | None = parent.number if parent else None
     try:
         if wanted:
@@ -210,7 +211,9 @@ def _stage(
         if base is None and image != "scratch":
             base = _reference(image)
     except RootlessError as error:
-        raise dockerfile.error(error.message, origin.location, error.hint) from None
+        meant = _find(earlier, image)
+        hint = f"the stage is called {meant.name}" if meant and meant.name else error.hint
+        raise dockerfile.error(error.message, origin.location, hint) from None
     return Stage(len(earlier), origin.name, base, platform, origin, body, image)
 
 

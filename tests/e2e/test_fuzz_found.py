@@ -260,3 +260,8 @@ def test_what_a_link_leads_to_stays_out_under_its_own_name(build):
     assert {"to/f", "to/g"} & set(build("COPY folder/* /to/")) == {"to/g"}
     (build.context / ".dockerignore").write_text("folder\n")
     build("COPY folder /to/", refused='"folder" is excluded by .dockerignore')
+
+
+def test_from_means_a_stage_by_its_small_letters(build):
+    build("FROM busybox AS Ab", "FROM Ab", refused="the stage is called ab")
+    build("FROM busybox AS Ab", "FROM ab", "COPY --from=AB /etc/passwd /p")
