@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,8 +91,39 @@ def test_a_full_disk_is_said(store, tmp_path):
             timeout=60,
         )
     assert done.returncode != 0
-    assert done.stderr
+    assert b"error: a file may not be larger than" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_disk_that_takes_its_time_gets_all(store, tmp_path):
+    """Whoever writes to the file goes on when the container has ended."""
+    script = "echo ready; while ! [ -e /x/go ]; do sleep 0.02; done; seq 1000; echo end"
+    (tmp_path / "x").mkdir()
+    words = ("-v", f"{tmp_path}/x:/x", "busybox", "sh", "-c", script)
+    with open(tmp_path / "out", "wb") as out:
+        running = subprocess.Popen(
+            store.command("run", "--rm", "--network", "none", *words),
+            env=store.environment, stdout=out,
+        )  # fmt: skip
+    wait_for(lambda: (tmp_path / "out").read_bytes() == b"ready\n")
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    (copier,) = (one for one in children if writes(one, tmp_path / "out"))
+    (supervisor,) = (one for one in children if one != copier)
+    os.kill(int(copier), signal.SIGSTOP)
+    (tmp_path / "x/go").touch()
+    wait_for(lambda: not Path(f"/proc/{supervisor}").exists())
+    time.sleep(0.3)  # for a command that does not wait to go on
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(copier), signal.SIGCONT)
+    assert running.wait(60) == 0
+    assert (tmp_path / "out").read_text().split() == ["ready", *map(str, range(1, 1001)), "end"]
+
+
+def writes(pid, path):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/1") == str(path)
+    except PermissionError:  # nobody looks into the supervisor
+        return False
 
 
 def test_a_signal_reaches_the_command_once(store, tmp_path):
