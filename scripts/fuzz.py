@@ -116,7 +116,8 @@ class Judge:
         self.archive = base
         self._reader = trees.Reader()
         self.base = self._reader.read(base)
-        self.asked = self.refused = 0
+        self.asked = 0
+        self.refused: set[str] = set()
         self._key = key
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe)
@@ -146,7 +147,8 @@ class Judge:
             found = self.ask(case, scratch)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found))
-        self.refused += "refused" in found
+        if "refused" in found:
+            self.refused.add(case.key)
         return found
 
     def ask(self, case: Case, scratch: Path) -> dict[str, Any]:
@@ -407,7 +409,7 @@ def main() -> None:
         child.remove_tree(scratch)
     print(
         f"{given.cases} cases from seed {given.seed}: {differ} differ, {undecided} undecided, "
-        f"{unanswered} without an answer; docker refused {judge.refused}, and was asked "
+        f"{unanswered} without an answer; docker refused {len(judge.refused)}, and was asked "
         f"{judge.asked - 1} times"
     )
     sys.exit(1 if differ else 0)
