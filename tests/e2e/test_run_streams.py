@@ -103,19 +103,23 @@ def test_a_disk_that_takes_its_time_gets_all(store, tmp_path):
     with open(tmp_path / "out", "wb") as out:
         running = subprocess.Popen(
             store.command("run", "--rm", "--network", "none", *words),
-            env=store.environment, stdout=out,
+            env=store.environment, stdout=out, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-    wait_for(lambda: (tmp_path / "out").read_bytes() == b"ready\n")
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    (copier,) = (one for one in children if writes(one, tmp_path / "out"))
-    (supervisor,) = (one for one in children if one != copier)
-    os.kill(int(copier), signal.SIGSTOP)
-    (tmp_path / "x/go").touch()
-    wait_for(lambda: not Path(f"/proc/{supervisor}").exists())
-    time.sleep(0.3)  # for a command that does not wait to go on
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(copier), signal.SIGCONT)
-    assert running.wait(60) == 0
+    try:
+        wait_for(lambda: (tmp_path / "out").read_bytes() == b"ready\n")
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        (copier,) = (one for one in children if writes(one, tmp_path / "out"))
+        (supervisor,) = (one for one in children if one != copier)
+        os.kill(int(copier), signal.SIGSTOP)
+        (tmp_path / "x/go").touch()
+        wait_for(lambda: not Path(f"/proc/{supervisor}").exists())
+        time.sleep(0.3)  # for a command that does not wait to go on
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(copier), signal.SIGCONT)
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
     assert (tmp_path / "out").read_text().split() == ["ready", *map(str, range(1, 1001)), "end"]
 
 
