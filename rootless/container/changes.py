@@ -30,14 +30,13 @@ def changes(store: Store, container: Container) -> list[Change]:
 
     NotFoundError when the container is removed at the same time.
     """
-    with writable.below(store, container) as tree:
+    with writable.present(store, container), writable.below(store, container) as tree:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         upper = os.open(writable.diff(store, container), flags)
         try:
             found = _Comparison(tree.fd, upper).run()
         finally:
             os.close(upper)
-    writable.check_present(store, container)
     return sorted(found, key=lambda change: change[1].split(b"/"))
 
 

@@ -52,21 +52,19 @@ def copy(
     `when_read` is called as soon as all is read: bringing it to the disk may take much longer.
     NotFoundError when the container is removed at the same time.
     """
-    left_out = writable.stubs(store, container)
     staged = Staging(store, ("diff",))
     try:
-        directory = writable.diff(store, container)
+        with writable.present(store, container):
+            left_out = writable.stubs(store, container)
+            directory = writable.diff(store, container)
 
-        def write(put: Put) -> None:  # a copy through a tar: what that cannot say is no change
-            diff.write(directory, put, left_out=left_out, changing=changing)
-            when_read()
+            def write(put: Put) -> None:  # through a tar: what that cannot say is no change
+                diff.write(directory, put, left_out=left_out, changing=changing)
+                when_read()
 
-        unpacking.unpack_apart(write, f"{staged.path}/diff")
-        writable.check_present(store, container)
-    except BaseException as error:
+            unpacking.unpack_apart(write, f"{staged.path}/diff")
+    except BaseException:
         staged.discard()
-        if not isinstance(error, KeyboardInterrupt):
-            writable.check_present(store, container)
         raise
     return staged
 

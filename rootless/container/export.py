@@ -20,6 +20,5 @@ def export(store: Store, container: Container, put: Put) -> None:
 
     NotFoundError when the container is removed meanwhile: what was put is then worthless.
     """
-    with writable.whole(store, container) as tree:
+    with writable.present(store, container), writable.whole(store, container) as tree:
         diff.write_tree(tree.target, put, changing=container.is_running)
-    writable.check_present(store, container)

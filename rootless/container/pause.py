@@ -1,7 +1,8 @@
 """Stopping all processes of a running container for a moment, and never for longer.
 
-A cgroup to freeze is not ours, so each process gets SIGSTOP, parents before their children: nobody
-sees a child of theirs stop, and nobody is left who could make a new one. A helper does it, forked
+A cgroup to freeze is not ours, so each process gets SIGSTOP, parents before their children, each
+when the one before has stopped: nobody sees a child of theirs stop, and nobody is left who could
+make a new one. A helper does it, forked
 before the command enters its namespaces: only outside, as who made the container's namespace, may
 a user signal all ids in it. The helper outlives the command: as soon as that says so, or has ended
 in whatever way, it lets the processes go on, children first. What was stopped before stays so.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from rootless.process import Send
 
-_PATIENCE = 10.0  # seconds for all processes to stop
+_PATIENCE = 10.0  # seconds for a process to stop
 _MOST_ROUNDS = 100  # of looking for processes that were just being made
 _ASLEEP_IN_KERNEL = 0.2  # seconds after which a call under way is taken to wait for another process
 _IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM)
@@ -124,8 +125,8 @@ def _stop(supervisor: living.Process, stopped: dict[int, _Member]) -> None:
         for one in fresh:
             stopped[one.pid] = one
             one.stop()
+            _await(one.pid)
         if not fresh:
-            _await(stopped)
             return
     raise RootlessError("the container makes processes faster than they can be stopped")
 
@@ -177,8 +178,8 @@ def _namespace(pid: int) -> str:
         return ""
 
 
-def _await(stopped: Iterable[int]) -> None:
-    """Return when none of them runs any more.
+def _await(pid: int) -> None:
+    """Return when it does not run any more.
 
     One that sleeps in the kernel is on its way there, unless it waits for what a process that is
     stopped would do, as vfork(2) does.
@@ -186,10 +187,10 @@ def _await(stopped: Iterable[int]) -> None:
     from time import monotonic, sleep
 
     began = monotonic()
-    while running := [pid for pid in stopped if _runs(pid, monotonic() - began)]:
+    while _runs(pid, monotonic() - began):
         if monotonic() - began > _PATIENCE:
-            raise RootlessError(f"process {running[0]} of the container does not stop")
-        sleep(0.001)
+            raise RootlessError(f"process {pid} of the container does not stop")
+        sleep(0.0002)
 
 
 def _runs(pid: int, waited: float) -> bool:

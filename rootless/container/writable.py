@@ -30,13 +30,23 @@ def diff(store: Store, container: Container) -> str:
     return store.path("containers", container.id, "diff")
 
 
-def check_present(store: Store, container: Container) -> None:
-    """NotFoundError when somebody has removed the container: what was read of it may be a part.
+class present:  # noqa: N801 - read as `with writable.present(store, container):`
+    """NotFoundError, whatever else went wrong, when somebody has removed the container meanwhile.
 
-    It leaves by a rename before anything of it is deleted.
+    It leaves by a rename before anything of it is deleted: what was read of it may be a part.
     """
-    if not os.path.exists(store.path("containers", container.id, "container.json")):
-        raise NotFoundError(f"No such container: {container.short}: it was removed meanwhile")
+
+    def __init__(self, store: Store, container: Container) -> None:
+        self._record = store.path("containers", container.id, "container.json")
+        self._name = container.short
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        expected = error is None or isinstance(error, OSError | RootlessError)
+        if expected and not os.path.exists(self._record):
+            raise NotFoundError(f"No such container: {self._name}: it was removed meanwhile")
 
 
 def image(store: Store, container: Container) -> Image:
