@@ -90,6 +90,7 @@ def test_a_running_container_is_removed_by_force(store, start, flags):
     assert running.wait(20) == 137
     assert store.ok("ps", "-aq") == ""
     assert os.listdir(store.root / "containers") == []
+    assert os.listdir(store.root / "tmp") == []  # what it wrote is deleted, and not put aside
 
 
 def test_a_running_container_is_not_removed_without_force(store, start):
