@@ -209,6 +209,11 @@ class _Tree:
         if name == target:
             raise IntegrityError(f"{tar.shown(name)!r} is a hard link to itself")
         self._new(name, lambda: os.link(target, name, follow_symlinks=False))
+        if not self._whiteouts:  # as docker's ADD: what is said of the last name counts
+            _chown(name, entry)
+            if not stat.S_ISLNK(os.lstat(name).st_mode):
+                os.chmod(name, entry.mode)
+                os.utime(name, ns=(entry.mtime, entry.mtime))
 
     def _fifo(self, entry: tar.Entry) -> None:
         name, mode = entry.name, entry.mode

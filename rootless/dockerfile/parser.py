@@ -140,9 +140,10 @@ def _command(text: str) -> Command:
     return ShellForm(text) if args is None else ExecForm(args)
 
 
-def _command_or_reset(line: LogicalLine) -> Command:
+def _plain_command(line: LogicalLine) -> Command:
+    """One without flags; without a word, it is an empty one of the shell."""
     Flags.none(line)
-    return _command(line.operands) if line.operands else ExecForm(())
+    return _command(line.operands)
 
 
 def _pairs(line: LogicalLine, escape: str) -> Pairs:
@@ -312,11 +313,11 @@ def _volume(line: LogicalLine, _escape: str) -> Volume:
 
 
 def _cmd(line: LogicalLine, _escape: str) -> Cmd:
-    return Cmd(line.location, line.original, _command_or_reset(line))
+    return Cmd(line.location, line.original, _plain_command(line))
 
 
 def _entrypoint(line: LogicalLine, _escape: str) -> Entrypoint:
-    return Entrypoint(line.location, line.original, _command_or_reset(line))
+    return Entrypoint(line.location, line.original, _plain_command(line))
 
 
 def _healthcheck(line: LogicalLine, _escape: str) -> Healthcheck:

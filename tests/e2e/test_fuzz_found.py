@@ -265,3 +265,29 @@ def test_what_a_link_leads_to_stays_out_under_its_own_name(build):
 def test_from_means_a_stage_by_its_small_letters(build):
     build("FROM busybox AS Ab", "FROM Ab", refused="the stage is called ab")
     build("FROM busybox AS Ab", "FROM ab", "COPY --from=AB /etc/passwd /p")
+
+
+def test_a_command_without_a_word_is_an_empty_one_of_the_shell(rootless, build):
+    shown = "{{json .Config.Entrypoint}} {{json .Config.Cmd}}"
+    empty = '["/bin/sh","-c",""]'
+    build("ENTRYPOINT x", "CMD")
+    told = rootless.ok("inspect", "--format", shown, "test")
+    assert told.replace(", ", ",") == f'["/bin/sh","-c","x"] {empty}\n'
+    build("ENTRYPOINT")
+    assert rootless.ok("inspect", "--format", shown, "test").replace(", ", ",").startswith(empty)
+
+
+def test_the_last_name_of_an_archive_s_hard_link_says_what_it_is(build):
+    with tarfile.open(build.context / "a.tar", "w") as tar:
+        for name, kind, mode, uid in (
+            *(("one", tarfile.REGTYPE, 0o600, 5), ("hard", tarfile.LNKTYPE, 0o4644, 7)),
+            *(("soft", tarfile.SYMTYPE, 0o777, 5), ("again", tarfile.LNKTYPE, 0o640, 9)),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode, member.uid = kind, mode, uid
+            member.linkname = {"again": "soft"}.get(name, "one")
+            tar.addfile(member)
+    files = build("ADD a.tar /to/")
+    found = {name: files[f"to/{name}"][1:] for name in ("one", "hard", "soft", "again")}
+    assert found["one"] == found["hard"] == (0o4644, 7, 0)
+    assert found["soft"][1:] == found["again"][1:] == (9, 0)
