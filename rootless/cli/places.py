@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 
+from rootless import nearest
 from rootless.cli import files
 from rootless.errors import UsageError
 from rootless.image import archives, folder, save
@@ -43,6 +44,11 @@ class Place(Record):
                 hint="docker save NAME | rootless load; rootless save NAME | docker load",
             )
         if not colon or kind not in _KINDS:
+            if rest.startswith(("/", ".")):  # no tag and no port begins like that
+                raise UsageError(
+                    f"{kind}: is not a place that rootless knows",
+                    hint=nearest.hint(kind, _KINDS) or f"places are {', '.join(_KINDS)}",
+                )
             return cls(STORE, "", text)
         if kind == STORE:
             return cls(kind, "", rest)

@@ -6,7 +6,7 @@ from rootless import userns
 from rootless.cli import fetch, files, words
 from rootless.cli.copy import Copying
 from rootless.cli.parser import Arguments
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.oci.reference import Reference
 
 TYPE_CHECKING = False
@@ -54,7 +54,10 @@ def _names(given: Settings, arguments: Arguments) -> list[Reference]:
 
 def _listed(path: str) -> list[Reference]:
     """One name a line; what begins with # is a comment."""
-    content = files.read_input(lambda _: None) if path == "-" else files.read(path)
+    try:
+        content = files.read_input(lambda _: None) if path == "-" else files.read(path)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint="write docker:// before a repository") from None
     lines = [line.strip() for line in content.decode(errors="replace").splitlines()]
     names = [line.removeprefix(_DOCKER) for line in lines if line and not line.startswith("#")]
     if not names:

@@ -203,6 +203,9 @@ def test_an_archive_cannot_claim_what_only_the_store_has(rootless, served, tmp_p
         ("oci:/nowhere", "no folder /nowhere"),
         ("oci-archive:/nowhere", "No such file"),
         ("nosuch", "nosuch"),
+        ("doker://x", "did you mean docker?"),
+        ("dri:/x", "did you mean dir?"),
+        ("zip:./x", "places are docker, containers-storage, oci, dir"),
     ],
 )
 def test_a_place_that_is_none(rootless, place, words, tmp_path):

@@ -95,3 +95,10 @@ def test_what_cannot_be_done_is_said(rootless, listed, target, words, tmp_path):
     assert said.exit != 0
     assert words in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_repository_without_docker_before_it(rootless, tmp_path):
+    said = rootless("sync", "localhost:5000/app", "dir:d", cwd=tmp_path)
+    assert said.exit == 1
+    assert "no such file" in said.stderr
+    assert "write docker:// before a repository" in said.stderr
