@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from rootless.registry.http import Access
 
+_ANOTHER_PROGRAM = "fetch it with another program, and pipe it in: curl URL | rootless import -"
 _SECOND_WIND = 1 << 20  # bytes that came before a failure to make the next one the first again
 
 
@@ -62,8 +63,10 @@ class Download:
         self._mark = 0
         try:
             self._response = self._transport.persist(self._begin)
-        except BaseException:
+        except BaseException as error:
             self._transport.close()
+            if isinstance(error, RegistryError) and "--" in (error.hint or ""):
+                error.hint = _ANOTHER_PROGRAM  # flags for registries: there are none here
             raise
         self.size = _size(self._response)
         """Bytes of the whole file, None where the server does not say."""

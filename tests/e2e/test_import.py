@@ -182,6 +182,15 @@ def test_urls_that_cannot_be(rootless, url, told):
     assert "secret" not in result.stderr
 
 
+def test_a_hint_names_no_flag_that_import_has_not(rootless, server):
+    url = server(lambda _: Answer(200, TAR)).replace("http:", "https:")
+    result = rootless("import", url, timeout=60)
+    assert result.exit == 1
+    assert "does not speak https" in result.stderr
+    assert "--tls-verify" not in result.stderr
+    assert "curl URL | rootless import -" in result.stderr
+
+
 def test_an_honest_redirect_and_a_proxy(rootless, server):
     target = server(lambda _: Answer(200, TAR))
     first = server(lambda _: Answer(302, b"", {"Location": target}))
