@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from rootless import userns
 from rootless.cli import fetch, jsontext, progress, words
@@ -170,10 +171,13 @@ def _platform(arguments: Arguments) -> Callable[[Descriptor], Platform] | None:
 def _digests(store: Store, name: Reference, text: str) -> set[Digest]:
     """The entries of a list that a person means: by digest, or by the name of an image here."""
     entries = lists.read(store, name).manifests
+    found: set[Digest] = set()
     if text.startswith("sha256:"):
         found = {Digest.parse(text)}
     else:
-        found = {entry.digest for entry in lists.local(store, images.resolve(store, text), None)}
+        with suppress(NotFoundError):  # a registry's image, which has no name here
+            image = images.resolve(store, text)
+            found = {entry.digest for entry in lists.local(store, image, None)}
     found &= {entry.digest for entry in entries}
     if not found:
         digests = ", ".join(f"{one.digest} ({one.platform})" for one in entries[:20])

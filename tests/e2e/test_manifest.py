@@ -132,6 +132,8 @@ def test_many_add_at_once_and_none_is_lost(store, tmp_path):
         (("rm", "app:arm64"), "is an image, not a manifest list"),
         (("annotate", "l", "app:arm64"), "--arch"),
         (("annotate", "--arch", "arm", "l", "app:s390x"), "has no app:s390x"),
+        (("annotate", "--arch", "arm", "l", "localhost:5000/a:1"), "has no localhost:5000/a:1"),
+        (("remove", "l", "localhost:5000/a:1"), "it has sha256:"),
         (("push", "nothing"), "No such image: nothing"),
         (("create", "l"), "manifest create"),
     ],
