@@ -240,7 +240,7 @@ def not_json(members):
 
 
 def blob_with_a_bad_digest(members):
-    members["blobs/sha256/../../index.json"] = b"{}"
+    members["blobs/sha256/" + "g" * 64] = b"{}"
 
 
 def odd_types(members):
