@@ -116,6 +116,7 @@ class _Removing:
         self._many = many
         self.taken: set[str] = set()
         self.gone: set[Digest] = set()
+        self._manifests: dict[Digest, set[Digest]] = {}  # of each image's id, once they matter
 
     def remove(self, text: str) -> Removal:
         """Note what goes with `text`, seen after those before it."""
@@ -189,9 +190,10 @@ class _Removing:
 
     def _deleted(self, entry: Descriptor, image_id: Digest) -> Digest:
         """What goes with an entry: the image; the manifest alone where another leads to it too."""
-        others = (one for one in self._catalog.entries if one.digest not in self.gone)
-        is_here = any(images.id_of(self._store, one) == image_id for one in others)
-        return entry.digest if is_here else image_id
+        if not self._manifests:
+            for one in self._catalog.entries:
+                self._manifests.setdefault(images.id_of(self._store, one), set()).add(one.digest)
+        return image_id if self._manifests[image_id] <= self.gone else entry.digest
 
     def _served(self, entry: Descriptor) -> tuple[Reference, ...]:
         """The names with digest that the image still has by its names that are left."""

@@ -64,7 +64,7 @@ def test_a_noun_has_help(rootless, noun):
         (("image", "nosuch"), 1, "unknown command: rootless image nosuch"),
         (("images", "--nosuch"), 125, "unknown flag: --nosuch"),
         (("images", "--digest"), 125, "did you mean --digests?"),
-        (("inspect", "nosuch"), 1, "No such image: nosuch:latest"),
+        (("inspect", "nosuch"), 1, "No such object: nosuch"),
         (("rmi", "nosuch"), 1, "No such image: nosuch:latest"),
         (("history", "nosuch"), 1, "No such image: nosuch:latest"),
         (("rm", "nosuch"), 1, "No such container: nosuch"),
