@@ -12,6 +12,7 @@ from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.image import lists, obtain
 from rootless.image import registry as ends
 from rootless.oci.digest import Digest
+from rootless.oci.manifest import Index
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.registry.errors import RegistryError
@@ -57,7 +58,7 @@ def annotate(given: Settings, arguments: Arguments) -> int:
     changed = _platform(arguments)
     if changed is None:
         raise UsageError("there is nothing to change", hint="give --os, --arch or --variant")
-    wanted = _digests(store, name, arguments.image)
+    wanted = _digests(given, arguments, store, name, arguments.image)
 
     def work(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
         return tuple(
@@ -73,7 +74,7 @@ def remove_entry(given: Settings, arguments: Arguments) -> int:
     """Take an entry out of a list."""
     name = Reference.parse(arguments.name)
     store = Store(given.root)
-    wanted = _digests(store, name, arguments.image)
+    wanted = _digests(given, arguments, store, name, arguments.image)
     userns.enter()
     image = lists.change(
         store, name, lambda there: tuple(one for one in there if one.digest not in wanted)
@@ -168,20 +169,38 @@ def _platform(arguments: Arguments) -> Callable[[Descriptor], Platform] | None:
     return changed
 
 
-def _digests(store: Store, name: Reference, text: str) -> set[Digest]:
-    """The entries of a list that a person means: by digest, or by the name of an image here."""
+def _digests(
+    given: Settings, arguments: Arguments, store: Store, name: Reference, text: str
+) -> set[Digest]:
+    """The entries of a list that a person means: by digest, or by a name here or in a registry."""
     entries = lists.read(store, name).manifests
-    found: set[Digest] = set()
+    here = {entry.digest for entry in entries}
     if text.startswith("sha256:"):
         found = {Digest.parse(text)}
     else:
-        with suppress(NotFoundError):  # a registry's image, which has no name here
-            image = images.resolve(store, text)
-            found = {entry.digest for entry in lists.local(store, image, None)}
-    found &= {entry.digest for entry in entries}
-    if not found:
+        found = _named_here(store, text) & here or _served(given, arguments, text)
+    if not found & here:
         digests = ", ".join(f"{one.digest} ({one.platform})" for one in entries[:20])
         raise RootlessError(
             f"the list {name.familiar} has no {words.escape(text)}", hint=f"it has {digests}"
         )
-    return found
+    return found & here
+
+
+def _named_here(store: Store, text: str) -> set[Digest]:
+    with suppress(NotFoundError):  # a registry's image, which has no name here
+        image = images.resolve(store, text)
+        return {entry.digest for entry in lists.local(store, image, None)}
+    return set()
+
+
+def _served(given: Settings, arguments: Arguments, text: str) -> set[Digest]:
+    """What a registry has under a name; nothing where it cannot be asked."""
+    name = Reference.parse(text.removeprefix(_DOCKER))
+    with suppress(RegistryError):
+        client = fetch.client(given, name, tls_verify=_verify(arguments))
+        top = ends.Source(client, name).manifest()
+        found = top.decode()
+        listed = found.manifests if isinstance(found, Index) else ()
+        return {top.digest, *(entry.digest for entry in listed)}
+    return set()

@@ -68,6 +68,9 @@ def test_members_come_from_a_registry_too(rootless, registry, tmp_path):
     assert set(platforms(json.loads(rootless.ok("manifest", "inspect", "both")))) == {
         "arm64", "amd64",
     }  # fmt: skip
+    rootless.ok("manifest", "annotate", "--arch", "arm64", "--variant", "v9", "both", one)
+    shown = json.loads(rootless.ok("manifest", "inspect", "both"))["manifests"]
+    assert [entry["platform"].get("variant") for entry in shown] == ["v9", None]
     target = f"{registry.address}/manifest/whole:1"
     push = ("manifest", "push", "--purge", "--tls-verify=false", "both", target)
     assert "nothing has been changed" in rootless.ok(*push, "--dry-run")
