@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rootless.sandbox.newroot import Newroot
 
+_TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
 _SCM_RIGHTS = 1
 _SHOWN = 200  # of a command's name in an error
@@ -61,6 +62,7 @@ class Terminal(Record):
         master = inroot.open_path(newroot.fd, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
         fcntl.ioctl(master, _TIOCSPTLCK, bytes(4))
         number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
+        _copy_size(1, master)  # before anything inside may ask
         slave: int = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
         pts = newroot.file(f"dev/pts/{number}")
         linux.mount(pts, newroot.file("dev/console"), None, linux.MS_BIND)
@@ -77,6 +79,13 @@ class Terminal(Record):
         channel = socket(AF_UNIX, SOCK_STREAM, fileno=self.socket_fd)
         channel.sendmsg([b"t"], [(SOL_SOCKET, _SCM_RIGHTS, master.to_bytes(4, "little"))])
         channel.close()
+
+
+def _copy_size(terminal: int, master: int) -> None:
+    try:
+        fcntl.ioctl(master, _TIOCSWINSZ, fcntl.ioctl(terminal, _TIOCGWINSZ, bytes(8)))
+    except OSError:  # it is no terminal, and has no size to give
+        pass
 
 
 class Hostname(Record):
