@@ -14,37 +14,50 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach compose container context cp create df events exec kill
-    logs ls network pause plugin port prune rename restart stack start
-    stats stop swarm system top trust unpause update volume wait"""
+_VERBS = """attach bake checkpoint compose config context cp create du events exec
+    imagetools kill logs ls network node pause plugin port prune rename restart secret
+    service stack start stats stop swarm top trust unpause update use volume wait"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
-    "kill": "press Ctrl-C where the container runs, or end that rootless process",
+    "du": "rootless system df shows the build cache, too",
+    "kill": "rootless rm -f NAME ends and removes it",
     "prune": "rootless system prune removes what nothing needs, and the build cache",
-    "stop": "press Ctrl-C where the container runs, or end that rootless process",
+    "stop": "press Ctrl-C where the container runs; rootless rm -f NAME ends and removes it",
     "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",
 }
 """What to do meanwhile, for those that people type most."""
 
 FLAGS = {
-    "run": """-a --annotation --attach --blkio-weight -c --cgroup-parent --cgroupns --cpu-shares
-        --cpus --cpuset-cpus -d --detach --detach-keys --device
-        --dns-option --dns-search --domainname --expose --gpus --group-add --health-cmd
-        --health-interval --health-retries --health-start-period --health-timeout --ip --ip6 --ipc
-        --isolation -l --label --label-file --link --log-driver --log-opt -m --mac-address --memory
-        --memory-swap --mount --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj
+    "run": """-a --annotation --attach --blkio-weight --blkio-weight-device -c --cgroup-parent
+        --cgroupns --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period
+        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems -d --detach --detach-keys
+        --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
+        --device-write-iops --dns-option --dns-search --domainname --expose --gpus --group-add
+        --health-cmd --health-interval --health-retries --health-start-interval
+        --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6 --ipc
+        --isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver
+        --log-opt -m --mac-address --memory --memory-reservation --memory-swap --memory-swappiness
+        --mount --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
-        --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --userns --uts
-        --volume-driver --volumes-from""",
-    "build": """--add-host --allow --annotation --attest --build-context --builder --cache-from
-        --cache-to --call --cgroup-parent --check --isolation --label
-        -m --memory --metadata-file --no-cache-filter -o --output --push
-        --secret --security-opt --shm-size --squash --ssh --ulimit""",
+        --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
+        --uts --volume-driver --volumes-from""",
+    "build": """--add-host --allow --annotation --attest --build-context --builder -c --cache-from
+        --cache-to --call --cgroup-parent --check --cpu-period --cpu-quota --cpu-shares
+        --cpuset-cpus --cpuset-mems --isolation --label -m --memory --memory-swap
+        --metadata-file --no-cache-filter -o --output --push --secret --security-opt
+        --shm-size --squash --ssh --ulimit""",
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",
     "rmi": "--platform",
+    "image inspect": "--platform",
+    "ps": "-f --filter",
+    "rm": "-l --link -v --volumes",
+    "container prune": "--filter",
+    "manifest annotate": "--os-features --os-version",
+    "manifest inspect": "-v --verbose",
+    "manifest push": "--insecure",
 }
 
 
