@@ -116,19 +116,25 @@ def test_programs_of_an_image_are_not_used_to_unpack(rootless, make, tmp_path):
 
 
 def test_a_bomb_takes_no_memory(rootless, tmp_path):
-    """Zeros without end behind a tar's end: read in pieces, for they are part of the diff_id."""
+    """Zeros behind a tar's end are part of its diff_id: read in pieces, and so many at most."""
     import gzip
     import resource
 
-    limit = 400 << 20
-    with gzip.open(tmp_path / "bomb.tar.gz", "wb", compresslevel=1) as bomb:
-        for _ in range(600):
-            bomb.write(bytes(1 << 20))
-    answer = rootless(
-        "import", tmp_path / "bomb.tar.gz", "bomb",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), timeout=60,
-    )  # fmt: skip
+    def import_zeros(megabytes):
+        with gzip.open(tmp_path / "bomb.tar.gz", "wb", compresslevel=1) as bomb:
+            for _ in range(megabytes):
+                bomb.write(bytes(1 << 20))
+        limit = 400 << 20
+        return rootless(
+            "import", tmp_path / "bomb.tar.gz", "bomb",
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), timeout=60,
+        )  # fmt: skip
+
+    answer = import_zeros(60)
     assert (answer.exit, answer.stderr) == (0, "")
+    answer = import_zeros(600)
+    assert answer.exit == 1
+    assert "goes on for more than 64 MiB after its end" in answer.stderr
 
 
 def test_words_of_an_image_do_not_command_the_terminal(rootless, make):
