@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 from rootless import userns
 from rootless.cli import fetch, files, progress
-from rootless.cli.places import REGISTRY, STORE, Place
+from rootless.cli.places import REGISTRY, STORE, THROUGH_STORE, Place
+from rootless.errors import UsageError
 from rootless.image import copy as copying
 from rootless.image import push, registry
 from rootless.store import Store, gc, images
@@ -42,6 +43,10 @@ class Copying:
         self._store = Store(given.root)
         self._from = Place.parse(arguments.source)
         self._to = Place.parse(arguments.destination)
+        if self._to.kind == REGISTRY and self._to.reference.digest:
+            raise UsageError(
+                "cannot copy to a digest: what is copied has its own", hint="write NAME[:TAG]"
+            )
         self._platform = None if arguments.all else fetch.platform(arguments.platform)
         self._reading = self._client() if self._from.kind == REGISTRY else None
         self._writing = self._uploads() if self._to.kind == REGISTRY else None
@@ -49,15 +54,23 @@ class Copying:
     def run(self) -> Document:
         """Carry it out; what it left in the store without a name is taken away."""
         try:
-            if self._writing and self._from.kind == STORE:
-                return self._push(self._writing)
-            with ExitStack() as stack:
-                source, sink = self._source(stack), self._sink(stack)
-                with self._show() as report:
-                    return copying.copy(source, sink, report, platform=self._platform)
+            document = self._run()
         finally:
+            for end in (self._reading, self._writing):
+                if end:
+                    end.close()
+        if self._from.kind in THROUGH_STORE or self._to.kind == STORE:
             self._store.let_go()
             gc.collect(self._store)
+        return document
+
+    def _run(self) -> Document:
+        if self._writing and self._from.kind == STORE:
+            return self._push(self._writing)
+        with ExitStack() as stack:
+            source, sink = self._source(stack), self._sink(stack)
+            with self._show() as report:
+                return copying.copy(source, sink, report, platform=self._platform)
 
     def _client(self) -> Client:
         verify = self._arguments.src_tls_verify

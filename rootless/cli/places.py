@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 REGISTRY, STORE = "docker", "containers-storage"
 _ARCHIVES = (save.DOCKER_ARCHIVE, save.OCI_ARCHIVE)
+THROUGH_STORE = (STORE, *_ARCHIVES)
+"""Kinds whose images pass through the store when they are copied from there."""
+
 _KINDS = (REGISTRY, STORE, "oci", "dir", *_ARCHIVES)
 
 

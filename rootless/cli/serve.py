@@ -53,13 +53,15 @@ def _address(text: str) -> tuple[str, int]:
 def _announce(server: Server, host: str, arguments: Arguments) -> None:
     address = f"[{host}]" if ":" in host else host
     address += f":{server.server_address[1]}"
-    how = "read and write" if arguments.writable else "read-only"
-    print(f"Serving {_count(server)} at http://{address} ({how}); Ctrl-C ends it", flush=True)
+    how = "to read and change" if arguments.writable else "to read"
+    who = "every user of this machine" if is_loopback(host) else "everybody"
+    print(
+        f"Serving {_count(server)} at http://{address} for {who} {how}; Ctrl-C ends it", flush=True
+    )
     if not is_loopback(host):
-        who = "change and read" if arguments.writable else "read"
         print(
-            f"WARNING: everybody who reaches {address} can {who} these images: there is no login "
-            "and no encryption",
+            f"WARNING: there is no login and no encryption at {address}: whoever reaches it "
+            "is let in",
             file=sys.stderr,
         )
 

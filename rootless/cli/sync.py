@@ -84,6 +84,10 @@ def _targets(names: list[Reference], arguments: Arguments) -> list[str]:
 
 def _target(place: str, name: Reference, *, scoped: bool) -> str:
     """As skopeo names them: the last part of the repository, or with --scoped all of it."""
+    if name.digest:
+        raise UsageError(
+            f"{name.familiar} has no tag to keep", hint="copy it alone: rootless copy SOURCE NAME"
+        )
     last = name.repository.rpartition("/")[2]
     path = f"{name.registry.replace(':', '_')}/{name.repository}" if scoped else last
     tag = name.tag or "latest"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 
 from rootless import inroot, leanjson
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
         def top(self, folder: Folder) -> Document:
             """What the folder is about; NotFoundError."""
+
+        def check(self, folder: Folder) -> None:
+            """RootlessError where nothing is to be written."""
 
         def put_top(self, folder: Folder, document: Document) -> None:
             """Make it be about `document`."""
@@ -117,23 +121,39 @@ class Folder:
             new.keep()
 
     def new(self, name: str) -> _New:
-        """A file that is to be called `name`, with the folders it needs."""
+        """A file that is to be called `name`, with the folders it needs; RootlessError."""
         folder = os.path.dirname(name)
-        with self._making:
-            at = inroot.make_directory(self._fd, folder) if folder else os.dup(self._fd)
-        return _New(at, os.path.basename(name))
+        with _Explained(f"{self.path}/{name}"):
+            with self._making:
+                at = inroot.make_directory(self._fd, folder) if folder else os.dup(self._fd)
+            return _New(at, os.path.basename(name), f"{self.path}/{name}")
 
     def alone(self) -> _Alone:
         """`with folder.alone():` no other process changes what the folder is about."""
         return _Alone(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
 
 
+class _Explained:
+    """Says which file of a folder it was that could not be written."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise RootlessError(f"{self._path}: {error.strerror}") from error
+
+
 class _New:
     """A file being written, in the folder of the descriptor `at`; without `keep` it goes away."""
 
-    def __init__(self, at: int, name: str) -> None:
+    def __init__(self, at: int, name: str, path: str) -> None:
         self._at = at
         self._name = name
+        self._explained = _Explained(path)
         self._new = f".new-{os.getpid()}-{os.urandom(4).hex()}"
         fd = os.open(self._new, _NEW, 0o644, dir_fd=at)
         self._file = open(fd, "wb")  # noqa: SIM115 - closed by `keep` or at the end
@@ -142,19 +162,22 @@ class _New:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # of what is thrown away
+            self._file.close()
         if self._new:
             os.unlink(self._new, dir_fd=self._at)
         os.close(self._at)
 
     def write(self, chunk: bytes) -> None:
-        """Append."""
-        self._file.write(chunk)
+        """Append; RootlessError."""
+        with self._explained:
+            self._file.write(chunk)
 
     def keep(self) -> None:
-        """Give it its name."""
-        self._file.close()
-        os.rename(self._new, self._name, src_dir_fd=self._at, dst_dir_fd=self._at)
+        """Give it its name; RootlessError."""
+        with self._explained:
+            self._file.close()
+            os.rename(self._new, self._name, src_dir_fd=self._at, dst_dir_fd=self._at)
         self._new = ""
 
 
@@ -194,6 +217,16 @@ class Layout:
             raise NotFoundError(f"{folder.path} has {what}", hint=hint)
         return _document(folder, self.blob(found[0].digest), found[0].digest, found[0].media_type)
 
+    def check(self, folder: Folder) -> None:
+        """As `Form`: a store of ours is a layout, too, but whoever writes there has its locks."""
+        if folder.size("oci-layout") is None or folder.size("lock") is None:
+            return
+        if b"rootlessStore" in folder.read("oci-layout"):
+            raise RootlessError(
+                f"{folder.path} is a store of rootless, not a layout to write into",
+                hint=f"rootless --root {folder.path} copy SOURCE NAME",
+            )
+
     def put_top(self, folder: Folder, document: Document) -> None:
         """As `Form`: the name is another's no more."""
         annotations = {REF_NAME: self._name} if self._name else {}
@@ -203,7 +236,8 @@ class Layout:
         )
         folder.write(self.blob(document.digest), document.content)
         with folder.alone():
-            folder.write("oci-layout", _LAYOUT)
+            if folder.size("oci-layout") is None:
+                folder.write("oci-layout", _LAYOUT)
             others = [one for one in self._entries(folder) if self._keeps(one, entry)]
             index = Index(media_types.OCI_INDEX, (*others, entry))
             folder.write("index.json", index.encode())
@@ -238,6 +272,9 @@ class Directory:
         """As `Form`."""
         content = folder.read("manifest.json")
         return Document(content, "", Digest.of(content))
+
+    def check(self, folder: Folder) -> None:
+        """As `Form`."""
 
     def put_top(self, folder: Folder, document: Document) -> None:
         """As `Form`."""
@@ -298,6 +335,7 @@ class Sink:
     """An image on its way into a folder."""
 
     def __init__(self, folder: Folder, form: Form) -> None:
+        form.check(folder)
         self._folder = folder
         self._form = form
 

@@ -22,7 +22,7 @@ from rootless.store import blobs, images, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from rootless.archive import Put
@@ -49,7 +49,7 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
     _add_file(writer, "index.json", _saved_index(chosen))
     if form == DOCKER_ARCHIVE:
         _add_file(writer, "manifest.json", _docker_manifest(chosen))
-    _add_folders(writer)
+    _add_folders(writer, ["sha256"])
     every = {digest: blob for one in chosen for digest, blob in one.blobs.items()}
     for digest, blob in every.items():
         _add_blob(store, writer, digest, blob)
@@ -66,9 +66,9 @@ def pack(folder: Folder, document: Document, name: str, put: Put, form: str) -> 
         _add_file(writer, file, folder.read(file))
     if form == DOCKER_ARCHIVE:
         _add_file(writer, "manifest.json", _docker_list(document, name))
-    _add_folders(writer)
-    for blob in folder.names("blobs/sha256"):
-        member = f"blobs/sha256/{blob}"
+    algorithms = folder.names("blobs")
+    _add_folders(writer, algorithms)
+    for member in (f"blobs/{one}/{blob}" for one in algorithms for blob in _blobs(folder, one)):
         with open(folder.open(member), "rb", buffering=0) as content:
             size = os.fstat(content.fileno()).st_size
             _add_header(writer, member, size)
@@ -76,6 +76,10 @@ def pack(folder: Folder, document: Document, name: str, put: Put, form: str) -> 
                 writer.content(chunk)
             writer.pad(size)
     writer.close()
+
+
+def _blobs(folder: Folder, algorithm: str) -> list[str]:
+    return folder.names(f"blobs/{algorithm}")
 
 
 def _docker_list(document: Document, name: str) -> bytes:
@@ -178,9 +182,9 @@ def _add_blob(store: Store, writer: tar.Writer, digest: Digest, blob: _Saved) ->
     writer.pad(written)
 
 
-def _add_folders(writer: tar.Writer) -> None:
+def _add_folders(writer: tar.Writer, algorithms: Iterable[str]) -> None:
     """Other readers give folders that are only implied to real root."""
-    for folder in ("blobs", "blobs/sha256"):
+    for folder in ("blobs", *(f"blobs/{one}" for one in algorithms)):
         writer.add(tar.Entry(folder.encode(), tar.DIRECTORY, 0o755))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from rootless import leanjson
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
@@ -30,6 +30,7 @@ _CHUNK = 1 << 20
 _MOST_CONNECTIONS = 64
 _MOST_UPLOADS = 64
 _PAGE = 1000
+_READING = frozenset({"GET", "HEAD"})
 _SILENCE = 60.0  # seconds after which a connection that says nothing is closed
 _LINE = 200  # characters of a request to show
 _OCTETS = "application/octet-stream"
@@ -160,16 +161,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(_unsupported)
 
     def _answer(self, respond: Callable[[str, Mapping[str, list[str]]], None]) -> None:
-        url = urlsplit(self.path)
+        self._expect_body()
         try:
-            if url.path.rstrip("/") == "/v2":
+            url = _url(self.path)
+            self._check_host()
+            if self.command not in _READING:
+                self._check_writing()
+            if url.path.rstrip("/") == "/v2" and self.command in _READING:
                 self._send(200, b"{}", "application/json")
                 return
             if not url.path.startswith("/v2/"):
                 raise _RefusalError(404, "NAME_UNKNOWN")
-            self._check_host()
-            if self.command not in {"GET", "HEAD"}:
-                self._check_writing()
             respond(url.path.removeprefix("/v2/"), parse_qs(url.query))
         except _RefusalError as refusal:
             self._refuse(refusal)
@@ -180,9 +182,23 @@ class _Handler(BaseHTTPRequestHandler):
         except RootlessError as error:
             self._refuse(_RefusalError(500, "UNKNOWN", error.message))
 
+    def _expect_body(self) -> None:
+        """Let this be the connection's last request unless its body, if any, is read to its end.
+
+        What is left of one would be the next request: a web page may send what it likes as a body,
+        and so could speak without its origin.
+        """
+        length, coding = self.headers.get("Content-Length"), self.headers.get("Transfer-Encoding")
+        self._stays = not self.close_connection and not (length and coding)
+        if length not in {None, "0"} or coding:
+            self.close_connection = True
+
     def _check_host(self) -> None:
         """A web page that gave its own name this machine's address reads nothing here."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        try:
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        except ValueError:
+            raise _RefusalError(400, "UNSUPPORTED", "the Host of the request is none") from None
         if self.server.rules.local and not trust.is_loopback(host):
             raise _RefusalError(403, "DENIED", "this registry is for its own machine")
 
@@ -222,6 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
         if size is None:
             raise _RefusalError(404, "BLOB_UNKNOWN")
         start = self._range(size)
+        chunks = shelf.blob(name, digest, start or 0) if self.command == "GET" else iter(())
+        first = next(chunks, b"")  # an error is an answer as long as none has begun
         self.send_response(206 if start is not None else 200)
         self.send_header("Content-Type", _OCTETS)
         self.send_header("Docker-Content-Digest", str(digest))
@@ -230,9 +248,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Content-Length", str(size - (start or 0)))
         self.end_headers()
-        if self.command == "GET":
-            for chunk in shelf.blob(name, digest, start or 0):
+        try:
+            self.wfile.write(first)
+            for chunk in chunks:
                 self.wfile.write(chunk)
+        except (RootlessError, OSError) as error:  # too late to say so but by hanging up
+            self.close_connection = True
+            self.server.log(f"{self.address_string()} {digest.short}: {error}")
 
     def _range(self, size: int) -> int | None:
         """Where to begin: only `bytes=N-` is understood; what else is asked gets all of it."""
@@ -325,9 +347,16 @@ class _Handler(BaseHTTPRequestHandler):
             yield piece
 
     def _pieces(self) -> Iterator[bytes]:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        coding = self.headers.get("Transfer-Encoding", "").lower()
+        if coding not in {"", "chunked"}:
+            raise _RefusalError(400, "UNSUPPORTED", "a body is sent as it is, or in chunks")
+        if coding:
+            yield from self._chunks()
+        else:
             yield from self._exactly(_number(self.headers.get("Content-Length", "0"), 10))
-            return
+        self.close_connection = not self._stays
+
+    def _chunks(self) -> Iterator[bytes]:
         while size := self._chunk_size():
             yield from self._exactly(size)
             self.rfile.readline(3)
@@ -396,6 +425,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_error(self, format: str, *words: object) -> None:  # noqa: A002 - the library's name
         """Its answer is logged."""
+
+
+def _url(path: str) -> SplitResult:
+    try:
+        return urlsplit(path)
+    except ValueError:
+        raise _RefusalError(400, "NAME_INVALID") from None
 
 
 def _unsupported(_path: str, _query: Mapping[str, list[str]]) -> None:

@@ -91,9 +91,15 @@ class Shelf:
     def mount(self, name: str, digest: Digest, origin: str) -> bool:
         """Give a repository what `origin` has; False where it has no such blob."""
         found = self._find(origin, digest)
-        if found:
-            self._take(name, found)
-        return bool(found)
+        if found is None:
+            return False
+        if found.image:
+            images.hold(self.store, found.image)
+        self.store.hold([digest])
+        if not found.image and not blobs.has(self.store, digest):
+            return False
+        self._take(name, found)
+        return True
 
     def take(self, name: str, digest: Digest) -> None:
         """Note that somebody has brought the blob, which the store has now."""
@@ -116,10 +122,9 @@ class Shelf:
         found = manifests.decode(content, media_type)
         digest = Digest.of(content)
         entries = found.images if isinstance(found, Index) else (found.config, *found.layers)
-        there = self._repository(_parse(name)).documents
         for entry in entries:
-            if entry.digest not in there and not self._find(name, entry.digest):
-                raise IntegrityError(f"the repository has no {entry.digest}")
+            if self._size_of(name, entry.digest) != entry.size:
+                raise IntegrityError(f"the repository has no {entry.digest} of {entry.size} bytes")
         if ":" in reference:
             if str(digest) != reference:
                 raise IntegrityError(f"the manifest hashes to {digest}")
@@ -129,6 +134,12 @@ class Shelf:
             images.add(self.store, content, found.media_type, (wanted,))
         self.take(name, digest)
         return digest
+
+    def _size_of(self, name: str, digest: Digest) -> int | None:
+        """Of a blob or a manifest of the repository."""
+        if digest in self._repository(_parse(name)).documents:
+            return len(blobs.read(self.store, digest))
+        return self.size(name, digest)
 
     def _names(self) -> list[Reference]:
         names = (index.name_of(entry) for entry in index.read(self.store))
@@ -140,10 +151,12 @@ class Shelf:
             state = _state_of(self.store.path("index.json"))
             if state != self._state:
                 self._state, self._known = state, {}
-            key = _key(wanted)
-            if key not in self._known:
-                self._known[key] = self._read(wanted)
-            return self._known[key]
+            found = self._known.get(_key(wanted))
+            if found is None:
+                found = self._read(wanted)
+                if found.tops:  # what anybody may ask for without end is not kept
+                    self._known[_key(wanted)] = found
+            return found
 
     def _read(self, wanted: Reference) -> _Repository:
         tops: dict[str, Digest] = {}

@@ -127,6 +127,10 @@ class Uploads:
             raise
         self._check(response, Digest.of(content))
 
+    def close(self) -> None:
+        """Close idle connections."""
+        self._session.close()
+
     def stop(self) -> None:
         """Let all that other threads ask for fail soon; for good."""
         self._session.stop()

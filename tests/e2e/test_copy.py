@@ -223,3 +223,65 @@ def test_between_repositories_of_one_registry_layers_are_mounted(rootless, regis
     assert (said.exit, said.stdout) == (0, f"{digest}\n"), said.stderr
     assert said.stderr.count("Mounted from copy/") == 2
     assert "Pushed" not in said.stderr
+
+
+def test_a_digest_is_no_name_to_copy_to(rootless, served, registry, tmp_path):
+    """It would be the tag latest that changes."""
+    name, digest = served
+    repository = name.rpartition(":")[0]
+    target = f"docker://{repository}@{digest}"
+    tls = ("--src-tls-verify=false", "--dest-tls-verify=false")
+    said = rootless("copy", *tls, f"docker://{name}", target)
+    assert said.exit != 0
+    assert "cannot copy to a digest" in said.stderr
+    assert "latest" not in skopeo("list-tags", "--tls-verify=false", f"docker://{repository}")
+
+
+def test_blobs_of_another_algorithm_are_in_the_archive(rootless, tmp_path):
+    content = layer({"f": b"x"})
+    made = write_layout(tmp_path / "l", "x:1", [content])
+    manifest = json.loads(made.blob(made.manifest_digest))
+    packed = made.blob(manifest["layers"][0]["digest"])
+    digest = hashlib.sha512(packed).hexdigest()
+    (tmp_path / "l/blobs/sha512").mkdir()
+    (tmp_path / "l/blobs/sha512" / digest).write_bytes(packed)
+    (tmp_path / "l/blobs" / manifest["layers"][0]["digest"].replace(":", "/")).unlink()
+    manifest["layers"][0]["digest"] = f"sha512:{digest}"
+    text = json.dumps(manifest).encode()
+    top = hashlib.sha256(text).hexdigest()
+    (tmp_path / "l/blobs/sha256" / top).write_bytes(text)
+    entry = {"mediaType": manifest["mediaType"], "digest": f"sha256:{top}", "size": len(text)}
+    index = {"schemaVersion": 2, "manifests": [entry]}
+    (tmp_path / "l/index.json").write_text(json.dumps(index))
+    rootless.ok("copy", f"oci:{tmp_path}/l", f"oci-archive:{tmp_path}/a.tar:x")
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert f"blobs/sha512/{digest}" in tar.getnames()
+    rootless.ok("copy", f"oci-archive:{tmp_path}/a.tar", "back")
+
+
+def test_a_store_is_no_layout_to_write_into(rootless, served, tmp_path):
+    name, _ = served
+    rootless.ok("pull", "-q", "--tls-verify=false", name)
+    said = rootless("copy", name, f"oci:{rootless.root}:other")
+    assert said.exit != 0
+    assert f"--root {rootless.root}" in said.stderr
+    assert b"rootlessStore" in (rootless.root / "oci-layout").read_bytes()
+
+
+def test_what_lies_in_the_way_in_a_folder_is_a_sentence(rootless, served, tmp_path):
+    name, _ = served
+    (tmp_path / "d/manifest.json").mkdir(parents=True)
+    (tmp_path / "l").mkdir()
+    (tmp_path / "l/blobs").touch()
+    for target in (f"dir:{tmp_path}/d", f"oci:{tmp_path}/l:x"):
+        said = rootless("copy", "-q", "--src-tls-verify=false", f"docker://{name}", target)
+        assert said.exit == 1
+        assert "Traceback" not in said.stderr
+        assert str(tmp_path) in said.stderr
+
+
+def test_a_copy_past_the_store_needs_none(rootless, served, tmp_path):
+    name, digest = served
+    argv = ("copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"dir:{tmp_path}/d")
+    done = rootless("--root", "/proc/nothing/here", *argv)
+    assert (done.exit, done.stdout) == (0, f"{digest}\n"), done.stderr

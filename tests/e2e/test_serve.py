@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,6 +165,53 @@ def test_a_web_page_neither_reads_nor_writes(built):
         assert ask(address, "GET", "/v2/app/manifests/1", Host="evil.example")[0] == 403
 
 
+def test_a_body_that_nobody_reads_is_no_further_request(built):
+    """A web page sends what it likes as a body, and its origin only with what it asks itself."""
+    with serving(built, "--writable") as address:
+        manifest = ask(address, "GET", "/v2/app/manifests/1")[2]
+        head = "PUT /v2/app/manifests/evil HTTP/1.1\r\nHost: localhost\r\n"
+        inner = f"{head}Content-Length: {len(manifest)}\r\n\r\n".encode() + manifest
+        for outer in ("POST /v2/", "PUT /v2/", "GET /v2/", "GET /v2/app/tags/list", "POST /x"):
+            host, port = address.split(":")
+            request = f"{outer} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://evil.example\r\n"
+            with socket.create_connection((host, int(port)), timeout=20) as raw:
+                raw.sendall(f"{request}Content-Length: {len(inner)}\r\n\r\n".encode() + inner)
+                answer = b""
+                with suppress(ConnectionResetError):
+                    while piece := raw.recv(1 << 16):
+                        answer += piece
+            assert answer.count(b"HTTP/1.1 ") <= 1, answer
+        assert ask(address, "GET", "/v2/app/manifests/evil")[0] == 404
+
+
+def test_an_answer_that_fails_in_its_middle_ends_there(built):
+    """Not with another answer inside of it."""
+    with serving(built) as address:
+        manifest = json.loads(ask(address, "GET", "/v2/app/manifests/1")[2])
+        last = manifest["layers"][-1]
+        folder = built.root / "layers" / last["digest"].partition(":")[2][:12]
+        child.in_child(lambda: (folder / "diff" / "f").write_bytes(b"changed, and longer"))
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as raw:
+            path = f"/v2/app/blobs/{last['digest']}"
+            raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = b""
+            while piece := raw.recv(1 << 16):
+                answer += piece
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_manifest_that_lies_about_a_size_is_refused(built):
+    with serving(built, "--writable") as address:
+        _, headers, content = ask(address, "GET", "/v2/app/manifests/1")
+        manifest = json.loads(content)
+        manifest["layers"][-1]["size"] += 1
+        kind = {"Content_Type": headers["Content-Type"]}
+        lie = ask(address, "PUT", "/v2/app/manifests/3", json.dumps(manifest).encode(), **kind)
+        assert lie[0] == 400
+        assert ask(address, "PUT", "/v2/app/manifests/3", content, **kind)[0] == 201
+
+
 def test_a_push_brings_each_blob_itself(built):
     """What the store has under another name cannot be claimed by a manifest."""
     with serving(built, "--writable") as address:
@@ -228,6 +275,7 @@ def test_odd_requests_end_in_an_answer(built):
         for path in ("/", "/v2/x", "/v2/app/nothing/x", "/v2//manifests/1", "/v2/A/manifests/1"):
             assert ask(address, "GET", path)[0] == 404, path
         assert ask(address, "GET", "/v2/app/tags/list?n=-1")[0] == 400
+        assert ask(address, "GET", "/v2/_catalog", Host="[bad")[0] == 400
         _, headers, _ = ask(address, "POST", "/v2/app/blobs/uploads/")
         place = headers["Location"]
         host, port = address.split(":")
