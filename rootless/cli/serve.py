@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def serve(given: Settings, arguments: Arguments) -> int:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C, or TERM."""
     host, port = _address(arguments.listen)
     store = Store(given.root)
     store.create()
@@ -35,6 +36,7 @@ def serve(given: Settings, arguments: Arguments) -> int:
             f"cannot listen on {arguments.listen}: {error.strerror}",
             hint="choose another with --listen HOST:PORT; port 0 takes any that is free",
         ) from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server, suppress(KeyboardInterrupt):
         _announce(server, host, arguments)
         server.serve_forever()

@@ -20,13 +20,11 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import blobs, images, index
+from rootless.store import Store, blobs, images, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from rootless.store import Store
 
 _State = tuple[int, int, int]
 
@@ -82,11 +80,16 @@ class Shelf:
         return found.descriptor.size if found else None
 
     def blob(self, name: str, digest: Digest, offset: int = 0) -> Iterator[bytes]:
-        """Its bytes from `offset` on; NotFoundError."""
+        """Its bytes from `offset` on, held while they are read; NotFoundError."""
         found = self._find(name, digest)
         if found is None or found.image is None:
-            return ends.read_blob(self.store, digest, offset)
-        return ends.Source(self.store, found.image).blob(found.descriptor, offset)
+            yield from ends.read_blob(self.store, digest, offset)
+            return
+        reading = Store(self.store.root)
+        try:
+            yield from ends.Source(reading, found.image).blob(found.descriptor, offset)
+        finally:
+            reading.let_go()
 
     def mount(self, name: str, digest: Digest, origin: str) -> bool:
         """Give a repository what `origin` has; False where it has no such blob."""

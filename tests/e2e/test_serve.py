@@ -140,6 +140,18 @@ def test_what_is_tagged_while_it_serves_is_there_at_once(built):
         assert ask(address, "GET", "/v2/app/manifests/new")[0] == 404
 
 
+def test_what_was_served_is_not_kept_for_ever(built):
+    with serving(built) as address:
+        manifest = json.loads(ask(address, "GET", "/v2/app/manifests/1")[2])
+        digest = manifest["layers"][-1]["digest"]
+        assert ask(address, "GET", f"/v2/app/blobs/{digest}")[0] == 200
+        built.ok("rmi", "app:1", "app:2")
+        built.ok("system", "prune", "-af")
+        folder = built.root / "layers" / digest.partition(":")[2][:12]
+        assert not folder.exists()
+        assert ask(address, "GET", f"/v2/app/blobs/{digest}")[0] == 404
+
+
 def test_nothing_is_given_out_by_its_digest_alone(built):
     """A blob of one repository is not another's, and what has no name is nobody's."""
     with serving(built) as address:
