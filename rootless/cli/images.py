@@ -61,7 +61,8 @@ def images(given: Settings, arguments: Arguments) -> int:
             for image in kept
             for _ in _names(image, wanted)
         ]
-        print(end="".join(lines))
+        if lines:  # a full disk is no trouble to who has nothing to say
+            print(end="".join(lines))
         return 0
     users = _users(store)
     rows: list[listing.Row] = [

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 RUN = ("run", "--network", "none")
 BASE = (
     "mkdir -p /d/e /op /wd /dswap && echo x >/d/f && echo y >/d/e/g && ln /d/f /d/h && "
-    "echo z >/op/z && echo q >/same && echo s >/swap && touch /dswap/a && touch -d @0 /old"
+    "echo z >/op/z && echo q >/same && touch -d @9 /same && echo s >/swap && touch /dswap/a && "
+    "touch -d @0 /old"
 )
 WORK = (
     "echo new >/n; rm /d/f; rm -r /op; mkdir /op; echo q>/same; chmod 700 /wd; rm /swap; "

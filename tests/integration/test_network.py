@@ -314,9 +314,9 @@ def test_a_host_without_a_network_is_an_error_with_its_words():
 
 
 @pytest.mark.needs("slirp4netns")
-def test_slirp4netns_has_no_ipv6_to_publish_on():
+def test_slirp4netns_has_no_ipv6_to_publish_on(tmp_path):
     with pytest.raises(RootlessError, match="cannot publish a port on ::1"):
-        start("slirp4netns", os.getpid(), "[::1]::80", "/nonexistent")
+        start("slirp4netns", os.getpid(), "[::1]::80", str(tmp_path))
 
 
 @pytest.mark.parametrize("mode", BOTH)

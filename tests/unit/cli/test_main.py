@@ -110,12 +110,14 @@ def test_a_reader_that_leaves_is_no_error():
 )
 def test_output_that_cannot_be_written(verb, redirection, code, said):
     """That is no error of who has nothing to write."""
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m rootless {verb} {redirection}"],
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (code, said)
+    command = ["bash", "-c", f"{sys.executable} -m rootless {verb} {redirection}"]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    for unbuffered in ("", "1"):
+        done = subprocess.run(
+            command, env={**environment, "PYTHONUNBUFFERED": unbuffered},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (code, said)
 
 
 @pytest.mark.parametrize("words", [("load", "-i", "."), ("import", ".", "x")])
