@@ -36,10 +36,16 @@ class Catalog:
         self._ids: list[tuple[str, Descriptor]] = []
 
     def find(self, text: str) -> tuple[Descriptor, bool]:
-        """The entry, and whether it was found by a name and not by an id: names go first.
+        """The entry, and whether it was found by a name and not by an id; see `find_all`."""
+        found, is_name = self.find_all(text)
+        return found[-1], is_name
 
-        But a whole id means nothing else, though a name can look like one: who pins an image must
-        not get what somebody called so.
+    def find_all(self, text: str) -> tuple[list[Descriptor], bool]:
+        """The one entry that has this name, or all whose id it is, and whether it is a name.
+
+        An image may have several manifests; the digest of one means only that. Names go first, but
+        a whole id means nothing else, though a name can look like one: who pins an image must not
+        get what somebody called so.
 
         NotFoundError, UsageError (not a name at all), or RootlessError when it is ambiguous.
         """
@@ -53,14 +59,14 @@ class Catalog:
         else:
             is_whole = is_id and len(beginning) == _WHOLE
             if not is_whole and (entry := self._called(reference)):
-                return entry, True
+                return [entry], True
         matches = self._with_id(beginning) if is_id else {}
         if len(matches) > 1:
             raise RootlessError(
                 f"{text} is the beginning of {len(matches)} image ids", hint="write more of the id"
             )
-        for entry in matches.values():
-            return entry, False
+        for entries in matches.values():
+            return entries, False
         raise not_found(text, filter(None, self._named))
 
     def same(self, entry: Descriptor) -> list[Descriptor]:
@@ -70,10 +76,6 @@ class Catalog:
     def meant(self, reference: Reference) -> str | None:
         """The name here that is most like one that is not."""
         return meant(reference.familiar.removesuffix(":latest"), filter(None, self._named))
-
-    def names(self, entry: Descriptor) -> tuple[str, ...]:
-        """All names of an entry's image."""
-        return tuple(name for one in self.same(entry) if (name := index.name_of(one)))
 
     def _called(self, wanted: Reference) -> Descriptor | None:
         """By tag, as the name says; by digest, only what has that digest, whatever names say."""
@@ -87,8 +89,8 @@ class Catalog:
                     return entry
         return None
 
-    def _with_id(self, beginning: str) -> dict[Digest, Descriptor]:
-        """Images whose id or manifest's digest begins so; one image may have several manifests."""
+    def _with_id(self, beginning: str) -> dict[Digest, list[Descriptor]]:
+        """By image id the entries whose id or manifest's digest begins so."""
         from bisect import bisect_left
 
         if not self._ids:
@@ -96,10 +98,10 @@ class Catalog:
             ids += [(entry.digest.hex, entry) for entry in self.entries]
             self._ids = sorted(ids, key=lambda pair: pair[0])
         at = bisect_left(self._ids, beginning, key=lambda pair: pair[0])
-        found = {}
+        found: dict[Digest, list[Descriptor]] = {}
         while at < len(self._ids) and self._ids[at][0].startswith(beginning):
             entry = self._ids[at][1]
-            found[self._id_of(entry)] = entry
+            found.setdefault(self._id_of(entry), []).append(entry)
             at += 1
         return found
 

@@ -17,7 +17,7 @@ from rootless.store import catalog, gc, images, index, staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
@@ -72,7 +72,7 @@ def remove(
     every: bool = False,
     users: Mapping[Digest, User] = {},
 ) -> tuple[tuple[Removal, ...], gc.Reclaimed]:
-    """Take names away; an image goes with its last. An id takes all its names.
+    """Take names away; an image goes with its last. An id takes all its names and manifests.
 
     What came of each text, in order, and what could be deleted in the end. Errors are in docker's
     words, when an image has more names or is used. `force` takes one with all its names, and from
@@ -83,18 +83,13 @@ def remove(
 
     def change(entries: Entries) -> Entries:
         removing = _Removing(store, entries, users, force=force, many=force or every)
-        removals.clear()
-        removals.extend(map(removing.remove, _ids(store, entries) if every else texts))
+        wanted: Iterable[str | Digest] = reversed(removing.by_image()) if every else texts
+        removals[:] = map(removing.remove, wanted)
         return index.unname(entries, removing.taken, removing.gone)
 
     index.update(store, change)
     is_freed = any(removal.deleted for removal in removals)
     return tuple(removals), gc.collect(store) if is_freed else gc.Reclaimed()
-
-
-def _ids(store: Store, entries: Entries) -> list[str]:
-    """The id of every image, once."""
-    return [*dict.fromkeys(str(images.id_of(store, entry)) for entry in reversed(entries))]
 
 
 class _Removing:
@@ -116,33 +111,45 @@ class _Removing:
         self._many = many
         self.taken: set[str] = set()
         self.gone: set[Digest] = set()
-        self._manifests: dict[Digest, set[Digest]] = {}  # of each image's id, once they matter
+        self._by_image: dict[Digest, list[Descriptor]] = {}
 
-    def remove(self, text: str) -> Removal:
-        """Note what goes with `text`, seen after those before it."""
+    def by_image(self) -> dict[Digest, list[Descriptor]]:
+        """All entries by the id of their image, which are found out once they matter."""
+        if not self._by_image:
+            for entry in self._catalog.entries:
+                self._by_image.setdefault(images.id_of(self._store, entry), []).append(entry)
+        return self._by_image
+
+    def remove(self, wanted: str | Digest) -> Removal:
+        """Note what goes with a text, or a whole image by its id, seen after those before it."""
         try:
-            return self._remove(text)
+            if isinstance(wanted, Digest):
+                return self._by_id(self.by_image()[wanted])
+            return self._remove(wanted)
         except RootlessError as error:
             return Removal(error=error)
 
     def _remove(self, text: str) -> Removal:
-        entry, is_name = self._catalog.find(text)
-        own = index.name_of(entry)
-        if entry.digest in self.gone or (is_name and own in self.taken):
+        entries, is_name = self._catalog.find_all(text)
+        own = index.name_of(entries[0]) if is_name else None
+        if own in self.taken or self.gone.issuperset(one.digest for one in entries):
             raise catalog.not_found(text)
-        image_id = images.id_of(self._store, entry)
-        names = tuple(one for one in self._catalog.names(entry) if one not in self.taken)
-        if is_name and own:
-            return self._by_name(text, entry, image_id, own, is_last=len(names) == 1)
-        self._check(image_id, is_many=_is_many(names))
-        return self._take(entry, image_id, names, is_gone=True)
+        if own:
+            return self._by_name(text, self._catalog.same(entries[0]), own)
+        return self._by_id(entries)
 
-    def _by_name(
-        self, text: str, entry: Descriptor, image_id: Digest, own: str, *, is_last: bool
-    ) -> Removal:
+    def _by_id(self, entries: list[Descriptor]) -> Removal:
+        image_id = images.id_of(self._store, entries[0])
+        names = self._left(entries)
+        self._check(image_id, is_many=_is_many(names))
+        return self._take(entries, image_id, names, is_gone=True)
+
+    def _by_name(self, text: str, entries: list[Descriptor], own: str) -> Removal:
         """A name goes, unless it is a used image's last; that goes with it, unless a container
         runs in it.
         """
+        image_id = images.id_of(self._store, entries[0])
+        is_last = len(self._left(entries)) == 1
         user = self._users.get(image_id)
         if is_last and user and not self._force:
             raise RootlessError(
@@ -151,7 +158,7 @@ class _Removing:
                 hint=f"remove the container first: rootless rm {user.short}; or use --force",
             )
         is_gone = is_last and not (user and user.is_running)
-        return self._take(entry, image_id, (own,), is_gone=is_gone)
+        return self._take(entries, image_id, (own,), is_gone=is_gone)
 
     def _check(self, image_id: Digest, *, is_many: bool) -> None:
         """Refuse, in docker's words and order, to take an image by id from those who need it."""
@@ -176,29 +183,35 @@ class _Removing:
             )
 
     def _take(
-        self, entry: Descriptor, image_id: Digest, going: tuple[str, ...], *, is_gone: bool
+        self, entries: list[Descriptor], image_id: Digest, going: tuple[str, ...], *, is_gone: bool
     ) -> Removal:
-        before = self._served(entry)
+        before = self._served(entries)
         self.taken.update(going)
         if is_gone:
-            self.gone.add(entry.digest)
-        lost = set(before).difference(self._served(entry))
+            self.gone.update(one.digest for one in entries)
+        lost = set(before).difference(self._served(entries))
         untagged = [Reference.parse(name) for name in going]
         untagged += [one for one in before if one in lost and one not in untagged]
         said = tuple(one.familiar for one in untagged)
-        return Removal(said, (self._deleted(entry, image_id),) if is_gone else ())
+        return Removal(said, (self._deleted(entries[0], image_id),) if is_gone else ())
 
     def _deleted(self, entry: Descriptor, image_id: Digest) -> Digest:
         """What goes with an entry: the image; the manifest alone where another leads to it too."""
-        if not self._manifests:
-            for one in self._catalog.entries:
-                self._manifests.setdefault(images.id_of(self._store, one), set()).add(one.digest)
-        return image_id if self._manifests[image_id] <= self.gone else entry.digest
+        is_whole = all(one.digest in self.gone for one in self.by_image()[image_id])
+        return image_id if is_whole else entry.digest
 
-    def _served(self, entry: Descriptor) -> tuple[Reference, ...]:
+    def _left(self, entries: list[Descriptor]) -> tuple[str, ...]:
+        """The names that are not taken yet."""
+        return tuple(one for one in _names(entries) if one not in self.taken)
+
+    def _served(self, entries: list[Descriptor]) -> tuple[Reference, ...]:
         """The names with digest that the image still has by its names that are left."""
-        left = (one for one in self._catalog.same(entry) if index.name_of(one) not in self.taken)
-        return index.served_as(left)
+        return index.served_as(one for one in entries if index.name_of(one) not in self.taken)
+
+
+def _names(entries: Iterable[Descriptor]) -> tuple[str, ...]:
+    """What the entries are called, each name once."""
+    return tuple(dict.fromkeys(name for one in entries if (name := index.name_of(one))))
 
 
 def _is_many(names: tuple[str, ...]) -> bool:
@@ -220,7 +233,8 @@ def untag(store: Store, text: str, names: Sequence[str] = ()) -> None:
 
     def change(entries: Entries) -> Entries:
         found = images.catalog(store, entries)
-        own = found.names(found.find(text)[0])
+        meant, is_name = found.find_all(text)
+        own = _names(found.same(meant[0]) if is_name else meant)
         wanted = [str(Reference.parse(name)) for name in names]
         for name, full in zip(names, wanted, strict=True):
             if full not in own:

@@ -109,6 +109,21 @@ def test_a_list_lives_in_the_store_like_an_image(store):
     assert not list((store.root / "layers").iterdir())
 
 
+def test_a_list_of_one_goes_with_its_image(store):
+    """It has the image's id, as `images` shows."""
+    store.ok("rmi", "app:s390x")
+    store.ok("manifest", "create", "l:1", "app:arm64")
+    first, second = store.ok("images", "-q").split()
+    assert first == second
+    refused = store("rmi", first)
+    assert refused.exit == 1
+    assert "image is referenced in multiple repositories" in refused.stderr
+    removed = store.ok("rmi", "--all", "--force").splitlines()
+    assert removed[:2] == ["Untagged: app:arm64", "Untagged: l:1"]
+    assert store.ok("images", "-aq") == ""
+    assert not list((store.root / "blobs" / "sha256").iterdir())
+
+
 def test_many_add_at_once_and_none_is_lost(store, tmp_path):
     names = []
     for number in range(6):

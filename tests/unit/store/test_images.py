@@ -204,6 +204,85 @@ def test_an_id_given_twice_is_gone_the_second_time(store, make_image):
     assert isinstance(second.error, NotFoundError)
 
 
+@pytest.fixture
+def twins(store, make_image):
+    """An image with two manifests, each of a name, as when another tool wrote it anew."""
+    image = make_image("app")
+    content = blobs.read(store, image.descriptor.digest) + b"\n"
+    second = images.add(store, content, image.manifest.media_type, [Reference.parse("list:1")])
+    store.let_go()
+    assert second.id == image.id
+    return image, second
+
+
+def test_an_id_takes_all_its_manifests(store, twins):
+    image, _ = twins
+    for text in (image.id.short, image.id.hex, str(image.id)):
+        with pytest.raises(RootlessError, match="referenced in multiple repositories"):
+            remove(store, text)
+    assert len(images.listing(store)) == 2
+    removed = remove(store, image.id.short, force=True)
+    assert removed.untagged == ("app:latest", "list:1")
+    assert removed.deleted == (image.id, *image.config.diff_ids)
+    assert index.read(store) == ()
+    assert os.listdir(store.path("blobs/sha256")) == []
+
+
+def test_an_id_takes_a_manifest_without_a_name_too(store, twins):
+    image, _ = twins
+    removal.untag(store, "list:1")
+    assert remove(store, image.id.short).untagged == ("app:latest",)
+    assert index.read(store) == ()
+
+
+def test_every_image_is_removed_with_all_its_manifests(store, twins, make_image):
+    make_image("other", layer="other")
+    removals, _ = removal.remove(store, (), every=True)
+    assert [one.untagged for one in removals] == [("other:latest",), ("app:latest", "list:1")]
+    assert index.read(store) == ()
+
+
+def test_no_manifest_of_an_image_that_a_container_uses_goes_by_id(store, twins):
+    user = {twins[0].id: removal.User("c0ffee" * 4, is_running=True)}
+    for options in ({"every": True}, {"force": True}):
+        texts = () if "every" in options else (twins[0].id.short,)
+        (removed,), _ = removal.remove(store, texts, users=user, **options)
+        assert "cannot be forced" in removed.error.message
+    assert len(index.read(store)) == 2
+
+
+def test_the_digest_of_a_manifest_takes_that_one_alone(store, twins):
+    image, second = twins
+    assert remove(store, second.descriptor.digest.short).deleted == (second.descriptor.digest,)
+    assert names(images.resolve(store, image.id.short)) == ["app:latest"]
+
+
+def test_an_id_takes_the_manifests_that_names_before_it_left(store, twins):
+    image, _ = twins
+    for first in ("app", "list:1"):
+        found = index.read(store)
+        by_name, by_id, again = removal.remove(store, [first, image.id.short, image.id.short])[0]
+        assert by_name.deleted != by_id.deleted == (image.id,)
+        assert isinstance(again.error, NotFoundError)
+        assert index.read(store) == ()
+        index.update(store, lambda _, found=found: found)
+
+
+def test_untag_of_an_id_takes_the_names_of_all_its_manifests(store, twins):
+    image, _ = twins
+    removal.untag(store, image.id.short, ["list:1"])
+    assert [names(one) for one in images.listing(store)] == [[], ["app:latest"]]
+    removal.untag(store, image.id.short)
+    assert [names(one) for one in images.listing(store)] == [[], []]
+
+
+def test_untag_of_a_name_leaves_another_manifests_alone(store, twins):
+    with pytest.raises(NotFoundError, match="list:1: tag not known"):
+        removal.untag(store, "app", ["list:1"])
+    removal.untag(store, "app")
+    assert sorted(names(one) for one in images.listing(store)) == [[], ["list:1"]]
+
+
 def test_removing_every_image_takes_all_names_but_not_from_containers(store, make_image):
     make_image("app", "app:1", layer="a")
     used = make_image("used", layer="u")
