@@ -1,9 +1,10 @@
 """Paths inside a container's root file system, resolved by the kernel and never by string.
 
 A root is a directory descriptor; every look-up is openat2(RESOLVE_IN_ROOT), so `..` and symbolic
-links of a hostile image end inside it. What is made is made by its name in a descriptor, with its
-mode at once: somebody who shares a volume may change what a name means between any two calls, so
-nothing is ever done to a path that has been looked up. Runs in the mapped process.
+links of a hostile image end inside it; a walk by `Parents` follows no link at all. What is made is
+made by its name in a descriptor, with its mode at once: somebody who shares a volume may change
+what a name means between any two calls, so nothing is ever done to a path that has been looked up.
+Runs in the mapped process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from rootless import linux
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MAX_LINKS = 40  # as the kernel's own limit
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESTALE)
+"""What a look-up says of a path that led to something else, or was there, when it was found."""
 _MACHINES_FAULTS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
@@ -83,6 +86,39 @@ def read_file(root_fd: int, path: str, limit: int = 1 << 20) -> bytes:
         return os.read(fd, limit) if regular else b""
     finally:
         os.close(fd)
+
+
+class Parents:
+    """The directories that a walk's paths lie in; one stays open while its entries follow.
+
+    With `dir_fd` alone the kernel follows links in all names of a path but the last, and somebody
+    who owns the tree may put one where a directory was listed: so ask for the last name only.
+    """
+
+    def __init__(self, root_fd: int) -> None:
+        self._root_fd = root_fd
+        self._path = b""
+        self._fd = -1
+
+    def of(self, path: bytes) -> tuple[int, bytes]:
+        """The descriptor of its parent, good until the next call, and its last name.
+
+        SyscallError, its errno in GONE, when no chain of directories leads there any more.
+        """
+        parent, _, name = path.rpartition(b"/")
+        if not parent:
+            return self._root_fd, name
+        if parent != self._path:
+            self.close()
+            resolve = linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
+            self._fd = linux.openat2(self._root_fd, parent, _DIRECTORY, resolve)
+            self._path = parent
+        return self._fd, name
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._path, self._fd = b"", -1
 
 
 class _AnyMode:

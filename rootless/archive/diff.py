@@ -9,14 +9,15 @@ the machine nor the moment show; attributes are those of `xattrs.portable`.
 
 The directory must not change meanwhile: RootlessError when it does. One that may (`changing`) is
 written as it is met: what is gone is left out, and what has shrunk ends in zeros, as GNU tar does.
+Whoever changes it cannot lead us out of it: each path is `inroot.Parents`'.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from errno import ELOOP, ENOENT, ENOTDIR, ESTALE
 
+from rootless import inroot, linux
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import RootlessError
 
@@ -35,8 +36,6 @@ _KINDS = {
     stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.BLOCK_DEVICE,
 }
-_GONE = (ENOENT, ENOTDIR, ELOOP, ESTALE)
-"""What opening a file says that was another, or none, when it was found."""
 
 
 def write(
@@ -84,7 +83,7 @@ class _Diff:
         *,
         changing: bool = False,
     ) -> None:
-        self._root = root
+        self._parents = inroot.Parents(root)
         self._writer = writer
         self._left_out = left_out
         self._changing = changing
@@ -93,15 +92,28 @@ class _Diff:
         self._links: dict[tuple[int, int], bytes] = {}
 
     def write(self) -> int:
-        while self._pending:
-            path = self._pending.pop()
-            try:
-                self._visit(path, os.lstat(path, dir_fd=self._root))
-            except OSError as error:
-                if not self._changing or error.errno not in _GONE:
-                    raise
+        try:
+            while self._pending:
+                self._met(self._pending.pop())
+        finally:
+            self._parents.close()
         self._writer.close()
         return self._contents
+
+    def _met(self, path: bytes) -> None:
+        try:
+            parent, name = self._parents.of(path)
+            self._visit(path, os.lstat(name, dir_fd=parent))
+        except OSError as error:
+            if self._changing and error.errno in inroot.GONE:
+                return
+            if error.filename is not None or isinstance(error, linux.SyscallError):
+                error.filename = path  # not its last name only
+            raise
+
+    def _open(self, path: bytes, flags: int = 0) -> int:
+        parent, name = self._parents.of(path)
+        return os.open(name, _OPEN | flags, dir_fd=parent)
 
     def _visit(self, path: bytes, status: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
@@ -110,7 +122,8 @@ class _Diff:
         elif kind == tar.DIRECTORY:
             self._directory(path, status)
         elif kind == tar.SYMLINK:
-            target = os.readlink(path, dir_fd=self._root)
+            parent, name = self._parents.of(path)
+            target = os.readlink(name, dir_fd=parent)
             self._add(_entry(path, kind, status, link=target))
         elif kind is not None:
             numbers = (os.major(status.st_rdev), os.minor(status.st_rdev))
@@ -124,7 +137,7 @@ class _Diff:
         self._add(tar.Entry(name, tar.FILE, 0o600))
 
     def _directory(self, path: bytes, status: os.stat_result) -> None:
-        fd = os.open(path, _OPEN | os.O_DIRECTORY, dir_fd=self._root)
+        fd = self._open(path, os.O_DIRECTORY)
         try:
             found = xattrs.read(fd)
             entry = _entry(path, tar.DIRECTORY, status, attributes=found)
@@ -178,7 +191,7 @@ class _Diff:
             if first is not path:
                 self._add(_entry(path, tar.LINK, status, link=first))
                 return
-        fd = os.open(path, _OPEN, dir_fd=self._root)
+        fd = self._open(path)
         try:
             if self._changing and not stat.S_ISREG(os.fstat(fd).st_mode):
                 return

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import linux
+from rootless import inroot, linux
 from rootless.archive import whiteout, xattrs
 from rootless.container import writable
 
@@ -46,12 +46,18 @@ class _Comparison:
     def __init__(self, lower: int, upper: int) -> None:
         self._lower = lower
         self._upper = upper
+        self._before = inroot.Parents(lower)
+        self._now = inroot.Parents(upper)
         self._found: dict[bytes, str] = {}
         self._pending: list[tuple[bytes, bool]] = [(b"", True)]
 
     def run(self) -> list[Change]:
-        while self._pending:
-            self._directory(*self._pending.pop())
+        try:
+            while self._pending:
+                self._directory(*self._pending.pop())
+        finally:
+            self._before.close()
+            self._now.close()
         return [(kind, b"/" + path) for path, kind in self._found.items()]
 
     def _directory(self, path: bytes, is_known: bool) -> None:  # noqa: FBT001
@@ -74,15 +80,16 @@ class _Comparison:
                 self._note(DELETED, prefix + name)
 
     def _names_below(self, path: bytes) -> set[bytes]:
-        fd = os.open(path or b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._lower)
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        fd = linux.openat2(self._lower, path or b".", flags, linux.RESOLVE_NO_SYMLINKS)
         try:
             return {os.fsencode(name) for name in os.listdir(fd)}
         finally:
             os.close(fd)
 
     def _entry(self, path: bytes, *, is_known: bool) -> None:
-        now = _look(path, self._upper)
-        before = _look(path, self._lower) if is_known else None
+        now = _look(path, self._now)
+        before = _look(path, self._before) if is_known else None
         if now is None:
             return
         if self._is_whiteout(path, now):
@@ -108,25 +115,33 @@ class _Comparison:
             return True
         if not stat.S_ISREG(now.st_mode) or now.st_size:
             return False
-        return whiteout.is_empty_file_form(self._attributes(self._upper, path))
+        return whiteout.is_empty_file_form(_attributes(path, self._now))
 
     def _capability_differs(self, path: bytes) -> bool:
         """Of what is in both trees, and of the same kind."""
         pair = [
-            xattrs.portable(self._attributes(root, path)).get(xattrs.CAPABILITY)
-            for root in (self._upper, self._lower)
+            xattrs.portable(_attributes(path, parents)).get(xattrs.CAPABILITY)
+            for parents in (self._now, self._before)
         ]
         return pair[0] != pair[1]
 
-    def _attributes(self, root: int, path: bytes) -> dict[bytes, bytes]:
-        return xattrs.read(b"/proc/self/fd/%d/%b" % (root, path))
 
-
-def _look(path: bytes, root: int) -> os.stat_result | None:
+def _look(path: bytes, parents: inroot.Parents) -> os.stat_result | None:
     try:
-        return os.lstat(path, dir_fd=root)
+        parent, name = parents.of(path)
+        return os.lstat(name, dir_fd=parent)
     except OSError:
         return None
+
+
+def _attributes(path: bytes, parents: inroot.Parents) -> dict[bytes, bytes]:
+    """None where it is gone since somebody looked."""
+    try:
+        return xattrs.read(b"/proc/self/fd/%d/%b" % parents.of(path))
+    except OSError as error:
+        if error.errno in inroot.GONE:
+            return {}
+        raise
 
 
 def _differs(before: os.stat_result, now: os.stat_result) -> bool:

@@ -349,6 +349,69 @@ def test_a_changing_tree_is_written_as_it_is_met(tmp_path):
         diff.write(str(tmp_path / "tree"), lambda _: os.truncate(tmp_path / "tree/a", 10))
 
 
+@pytest.mark.parametrize("write", [diff.write, diff.write_tree])
+def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path, write):
+    """Between listing and opening; the first file is long enough for the tar's first piece."""
+    tree, host = tmp_path / "tree", tmp_path / "host"
+    for top_one, content in ((tree, b"own"), (host, b"the host's secret")):
+        (top_one / "a/d").mkdir(parents=True)
+        (top_one / "a/d/id_rsa").write_bytes(content)
+        (top_one / "a/id_rsa").write_bytes(content)
+        (top_one / "a/link").symlink_to(content)
+    (tree / "a/0").write_bytes(b"y" * (diff.tar.CHUNK * 2))
+    (tree / "z").write_bytes(b"stays")
+    (host / "a/d/more").write_bytes(b"")
+
+    def written(*, changing):
+        pieces = []
+
+        def put(chunk):
+            if not pieces:
+                (tree / "a").rename(tmp_path / "moved")
+                (tree / "a").symlink_to(host / "a")
+            pieces.append(chunk)
+
+        write(str(tree), put, changing=changing)
+        return b"".join(pieces)
+
+    found = written(changing=True)
+    assert b"secret" not in found
+    (tmp_path / "t.tar").write_bytes(found)
+    with tarfile.open(tmp_path / "t.tar") as tar:
+        names = tar.getnames()
+        assert names[1:3] == ["a", "a/0"]
+        assert names[-1] == "z"
+    assert "a/d/id_rsa" not in names
+    assert "a/d/more" not in names
+    (tree / "a").unlink()
+    (tmp_path / "moved").rename(tree / "a")
+    with pytest.raises(RootlessError, match=r"symbolic links: b'a/d/id_rsa'"):
+        written(changing=False)
+
+
+def test_a_directory_that_becomes_a_link_is_not_compared(store, archive, tmp_path, monkeypatch):
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/known").write_text("the host's")
+
+    def body():
+        container = stopped(store, archive)
+        make(store, container, ["new/known", "z"])
+        folder = writable.diff(store, container)
+        listdir = os.listdir
+
+        def swapping(path):
+            names = listdir(path)
+            if "known" in names and not os.path.islink(f"{folder}/new"):
+                os.rename(f"{folder}/new", f"{folder}/moved")
+                os.symlink(tmp_path / "host", f"{folder}/new")
+            return names
+
+        monkeypatch.setattr(os, "listdir", swapping)
+        return changes.changes(store, container)
+
+    assert in_child(body) == [("A", b"/new"), ("A", b"/z")]
+
+
 # pausing
 
 
