@@ -65,7 +65,7 @@ class Script:
             return line
         told = exchange.answer.get("Location", "")
         start = f"{exchange.url.scheme}://{exchange.url.netloc}" if told.startswith("/") else ""
-        return f"{variable}={start}$({line} -o /dev/null -D -{_LOCATION_OF}"
+        return f"{variable}={start and quote(start)}$({line} -o /dev/null -D -{_LOCATION_OF}"
 
     def _file(self, request: Request) -> str:
         """The bytes of the blob that go along."""

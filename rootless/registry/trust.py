@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import string
 from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
@@ -20,6 +21,7 @@ from urllib3.util import Url, parse_url
 from rootless.registry.errors import RegistryError
 
 _PORTS = {"http": 80, "https": 443}
+_HOST = frozenset(f"{string.ascii_letters}{string.digits}._:-[]")
 _METADATA = frozenset({"100.100.100.200", "168.63.129.16", "fd00:ec2::254"})
 
 
@@ -31,6 +33,8 @@ def parse(text: str, base: str = "") -> Url:
         raise RegistryError(f"{text[:200]!r} is not a URL that can be asked") from None
     if url.scheme not in _PORTS or not url.host:
         raise RegistryError(f"the registry sends us to {text[:200]!r}, which is not http or https")
+    if not _HOST.issuperset(url.host):
+        raise RegistryError(f"{url.host[:200]!r} is not a host's name")
     if url.auth:
         raise RegistryError("the registry sends us to a URL with a user name in it")
     return url

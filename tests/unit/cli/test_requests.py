@@ -85,3 +85,12 @@ def test_a_manifest_is_shown_as_it_goes():
     _, line, *_ = told(request)
     assert "-H 'Content-Type: x/y'" in line
     assert """--data-binary '{"it'"'"'s":1}'""" in line or "--data-binary $'" in line
+
+
+def test_where_an_upload_goes_on_is_one_word():
+    """The address is what the registry chose: a script that is pasted must not run it."""
+    url = "https://x$(id).example/v2/uploads/1?_state=s"
+    request = Request("PATCH", url, {}, iter(()), gives="UPLOAD", blob=BLOB)
+    _, line, *_ = told(request, answer={"Location": "/v2/uploads/2"})
+    start = "'https://x$(id).example'"
+    assert line.startswith(f"UPLOAD_{BLOB.hex[:8]}={start}$(curl -s -X PATCH ")

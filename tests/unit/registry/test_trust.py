@@ -103,3 +103,18 @@ def test_passwords_go_to_the_registry_or_over_tls(realm):
 def test_shown_urls_hold_no_query():
     url = trust.parse("https://a.example:1/b?X-Amz-Signature=secret#fragment")
     assert trust.redacted(url) == "https://a.example:1/b"
+
+
+@pytest.mark.parametrize("char", "$`;&|<>(){}'\"!*~^% ")
+def test_a_host_has_no_characters_of_a_shell(char):
+    with pytest.raises(RegistryError):
+        trust.parse(f"https://a{char}b.example/v2/")
+    with pytest.raises(RegistryError):
+        trust.parse(f"//a{char}b.example/v2/", "https://registry.example/v2/")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "a_b-c.Example.", "192.0.2.1", "[2001:db8::1]", "2130706433", "xn--bcher"]
+)
+def test_hosts_of_all_forms(host):
+    assert trust.parse(f"https://{host}:5000/v2/").host == host.lower()
