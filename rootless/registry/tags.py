@@ -57,7 +57,7 @@ def _page(session: Session, repository: str, place: str) -> tuple[list[str], str
 
 
 def _next(session: Session, response: BaseHTTPResponse) -> str:
-    """Where the Link header says the next page is, RFC 8288; RegistryError for another host.
+    """The URL that the Link header has for the next page, RFC 8288; RegistryError for another host.
 
     A registry behind a proxy may not know by which scheme and port we speak to it.
     """
@@ -67,4 +67,4 @@ def _next(session: Session, response: BaseHTTPResponse) -> str:
     url = trust.parse(target[1:], session.base().url)
     if url.host != session.base().host:
         raise RegistryError(f"{session.registry} keeps its list of tags on {url.host}; refused")
-    return url.request_uri
+    return session.base()._replace(path=url.path, query=url.query).url
