@@ -96,8 +96,9 @@ class Source:
         return Document(blobs.read(self._store, digest), "", digest)
 
     def blob(self, blob: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """As `transport.Source`; NotFoundError."""
+        """As `transport.Source`; NotFoundError, IntegrityError."""
         self._check(blob.digest)
+        _check_size(self._store, blob)
         return ends.read_blob(self._store, blob.digest, offset)
 
     def stop(self) -> None:
@@ -293,8 +294,14 @@ class _Documents:
 def _check_blob(store: Store, members: _Members, descriptor: Descriptor) -> None:
     """The archive must bring each blob itself: a store's secrets cannot be claimed by digest."""
     digest = members.get(blob_name(descriptor.digest))
-    size = os.path.getsize(blobs.path(store, digest))
-    if (digest, size) != (descriptor.digest, descriptor.size):
+    if digest != descriptor.digest:
+        raise IntegrityError(f"the archive's {descriptor.digest} has other contents")
+    _check_size(store, descriptor)
+
+
+def _check_size(store: Store, descriptor: Descriptor) -> None:
+    size = os.path.getsize(blobs.path(store, descriptor.digest))
+    if size != descriptor.size:
         raise IntegrityError(
             f"the archive's {descriptor.digest} has {size} bytes instead of {descriptor.size}"
         )

@@ -175,9 +175,7 @@ class Uploads:
 
     def _put_whole(self, blob: Descriptor, read: Read) -> None:
         upload = self._begun.pop(blob.digest, None) or self._begin(blob)
-        content = b"".join(read(0))
-        if len(content) != blob.size:
-            raise _changed(blob)
+        content = _content(blob, read)
         why = f"all {blob.size} bytes; the registry checks the digest"
         request = Request("PUT", upload.closing(blob), _OCTETS, content, why, blob=blob.digest)
         self._check(self._ask(request, self._what(blob), _TAKEN), blob.digest)
@@ -285,6 +283,18 @@ class _Body:
                 if at == self._end:
                     return
         raise _changed(self._blob)
+
+
+def _content(blob: Descriptor, read: Read) -> bytes:
+    """All of a small blob; of one that does not end, no more than it may have."""
+    content = bytearray()
+    for chunk in read(0):
+        content += chunk
+        if len(content) > blob.size:
+            break
+    if len(content) != blob.size:
+        raise _changed(blob)
+    return bytes(content)
 
 
 def _changed(blob: Descriptor) -> IntegrityError:
