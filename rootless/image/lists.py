@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Entries = tuple[Descriptor, ...]
 
+_MOST = 1000  # images of one index: each is asked for, and kept
+
 
 def create(store: Store, name: Reference, entries: Entries, *, amend: bool) -> Image:
     """Make a list of that name; with `amend` one that is there gets the entries, too."""
@@ -77,15 +79,22 @@ def local(store: Store, image: Image, platform: Platform | None) -> Entries:
 
 
 def bring(store: Store, source: Source, platform: Platform | None, report: Report) -> Entries:
-    """The entries for what a registry has, whose blobs are in the store then, held."""
+    """The entries for what a registry has, whose blobs are in the store then, held.
+
+    Each image is brought before the next is asked for. IntegrityError for more than _MOST of them.
+    """
     top = source.manifest()
     if platform:
         top, _ = copy.choose(source, top, platform)
     found = top.decode()
-    members = [top]
-    if isinstance(found, Index):
-        members = [source.manifest(entry.digest) for entry in found.images]
-    return tuple(_bring(store, source, one, report) for one in members)
+    if not isinstance(found, Index):
+        return (_bring(store, source, top, report),)
+    digests = tuple(dict.fromkeys(entry.digest for entry in found.images))
+    if len(digests) > _MOST:
+        raise IntegrityError(
+            f"the index {top.digest} lists {len(digests)} images; no more than {_MOST} are taken"
+        )
+    return tuple(_bring(store, source, source.manifest(one), report) for one in digests)
 
 
 def _bring(store: Store, source: Source, document: Document, report: Report) -> Descriptor:
