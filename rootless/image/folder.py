@@ -19,6 +19,7 @@ from rootless.oci import media_types
 from rootless.oci.descriptor import REF_NAME, Descriptor
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index
+from rootless.registry import turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Folder:
 
     def alone(self) -> _Alone:
         """`with folder.alone():` no other process changes what the folder is about."""
-        return _Alone(os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
+        return _Alone(self.path, os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC))
 
 
 class _Explained:
@@ -182,13 +183,17 @@ class _New:
 
 
 class _Alone:
-    def __init__(self, fd: int) -> None:
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
         self._fd = fd
 
     def __enter__(self) -> None:
-        import fcntl
-
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        if not turns.take(self._fd):
+            os.close(self._fd)
+            raise RootlessError(
+                f"{self._path} is kept locked by another program",
+                hint="see which with lslocks, end it and try again, or name another folder",
+            )
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)

@@ -15,6 +15,7 @@ challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
 auth        the logins that docker, podman and we keep: found, kept, forgotten
 authfile    their files, read and changed whole
 credentials a login, and the helpers that keep some
+turns       at changing what other processes may change, too
 limits      how often a registry lets us pull (pure)
 errors      RegistryError
 

@@ -8,7 +8,6 @@ perhaps an unfinished one that the next change deletes.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -18,10 +17,12 @@ from typing import Any
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
+from rootless.registry import turns
 from rootless.registry.errors import RegistryError
 
 MAX_FILE = 4 << 20
 _UNFINISHED = ".rootless-unfinished"
+_ELSEWHERE = "name another directory in DOCKER_CONFIG, or another file with --authfile"
 
 
 def load(path: str) -> dict[str, Any]:
@@ -56,7 +57,11 @@ def changing(path: str) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise _cannot(path, error) from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not turns.take(lock):
+            raise RegistryError(
+                f"cannot change the logins in {path}: {folder} is kept locked by another program",
+                hint=f"see which with lslocks, end it and try again, or {_ELSEWHERE}",
+            )
         before = json.dumps(value := load(path))
         yield value
         if json.dumps(value) != before:
@@ -88,5 +93,5 @@ def _replace(target: str, content: bytes) -> None:
 def _cannot(path: str, error: OSError) -> RegistryError:
     return RegistryError(
         f"cannot write the logins in {path}: {error.strerror}",
-        hint="name another directory in DOCKER_CONFIG, or another file with --authfile",
+        hint=_ELSEWHERE,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.registry import auth, authfile
+from rootless.registry import auth, authfile, turns
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 
@@ -232,3 +233,20 @@ def test_every_login_comes_back(tmp_path_factory, user, password):
     auth.keep(str(path), "r.example", login)
     assert auth.find([str(path)], "r.example") == login
     assert "r.example" in authfile.load(str(path))["auths"]
+
+
+def test_a_directory_that_somebody_keeps_locked_is_named(tmp_path, monkeypatch):
+    """Whoever can read a directory can hold its flock for ever."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.2)
+    path = tmp_path / "config.json"
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(RegistryError, match=f"{tmp_path} is kept locked") as caught:
+            auth.keep(str(path), "r.example", ME)
+        assert "--authfile" in caught.value.hint
+        assert not path.exists()
+    finally:
+        os.close(held)
+    auth.keep(str(path), "r.example", ME)
+    assert auth.find([str(path)], "r.example") == ME
