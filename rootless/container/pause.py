@@ -75,14 +75,13 @@ def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> No
     linux.prctl(linux.PR_SET_PDEATHSIG, 0)
     lock = os.open(f"{folder}/container.json", os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    stopped: dict[int, _Member] = {}
+    stopped: list[_Member] = []
     try:
         _stop(supervisor, stopped)
         send("stopped")
         os.read(until, 1)
     finally:
-        for one in reversed(stopped.values()):
-            one.let_go()
+        _let_go(stopped)
 
 
 class _Member(Record):
@@ -97,35 +96,54 @@ class _Member(Record):
             self._signal(_signal.SIGSTOP)
 
     def let_go(self) -> None:
-        """Unless the number is another's by now."""
-        try:
-            is_same = living.stat(self.pid)[living.START_TIME] == self.started
-        except (OSError, IndexError):
-            return
-        if is_same and not self.was_stopped:
+        if not self.was_stopped:
             self._signal(_signal.SIGCONT)
+
+    def state(self) -> bytes:
+        """Of proc(5); b"" when it has ended, though its number may be another's by now."""
+        fields = _stat(self.pid)
+        is_same = fields and fields[living.START_TIME] == self.started
+        return fields[living.STATE] if is_same else b""
 
     def _signal(self, number: int) -> None:
         try:
-            os.kill(self.pid, number)
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.state():  # `fd` is whoever has the number since before this question
+                _signal.pidfd_send_signal(fd, number)
         except ProcessLookupError:
             pass
         except PermissionError:
             raise RootlessError(
                 f"process {self.pid} of the container is not ours to stop"
             ) from None
+        finally:
+            os.close(fd)
 
 
-def _stop(supervisor: living.Process, stopped: dict[int, _Member]) -> None:
+def _let_go(stopped: list[_Member]) -> None:
+    """The last first; whom that cannot be told keeps nobody else stopped."""
+    for one in reversed(stopped):
+        try:
+            one.let_go()
+        except (OSError, RootlessError):
+            continue
+
+
+def _stop(supervisor: living.Process, stopped: list[_Member]) -> None:
     """Stop everything below the supervisor, in the order of `stopped`."""
     for _ in range(_MOST_ROUNDS):
         if not living.is_alive(supervisor):
             return
-        fresh = [one for one in _members(supervisor.pid) if one.pid not in stopped]
+        known = {(one.pid, one.started) for one in stopped}
+        found = _members(supervisor.pid)
+        fresh = [one for one in found if (one.pid, one.started) not in known]
         for one in fresh:
-            stopped[one.pid] = one
             one.stop()
-            _await(one.pid)
+            stopped.append(one)
+            _await(one)
         if not fresh:
             return
     raise RootlessError("the container makes processes faster than they can be stopped")
@@ -178,7 +196,7 @@ def _namespace(pid: int) -> str:
         return ""
 
 
-def _await(pid: int) -> None:
+def _await(one: _Member) -> None:
     """Return when it does not run any more.
 
     One that sleeps in the kernel is on its way there, unless it waits for what a process that is
@@ -187,14 +205,14 @@ def _await(pid: int) -> None:
     from time import monotonic, sleep
 
     began = monotonic()
-    while _runs(pid, monotonic() - began):
+    while _runs(one, monotonic() - began):
         if monotonic() - began > _PATIENCE:
-            raise RootlessError(f"process {pid} of the container does not stop")
+            raise RootlessError(f"process {one.pid} of the container does not stop")
         sleep(0.0002)
 
 
-def _runs(pid: int, waited: float) -> bool:
-    fields = _stat(pid)
-    if not fields or fields[living.STATE] in (*_STOPPED, *_ENDED):
+def _runs(one: _Member, waited: float) -> bool:
+    state = one.state()
+    if state in (b"", *_STOPPED, *_ENDED):
         return False
-    return fields[living.STATE] != b"D" or waited < _ASLEEP_IN_KERNEL
+    return state != b"D" or waited < _ASLEEP_IN_KERNEL
