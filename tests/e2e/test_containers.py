@@ -438,10 +438,11 @@ def test_the_containers_created_last(store, start):
         store.ok(*RUN, "--name", name, "busybox", "true")
     start("four")
     names = ("ps", "--format", "{{.Names}}")
+    store.ok(*RUN, "--name", "five", "busybox", "true")
     assert store.ok(*names) == "four\n"
-    assert store.ok(*names, "-l") == "four\n"
-    assert store.ok(*names, "-n", "2") == "four\nthree\n"
-    assert store.ok(*names, "--last=9") == "four\nthree\ntwo\none\n"
+    assert store.ok(*names, "-l") == "five\n"
+    assert store.ok(*names, "-n", "2") == "five\nfour\n"
+    assert store.ok(*names, "--last=9") == "five\nfour\nthree\ntwo\none\n"
     assert store.ok(*names, "-n", "0") == store.ok(*names, "-n", "-1") == "four\n"
     assert store.ok("ps", "-lq") == store.ok("ps", "-aq").splitlines(keepends=True)[0]
     refused = store("ps", "-n", "some")

@@ -179,6 +179,20 @@ def test_a_damaged_or_hostile_layout_goes_nowhere(rootless, served, harm, target
     assert rootless.ok("images", "-q") == ""
 
 
+def test_what_the_store_has_is_compared_with_what_a_layout_brings(rootless, served, tmp_path):
+    name, _ = served
+    rootless.ok("pull", "-q", "--tls-verify=false", name)
+    rootless.ok("copy", "-q", name, f"oci:{tmp_path}/l:x")
+    rootless.ok("copy", "-q", f"oci:{tmp_path}/l:x", "same")
+    manifest = json.loads(skopeo("inspect", "--raw", f"oci:{tmp_path}/l:x"))
+    digest = manifest["layers"][0]["digest"]
+    corrupt_content(tmp_path / "l/blobs" / digest.replace(":", "/"))
+    said = rootless("copy", f"oci:{tmp_path}/l:x", "mine")
+    assert said.exit == 1
+    assert f"{digest} has other contents" in said.stderr
+    assert "mine" not in rootless.ok("images")
+
+
 def test_an_archive_cannot_claim_what_only_the_store_has(rootless, served, tmp_path):
     """A layout that lists a layer by its digest alone, which the store has from elsewhere."""
     name, _ = served

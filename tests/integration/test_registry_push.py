@@ -32,8 +32,9 @@ from rootless.registry.push import Uploads
 from rootless.registry.session import Session
 from rootless.store import Store, blobs, gc, images, layers
 from tests.support import child, machine
+from tests.support.hostile_registry import digest
 from tests.support.images import layer, write_layout
-from tests.support.taking import Fault, Taking, digest
+from tests.support.taking import Fault, Taking
 
 pytestmark = [
     pytest.mark.needs("userns"),

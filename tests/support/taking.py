@@ -9,13 +9,14 @@ tokens, which it hands out itself.
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.server
 import json
 import re
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.hostile_registry import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,10 +106,6 @@ class Taking:
             assert (digest(content), len(content)) == (one["digest"], one["size"])
             found.append(content)
         return found
-
-
-def digest(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 class _Server(http.server.ThreadingHTTPServer):
