@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.store.images import Image
@@ -21,29 +22,24 @@ if TYPE_CHECKING:
 class Request(Record):
     """One build.
 
-    `dockerfile` and `ignore` are file contents; `name` is how errors call the Dockerfile.
-    `context_dir` is None when there is no context. `build_args` maps names to values; the caller
-    has looked up those given without one. `fetch` finds a base image, pulling it where needed;
-    `has_image` says whether an image of a name is here.
+    `plan` is what the Dockerfile says. `context_dir` is None when there is no context; `ignore` is
+    what its .dockerignore holds. `fetch` finds a base image, pulling it where needed.
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
-    host or none. At most `jobs` stages are built at the same time.
+    host or none. `no_cache` makes every step anew, `no_cache_filter` those of stages with these
+    names. At most `jobs` strands of steps are carried out at the same time.
     """
 
-    dockerfile: bytes
+    plan: Plan
     context_dir: str | None
     fetch: Callable[[Reference, Platform], Image]
-    has_image: Callable[[str], bool]
-    platform: Platform
     enter: Callable[[], IdMap]
-    name: str = "Dockerfile"
     ignore: bytes = b""
     tags: tuple[Reference, ...] = ()
-    target: str = ""
-    build_args: Mapping[str, str] = {}
     labels: Mapping[str, str] = {}
     no_cache: bool = False
+    no_cache_filter: frozenset[str] = frozenset()
     network: str = "default"
     epoch: int | None = None
     jobs: int = 1

@@ -5,13 +5,12 @@ Until a step's layer is published its place is the directory where it was made.
 
 from __future__ import annotations
 
-from rootless.build import cache
+from rootless.oci.digest import Digest
 from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.oci.descriptor import Descriptor
-    from rootless.oci.digest import Digest
     from rootless.store.layers import Layer
 
 
@@ -90,7 +89,7 @@ class Stack:
         chain = ""
         for entry in self.entries:
             if not entry.chain_id:
-                entry.chain_id = cache.chain_id(chain, _layer(entry).diff_id)
+                entry.chain_id = _chain_id(chain, _layer(entry).diff_id)
             chain = entry.chain_id
         return chain
 
@@ -99,3 +98,8 @@ def _layer(entry: Entry) -> Layer:
     if entry.layer is None:
         raise AssertionError(f"{entry.path} is not published yet")
     return entry.layer
+
+
+def _chain_id(chain: str, diff_id: Digest) -> str:
+    """The ChainID of a stack `chain` (empty for none) with one more layer on top."""
+    return str(Digest.of(f"{chain} {diff_id}".encode())) if chain else str(diff_id)

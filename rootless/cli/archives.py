@@ -157,7 +157,7 @@ def _import(
 
 def _change(texts: Sequence[str], platform: Platform) -> Change:
     """What --platform and --change do to the config of an imported image."""
-    from rootless.build.changes import Changes
+    from rootless.build.plan.changes import Changes
 
     changes = Changes.parse(texts)
     changes.apply(ImageConfig(platform))  # complain before anything is unpacked

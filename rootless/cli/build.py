@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rootless.build.plan import Plan
+    from rootless.build.plan.stages import Plan
     from rootless.cli.dockerfiles import Written
     from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
@@ -37,7 +37,7 @@ _LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
-    from rootless.build import execute
+    from rootless.build import build as builder
 
     store = Store(given.root)
     platform = fetch.platform(arguments.platform)
@@ -51,17 +51,12 @@ def build(given: Settings, arguments: Arguments) -> int:
     planned = _planned(written, build_args, platform, arguments.target or "", bases)
     bases.prepare(planned)
     request = Request(
-        dockerfile=written.content,
+        plan=planned,
         context_dir=context,
         fetch=bases.fetch,
-        has_image=bases.has,
-        platform=platform,
         enter=bases.enter,
-        name=written.name,
         ignore=written.ignore,
         tags=tags,
-        target=arguments.target or "",
-        build_args=build_args,
         no_cache=arguments.no_cache,
         network=arguments.network,
         epoch=epoch,
@@ -74,7 +69,7 @@ def build(given: Settings, arguments: Arguments) -> int:
     if arguments.dry_run:
         return 0
     with display:
-        image = execute.build(store, request, display)
+        image = builder.build(store, request, display)
     _hand_over(arguments, image, tags)
     return 0
 
@@ -106,10 +101,10 @@ def _planned(
     bases: _Bases,
 ) -> Plan:
     from rootless import dockerfile
-    from rootless.build import plan
+    from rootless.build.plan import stages
 
     parsed = dockerfile.parse(written.content, written.name)
-    return plan.plan(parsed, build_args, platform, target, bases.has)
+    return stages.plan(parsed, build_args, platform, target, bases.has)
 
 
 def _context(text: str) -> str | None:

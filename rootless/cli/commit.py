@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def commit(given: Settings, arguments: Arguments) -> int:
     """Make an image of a container's changes, and print its id."""
-    from rootless.build.changes import Changes
+    from rootless.build.plan.changes import Changes
     from rootless.container import commit as committing
 
     store = Store(given.root)

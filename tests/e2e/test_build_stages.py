@@ -90,3 +90,32 @@ def test_a_number_of_jobs_is_a_number(build, jobs):
     result = build(DOCKERFILE, jobs)
     assert result.exit != 0
     assert "is not a number of stages" in result.stderr
+
+
+def test_what_two_stages_have_in_common_is_carried_out_once(build, rootless, tmp_path):
+    """Each run of the command says another number: equal files show that there was one run."""
+    common = "RUN tr -dc a-f0-9 < /dev/urandom | head -c 40 > /number\n"
+    result = build(
+        f"FROM busybox AS a\n{common}RUN cp /number /a\n"
+        f"FROM busybox AS b\n{common}RUN cp /number /b\n"
+        "FROM scratch\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+    )
+    assert result.exit == 0, result.stderr
+    assert result.stderr.count("RUN tr") == 1
+    rootless.ok("save", "-o", tmp_path / "test.tar", "test")
+    files, _ = flattened.read(tmp_path / "test.tar")
+    assert files["a"].content == files["b"].content
+    assert len(files["a"].content) == 40
+
+
+def test_steps_run_beside_the_stage_that_is_copied_from_later(build):
+    result = build(
+        "FROM busybox AS a\nRUN echo from a; sleep 1; touch /a\n"
+        "FROM busybox AS b\nRUN echo from b; sleep 1\nCOPY --from=a /a /\n"
+    )
+    assert result.exit == 0, result.stderr
+    lines = result.stderr.splitlines()
+    done = next(at for at, line in enumerate(lines) if " DONE " in line and "#1" not in line)
+    starts = [at for at, line in enumerate(lines) if "] RUN " in line]
+    assert len(starts) == 2
+    assert max(starts) < done

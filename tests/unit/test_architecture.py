@@ -57,6 +57,15 @@ MAY_IMPORT = {
     },
     "__main__": {"cli"},
 }
+BUILD = {"build.request", "build.stack"}  # values that all of the builder speaks in
+MAY_IMPORT_IN_BUILD = {
+    "build.plan": set[str](),
+    "build.inputs": {"build.plan"},
+    "build.cache": {"build.plan", "build.inputs"},
+    "build.carry": {"build.plan", "build.inputs", "build.cache"},
+    "build.export": {"build.plan"},
+}
+"""The rooms within `build`; `build/build.py` is the way in, and sees them all."""
 NO_LINUX = {"errors", "record", "leanjson", "nearest", "oci", "dockerfile"}  # pure: values, texts
 
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
@@ -146,6 +155,22 @@ def test_a_room_imports_only_what_stands_below_it(name):
         f"{MODULES[name].relative_to(PROJECT)}:{found.line} imports {found.module}"
         for found in _imports_of(name)
         if found.module.startswith("rootless.") and found.module.split(".")[1] not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("build.")])
+def test_within_the_builder_too(name):
+    room = ".".join(name.split(".")[:2])
+    if room not in MAY_IMPORT_IN_BUILD:
+        assert MODULES[name].parent.name == "build", f"{room} is a new room: give it a line"
+        return
+    allowed = MAY_IMPORT_IN_BUILD[room] | BUILD | {room}
+    wrong = [
+        f"{MODULES[name].relative_to(PROJECT)}:{found.line} imports {found.module}"
+        for found in _imports_of(name)
+        if found.module.startswith("rootless.build.")
+        and ".".join(found.module.split(".")[1:3]) not in allowed
     ]
     assert not wrong, "\n".join(wrong)
 

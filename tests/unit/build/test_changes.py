@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.build.changes import ALLOWED, Changes
+from rootless.build.plan.changes import ALLOWED, Changes
 from rootless.errors import UsageError
 from rootless.oci.config import DEFAULT_PATH, Healthcheck, History, ImageConfig
 from rootless.oci.platform import Platform

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.build import config
+from rootless.build.plan import config
 from rootless.dockerfile import parse
 from rootless.errors import RootlessError
 from rootless.oci.config import ImageConfig

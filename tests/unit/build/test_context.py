@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from rootless.build import tree
-from rootless.build.context import Context
+from rootless.build.inputs import tree
+from rootless.build.inputs.context import Context
 from rootless.errors import RootlessError
 
 OLD = 1_600_000_000

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from rootless.build import tree
-from rootless.build.context import Context
-from rootless.build.copy import Placement, Target
+from rootless.build.carry.copy import Placement, Target
+from rootless.build.inputs import tree
+from rootless.build.inputs.context import Context
 from rootless.errors import RootlessError
 
 LONG = "long " * 100_000
@@ -111,7 +111,7 @@ def test_the_key_is_that_of_what_was_copied(folder, tmp_path, change, settled):
 
 def test_a_change_that_no_time_shows_is_seen_in_a_fresh_file(folder, tmp_path, monkeypatch):
     """The kernel's clock may stand still between a write, our reading, and one more write."""
-    monkeypatch.setattr("rootless.build.context._identity", lambda _found: (1,))
+    monkeypatch.setattr("rootless.build.inputs.context._identity", lambda _found: (1,))
     done = Copied(folder, tmp_path / "copy", CHANGES["same size and time"], 0)
     (tmp_path / "copy").chmod(os.stat(folder).st_mode & 0o7777)
     assert (tmp_path / "copy" / "d" / "b").read_text() == "TWO"
@@ -134,7 +134,7 @@ def test_a_file_that_never_ends_is_copied_as_long_as_it_was(tmp_path, monkeypatc
             file.write(LONG)
         return read(fd, size)
 
-    monkeypatch.setattr("rootless.build.context.contents.of_file", lambda _fd: "0")
+    monkeypatch.setattr("rootless.build.inputs.context.contents.of_file", lambda _fd: "0")
     monkeypatch.setattr(os, "read", grow_and_read)
     Copied(log.parent, tmp_path / "copy", lambda _folder: None)
     assert (tmp_path / "copy" / "log").read_text() == LONG

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rootless.build.mode import Mode
+from rootless.build.plan.mode import Mode
 from rootless.errors import RootlessError
 
 SYMBOLIC = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.build import plan as planning
+from rootless.build.plan import stages as planning
 from rootless.dockerfile import DockerfileError, parse
 from rootless.errors import RootlessError
 from rootless.oci.platform import Platform

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.build import plan
-from rootless.build.recipes import Recipes
+from rootless.build.plan import stages
+from rootless.build.plan.recipes import Recipes
 from rootless.dockerfile import parse
 from rootless.oci.platform import Platform
 
@@ -16,7 +16,7 @@ def needed(text):
     def fetch(reference, _platform):
         raise AssertionError(f"{reference} is not needed")
 
-    recipes = Recipes(plan.plan(parse(text.encode()), {}, AMD64), fetch, has_context=True)
+    recipes = Recipes(stages.plan(parse(text.encode()), {}, AMD64), fetch, has_context=True)
     assert recipes.target is recipes.ordered[-1]
     return [recipe.stage.number for recipe in recipes.ordered]
 
@@ -42,7 +42,7 @@ def test_a_chain_of_thousands(line):
 def test_ten_thousand_variables():
     """A config made anew for each took a minute."""
     lines = "".join(f"ENV A{number}=b\n" for number in range(10_000))
-    planned = plan.plan(parse(f"FROM scratch\n{lines}ENV A0=c\n".encode()), {}, AMD64)
+    planned = stages.plan(parse(f"FROM scratch\n{lines}ENV A0=c\n".encode()), {}, AMD64)
 
     def fetch(reference, _platform):
         raise AssertionError(f"{reference} is not needed")

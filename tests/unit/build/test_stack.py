@@ -25,3 +25,12 @@ def test_nothing_below_an_opaque_root_is_mounted():
 def test_what_is_not_mounted_still_counts_for_the_image():
     stack = Stack((published("old"), published("cut", opaque=True)))
     assert len(stack.diff_ids) == len(stack.descriptors) == 2
+
+
+def test_chain_ids_are_the_specifications():
+    one, two = published("1"), published("2")
+    first, second = Stack((one,)), Stack((one, two))
+    assert Stack().chain_id == ""
+    assert first.chain_id == str(first.diff_ids[0])
+    below, above = second.diff_ids
+    assert second.chain_id == str(Digest.of(f"{below} {above}".encode()))

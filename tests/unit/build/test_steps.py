@@ -2,9 +2,9 @@
 
 import pytest
 
-from rootless.build import plan as planning
-from rootless.build import steps
-from rootless.build.mode import Mode
+from rootless.build.plan import stages as planning
+from rootless.build.plan import steps
+from rootless.build.plan.mode import Mode
 from rootless.dockerfile import DockerfileError, parse
 from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
 from rootless.oci.platform import Platform

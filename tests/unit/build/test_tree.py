@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from rootless.build import tree
+from rootless.build.inputs import tree
 from rootless.dockerfile.ignore import Ignore
 from rootless.errors import NotFoundError
 

@@ -1,19 +1,17 @@
-"""The step cache: which layer a step made the last time it met the same inputs.
+"""The step cache of this store: which layer a step made the last time it met the same inputs.
 
-A key hashes the chain of layers below the step (image-spec's ChainID: contents, not names), the
-canonical instruction, and the contents it reads. So a hit is exact: it never rests on a layer
-that was made on top of something else. cache/steps/<key>.json is {"diff_id", "created"}, or, for
-what a COPY --from finds in a chain of layers, {"contents"}; written only by builds of this store,
-never from an image. A torn or missing record is a miss. Runs in the builder.
+cache/steps/<key>.json is {"diff_id", "created"}, or, for what a COPY --from finds in a chain of
+layers, {"contents"}; written only by builds of this store, never from an image. A torn or missing
+record is a miss. Runs in the builder.
 """
 
 from __future__ import annotations
 
 from rootless import leanjson
+from rootless.build.cache.key import key
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import text_map
 from rootless.oci.digest import Digest
-from rootless.record import Record
 from rootless.store import layers, replace_file
 
 TYPE_CHECKING = False
@@ -23,38 +21,17 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.layers import Layer
 
-_VERSION = 1
 
-
-class Hit(Record):
-    """A layer made earlier, and when (RFC 3339)."""
-
-    layer: Layer
-    created: str
-
-
-def chain_id(chain: str, diff_id: Digest) -> str:
-    """The ChainID of a stack `chain` (empty for none) with one more layer on top."""
-    return str(Digest.of(f"{chain} {diff_id}".encode())) if chain else str(diff_id)
-
-
-def key(action: tuple[object, ...], contents: str, chains: tuple[str, ...]) -> str:
-    """The cache key of an action (`keys.canonical`), in hex.
-
-    `contents` is the digest of the files it reads, `chains` is the ChainID of the layers it rests
-    on, if any.
+def find(store: Store, step_key: str) -> tuple[Layer, str] | None:
+    """The layer recorded under a key, and when it was made (RFC 3339), if the store still has the
+    layer; then it stays.
     """
-    return Digest.of(leanjson.dumps([_VERSION, action, contents, chains])).hex
-
-
-def find(store: Store, step_key: str) -> Hit | None:
-    """What is recorded under a key, if the store still has the layer; then it stays."""
     found = _read(store, step_key)
     try:
         layer = layers.adopt(store, Digest.parse(found.get("diff_id")))
     except (OSError, IntegrityError):
         return None
-    return Hit(layer, found.get("created", "")) if layer else None
+    return (layer, found.get("created", "")) if layer else None
 
 
 def record(store: Store, step_key: str, diff_id: Digest, created: str) -> None:

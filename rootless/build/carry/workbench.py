@@ -9,22 +9,24 @@ from __future__ import annotations
 import os
 
 from rootless import roots
-from rootless.build import contents, files, tree
-from rootless.build.commands import Runner
-from rootless.build.layering import Finisher
+from rootless.build.carry import files
+from rootless.build.carry.commands import Runner
+from rootless.build.carry.layering import Finisher
+from rootless.build.inputs import contents, tree
+from rootless.build.plan.steps import CopyFiles, MakeFolder, RunCommand
 from rootless.build.request import Output, Warned
 from rootless.build.stack import Stack
-from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
 from rootless.errors import RootlessError
 from rootless.store import skeleton, snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.context import Context
-    from rootless.build.keys import Key
+    from rootless.build.cache import Cache
+    from rootless.build.cache.key import Key
+    from rootless.build.inputs.context import Context
+    from rootless.build.inputs.tree import Source
+    from rootless.build.plan.steps import Action
     from rootless.build.request import Report, Request, Step
-    from rootless.build.steps import Action
-    from rootless.build.tree import Source
     from rootless.roots import Root
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
@@ -42,13 +44,19 @@ class Workbench:
     """What the steps of one build are carried out with."""
 
     def __init__(
-        self, store: Store, request: Request, report: Report, context: Context | None, created: str
+        self,
+        store: Store,
+        request: Request,
+        report: Report,
+        context: Context | None,
+        cache: Cache,
+        created: str,
     ) -> None:
         """`created` (RFC 3339) is the time of new layers."""
         self._store = store
         self._report = report
         self._context = context
-        self._finisher = Finisher(store, created)
+        self._finisher = Finisher(store, cache, created)
         self._ids = request.enter()
         self._runner = Runner(self._ids, request.network)
 
@@ -71,7 +79,7 @@ class Workbench:
         except BaseException:
             snapshot.discard()
             raise
-        self._finisher.submit(stack, snapshot, root.commit(), key.compute)
+        self._finisher.submit(stack, snapshot, root.commit(), key)
 
     def contents(self, action: CopyFiles, origin: Stack) -> str:
         """The digest of what a COPY --from finds in the layers of `origin`."""

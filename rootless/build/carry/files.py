@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 from rootless import inroot, userns
-from rootless.build import contents
-from rootless.build.copy import Placement, Target
+from rootless.build.carry.copy import Placement, Target
+from rootless.build.inputs import contents
 from rootless.errors import IntegrityError
 from rootless.sandbox import accounts
 
@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.build.context import Changes
-    from rootless.build.steps import CopyFiles, MakeFolder
-    from rootless.build.tree import Source
+    from rootless.build.inputs.context import Changes
+    from rootless.build.inputs.tree import Source
+    from rootless.build.plan.steps import CopyFiles, MakeFolder
 
 _BLOCK = 512
 

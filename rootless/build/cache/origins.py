@@ -6,12 +6,12 @@ runs, and in the step cache once the layers are published. Runs in the builder.
 
 from __future__ import annotations
 
-from rootless.build import cache
+from rootless.build.cache import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.build.plan.steps import CopyFiles
     from rootless.build.stack import Stack
-    from rootless.build.steps import CopyFiles
     from rootless.store import Store
 
 
@@ -28,7 +28,7 @@ class Origins:
         if (id(origin), selection) in self._waiting:
             return self._waiting[id(origin), selection][1]
         if origin.is_published:
-            return cache.find_contents(self._store, origin.chain_id, selection)
+            return local.find_contents(self._store, origin.chain_id, selection)
         return None
 
     def keep(self, action: CopyFiles, origin: Stack, contents: str) -> None:
@@ -40,7 +40,7 @@ class Origins:
         """Tell later builds what is known of layers that are published by now."""
         for (stack_id, selection), (origin, contents) in list(self._waiting.items()):
             if origin.is_published:
-                cache.record_contents(self._store, origin.chain_id, selection, contents)
+                local.record_contents(self._store, origin.chain_id, selection, contents)
                 del self._waiting[stack_id, selection]
 
 

@@ -17,13 +17,13 @@ from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO
 from time import time_ns
 
 from rootless import leanjson
-from rootless.build import contents
+from rootless.build.inputs import contents
 from rootless.errors import IntegrityError, RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.contents import Held
-    from rootless.build.tree import Source
+    from rootless.build.inputs.contents import Held
+    from rootless.build.inputs.tree import Source
     from rootless.dockerfile.ignore import Ignore
 
 _GONE = (ENOENT, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO)  # nothing, or nothing of its kind

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from rootless.build import config as configs
-from rootless.build.mode import Mode
-from rootless.build.plan import PREDECLARED, platform_arguments
+from rootless.build.plan import config as configs
+from rootless.build.plan.mode import Mode
+from rootless.build.plan.stages import PREDECLARED, platform_arguments
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import ScriptForm
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rootless.build.plan import Plan, Stage
+    from rootless.build.plan.stages import Plan, Stage
     from rootless.dockerfile import Instruction
     from rootless.dockerfile.errors import Location
     from rootless.dockerfile.lexer import Heredoc
@@ -34,7 +34,26 @@ PENDING = "pending"
 """The time of history entries whose step has not been carried out."""
 
 
-class RunCommand(Record):
+class _Action(Record):
+    """What a step does to the files."""
+
+    @property
+    def origins(self) -> tuple[int | Reference, ...]:
+        """The stages and images that it reads from."""
+        return ()
+
+    @property
+    def named(self) -> tuple[object, ...]:
+        """What it names to read, which its key knows by contents only."""
+        return ()
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether any of its files come from the context."""
+        return False
+
+
+class RunCommand(_Action):
     """Run `argv` in a sandbox. `hidden` is environment that is neither kept nor in cache keys.
 
     `script` is the text of a `#!` heredoc that `argv[0]` names.
@@ -49,7 +68,7 @@ class RunCommand(Record):
     script: str | None = None
 
 
-class CopyFiles(Record):
+class CopyFiles(_Action):
     """Put files at `destination` (absolute; a directory when it ends with `/`).
 
     `origin` is None for the context, else a stage's number or an image. `contents` are heredocs.
@@ -66,8 +85,20 @@ class CopyFiles(Record):
     parents: bool = False
     unpacks: bool = False
 
+    @property
+    def origins(self) -> tuple[int | Reference, ...]:
+        return () if self.origin is None else (self.origin,)
 
-class MakeFolder(Record):
+    @property
+    def named(self) -> tuple[object, ...]:
+        return (self.sources, str(self.origin) if isinstance(self.origin, Reference) else "")
+
+    @property
+    def reads_context(self) -> bool:
+        return self.origin is None and bool(self.sources)
+
+
+class MakeFolder(_Action):
     """Create `path` and its missing parents for `user`."""
 
     path: str
@@ -100,11 +131,9 @@ class Recipe(Record):
     arguments: Mapping[str, str]
 
     @property
-    def needs(self) -> frozenset[int]:
-        """The numbers of the stages that this one is built on or copies from."""
-        actions = [step.action for step in self.steps]
-        origins = [one.origin for one in actions if isinstance(one, CopyFiles)]
-        return frozenset(one for one in (self.stage.base, *origins) if isinstance(one, int))
+    def has_image(self) -> bool:
+        """Whether its FROM names an image, which people see as a step."""
+        return isinstance(self.stage.base, Reference)
 
 
 def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:

@@ -7,13 +7,11 @@ Proxy variables, times, owners on this machine and the Dockerfile's wording are 
 
 from __future__ import annotations
 
-from rootless.build import cache
-from rootless.build.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.build.plan.steps import CopyFiles, MakeFolder, RunCommand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.stack import Stack
-    from rootless.build.steps import Action
+    from rootless.build.plan.steps import Action
     from rootless.oci.platform import Platform
 
 
@@ -30,35 +28,3 @@ def canonical(action: Action, platform: Platform, network: str) -> tuple[object,
             flags = (action.link, action.parents, action.unpacks, action.origin is not None)
             place = (action.destination, action.owner, str(action.mode) if action.mode else "")
             return ("copy", len(action.sources), action.contents, place, flags)
-
-
-class Key:
-    """The cache key of one step, known as soon as all layers it rests on are published.
-
-    `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
-    carries the step out sets `inputs` to what was really read.
-    """
-
-    def __init__(
-        self,
-        action: tuple[object, ...],
-        inputs: str | None,
-        beneath: Stack | None,
-        origin: Stack | None = None,
-    ) -> None:
-        self._action = action
-        self._beneath = beneath
-        self.inputs = inputs
-        self.origin = origin
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it can be computed now."""
-        is_published = self._beneath is None or self._beneath.is_published
-        return self.inputs is not None and is_published
-
-    def compute(self) -> str:
-        """The key, in hex."""
-        assert self.inputs is not None
-        chains = () if self._beneath is None else (self._beneath.chain_id,)
-        return cache.key(self._action, self.inputs, chains)

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rootless.build.tree import Source
+    from rootless.build.inputs.tree import Source
 
     Held = tuple[str, tuple[int, int] | None]
     Content = Callable[[str, os.stat_result], Held | None]

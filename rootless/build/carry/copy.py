@@ -13,8 +13,8 @@ import stat
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 
 from rootless import inroot
-from rootless.build import contents
-from rootless.build.tree import open_folder
+from rootless.build.inputs import contents
+from rootless.build.inputs.tree import open_folder
 from rootless.errors import RootlessError
 from rootless.linux import SyscallError
 from rootless.record import Record
@@ -23,9 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.build.context import Changes
-    from rootless.build.mode import Mode
-    from rootless.build.tree import Folder, Source
+    from rootless.build.inputs.context import Changes
+    from rootless.build.inputs.tree import Folder, Source
+    from rootless.build.plan.mode import Mode
 
 _CHUNK = 1 << 17
 _SPECIAL = 0o7000

@@ -6,7 +6,7 @@ does in a Dockerfile, but makes no file: WORKDIR only names a directory.
 
 from __future__ import annotations
 
-from rootless.build import plan, steps
+from rootless.build.plan import stages, steps
 from rootless.dockerfile import Dockerfile, DockerfileError, instructions, parse
 from rootless.dockerfile.errors import Location, Source
 from rootless.errors import UsageError
@@ -59,7 +59,7 @@ class Changes(Record):
             return config
         head = parse(_HEAD.encode()).instructions
         text = Dockerfile((*head, *self.instructions), Source("--change", self.texts))
-        planned = plan.plan(text, {}, Platform.host())
+        planned = stages.plan(text, {}, Platform.host())
         try:
             changed = steps.resolve(planned, planned.target, config).config
         except DockerfileError as error:

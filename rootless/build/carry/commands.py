@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.build.layering import Finisher
-    from rootless.build.steps import RunCommand
+    from rootless.build.carry.layering import Finisher
+    from rootless.build.plan.steps import RunCommand
     from rootless.roots import Root
     from rootless.sandbox.spec import Spec
     from rootless.userns import IdMap

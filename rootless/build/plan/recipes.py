@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from rootless.build import steps
-from rootless.build.steps import CopyFiles
+from rootless.build.plan import steps
 from rootless.errors import RootlessError
 from rootless.oci.config import ImageConfig
 
@@ -18,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.build.plan import Plan, Stage
-    from rootless.build.steps import Recipe
+    from rootless.build.plan.stages import Plan, Stage
+    from rootless.build.plan.steps import Recipe
     from rootless.dockerfile.errors import Location
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -76,12 +75,12 @@ class Recipes:
         self._by_number[stage.number] = recipe
         origins = []
         for step in recipe.steps:
-            origin = step.action.origin if isinstance(step.action, CopyFiles) else None
-            if isinstance(origin, int):
-                origins.append(self._plan.stages[origin])
-            elif origin is not None:
-                self._obtain(origin, stage.platform, step.location)
-            elif isinstance(step.action, CopyFiles) and step.action.sources:
+            for origin in step.action.origins:
+                if isinstance(origin, int):
+                    origins.append(self._plan.stages[origin])
+                else:
+                    self._obtain(origin, stage.platform, step.location)
+            if step.action.reads_context:
                 self._check_context(step.location)
         return origins
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 
 from rootless import linux, process
-from rootless.build import cache
 from rootless.build.stack import Entry
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
@@ -19,8 +18,8 @@ from rootless.store import layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from rootless.build.cache import Cache
+    from rootless.build.cache.key import Key
     from rootless.build.stack import Stack
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
@@ -29,17 +28,18 @@ if TYPE_CHECKING:
 class Finisher:
     """Turns snapshots into layers, in the order they were submitted."""
 
-    def __init__(self, store: Store, created: str) -> None:
+    def __init__(self, store: Store, cache: Cache, created: str) -> None:
         """`created` is the time that new layers are given."""
         self._store = store
+        self._cache = cache
         self._created = created
         self._worker: Worker | None = None
-        self._pending: list[tuple[Snapshot, Entry, Callable[[], str]]] = []
+        self._pending: list[tuple[Snapshot, Entry, Key]] = []
         self._retired: list[Snapshot] = []
 
-    def submit(self, stack: Stack, snapshot: Snapshot, diff: str, key: Callable[[], str]) -> None:
-        """Put the snapshot's directory `diff` on top of `stack`; `key` is its cache key, asked
-        for when all layers below it are published.
+    def submit(self, stack: Stack, snapshot: Snapshot, diff: str, key: Key) -> None:
+        """Put the snapshot's directory `diff` on top of `stack`; `key` is recorded when all layers
+        below it are published.
         """
         entry = Entry(diff, created=self._created)
         stack.entries.append(entry)
@@ -91,7 +91,7 @@ class Finisher:
         del self._pending[0]
         if snapshot.is_ours:
             self._retired.append(snapshot)
-        cache.record(self._store, key(), diff_id, entry.created)
+        self._cache.record(key, diff_id, entry.created)
 
     def _give_up(self) -> None:
         """None of what is left will be a layer; a command may still be running on it."""

@@ -1,8 +1,8 @@
-"""Stages that do not depend on each other, each built by a forked process of its own.
+"""Strands that do not wait for each other, each carried out by a forked process of its own.
 
 A child tells its events, and at the end its layers or its error; the parent passes the events
-on. When one stage fails, or the build is interrupted, the others are interrupted
-too; each cleans up after itself, and dies with the parent.
+on. When one fails, or the build is interrupted, the others are interrupted too;
+each cleans up after itself, and dies with the parent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Crew:
-    """The children at work, each with the number of its stage."""
+    """The children at work, each with the number of its strand."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -44,28 +44,28 @@ class Crew:
         """How many are at work."""
         return len(self._working)
 
-    def start(self, stage: int, body: Body) -> None:
-        """Fork a child for stage number `stage`; `body` returns (diff_id, created) pairs."""
+    def start(self, strand: int, body: Body) -> None:
+        """Fork a child for strand number `strand`; `body` returns (diff_id, created) pairs."""
 
         def work(send: process.Send) -> Layers:
             return body(lambda event: send(_encode(event)))
 
-        self._working[stage] = process.fork(work, "the process that built a stage")
+        self._working[strand] = process.fork(work, "the process that carried steps out")
 
     def next_result(self) -> tuple[int, Layers]:
-        """Pass events on until a stage is done: its number and its new layers."""
+        """Pass events on until a strand is done: its number and its new layers."""
         from select import POLLIN, poll
 
         poller = poll()
-        stages = {child.fileno(): stage for stage, child in self._working.items()}
-        for fd in stages:
+        strands = {child.fileno(): strand for strand, child in self._working.items()}
+        for fd in strands:
             poller.register(fd, POLLIN)
         while True:
             for fd, _ in poller.poll():
-                message = self._working[stages[fd]].receive()
+                message = self._working[strands[fd]].receive()
                 if isinstance(message, process.Result):
-                    self._working.pop(stages[fd]).close()
-                    return stages[fd], message.value
+                    self._working.pop(strands[fd]).close()
+                    return strands[fd], message.value
                 self._report(_decode(*message.value))
 
     def close(self) -> None:

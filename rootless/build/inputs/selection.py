@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from rootless.build import tree
-from rootless.build.steps import CopyFiles
+from rootless.build.inputs import tree
+from rootless.build.plan.steps import CopyFiles
 from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.patterns import is_wild, name_pattern
 from rootless.errors import NotFoundError
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeGuard
 
-    from rootless.build.context import Context
-    from rootless.build.steps import Action, Recipe
-    from rootless.build.tree import Source
+    from rootless.build.inputs.context import Context
+    from rootless.build.inputs.tree import Source
+    from rootless.build.plan.steps import Action, Recipe
 
 
 class Selection:
@@ -60,7 +60,7 @@ class Selection:
 
 
 def _reads_context(action: Action) -> TypeGuard[CopyFiles]:
-    return isinstance(action, CopyFiles) and action.origin is None and bool(action.sources)
+    return isinstance(action, CopyFiles) and action.reads_context
 
 
 def followed(root_fd: int, patterns: Iterable[str]) -> set[str]:

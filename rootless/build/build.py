@@ -1,0 +1,64 @@
+"""The way into the builder: from a request to an image.
+
+Runs in a process with one thread, uid 0 of its user and mount namespace as soon as there is
+anything to carry out. A crash leaves owned directories in `tmp/`, and every published step in the
+cache.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.build.carry.builder import Builder
+from rootless.build.export import image as images
+from rootless.build.plan.recipes import Recipes
+from rootless.build.request import Exported, Warned
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.request import Event, Report, Request
+    from rootless.store import Store
+    from rootless.store.images import Image
+
+
+def build(store: Store, request: Request, report: Report) -> Image:
+    """Build, tag and return an image; RootlessErrors have docker's exit code for builds, 1."""
+    umask = os.umask(0o022)
+    try:
+        return _build(store, request, report)
+    except RootlessError as error:
+        error.exit_code = 1
+        raise
+    finally:
+        os.umask(umask)
+
+
+def _build(store: Store, request: Request, report: Report) -> Image:
+    report = _warning_once(report)
+    for message in request.plan.warnings():
+        report(Warned(message))
+    store.hold(())  # before any strand is carried out by a fork: what that makes is then ours too
+    recipes = Recipes(request.plan, request.fetch, has_context=request.context_dir is not None)
+    builder = Builder(store, request, report, recipes)
+    try:
+        stack = builder.build()
+        image = images.export(store, recipes.target, stack, request.labels, request.tags)
+    finally:
+        builder.close()
+    report(Exported(image))
+    return image
+
+
+def _warning_once(report: Report) -> Report:
+    """A `report` that says nothing twice, whichever step or stage it comes from."""
+    told: set[str] = set()
+
+    def pass_on(event: Event) -> None:
+        if isinstance(event, Warned):
+            if event.message in told:
+                return
+            told.add(event.message)
+        report(event)
+
+    return pass_on

@@ -1,0 +1,58 @@
+"""The cache key of one step: what it does, what it reads, what it rests on.
+
+Pure. A key hashes the chain of layers below the step (image-spec's ChainID: contents, not names),
+the canonical action, and the contents it reads. So a hit is exact: it never rests on a layer that
+was made on top of something else.
+"""
+
+from __future__ import annotations
+
+from rootless import leanjson
+from rootless.oci.digest import Digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.stack import Stack
+
+_VERSION = 1
+
+
+def key(action: tuple[object, ...], contents: str, chains: tuple[str, ...]) -> str:
+    """The cache key of an action (`plan.keys.canonical`), in hex.
+
+    `contents` is the digest of the files it reads, `chains` is the ChainID of the layers it rests
+    on, if any.
+    """
+    return Digest.of(leanjson.dumps([_VERSION, action, contents, chains])).hex
+
+
+class Key:
+    """The cache key of one step, known as soon as all layers it rests on are published.
+
+    `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
+    carries the step out sets `inputs` to what was really read.
+    """
+
+    def __init__(
+        self,
+        action: tuple[object, ...],
+        inputs: str | None,
+        beneath: Stack | None,
+        origin: Stack | None = None,
+    ) -> None:
+        self.action = action
+        self.inputs = inputs
+        self.beneath = beneath
+        self.origin = origin
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be computed now."""
+        is_published = self.beneath is None or self.beneath.is_published
+        return self.inputs is not None and is_published
+
+    def compute(self) -> str:
+        """The key, in hex."""
+        assert self.inputs is not None
+        chains = () if self.beneath is None else (self.beneath.chain_id,)
+        return key(self.action, self.inputs, chains)

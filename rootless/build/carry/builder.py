@@ -1,0 +1,235 @@
+"""Walking the graph: what is cached is taken, what is left is carried out, strand by strand.
+
+Runs in a process with one thread, uid 0 of its user and mount namespace; strands that can be
+carried out at the same time are each given to a fork of it (`crew`). A build that finds all in the
+cache needs no more than this file: what carries out is imported when there is something to do. A
+crash leaves owned directories in `tmp/`, and every published step in the cache.
+"""
+
+from __future__ import annotations
+
+from time import gmtime, monotonic, strftime, time
+
+from rootless.build.cache import Cache, Miss
+from rootless.build.carry.crew import Crew, ignore_interrupts
+from rootless.build.carry.graph import Graph
+from rootless.build.carry.keyring import Keyring
+from rootless.build.carry.narration import Narrator
+from rootless.build.request import Cached, Done, Started
+from rootless.build.stack import Entry, Stack
+from rootless.errors import RootlessError
+from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
+from rootless.record import Record
+from rootless.store import layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.build.carry.graph import Node, Strand
+    from rootless.build.carry.workbench import Workbench
+    from rootless.build.plan.recipes import Recipes
+    from rootless.build.plan.steps import CopyFiles, Recipe
+    from rootless.build.request import Report, Request
+    from rootless.store import Store
+
+
+class Builder:
+    """What the strands of one build share."""
+
+    def __init__(self, store: Store, request: Request, report: Report, recipes: Recipes) -> None:
+        self._store = store
+        self._request = request
+        self._report = report
+        self._recipes = recipes
+        seconds = time() if request.epoch is None else request.epoch
+        self._created = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+        self._graph = Graph(recipes.ordered, request.network, self._is_fresh)
+        self._narrator = Narrator(self._graph, request.plan.dockerfile)
+        self._cache = Cache(store)
+        self._done: dict[int, Stack] = {}
+        self._unfinished: dict[int, Stack] = {}
+        self._stages: dict[int, Stack] = {}
+        self._keys = Keyring(store, request, recipes, self._stages)
+        self._bench: Workbench | None = None
+
+    def build(self) -> Stack:
+        """The layers of the target, all published."""
+        crew = Crew(self._report)
+        try:
+            self._walk(crew)
+        except RootlessError:
+            self._finish()  # what was done before the step that failed stays cached
+            raise
+        finally:
+            crew.close()
+        self._finish()
+        return self._stages[self._recipes.target.stage.number]
+
+    def close(self) -> None:
+        """Let go of everything; what is unfinished is thrown away."""
+        self._clear_bench()
+        self._keys.close()
+
+    def _walk(self, crew: Crew) -> None:
+        """All that is cached is taken first; of the strands that are left, `jobs` run at a time."""
+        waiting = list(self._graph.strands)
+        works: list[_Work] = []
+        while waiting or works or crew.size:
+            works += self._take_ready(waiting)
+            if works and not crew.size and 1 in (len(works), self._request.jobs):
+                work = works.pop(0)
+                self._carry_out(work)
+                self._end(work.strand, work.stack)
+                continue
+            if not (works or crew.size):
+                continue
+            self._finish()
+            self._request.enter()
+            while works and crew.size < self._request.jobs:
+                work = works.pop(0)
+                crew.start(work.strand.number, self._body(work))
+                self._unfinished[work.strand.number] = work.stack
+            self._join(*crew.next_result())
+
+    def _take_ready(self, waiting: list[Strand]) -> list[_Work]:
+        """Start the strands that can start; those with steps to carry out are returned."""
+        works = []
+        while ready := [one for one in waiting if one.needs <= self._done.keys()]:
+            for strand in ready:
+                waiting.remove(strand)
+                work = self._take_cached(strand)
+                if work.nodes:
+                    works.append(work)
+                else:
+                    self._end(strand, work.stack)
+        return works
+
+    def _end(self, strand: Strand, stack: Stack) -> None:
+        """A strand's layers are there; the stages that end with it are ready."""
+        self._done[strand.number] = stack
+        self._stages |= dict.fromkeys(self._graph.stages_of(strand), stack)
+
+    def _take_cached(self, strand: Strand) -> _Work:
+        """The beginning of a strand, as far as its steps are cached."""
+        stack = self._begin(strand)
+        left = [node for node in strand.nodes if node.step]
+        while left and not (self._request.no_cache or left[0].is_fresh):
+            with self._narrator.located(left[0], self._report):
+                key = self._keys.key(left[0], stack)
+                self._keys.read(left[0], key, self._contents)
+                found = self._cache.find(key)
+            if isinstance(found, Miss):
+                break
+            created = found.created if self._request.epoch is None else self._created
+            stack.entries.append(Entry(found.layer.path, found.layer, created=created))
+            self._report(Cached(self._narrator.event(left.pop(0))))
+        return _Work(strand, stack, tuple(left))
+
+    def _begin(self, strand: Strand) -> Stack:
+        """What a strand goes on from; an image is told as a step, with the time it took."""
+        if strand.below:
+            return self._done[strand.below.number].copy()
+        root = strand.nodes[0]
+        stage = root.recipe.stage
+        if not isinstance(stage.base, Reference):
+            return Stack()
+        event = self._narrator.event(root)
+        self._report(Started(event))
+        started = monotonic()
+        stack = self._keys.stack(self._recipes.image(stage.base, stage.platform))
+        seconds = self._recipes.seconds(stage.base, stage.platform)
+        self._report(Done(event, seconds + monotonic() - started))
+        return stack
+
+    def _carry_out(self, work: _Work) -> None:
+        """Make the layers of all steps that are left."""
+        for node in work.nodes:
+            with self._narrator.located(node, self._report):
+                self._perform(node, work.stack)
+
+    def _perform(self, node: Node, stack: Stack) -> None:
+        """Make the step's layer and put it on the stack."""
+        assert node.step is not None
+        key = self._keys.key(node, stack)
+        event, action = self._narrator.event(node), node.step.action
+        self._report(Started(event))
+        started = monotonic()
+        self._workbench().perform(event, action, stack, self._keys.sources(action), key)
+        self._keys.keep(action, key)
+        self._report(Done(event, monotonic() - started))
+
+    def _body(self, work: _Work) -> Callable[[Report], list[tuple[str, str]]]:
+        """What a child does for a strand, with a workbench of its own."""
+
+        def body(report: Report) -> list[tuple[str, str]]:
+            self._report, self._bench = report, None
+            depth = len(work.stack.entries)
+            try:
+                self._carry_out(work)
+            except KeyboardInterrupt:
+                ignore_interrupts()
+                raise
+            except RootlessError:
+                self._finish()
+                raise
+            else:
+                self._finish()
+            finally:
+                self._clear_bench()
+            new = work.stack.entries[depth:]
+            return [(str(one.layer.diff_id), one.created) for one in new if one.layer]
+
+        return body
+
+    def _join(self, number: int, new: list[tuple[str, str]]) -> None:
+        """Put the layers that a child made on its strand's stack."""
+        stack = self._unfinished.pop(number)
+        for diff_id, created in new:
+            layer = layers.adopt(self._store, Digest.parse(diff_id))
+            if layer is None:
+                raise RootlessError(f"the layer {diff_id} vanished from the store")
+            stack.entries.append(Entry(layer.path, layer, created=created))
+        self._end(self._graph.strands[number], stack)
+
+    def _finish(self) -> None:
+        """Wait until all layers are published."""
+        if self._bench:
+            self._bench.finish()
+        self._keys.record()
+
+    def _clear_bench(self) -> None:
+        if self._bench:
+            self._bench.close()
+
+    def _contents(self, action: CopyFiles, origin: Stack) -> str:
+        """What a COPY --from finds."""
+        return self._workbench().contents(action, origin)
+
+    def _workbench(self) -> Workbench:
+        """A build that finds everything in the cache does without one."""
+        if self._bench is None:
+            from rootless.build.carry.workbench import Workbench
+
+            self._bench = Workbench(
+                self._store,
+                self._request,
+                self._report,
+                self._keys.context,
+                self._cache,
+                self._created,
+            )
+        return self._bench
+
+    def _is_fresh(self, recipe: Recipe) -> bool:
+        """--no-cache-filter: none of this stage's own steps may come from the cache."""
+        return recipe.stage.title in self._request.no_cache_filter
+
+
+class _Work(Record):
+    """A strand begun: `nodes` are left to carry out on `stack`."""
+
+    strand: Strand
+    stack: Stack
+    nodes: tuple[Node, ...]
