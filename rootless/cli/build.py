@@ -70,7 +70,7 @@ def build(given: Settings, arguments: Arguments) -> int:
         return 0
     with display:
         image = builder.build(store, request, display)
-    _hand_over(arguments, image, tags)
+    _hand_over(arguments, display, image, tags)
     return 0
 
 
@@ -80,17 +80,14 @@ def _plan_lines(planned: Plan, bases: _Bases, *, has_context: bool) -> Iterator[
     return build_plan.lines(planned, bases.fetch, has_context=has_context)
 
 
-def _hand_over(arguments: Arguments, image: Image, tags: tuple[Reference, ...]) -> None:
+def _hand_over(
+    arguments: Arguments, display: BuildDisplay, image: Image, tags: tuple[Reference, ...]
+) -> None:
     """Say what came out."""
     if arguments.iidfile:
         with files.replacing(arguments.iidfile) as fd:
             files.write_all(fd, str(image.id).encode(), arguments.iidfile)
-    if arguments.quiet:
-        print(image.id)
-        return
-    print(f"writing image {image.id}", file=sys.stderr)
-    for tag in tags:
-        print(f"naming to {tag}", file=sys.stderr)
+    display.exported([f"writing image {image.id}", *(f"naming to {tag}" for tag in tags)])
 
 
 def _planned(
@@ -213,7 +210,7 @@ class _Bases:
             self._display.rest()
             client = self._client(reference)
             self.enter()
-            display = progress.pulling(self._given, sys.stderr, quiet=self._arguments.quiet)
+            display = self._display.pulling(self._given, str(reference))
             image = fetch.pull(self._store, client, reference, platform, display)
         return image
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import codecs
 import fcntl
+import json
 import os
 import pty
 import re
@@ -110,12 +112,16 @@ def test_what_failed_and_what_was_cancelled(build):
     lines = seconds_gone(terminal.expect("bee").end())
     assert terminal.code == 1
     at = lines.index("✗ [a 2/2] RUN seq 30; sleep 1; exit 3  failed Ns")
-    assert lines[at + 1 : at + 11] == [f"    {number}" for number in range(21, 31)]
-    assert lines[at + 11 : at + 13] == [
+    assert lines[at + 1 : at + 5] == [
         "- [b 2/2] RUN echo bee; sleep 60  cancelled Ns",
         "[+] Building Ns (1/5) FAILED",
+        "------",
+        " > [a 2/2] RUN seq 30; sleep 1; exit 3:",
     ]
-    assert lines[at + 13].startswith("error: Dockerfile:2: process ")
+    said = [re.sub(r"^\d+\.\d{3} ", "", line) for line in lines[at + 5 : at + 35]]
+    assert said == [str(number) for number in range(1, 31)], "all of it, and when it came"
+    assert lines[at + 35] == "------"
+    assert lines[at + 36].startswith("error: Dockerfile:2: process ")
     assert not [line for line in lines if line.startswith("»")]
 
 
@@ -190,7 +196,8 @@ def test_plain_says_what_docker_says(rootless, busybox_image, tmp_path):
     at = lines.index(f"#2 ERROR: {ran} did not complete successfully: exit code: 3")
     assert lines[at + 1] == "#3 CANCELED"
     assert lines[at + 2 : at + 4] == ["------", " > [a 2/2] RUN seq 12; sleep 1; exit 3:"]
-    assert lines[at + 4 : at + 15] == [*map(str, range(3, 13)), "------"]
+    assert lines[at + 4] == "[2 lines before these are not repeated]"
+    assert lines[at + 5 : at + 16] == [*map(str, range(3, 13)), "------"]
 
 
 @pytest.mark.parametrize(
@@ -224,3 +231,78 @@ def test_a_step_that_cannot_begin_fails_too(rootless, busybox_image, tmp_path):
     (tmp_path / "c" / "Dockerfile").write_text("FROM busybox\nCOPY nothing /\n")
     result = rootless("build", "--progress=plain", tmp_path / "c")
     assert "#2 [2/2] COPY nothing /\n#2 ERROR: " in result.stderr
+
+
+def test_programs_read_a_build(rootless, busybox_image, tmp_path):
+    """Every byte that a command wrote is in the logs; nothing else is on the line."""
+    rootless.load(busybox_image, tmp_path)
+    text = "FROM busybox\nRUN seq 20000; printf '\\033[31m\\377\\rend' >&2\nRUN exit 3\n"
+    result = rootless("build", "--progress=rawjson", "-", stdin=text)
+    assert (result.exit, result.stdout) == (1, "")
+    lines, _, _ = result.stderr.partition("error: ")
+    events = [json.loads(line) for line in lines.splitlines()]
+    logs = [log for event in events for log in event.get("logs", ())]
+    said = b"".join(base64.b64decode(log["data"]) for log in logs)
+    assert said == b"".join(b"%d\n" % one for one in range(1, 20001)) + b"\033[31m\377\rend"
+    last = {one["digest"]: one for event in events for one in event.get("vertexes", ())}
+    base, ran, failed = last.values()
+    assert ran["inputs"] == [base["digest"]]
+    assert failed["inputs"] == [ran["digest"]]
+    assert {log["vertex"] for log in logs} == {ran["digest"]}
+    assert failed["error"].endswith("did not complete successfully: exit code: 3")
+    assert all(one["completed"] >= one["started"] for one in last.values())
+    again = rootless("build", "--progress=rawjson", "-", stdin=text).stderr
+    assert '"cached":true' in again
+
+
+def test_quiet_says_the_id_and_none_nothing(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    good, bad = "FROM busybox\nRUN echo said\n", "FROM busybox\nRUN echo said; false\n"
+    image = rootless.ok("build", "-q", "-", stdin=good)
+    assert rootless("build", "--progress=quiet", "-", stdin=good) == (0, image, "")
+    assert rootless("build", "--progress=none", "-", stdin=good) == (0, "", "")
+    failed = rootless("build", "--progress=none", "-", stdin=bad)
+    assert failed.exit == 1
+    assert failed.stderr.startswith("error: Dockerfile:2: process ")
+    variables = {**rootless.environment, "BUILDKIT_PROGRESS": "quiet"}
+    assert rootless.ok("build", "-", stdin=good, env=variables) == image
+    together = rootless("build", "-q", "--progress=plain", "-", stdin=good)
+    assert together.exit == 1
+    assert "progress=plain and quiet cannot be used together" in together.stderr
+    wrong = rootless("build", "--progress=rawjsn", "-", stdin=good)
+    assert wrong.exit == 125
+
+
+def test_a_base_that_is_pulled_is_part_of_what_programs_read(
+    rootless, registry, busybox_image, tmp_path
+):
+    name = registry.push(busybox_image, "view/base")
+    text = f"FROM {name}\nRUN true\n"
+    for how in ("rawjson", "none"):
+        flags = ("--tls-verify=false", f"--progress={how}")
+        result = rootless("build", *flags, "-", stdin=text)
+        assert (result.exit, result.stdout) == (0, "")
+        if how == "none":
+            assert result.stderr == ""
+            continue
+        events = [json.loads(line) for line in result.stderr.splitlines()]
+        statuses = [one for event in events for one in event.get("statuses", ())]
+        assert any(one["name"] == "done" and one["completed"] for one in statuses if "name" in one)
+        rootless.ok("rmi", "-f", name)
+        rootless.ok("system", "prune", "-af")
+
+
+def test_a_build_says_the_same_into_a_pipe_as_to_a_file(rootless, busybox_image, tmp_path):
+    """Whoever stops reading ends the build without a traceback."""
+    rootless.load(busybox_image, tmp_path)
+    text = "FROM busybox\nRUN seq 200000\n"
+    for how in ("plain", "rawjson"):
+        argv = rootless.command("build", "--no-cache", f"--progress={how}", "-")
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=rootless.environment
+        ) as running:
+            running.stdin.write(text.encode())
+            running.stdin.close()
+            assert running.stderr.readline()
+            running.stderr.close()
+            assert running.wait(60) == 141

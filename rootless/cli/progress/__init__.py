@@ -5,7 +5,8 @@ of `image.transport` or `build.request`. No thread draws: what is drawn here run
 fork. rich draws the bars of a pull, and is imported when there are some.
 
 pull, push, build   the displays; download a file's   pace     how often they draw
-output              what a build's step prints        block    lines that are drawn again and again
+rawjson             a build for other programs        block    lines that are drawn again and again
+output              what a build's step prints
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol, Self, TextIO
 
     from rootless.build import request
@@ -33,12 +35,18 @@ if TYPE_CHECKING:
         def __call__(self, event: Event) -> None: ...
 
     class BuildDisplay(Protocol):
-        """Shows a build. `rest` clears the terminal for somebody else until the next event."""
+        """Shows a build. `rest` clears the terminal for somebody else until the next event.
+
+        `pulling` is the display of a base image that is pulled meanwhile; `exported` says what
+        became of the image, a line for each thing.
+        """
 
         def __enter__(self) -> Self: ...
         def __exit__(self, kind: object, error: object, trace: object) -> None: ...
         def __call__(self, event: request.Event) -> None: ...
         def rest(self) -> None: ...
+        def pulling(self, given: Settings, name: str) -> TransferDisplay: ...
+        def exported(self, lines: Sequence[str]) -> None: ...
 
 
 def pulling(given: Settings, out: TextIO, *, quiet: bool, plain: bool = False) -> TransferDisplay:
@@ -59,12 +67,21 @@ def pushing(given: Settings, out: TextIO, *, quiet: bool, plain: bool = False) -
     return push.Live(out) if _can_draw(given, out) and not plain else push.Plain(out)
 
 
+MODES = ("auto", "plain", "tty", "quiet", "none", "rawjson")
+"""How a build can be shown: what `--progress` takes, and BUILDKIT_PROGRESS."""
+
+
 def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:
-    """The display of a build, on standard error; `how` is --progress: auto, plain or tty."""
+    """The display of a build, on standard error; `how` is --progress, one of `MODES`."""
+    how = _mode(given, how, quiet=quiet)
+    if how == "rawjson":
+        from rootless.cli.progress import rawjson
+
+        return rawjson.RawJson(sys.stderr)
     from rootless.cli.progress import build
 
-    if quiet:
-        return build.Quiet()
+    if how in ("quiet", "none"):
+        return build.Quiet() if how == "quiet" else build.Silent()
     if how == "tty" and not sys.stderr.isatty():
         raise RootlessError(
             "failed to get console: provided file is not a console",
@@ -74,6 +91,23 @@ def building(given: Settings, how: str, *, quiet: bool) -> BuildDisplay:
     if is_live:
         return build.Live(colour=words.colours(sys.stderr, given.environment))
     return build.Plain()
+
+
+def _mode(given: Settings, how: str, *, quiet: bool) -> str:
+    """docker's rules: -q rules out the others, and BUILDKIT_PROGRESS says what auto means."""
+    if quiet:
+        if how not in ("auto", "quiet"):
+            raise RootlessError(
+                f"progress={how} and quiet cannot be used together", hint="leave out one of them"
+            )
+        return "quiet"
+    wanted = given.environment.get("BUILDKIT_PROGRESS") or how
+    if how == "auto" and wanted not in MODES:
+        raise RootlessError(
+            f"BUILDKIT_PROGRESS: invalid progress mode {wanted!r}",
+            hint=f"it is one of {', '.join(MODES)}; unset BUILDKIT_PROGRESS",
+        )
+    return wanted if how == "auto" else how
 
 
 def downloading(given: Settings, coming: Download) -> download.Display:

@@ -1,4 +1,4 @@
-"""The displays of a build, on standard error: nothing, numbered lines, or what runs now.
+"""The displays of a build for people, on standard error: nothing, numbered lines, what runs now.
 
 The live one has a clock that goes on while nothing is printed: a timer of the process whose signal
 draws. Forked and cloned children do not inherit timers; system calls go on after the signal.
@@ -13,15 +13,20 @@ from time import monotonic
 from rootless.build import request
 from rootless.cli import words
 from rootless.cli.progress.block import Block, cut, width
-from rootless.cli.progress.output import Output, visible
+from rootless.cli.progress.output import Output, title, visible
 from rootless.cli.progress.pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, Self
 
+    from rootless.cli.progress import TransferDisplay
+    from rootless.cli.settings import Settings
+    from rootless.oci.digest import Digest
+
 _SHOWN_LINES = 6  # of a running step's output
-_REPEATED_LINES = 10  # of a failed step's, as many as docker repeats
+_REPEATED_LINES = 10  # of a failed step's, where all were printed; as many as docker repeats
 _TICK = 0.1  # seconds
 _GREEN, _RED, _YELLOW, _BOLD, _DIM = "32", "1;31", "33", "1", "2"
 
@@ -31,22 +36,44 @@ def _say(text: str) -> None:
 
 
 def _title(step: request.Step) -> str:
-    stage = f"{step.stage} " if step.stage else ""
-    place = str(step.place).rjust(len(str(step.places)))
-    return f"[{words.escape(stage)}{place}/{step.places}] {words.escape(step.text)}"
+    return words.escape(title(step))
 
 
-class Quiet:
-    """Shows nothing, but the output of what failed."""
+def _repeat(step: request.Step, lines: list[str]) -> list[str]:
+    """What a failed step said, which others may have moved out of sight, as docker repeats it."""
+    return ["------", f" > {_title(step)}:", *lines, "------"]
 
-    def __init__(self) -> None:
-        self._running: dict[request.Step, Output] = {}
+
+class Silent:
+    """Shows nothing."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         pass
+
+    def __call__(self, event: request.Event) -> None:
+        pass
+
+    def rest(self) -> None:
+        pass
+
+    def pulling(self, given: Settings, name: str) -> TransferDisplay:  # noqa: ARG002
+        from rootless.cli import progress
+
+        return progress.pulling(given, sys.stderr, quiet=True)
+
+    def exported(self, lines: Sequence[str]) -> None:
+        pass
+
+
+class Quiet(Silent):
+    """Shows the image's id, on standard output, or the output of what failed."""
+
+    def __init__(self) -> None:
+        self._running: dict[request.Step, Output] = {}
+        self._id: Digest | None = None
 
     def __call__(self, event: request.Event) -> None:
         if isinstance(event, request.Started):
@@ -58,20 +85,23 @@ class Quiet:
         elif isinstance(event, request.Failed) and event.step in self._running:
             for line in self._running.pop(event.step).all():
                 _say(line)
+        elif isinstance(event, request.Exported):
+            self._id = event.image.id
 
-    def rest(self) -> None:
-        pass
+    def exported(self, lines: Sequence[str]) -> None:  # noqa: ARG002
+        if self._id:
+            print(self._id)
 
 
-class Plain:
+class Plain(Silent):
     """Every line of output behind its step's number, as BuildKit's plain progress."""
 
     def __init__(self) -> None:
         self._running: dict[request.Step, Output] = {}
         self._failed: tuple[request.Step, Output] | None = None
-
-    def __enter__(self) -> Self:
-        return self
+        self._total = 0
+        self._has_spoken = False
+        self._exporting = monotonic()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if error is None:
@@ -80,7 +110,8 @@ class Plain:
             self._print(step, output, output.end())
             _say(f"#{step.number} CANCELED")
         if self._failed:
-            self._repeat(*self._failed)
+            step, output = self._failed
+            _say("\n".join(_repeat(step, output.repeated(_REPEATED_LINES))))
 
     def __call__(self, event: request.Event) -> None:
         match event:
@@ -90,7 +121,8 @@ class Plain:
                 output = self._running[event.step]
                 self._print(event.step, output, output.add(event.content))
             case request.Cached():
-                _say(f"#{event.step.number} {_title(event.step)}\n#{event.step.number} CACHED")
+                self._head(event.step.number, _title(event.step))
+                _say(f"#{event.step.number} CACHED")
             case request.Done():
                 self._end(event.step)
                 _say(f"#{event.step.number} DONE {event.seconds:.1f}s")
@@ -101,13 +133,31 @@ class Plain:
                 _say(_warning(event))
             case request.Exported():
                 pass
+        if isinstance(event, request.Cached | request.Done):
+            self._total = event.step.total
+            self._exporting = monotonic()
 
-    def rest(self) -> None:
-        pass
+    def pulling(self, given: Settings, name: str) -> TransferDisplay:  # noqa: ARG002
+        from rootless.cli import progress
+
+        return progress.pulling(given, sys.stderr, quiet=False)
+
+    def exported(self, lines: Sequence[str]) -> None:
+        """The last step of a build: it has the number after all others."""
+        number = self._total + 1
+        self._head(number, "exporting to image")
+        for line in lines:
+            _say(f"#{number} {words.escape(line)} done")
+        _say(f"#{number} DONE {monotonic() - self._exporting:.1f}s")
 
     def _start(self, step: request.Step) -> None:
         self._running[step] = Output()
-        _say(f"#{step.number} {_title(step)}")
+        self._head(step.number, _title(step))
+
+    def _head(self, number: int, title: str) -> None:
+        """The line that a step begins with, an empty one between it and others."""
+        _say(f"\n#{number} {title}" if self._has_spoken else f"#{number} {title}")
+        self._has_spoken = True
 
     def _end(self, step: request.Step) -> Output:
         if step not in self._running:
@@ -117,18 +167,13 @@ class Plain:
         return output
 
     def _print(self, step: request.Step, output: Output, lines: list[bytes]) -> None:
-        for line in lines:
-            _say(f"#{step.number} {output.seconds:.3f} {visible(line)}")
-
-    def _repeat(self, step: request.Step, output: Output) -> None:
-        """What the failed step said last, which other stages may have moved out of sight."""
-        _say(f"------\n > {_title(step)}:")
-        for line in output.last(_REPEATED_LINES):
-            _say(line)
-        _say("------")
+        """All that came at once is written at once."""
+        if lines:
+            head = f"#{step.number} {output.seconds:.3f} "
+            _say("\n".join([head + visible(line) for line in lines]))
 
 
-class Live:
+class Live(Silent):
     """A line for each finished step; below them a block with the clock and what runs now."""
 
     def __init__(self, *, colour: bool) -> None:
@@ -138,6 +183,7 @@ class Live:
         self._running: dict[request.Step, Output] = {}
         self._started = monotonic()
         self._total = self._done = self._cached = 0
+        self._failed: tuple[request.Step, Output] | None = None
         self._may_draw = False  # not while an event is being shown, nor while we rest
         self._old_handler: Any = _signal.SIG_DFL
 
@@ -160,6 +206,9 @@ class Live:
         ]
         ending = "FAILED" if isinstance(error, Exception) else "CANCELLED"
         self._block.settle([*left, self._header(ending)] if self._total else ())
+        if self._failed:  # nowhere else on a terminal is all that it said
+            step, output = self._failed
+            self._block.settle(_repeat(step, output.repeated()))
 
     def __call__(self, event: request.Event) -> None:
         self._may_draw = False
@@ -172,6 +221,15 @@ class Live:
         """Take what is drawn away, until the next event."""
         self._may_draw = False
         self._block.clear()
+
+    def pulling(self, given: Settings, name: str) -> TransferDisplay:  # noqa: ARG002
+        from rootless.cli import progress
+
+        return progress.pulling(given, sys.stderr, quiet=False)
+
+    def exported(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            _say(words.escape(line))
 
     def _tick(self, *_: object) -> None:
         """The signal's handler: it comes between any two steps of this program's one thread."""
@@ -209,11 +267,14 @@ class Live:
         self._block.settle([self._painted(f"{mark} {_title(step)}", end, code)])
 
     def _fail(self, step: request.Step) -> None:
-        """The line of the step that failed, with the end of what it said."""
+        """The line of the step that failed; what it said comes at the end."""
         self._total = step.total
         output = self._running.pop(step, None) or Output()
-        line = self._painted(f"✗ {_title(step)}", f"failed {output.seconds:.1f}s", _RED)
-        self._block.settle([line, *(f"    {one}" for one in output.last(_REPEATED_LINES))])
+        output.end()
+        self._failed = step, output
+        self._block.settle(
+            [self._painted(f"✗ {_title(step)}", f"failed {output.seconds:.1f}s", _RED)]
+        )
 
     def _header(self, ending: str = "") -> str:
         cached = f", {self._cached} cached" if self._cached else ""

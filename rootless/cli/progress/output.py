@@ -1,4 +1,4 @@
-"""What a build's step prints, as lines that command no terminal; only the last ones are kept."""
+"""What a build's step is called and prints: lines that command no terminal, the last are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from time import monotonic
 
 from rootless.cli import words
 
-_KEPT = 400  # lines, to be shown when the step fails
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.request import Step
+
+_KEPT = 2000  # lines, to be shown when the step fails
+_MOST = 1 << 20  # bytes of them
 _LONGEST = 1 << 16  # bytes of a line: an endless one must not fill our memory
 
 
@@ -15,8 +20,11 @@ class Output:
 
     def __init__(self) -> None:
         self.started = monotonic()
-        self._lines: list[bytes] = []
+        self._lines: list[tuple[float, bytes]] = []
+        self._size = 0
         self._rest = b""
+        self.dropped = 0
+        """How many of the oldest lines are kept no longer."""
 
     @property
     def seconds(self) -> float:
@@ -29,7 +37,11 @@ class Output:
         if len(rest) > _LONGEST:
             whole, rest = [*whole, rest], b""
         self._rest = rest
-        self._lines = [*self._lines, *whole[-_KEPT:]][-_KEPT:]
+        now = self.seconds
+        self._lines += [(now, line) for line in whole]
+        self._size += sum(map(len, whole))
+        if len(self._lines) > 2 * _KEPT or self._size > 2 * _MOST:
+            self._trim()
         return whole
 
     def end(self) -> list[bytes]:
@@ -38,12 +50,35 @@ class Output:
 
     def last(self, count: int) -> list[str]:
         """The newest lines, with the one that has not ended yet."""
-        lines = [*self._lines, self._rest] if self._rest else self._lines
-        return [visible(line) for line in lines[-count:]] if count > 0 else []
+        lines = self._lines[-count:] if count > 0 else []
+        if self._rest and count > 0:
+            lines = [*lines, (0.0, self._rest)][-count:]
+        return [visible(line) for _, line in lines]
+
+    def repeated(self, count: int = _KEPT) -> list[str]:
+        """The newest lines, each behind the second in which it came; what is left out is said."""
+        self._trim()
+        lines = self._lines[-count:]
+        left_out = self.dropped + len(self._lines) - len(lines)
+        said = [f"[{left_out} lines before these are not repeated]"] if left_out else []
+        return [*said, *(f"{when:.3f} {visible(line)}" for when, line in lines)]
 
     def all(self) -> list[str]:
         """Every line that is kept."""
         return self.last(_KEPT)
+
+    def _trim(self) -> None:
+        """Forget the oldest lines: not at each new one, as that takes as long as there are many."""
+        kept = len(self._lines)
+        size = 0
+        for at, (_, line) in enumerate(reversed(self._lines)):
+            size += len(line)
+            if at == _KEPT or size > _MOST:
+                kept = at
+                break
+        self.dropped += len(self._lines) - kept
+        self._lines = self._lines[len(self._lines) - kept :]
+        self._size = sum(len(line) for _, line in self._lines)
 
 
 def visible(line: bytes) -> str:
@@ -52,3 +87,10 @@ def visible(line: bytes) -> str:
 
     text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
     return words.escape(re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text).expandtabs())
+
+
+def title(step: Step) -> str:
+    """What people call a step, as BuildKit does; not made safe for a terminal."""
+    stage = f"{step.stage} " if step.stage else ""
+    place = str(step.place).rjust(len(str(step.places)))
+    return f"[{stage}{place}/{step.places}] {step.text}"

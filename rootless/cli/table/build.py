@@ -42,9 +42,9 @@ BUILD = Verb(
         text(
             "--progress",
             metavar="HOW",
-            choices=("auto", "plain", "tty"),
+            choices=("auto", "plain", "tty", "quiet", "none", "rawjson"),
             default="auto",
-            help="how progress is shown: auto, plain or tty [default: auto]",
+            help="how progress is shown: auto, plain, tty, quiet, none or rawjson [default: auto]",
         ),
         text("--provenance", metavar="false", choices=("false",), help=NOTHING),
         flag("--pull", help="ask the registry for newer base images"),
@@ -61,6 +61,7 @@ BUILD = Verb(
         "rootless build -t hello examples/hello",
         "rootless build -t app --build-arg VERSION=1.2 --target test .",
         "rootless build -f - . < Dockerfile",
+        "rootless build --progress rawjson .",
     ),
 )
 
