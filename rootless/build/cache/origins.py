@@ -45,4 +45,4 @@ class Origins:
 
 
 def _selection(action: CopyFiles) -> tuple[object, ...]:
-    return (action.sources, action.parents)
+    return (action.sources, action.parents, action.exclude)

@@ -187,7 +187,8 @@ class _AnyMode:
 
 
 def _select(root_fd: int, action: CopyFiles) -> tuple[Source, ...]:
-    return tree.select_all(root_fd, action.sources, parents=action.parents)
+    exclude, parents = action.exclude, action.parents
+    return tree.select_all(root_fd, action.sources, exclude=exclude, parents=parents)
 
 
 def _changed(names: list[str]) -> str:

@@ -40,9 +40,10 @@ class Selection:
         if not _reads_context(action):
             return ()
         if action not in self._found:
-            self._found[action] = tuple(
+            found = tuple(
                 source for pattern in action.sources for source in self._look(action, pattern)
             )
+            self._found[action] = tree.without(found, action.exclude, parents=action.parents)
         return self._found[action]
 
     def _look(self, action: CopyFiles, pattern: str) -> tuple[Source, ...]:

@@ -12,14 +12,11 @@ import stat
 from errno import ENOENT
 
 from rootless import inroot
+from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.patterns import is_wild, name_pattern
 from rootless.errors import NotFoundError, RootlessError
 from rootless.linux import SyscallError
 from rootless.record import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rootless.dockerfile.ignore import Ignore
 
 _MAX_DEPTH = 256  # each level holds a descriptor while it is walked
 
@@ -72,14 +69,57 @@ def select(
 
 
 def select_all(
-    root_fd: int, patterns: tuple[str, ...], ignore: Ignore | None = None, *, parents: bool = False
+    root_fd: int,
+    patterns: tuple[str, ...],
+    ignore: Ignore | None = None,
+    *,
+    exclude: tuple[str, ...] = (),
+    parents: bool = False,
 ) -> tuple[Source, ...]:
-    """What several patterns name, in their order."""
-    return tuple(
+    """What several patterns name, in their order, less what `exclude` leaves out."""
+    found = tuple(
         source
         for pattern in patterns
         for source in select(root_fd, pattern, ignore, parents=parents)
     )
+    return without(found, exclude, parents=parents)
+
+
+def without(
+    sources: tuple[Source, ...], exclude: tuple[str, ...], *, parents: bool = False
+) -> tuple[Source, ...]:
+    """`sources` less what the patterns of --exclude leave out of their folders.
+
+    A pattern counts from the folder that is copied (with `parents`, from where names begin): a
+    file that is a source itself stays. So does a folder that nothing is left in.
+    """
+    if not exclude:
+        return sources
+    ignore = Ignore.of(exclude)
+    found = []
+    for source in sources:
+        if source.folders:
+            kept = _kept(source, ignore, f"{source.name}/" if parents else "")
+            found.append(source.replace(folders=tuple(kept)))
+        elif not (parents and ignore.excludes(source.name)):
+            found.append(source)
+    return tuple(found)
+
+
+def _kept(source: Source, ignore: Ignore, prefix: str) -> list[Folder]:
+    """The folders of a source with the files that stay; the source itself is always there."""
+    kept: dict[str, Folder] = {}
+    needed = {""}  # excluded folders that something below stays in are among them
+    for folder in source.folders:
+        top = f"{folder.path}/" if folder.path else ""
+        files = [one for one in folder.files if not ignore.excludes(f"{prefix}{top}{one[0]}")]
+        kept[folder.path] = folder.replace(files=tuple(files))
+        path = folder.path
+        if files or not ignore.excludes(f"{prefix}{path}".rstrip("/")):
+            while path not in needed:
+                needed.add(path)
+                path = path.rpartition("/")[0]
+    return [folder for path, folder in kept.items() if path in needed]
 
 
 def _check_folder(root_fd: int, wanted: list[str], ignore: Ignore | None) -> None:

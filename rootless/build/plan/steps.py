@@ -14,6 +14,7 @@ from rootless.build.plan.mode import Mode
 from rootless.build.plan.stages import PREDECLARED, platform_arguments
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.instructions import ScriptForm
 from rootless.errors import RootlessError
 from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
@@ -72,7 +73,7 @@ class CopyFiles(_Action):
     """Put files at `destination` (absolute; a directory when it ends with `/`).
 
     `origin` is None for the context, else a stage's number or an image. `contents` are heredocs.
-    `unpacks` says that archives are extracted.
+    `unpacks` says that archives are extracted, `exclude` what of directories is left out.
     """
 
     sources: tuple[str, ...]
@@ -84,6 +85,7 @@ class CopyFiles(_Action):
     link: bool = False
     parents: bool = False
     unpacks: bool = False
+    exclude: tuple[str, ...] = ()
 
     @property
     def origins(self) -> tuple[int | Reference, ...]:
@@ -91,7 +93,8 @@ class CopyFiles(_Action):
 
     @property
     def named(self) -> tuple[object, ...]:
-        return (self.sources, str(self.origin) if isinstance(self.origin, Reference) else "")
+        image = str(self.origin) if isinstance(self.origin, Reference) else ""
+        return (self.sources, self.exclude, image)
 
     @property
     def reads_context(self) -> bool:
@@ -315,14 +318,12 @@ class _Resolver:
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
 
     def copy(self, one: instructions.Copy) -> None:
-        _refuse({"--exclude": one.exclude}, "COPY")
         origin = self._origin(one.from_) if one.from_ else None
         self._copy(one, "COPY", origin=origin, parents=one.parents)
 
     def add(self, one: instructions.Add) -> None:
         flags = {
             "--checksum": one.checksum,
-            "--exclude": one.exclude,
             "--keep-git-dir": one.keep_git_dir,
         }
         _refuse(flags, "ADD")
@@ -354,6 +355,7 @@ class _Resolver:
             one.link and not chmod,  # as docker: it has no way to do both
             parents,
             unpacks,
+            _patterns(one.exclude),
         )
         flags = {"--chown": chown, "--chmod": chmod}
         shown = "".join(f" {name}={value}" for name, value in flags.items() if value)
@@ -478,6 +480,12 @@ class _Resolver:
 
 def _quoted(argv: tuple[str, ...]) -> str:
     return "[" + " ".join('"' + word.replace('"', '\\"') + '"' for word in argv) + "]"
+
+
+def _patterns(exclude: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of --exclude that can match anything: as in docker, none that begins with `/`."""
+    Ignore.of(exclude)  # complains of what is no pattern
+    return tuple(one for one in exclude if not one.removeprefix("!").startswith("/"))
 
 
 def _refuse(flags: Mapping[str, object], keyword: str) -> None:

@@ -1,0 +1,253 @@
+"""Repositories fetched by git: refs, submodules, folders, times, and servers that are hostile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rootless.build.inputs.git import Git
+from rootless.dockerfile import remote
+from rootless.errors import IntegrityError, NotFoundError, RootlessError
+from tests.support.hostile_registry import Answer, HostileRegistry
+from tests.support.repositories import TIME, Repositories
+
+pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+
+
+@pytest.fixture
+def server(tmp_path):
+    repositories = Repositories(tmp_path / "repositories")
+    with HostileRegistry(repositories.respond) as running:
+        running.repositories = repositories
+        running.url = f"http://{running.address}/git/r.git"
+        yield running
+
+
+@pytest.fixture
+def repository(server):
+    """Two commits; v1 and the annotated v2 are the first, dev too."""
+    made = server.repositories.make("r.git")
+    made.commit({"run.sh": "#!/bin/sh\n"}, 0o755)
+    made.first = made.commit({"a": "1\n", "d/e/f": "f\n"})
+    made.git("tag", "v1")
+    made.git("tag", "-a", "-m", "two", "v2")
+    made.git("branch", "dev")
+    (made.path / "link").symlink_to("d")
+    (made.path / "out").symlink_to("/etc")
+    made.second = made.commit({"a": "2\n"})
+    return made
+
+
+@pytest.fixture
+def git():
+    return Git(os.environ)
+
+
+@pytest.fixture
+def fetch(git, server, tmp_path):
+    """`fetch("#v1:d")` → (the commit, all files below by path), from the repository r.git."""
+    count = iter(range(100))
+
+    def run(rest):
+        source = remote.git(server.url + rest)
+        commit = git.commit(source)
+        staged = tmp_path / f"staged{next(count)}"
+        staged.mkdir()
+        return commit, git.check_out(source, commit, str(staged))
+
+    return run
+
+
+def text(tree):
+    return Path(tree, "a").read_text()
+
+
+def names(folder):
+    return sorted(
+        os.path.relpath(os.path.join(top, name), folder)
+        for top, folders, files in os.walk(folder)
+        for name in (*files, *(one for one in folders if os.path.islink(os.path.join(top, one))))
+    )
+
+
+@pytest.mark.parametrize("rest", ["", "#main", "?branch=main", "#refs/heads/main", "?ref=main"])
+def test_the_newest(fetch, repository, rest):
+    commit, tree = fetch(rest)
+    assert commit == repository.second
+    assert names(tree) == ["a", "d/e/f", "link", "out", "run.sh"]
+    assert text(tree) == "2\n"
+    assert os.stat(f"{tree}/run.sh").st_mode & 0o777 == 0o755
+    assert os.stat(f"{tree}/a").st_mode & 0o777 == 0o644
+    assert os.stat(f"{tree}/d").st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("rest", ["#v1", "#v2", "?tag=v2", "#dev", "#refs/tags/v1", "#tags/v1"])
+def test_an_older_one_by_its_ref(fetch, repository, rest):
+    commit, tree = fetch(rest)
+    assert commit == repository.first
+    assert text(tree) == "1\n"
+
+
+def test_a_branch_wins_over_a_tag_of_its_name(fetch, repository):
+    repository.git("tag", "both", "v1")
+    repository.git("branch", "both", "main")
+    assert fetch("#both")[0] == repository.second
+    assert fetch("?tag=both")[0] == repository.first
+
+
+def test_a_commit_needs_no_question(git, fetch, server, repository):
+    source = remote.git(f"{server.url}#{repository.first}")
+    assert git.commit(source) == repository.first
+    assert server.requests == []
+    assert text(fetch(f"#{repository.first}")[1]) == "1\n"
+
+
+def test_a_commit_that_the_server_does_not_give_alone(fetch, repository, server):
+    """As servers do that speak the old protocol only: then all of it is fetched."""
+    answer = server.respond
+
+    def old(request):
+        headers = {key: one for key, one in request.headers.items() if key != "Git-Protocol"}
+        return answer(request._replace(headers=headers))
+
+    server.respond = old
+    commit, tree = fetch(f"#{repository.first}")
+    assert commit == repository.first
+    assert text(tree) == "1\n"
+
+
+def test_times_are_the_commits(fetch, repository):
+    _, tree = fetch("")
+    for name in ("a", "d", "d/e/f", "link", "."):
+        assert os.lstat(f"{tree}/{name}").st_mtime == TIME
+
+
+def test_a_folder_of_it(fetch, repository):
+    assert names(fetch("#v1:d")[1]) == ["e/f"]
+    assert names(fetch("#v1:/d/e/")[1]) == ["f"]
+    assert names(fetch("?subdir=link")[1]) == ["e/f"]
+
+
+@pytest.mark.parametrize("folder", ["nosuch", "a", "out", "../../etc", "out/ssl"])
+def test_a_folder_that_is_not_there(fetch, repository, folder):
+    with pytest.raises(NotFoundError, match="has no folder"):
+        fetch(f"#main:{folder}")
+
+
+def test_a_ref_that_is_not_there(fetch, repository):
+    with pytest.raises(NotFoundError, match="no branch or tag 'nosuch'"):
+        fetch("#nosuch")
+    with pytest.raises(NotFoundError, match=r"no branch or tag") as caught:
+        fetch(f"#{repository.first[:8]}")
+    assert "digits" in caught.value.hint
+    with pytest.raises(RootlessError, match="cannot be fetched"):
+        fetch(f"#{'0' * 40}")
+
+
+def test_another_commit_than_was_said(fetch, repository):
+    assert fetch(f"?ref=v1&commit={repository.first[:9]}")[0] == repository.first
+    with pytest.raises(IntegrityError, match=f"is the commit {repository.first}, not"):
+        fetch(f"?ref=v1&commit={repository.second}")
+
+
+def test_the_repository_itself_is_kept(fetch, repository, server):
+    _, tree = fetch("?ref=v1&keep-git-dir")
+    run = ["git", "-c", "safe.directory=*", "-C", tree]
+    assert subprocess.check_output([*run, "rev-parse", "HEAD"], text=True).strip() == (
+        repository.first
+    )
+    assert subprocess.check_output([*run, "status", "--porcelain"], text=True) == ""
+    origin = subprocess.check_output([*run, "remote", "get-url", "origin"], text=True).strip()
+    assert origin == server.url
+    assert not os.path.exists(f"{tree}/.git/hooks")
+    _, tree = fetch("?ref=v1&keep-git-dir&subdir=d")
+    assert names(tree) == ["e/f"]
+
+
+def test_submodules(fetch, repository, server):
+    inner = server.repositories.make("inner.git")
+    inner.commit({"in": "in\n"})
+    repository.git("submodule", "add", "-q", server.url.replace("r.git", "inner.git"), "mod")
+    repository.commit({})
+    assert names(fetch("")[1]) == [".gitmodules", "a", "d/e/f", "link", "mod/in", "out", "run.sh"]
+    assert "mod/in" not in names(fetch("?submodules=false")[1])
+
+
+def test_a_submodule_on_this_machine_is_not_read(fetch, repository, server, tmp_path):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    subprocess.run(["git", "init", "-q", secret], check=True)
+    repository.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", inner(secret), "m")
+    repository.commit({})
+    with pytest.raises(RootlessError, match=r"submodules of .* cannot be fetched"):
+        fetch("")
+
+
+def inner(folder):
+    """A repository with a commit."""
+    (folder / "key").write_text("secret")
+    run = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", folder]
+    subprocess.run([*run, "add", "-A"], check=True)
+    subprocess.run([*run, "commit", "-qm", "x"], check=True)
+    return str(folder)
+
+
+def test_settings_of_the_user_are_not_obeyed(fetch, repository, server, tmp_path, monkeypatch):
+    """Nor may a repository bring attributes that run something: a filter needs a setting."""
+    marker = tmp_path / "marker"
+    config = tmp_path / "home" / ".gitconfig"
+    config.parent.mkdir()
+    config.write_text(f'[core]\n hooksPath = {tmp_path}\n[filter "x"]\n smudge = touch {marker}\n')
+    hook = tmp_path / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    hook.chmod(0o755)
+    repository.commit({".gitattributes": "* filter=x\n"})
+    monkeypatch.setenv("HOME", str(config.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    fetch("")
+    assert not marker.exists()
+
+
+def test_a_server_that_is_none(git, server):
+    with pytest.raises(RootlessError, match="cannot be fetched") as caught:
+        git.commit(remote.git(server.url))
+    assert "check the URL" in caught.value.hint
+
+
+def test_a_list_of_refs_without_an_end(git, server):
+    line = b"003f" + b"0" * 40 + b" refs/heads/" + b"x" * 10 + b"\n"
+    head = b"001e# service=git-upload-pack\n0000"
+
+    def endless():
+        kind = b"application/x-git-upload-pack-advertisement"
+        yield b"HTTP/1.0 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n" + head
+        for _ in range(200_000):
+            yield line
+
+    server.respond = lambda _: Answer(raw=endless())
+    with pytest.raises(RootlessError):
+        git.commit(remote.git(server.url + "#main"))
+
+
+def test_what_the_server_says_is_not_sent_to_the_terminal(git, server):
+    server.respond = lambda _: Answer(403, b"\x1b[31mred\x1b[0m", {"Content-Type": "text/plain"})
+    with pytest.raises(RootlessError) as caught:
+        git.commit(remote.git(server.url))
+    assert "\x1b" not in caught.value.message
+
+
+def test_a_login_is_wanted(git, server):
+    server.respond = lambda _: Answer(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+    with pytest.raises(RootlessError, match="cannot be fetched"):
+        git.commit(remote.git(server.url.replace("http://", "http://me:hidden@")))
+    assert any(one.headers.get("Authorization") for one in server.requests)
+
+
+def test_without_git():
+    with pytest.raises(NotFoundError, match="git is not installed") as caught:
+        Git({"PATH": "/nonexistent"})
+    assert "apt install git" in caught.value.hint
