@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.recipes import Recipes
-from rootless.build.plan.steps import CopyFiles, MakeFolder, RunCommand
 from rootless.cli import words
 
 _CONFIG_ONLY = "change the image's config; nothing runs"
@@ -12,9 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rootless.build.plan.actions import Action
     from rootless.build.plan.recipes import Fetch
     from rootless.build.plan.stages import Plan, Stage
-    from rootless.build.plan.steps import Action, Recipe
+    from rootless.build.plan.steps import Recipe
 
 
 def lines(planned: Plan, fetch: Fetch, *, has_context: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ from rootless.build.cache import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.plan.steps import CopyFiles
+    from rootless.build.plan.actions import CopyFiles
     from rootless.build.stack import Stack
     from rootless.store import Store
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from rootless.build.carry.graph import Node, Strand
     from rootless.build.carry.workbench import Workbench
+    from rootless.build.plan.actions import CopyFiles
     from rootless.build.plan.recipes import Recipes
-    from rootless.build.plan.steps import CopyFiles, Recipe
+    from rootless.build.plan.steps import Recipe
     from rootless.build.request import Report, Request
     from rootless.store import Store
 

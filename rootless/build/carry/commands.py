@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.build.carry.layering import Finisher
-    from rootless.build.plan.steps import RunCommand
+    from rootless.build.plan.actions import RunCommand
     from rootless.roots import Root
     from rootless.sandbox.spec import Spec
     from rootless.userns import IdMap

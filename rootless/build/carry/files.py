@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.build.inputs.context import Changes
     from rootless.build.inputs.tree import Source
-    from rootless.build.plan.steps import CopyFiles, MakeFolder
+    from rootless.build.plan.actions import CopyFiles, MakeFolder
 
 _BLOCK = 512
 

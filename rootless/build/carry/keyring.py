@@ -13,7 +13,7 @@ from rootless.build.cache.origins import Origins
 from rootless.build.inputs.context import Context
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys
-from rootless.build.plan.steps import CopyFiles
+from rootless.build.plan.actions import CopyFiles
 from rootless.build.stack import Stack
 from rootless.dockerfile.ignore import Ignore
 from rootless.oci.digest import Digest
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from rootless.build.carry.graph import Node
     from rootless.build.inputs.tree import Source
+    from rootless.build.plan.actions import Action
     from rootless.build.plan.recipes import Recipes
     from rootless.build.plan.stages import Stage
-    from rootless.build.plan.steps import Action
     from rootless.build.request import Request
     from rootless.oci.reference import Reference
     from rootless.store import Store

@@ -13,7 +13,7 @@ from rootless.build.carry import files
 from rootless.build.carry.commands import Runner
 from rootless.build.carry.layering import Finisher
 from rootless.build.inputs import contents, tree
-from rootless.build.plan.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.request import Output, Warned
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rootless.build.cache.key import Key
     from rootless.build.inputs.context import Context
     from rootless.build.inputs.tree import Source
-    from rootless.build.plan.steps import Action
+    from rootless.build.plan.actions import Action
     from rootless.build.request import Report, Request, Step
     from rootless.roots import Root
     from rootless.store import Store

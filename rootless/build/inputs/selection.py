@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless.build.inputs import tree
-from rootless.build.plan.steps import CopyFiles
+from rootless.build.plan.actions import CopyFiles
 from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.patterns import is_wild, name_pattern
 from rootless.errors import NotFoundError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from rootless.build.inputs.context import Context
     from rootless.build.inputs.tree import Source
-    from rootless.build.plan.steps import Action, Recipe
+    from rootless.build.plan.actions import Action
+    from rootless.build.plan.steps import Recipe
 
 
 class Selection:

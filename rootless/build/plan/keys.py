@@ -7,11 +7,11 @@ Proxy variables, times, owners on this machine and the Dockerfile's wording are 
 
 from __future__ import annotations
 
-from rootless.build.plan.steps import CopyFiles, MakeFolder, RunCommand
+from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.plan.steps import Action
+    from rootless.build.plan.actions import Action
     from rootless.oci.platform import Platform
 
 

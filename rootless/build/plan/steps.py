@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless.build.plan import config as configs
+from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.mode import Mode
 from rootless.build.plan.stages import PREDECLARED, platform_arguments
 from rootless.dockerfile import expand, instructions, parse_trigger
@@ -25,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.build.plan.actions import Action
     from rootless.build.plan.stages import Plan, Stage
     from rootless.dockerfile import Instruction
     from rootless.dockerfile.errors import Location
@@ -33,83 +35,6 @@ if TYPE_CHECKING:
 _COMMENT = "buildkit.dockerfile.v0"
 PENDING = "pending"
 """The time of history entries whose step has not been carried out."""
-
-
-class _Action(Record):
-    """What a step does to the files."""
-
-    @property
-    def origins(self) -> tuple[int | Reference, ...]:
-        """The stages and images that it reads from."""
-        return ()
-
-    @property
-    def named(self) -> tuple[object, ...]:
-        """What it names to read, which its key knows by contents only."""
-        return ()
-
-    @property
-    def reads_context(self) -> bool:
-        """Whether any of its files come from the context."""
-        return False
-
-
-class RunCommand(_Action):
-    """Run `argv` in a sandbox. `hidden` is environment that is neither kept nor in cache keys.
-
-    `script` is the text of a `#!` heredoc that `argv[0]` names.
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    cwd: str
-    user: str
-    network: str
-    hidden: Mapping[str, str] = {}
-    script: str | None = None
-
-
-class CopyFiles(_Action):
-    """Put files at `destination` (absolute; a directory when it ends with `/`).
-
-    `origin` is None for the context, else a stage's number or an image. `contents` are heredocs.
-    `unpacks` says that archives are extracted, `exclude` what of directories is left out.
-    """
-
-    sources: tuple[str, ...]
-    destination: str
-    origin: int | Reference | None = None
-    contents: tuple[tuple[str, str], ...] = ()
-    owner: str = ""
-    mode: Mode | None = None
-    link: bool = False
-    parents: bool = False
-    unpacks: bool = False
-    exclude: tuple[str, ...] = ()
-
-    @property
-    def origins(self) -> tuple[int | Reference, ...]:
-        return () if self.origin is None else (self.origin,)
-
-    @property
-    def named(self) -> tuple[object, ...]:
-        image = str(self.origin) if isinstance(self.origin, Reference) else ""
-        return (self.sources, self.exclude, image)
-
-    @property
-    def reads_context(self) -> bool:
-        return self.origin is None and bool(self.sources)
-
-
-class MakeFolder(_Action):
-    """Create `path` and its missing parents for `user`."""
-
-    path: str
-    user: str
-
-
-if TYPE_CHECKING:
-    Action = RunCommand | CopyFiles | MakeFolder
 
 
 class Step(Record):

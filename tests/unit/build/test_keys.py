@@ -4,6 +4,7 @@ import pytest
 
 from rootless.build.cache.key import key as cache_key
 from rootless.build.plan import keys, stages, steps
+from rootless.build.plan.actions import RunCommand
 from rootless.dockerfile import parse
 from rootless.oci.config import ImageConfig
 from rootless.oci.platform import Platform
@@ -36,7 +37,7 @@ def test_what_a_command_does_not_depend_on(lines):
 
 def test_a_command_depends_on_the_platform():
     """One base may lie in the store for two of them, with the same layers."""
-    command = steps.RunCommand(("a",), {}, "/", "", "default")
+    command = RunCommand(("a",), {}, "/", "", "default")
     arm = Platform.parse("linux/arm64")
     assert keys.canonical(command, AMD64, "default") != keys.canonical(command, arm, "default")
 
