@@ -174,11 +174,14 @@ def _join(line: str, lines: _PhysicalLines, escape: str) -> str:
     return "".join(parts)
 
 
-def _continuation(line: str, escape: str) -> tuple[str, bool]:
+def continues(line: str, escape: str) -> bool:
+    """Whether an instruction goes on after this physical line, given without its end."""
     bare = line.rstrip(" \t")
-    if bare.endswith(escape) and not bare.endswith(escape * 2):
-        return bare[:-1], True
-    return line, False
+    return bare.endswith(escape) and not bare.endswith(escape * 2)
+
+
+def _continuation(line: str, escape: str) -> tuple[str, bool]:
+    return (line.rstrip(" \t")[:-1], True) if continues(line, escape) else (line, False)
 
 
 def _logical_line(joined: str, start: int, lines: _PhysicalLines) -> LogicalLine:

@@ -1,0 +1,77 @@
+"""The checks beside docker's: every case of tests/corpus/checks."""
+
+from __future__ import annotations
+
+import pytest
+
+from rootless.build.plan import platform_arguments
+from rootless.dockerfile import parse
+from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.ignore import Ignore
+from rootless.dockerfile.instructions import From
+from rootless.dockerfile.lint import Asked, Options, check
+from rootless.errors import UsageError
+from rootless.oci.config import ImageConfig
+from rootless.oci.platform import Platform
+from tests.support import checks
+
+LINUX = Platform.parse("linux/amd64")
+CONFIGS = {
+    "scratch": ImageConfig(LINUX),
+    "checkbase": ImageConfig(LINUX, env=("FROM_BASE=1",), shell=("/bin/bash", "-c")),
+    "checktriggers": ImageConfig(
+        LINUX, onbuild=("ENV TOKEN x", "WORKDIR relative", "LABEL a=$NOWHERE")
+    ),
+}
+NEEDED = {  # stages, where a target leaves some out
+    "target": (1,),
+    "target-first": (0,),
+    "triggers-reach": (0, 2, 3),
+    "mount-reach": (0, 2),
+}
+CASES = {case["name"]: case for case in checks.cases()}
+
+
+def findings(case):
+    flags = case.get("flags", [])
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    pairs = zip(flags[::2], flags[1::2], strict=True)
+    build_args = dict(value.split("=", 1) for name, value in pairs if name == "--build-arg")
+    platform = Platform.parse(given.get("--platform", "linux/amd64"))
+    dockerfile = parse(case["dockerfile"].encode())
+    stages = [one for one in dockerfile.instructions if isinstance(one, From)]
+    target = given.get("--target", "")
+
+    def base(number):
+        image = stages[number].image.replace("${Base}", "scratch").replace("$S", "one")
+        for at, one in enumerate(stages[:number]):
+            if one.name == image:
+                return at
+        return CONFIGS.get(image, CONFIGS["scratch"])
+
+    asked = Asked(
+        base=base,
+        needs=lambda number: number in NEEDED.get(case["name"], [number]),
+        build_args=build_args,
+        arguments=platform_arguments(platform, target or stages[-1].name),
+        ignore=Ignore.parse(case["ignore"].encode()) if "ignore" in case else None,
+    )
+    found = check(dockerfile, asked, Options.of(dockerfile, build_args))
+    return sorted(
+        [one.rule, one.detail, one.location.start_line, one.location.end_line] for one in found
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_findings_are_dockers(name):
+    case = CASES[name]
+    try:
+        found = findings(case)
+    except (DockerfileError, UsageError):
+        assert case["answer"]["error"]
+        return
+    expected = sorted(case["answer"]["warnings"])
+    if case["answer"]["error"]:
+        assert [one for one in expected if one not in found] == []  # docker stops there
+    else:
+        assert found == expected
