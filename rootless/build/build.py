@@ -11,8 +11,10 @@ import os
 
 from rootless.build.carry.builder import Builder
 from rootless.build.export import image as images
+from rootless.build.plan import checks
 from rootless.build.plan.recipes import Recipes
 from rootless.build.request import Exported, Warned
+from rootless.dockerfile.lint import Options
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -40,6 +42,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
         report(Warned(message))
     store.hold(())  # before any strand is carried out by a fork: what that makes is then ours too
     recipes = Recipes(request.plan, request.fetch, has_context=request.context_dir is not None)
+    _check(request, recipes, report)
     builder = Builder(store, request, report, recipes)
     try:
         stack = builder.build()
@@ -48,6 +51,19 @@ def _build(store: Store, request: Request, report: Report) -> Image:
         builder.close()
     report(Exported(image))
     return image
+
+
+def _check(request: Request, recipes: Recipes, report: Report) -> None:
+    """Warn of what BuildKit's checks find; RootlessError where they are called errors."""
+    dockerfile = request.plan.dockerfile
+    options = Options.of(dockerfile, request.plan.build_args)
+    needed = {one.stage.number for one in recipes.ordered}
+    found = checks.find(request.plan, options, request.ignore, recipes.config, needed.__contains__)
+    for one in found:
+        place = f"{dockerfile.name}:{one.location.start_line}"
+        report(Warned(f"{place}: {one.rule}: {one.detail}"))
+    if violated := options.violated(found):
+        raise RootlessError(violated, hint="the check directive or build-arg makes them errors")
 
 
 def _warning_once(report: Report) -> Report:

@@ -57,7 +57,7 @@ def answer(stdout: str, stderr: str) -> dict:
         for one in value["warnings"] or []
     ]
     error = value.get("buildError")
-    place = error and error.get("location") or {}
+    place = (error or {}).get("location") or {}
     return {"warnings": found, "error": error and [error["message"], *_lines(place)]}
 
 

@@ -12,6 +12,7 @@ from time import monotonic
 from rootless.build.plan import steps
 from rootless.errors import RootlessError
 from rootless.oci.config import ImageConfig
+from rootless.oci.reference import Reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rootless.build.plan.steps import Recipe
     from rootless.dockerfile.errors import Location
     from rootless.oci.platform import Platform
-    from rootless.oci.reference import Reference
     from rootless.store.images import Image
 
     Fetch = Callable[[Reference, Platform], Image]
@@ -54,6 +54,11 @@ class Recipes:
     def image(self, reference: Reference, platform: Platform) -> Image:
         """An image that a stage or a COPY --from names, fetched before."""
         return self._images[reference, platform]
+
+    def config(self, stage: Stage) -> ImageConfig | None:
+        """That of the image a needed stage is built on."""
+        assert isinstance(stage.base, Reference)
+        return self.image(stage.base, stage.platform).config
 
     def seconds(self, reference: Reference, platform: Platform) -> float:
         """How long it took to get an image; whoever asks again waits no more."""

@@ -8,7 +8,8 @@ scopes           what each stage's instructions mean there: variables, paths, co
 rules            each rule's description and page, for those who print them
 
 Rules' names and wording are those of BuildKit 0.25 (docker 28), compared case by case in
-tests/corpus/checks. Nothing here raises: what is really wrong is for the parser and the build to say.
+tests/corpus/checks. Nothing here raises: what is really wrong is for the parser and the build
+to say.
 """
 
 from rootless.dockerfile.lint.check import check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.build.plan import platform_arguments
+from rootless.build.plan.stages import platform_arguments
 from rootless.dockerfile import parse
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import Ignore
