@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rootless.build.inputs.remotes import Reach
     from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -28,7 +29,8 @@ class Request(Record):
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
     host or none. `no_cache` makes every step anew, `no_cache_filter` those of stages with these
-    names. At most `jobs` strands of steps are carried out at the same time.
+    names. At most `jobs` strands of steps are carried out at the same time. `reach` gets what ADD
+    fetches from elsewhere.
     """
 
     plan: Plan
@@ -43,6 +45,7 @@ class Request(Record):
     network: str = "default"
     epoch: int | None = None
     jobs: int = 1
+    reach: Reach | None = None
 
 
 class Step(Record):

@@ -10,8 +10,10 @@ import os
 import sys
 
 from rootless import userns
+from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
 from rootless.cli import dockerfiles, fetch, files, progress
+from rootless.cli.web import Web
 from rootless.errors import NotFoundError, UsageError
 from rootless.image import obtain
 from rootless.oci.reference import Reference
@@ -61,6 +63,7 @@ def build(given: Settings, arguments: Arguments) -> int:
         network=arguments.network,
         epoch=epoch,
         jobs=_jobs(arguments.jobs),
+        reach=Reach(Web(given), given.environment),
     )
     if arguments.dry_run or arguments.explain:
         stream = sys.stdout if arguments.dry_run else sys.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.recipes import Recipes
+from rootless.build.plan.sources import UrlSource
 from rootless.cli import words
 
 _CONFIG_ONLY = "change the image's config; nothing runs"
@@ -64,4 +65,9 @@ def _deed(planned: Plan, action: Action) -> str:
     else:
         origin = f"the image {action.origin}"
     copied = [*action.sources, *(name for name, _ in action.contents)]
+    fetched = [one.url if isinstance(one, UrlSource) else one.shown for one in action.remotes]
+    if fetched and not copied:
+        return f"fetch {', '.join(fetched)} to {action.destination}, as a layer"
+    if fetched:
+        copied += fetched
     return f"copy {', '.join(copied)} from {origin} to {action.destination}, as a layer"

@@ -19,6 +19,7 @@ from rootless.registry import http, trust
 from rootless.registry.errors import RegistryError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from urllib3 import BaseHTTPResponse
@@ -30,8 +31,8 @@ _ANOTHER_PROGRAM = "fetch it with another program, and pipe it in: curl URL | ro
 _SECOND_WIND = 1 << 20  # bytes that came before a failure to make the next one the first again
 
 
-def parse(text: str) -> Url:
-    """The URL; UsageError when it is no http or https URL, or holds a login."""
+def parse(text: str, instead: str = _ANOTHER_PROGRAM) -> Url:
+    """The URL; UsageError when it is no http or https URL, or holds a login: see `instead`."""
     try:
         url = parse_url(text)
     except (LocationParseError, ValueError):
@@ -44,16 +45,36 @@ def parse(text: str) -> Url:
     if url.auth:
         raise UsageError(
             f"{trust.redacted(url)} is given with a login, which would be seen by others",
-            hint="fetch it with another program, and pipe it in: curl --netrc URL | …",
+            hint=instead.replace("curl URL", "curl --netrc URL"),
         )
     return url
+
+
+def etag(url: Url, access: Access, known: str) -> str:
+    """The ETag that the file has now, "" when that is not told; it was `known` before."""
+    transport = http.Transport(url, access)
+    try:
+        request = http.Request("HEAD", url.url, {"If-None-Match": known})
+        response = transport.follow(request, url)
+        response.close()
+    except RegistryError:
+        return ""
+    finally:
+        transport.close()
+    told = response.headers.get("ETag", "")
+    if response.status == 304:
+        return told or known
+    return told if response.status == 200 else ""
 
 
 class Download:
     """An open answer; `read` it, in one thread, and close it at the end of `with`."""
 
-    def __init__(self, url: Url, access: Access) -> None:
-        """RegistryError when the server does not answer with the file."""
+    def __init__(self, url: Url, access: Access, instead: str = _ANOTHER_PROGRAM) -> None:
+        """RegistryError when the server does not answer with the file.
+
+        `instead` is what to do where this program can do nothing about that.
+        """
         self.received = 0
         """Bytes so far."""
         self._url = url
@@ -66,8 +87,9 @@ class Download:
         except BaseException as error:
             self._transport.close()
             if isinstance(error, RegistryError) and "--" in (error.hint or ""):
-                error.hint = _ANOTHER_PROGRAM  # flags for registries: there are none here
+                error.hint = instead  # flags for registries: there are none here
             raise
+        self.headers: Mapping[str, str] = self._response.headers
         self.size = _size(self._response)
         """Bytes of the whole file, None where the server does not say."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Entries = tuple[Descriptor, ...]
 
-_CACHES = ("cache/steps", "cache/contexts")
+_CACHES = ("cache/steps", "cache/contexts", "cache/urls")
 
 
 class User(Record):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Pieces = frozenset[tuple[str, Digest]]
 
-_KINDS = {"cache/steps": "regular", "cache/contexts": "source.local"}
+_KINDS = {"cache/steps": "regular", "cache/contexts": "source.local", "cache/urls": "regular"}
 
 
 class Cached(Record):

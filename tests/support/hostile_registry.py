@@ -171,6 +171,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(answer, chunked=chunked)
 
     do_POST = do_GET  # noqa: N815 - http.server's names
+    do_HEAD = do_GET  # noqa: N815
 
     def _send(self, answer: Answer, *, chunked: bool) -> None:
         body = answer.body[: answer.cut]

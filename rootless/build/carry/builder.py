@@ -218,6 +218,7 @@ class Builder:
                 self._request,
                 self._report,
                 self._keys.context,
+                self._keys.remotes,
                 self._cache,
                 self._created,
             )

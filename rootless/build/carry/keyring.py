@@ -11,6 +11,7 @@ import os
 from rootless.build.cache.key import Key
 from rootless.build.cache.origins import Origins
 from rootless.build.inputs.context import Context
+from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys
 from rootless.build.plan.actions import CopyFiles
@@ -47,6 +48,7 @@ class Keyring:
         self._stages = stages
         self._origins = Origins(store)
         self.context = _open_context(store, request)
+        self.remotes = Remotes(store, request.reach)
         self._selection = Selection(self.context, recipes.ordered)
 
     def sources(self, action: Action) -> tuple[Source, ...]:
@@ -66,6 +68,8 @@ class Keyring:
             return Key(known, self._origins.find(action, origin), beneath, origin)
         sources = self.sources(action)
         inputs = self.context.digest(sources) if self.context and sources else ""
+        if action.remotes:
+            inputs = self.remotes.digest(inputs, action.remotes)
         return Key(known, inputs, beneath)
 
     def read(self, node: Node, key: Key, contents: Callable[[CopyFiles, Stack], str]) -> None:
@@ -94,7 +98,8 @@ class Keyring:
         return Stack.of(tuple(one for one in found if one), image.manifest.layers)
 
     def close(self) -> None:
-        """Let go of the context."""
+        """Let go of the context, and of what came from elsewhere."""
+        self.remotes.close()
         if self.context:
             self.context.remember()
             self.context.close()

@@ -14,6 +14,7 @@ from rootless.build.carry.commands import Runner
 from rootless.build.carry.layering import Finisher
 from rootless.build.inputs import contents, tree
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
+from rootless.build.plan.sources import UrlSource
 from rootless.build.request import Output, Warned
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rootless.build.cache import Cache
     from rootless.build.cache.key import Key
     from rootless.build.inputs.context import Context
+    from rootless.build.inputs.remotes import Remotes
     from rootless.build.inputs.tree import Source
     from rootless.build.plan.actions import Action
     from rootless.build.request import Report, Request, Step
@@ -49,6 +51,7 @@ class Workbench:
         request: Request,
         report: Report,
         context: Context | None,
+        remotes: Remotes,
         cache: Cache,
         created: str,
     ) -> None:
@@ -56,6 +59,7 @@ class Workbench:
         self._store = store
         self._report = report
         self._context = context
+        self._remotes = remotes
         self._finisher = Finisher(store, cache, created)
         self._ids = request.enter()
         self._runner = Runner(self._ids, request.network)
@@ -91,8 +95,9 @@ class Workbench:
         self._finisher.finish()
 
     def close(self) -> None:
-        """Throw away what is unfinished."""
+        """Throw away what is unfinished, and what was fetched."""
         self._finisher.close()
+        self._remotes.close()
 
     def _present(self, action: Action, stack: Stack, snapshot: Snapshot) -> Root:
         """The tree that a step changes; a command needs mount points in it."""
@@ -140,6 +145,8 @@ class Workbench:
                 self._copy(root.fd, root.target, action, sources, key, self._context)
             else:
                 files.copy(root.fd, root.target, action, (), -1)
+            if isinstance(action, CopyFiles):
+                self._fetch(root.fd, root.target, action)
 
     def _copy(
         self,
@@ -158,6 +165,17 @@ class Workbench:
         expected, key.inputs = key.inputs, context.digest(sources, changes)
         if key.inputs != expected and changes.names:
             self._report(Warned(_changed(sorted(changes.names))))
+
+    def _fetch(self, root_fd: int, root: str, action: CopyFiles) -> None:
+        """What ADD takes from elsewhere."""
+        for one in action.remotes:
+            fd, found = self._remotes.open(one, action.exclude)
+            unpacks = isinstance(one, UrlSource) and one.unpacks
+            try:
+                how = action.replace(contents=(), unpacks=unpacks)
+                files.copy(root_fd, root, how, found, fd)
+            finally:
+                os.close(fd)
 
 
 class _Listener:

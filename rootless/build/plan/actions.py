@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.build.plan.mode import Mode
+    from rootless.build.plan.sources import Remote
 
 
 class _Action(Record):
@@ -51,6 +52,7 @@ class CopyFiles(_Action):
 
     `origin` is None for the context, else a stage's number or an image. `contents` are heredocs.
     `unpacks` says that archives are extracted, `exclude` what of directories is left out.
+    `remotes` are sources that lie elsewhere.
     """
 
     sources: tuple[str, ...]
@@ -63,6 +65,7 @@ class CopyFiles(_Action):
     parents: bool = False
     unpacks: bool = False
     exclude: tuple[str, ...] = ()
+    remotes: tuple[Remote, ...] = ()
 
     @property
     def origins(self) -> tuple[int | Reference, ...]:
@@ -71,7 +74,7 @@ class CopyFiles(_Action):
     @property
     def named(self) -> tuple[object, ...]:
         image = str(self.origin) if isinstance(self.origin, Reference) else ""
-        return (self.sources, self.exclude, image)
+        return (self.sources, self.exclude, self.remotes, image)
 
     @property
     def reads_context(self) -> bool:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 
 from rootless.build.plan import config as configs
+from rootless.build.plan import sources
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.mode import Mode
 from rootless.build.plan.stages import PREDECLARED, platform_arguments
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.instructions import ScriptForm
 from rootless.errors import RootlessError
 from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.build.plan.actions import Action
+    from rootless.build.plan.sources import Remote
     from rootless.build.plan.stages import Plan, Stage
     from rootless.dockerfile import Instruction
     from rootless.dockerfile.errors import Location
@@ -244,34 +245,30 @@ class _Resolver:
 
     def copy(self, one: instructions.Copy) -> None:
         origin = self._origin(one.from_) if one.from_ else None
+        sources.check_local(tuple(map(self._expand, one.sources)))
         self._copy(one, "COPY", origin=origin, parents=one.parents)
 
     def add(self, one: instructions.Add) -> None:
-        flags = {
-            "--checksum": one.checksum,
-            "--keep-git-dir": one.keep_git_dir,
-        }
-        _refuse(flags, "ADD")
-        for source in one.sources:
-            if "://" in source or source.startswith("git@") or source.endswith(".git"):
-                raise _unsupported(f"ADD of a remote source ({source})")
-        self._copy(one, "ADD", unpacks=one.unpack is not False)
+        named = tuple(map(self._expand, one.sources))
+        remotes = sources.remotes(named, one, self._expand(one.checksum))
+        self._copy(one, "ADD", remotes=remotes, unpacks=one.unpack is not False)
 
     def _copy(
         self,
         one: instructions.Copy | instructions.Add,
         keyword: str,
         *,
+        remotes: tuple[Remote, ...] = (),
         origin: int | Reference | None = None,
         parents: bool = False,
         unpacks: bool = False,
     ) -> None:
-        sources = tuple(self._expand(source) for source in one.sources)
+        named = tuple(map(self._expand, one.sources))
         destination = self._expand(one.destination)
         chown, chmod = self._expand(one.chown), self._expand(one.chmod)
         names = {heredoc.name for heredoc in one.heredocs}
         action = CopyFiles(
-            tuple(source for source in sources if source not in names),
+            tuple(one for one in named if one not in names and not sources.elsewhere(one)),
             self._destination(destination),
             origin,
             tuple((heredoc.name, self._body(heredoc)) for heredoc in one.heredocs),
@@ -280,11 +277,12 @@ class _Resolver:
             one.link and not chmod,  # as docker: it has no way to do both
             parents,
             unpacks,
-            _patterns(one.exclude),
+            sources.patterns(one.exclude),
+            remotes,
         )
         flags = {"--chown": chown, "--chmod": chmod}
         shown = "".join(f" {name}={value}" for name, value in flags.items() if value)
-        words = " ".join((*sources, *(f"<<{name}" for name in names), destination))
+        words = " ".join((*named, *(f"<<{name}" for name in names), destination))
         self._add(one, action, f"{keyword}{shown} {words} # buildkit")
 
     def _body(self, heredoc: Heredoc) -> str:
@@ -405,12 +403,6 @@ class _Resolver:
 
 def _quoted(argv: tuple[str, ...]) -> str:
     return "[" + " ".join('"' + word.replace('"', '\\"') + '"' for word in argv) + "]"
-
-
-def _patterns(exclude: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of --exclude that can match anything: as in docker, none that begins with `/`."""
-    Ignore.of(exclude)  # complains of what is no pattern
-    return tuple(one for one in exclude if not one.removeprefix("!").startswith("/"))
 
 
 def _refuse(flags: Mapping[str, object], keyword: str) -> None:

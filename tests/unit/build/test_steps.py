@@ -137,9 +137,6 @@ def test_copy_from_a_later_stage_is_refused(name):
     [
         ("RUN --mount=type=cache,target=/c x", "RUN --mount"),
         ("RUN --security=insecure x", "RUN --security=insecure"),
-        ("ADD --checksum=sha256:00 a /", "ADD --checksum"),
-        ("ADD https://example.org/a /", r"ADD of a remote source \(https://example.org/a\)"),
-        ("ADD git@example.org:a/b.git /", "ADD of a remote source"),
     ],
 )
 def test_what_is_not_carried_out_yet_is_named_with_its_line(line, named):

@@ -1,0 +1,121 @@
+"""What the ADDs of one build fetch from elsewhere, each thing once.
+
+To know whether a step is cached, a repository is only asked for its commit, and a file on the web
+for its ETag; they are fetched when a step needs them, or when nothing less tells. Runs in the
+builder and in the processes that carry strands out. A crash leaves owned directories in `tmp/`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.build.inputs import tree, url
+from rootless.dockerfile.remote import GitSource
+from rootless.errors import RootlessError
+from rootless.oci.digest import Digest
+from rootless.record import Record
+from rootless.store.staging import Staging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.build.inputs.git import Git
+    from rootless.build.inputs.tree import Source
+    from rootless.build.inputs.url import Web
+    from rootless.build.plan.sources import Remote, UrlSource
+    from rootless.store import Store
+
+
+class Reach(Record):
+    """How a build gets at what is elsewhere: `environment` is the user's, for git."""
+
+    web: Web
+    environment: Mapping[str, str]
+
+
+class Remotes:
+    """Everything fetched is below stagings of the process that fetched it, until `close`."""
+
+    def __init__(self, store: Store, reach: Reach | None) -> None:
+        self._store = store
+        self._reach = reach
+        self._git: Git | None = None
+        self._versions: dict[Remote, str] = {}
+        self._folders: dict[Remote, str] = {}
+        self._stagings: list[tuple[int, Staging]] = []
+
+    def digest(self, local: str, remotes: tuple[Remote, ...]) -> str:
+        """The digest of all that a step reads: `local` is that of what it reads here."""
+        text = "\n".join((local, *map(self._version, remotes)))
+        return Digest.of(text.encode("utf-8", "surrogateescape")).hex
+
+    def open(self, one: Remote, exclude: tuple[str, ...]) -> tuple[int, tuple[Source, ...]]:
+        """A descriptor of the directory that has it, and the sources to copy from there."""
+        fd = os.open(self._folder(one), os.O_RDONLY | os.O_DIRECTORY)
+        if isinstance(one, GitSource):
+            return fd, tree.select_all(fd, ("/",), exclude=exclude)
+        return fd, tree.select_all(fd, ("*",))
+
+    def close(self) -> None:
+        """Delete what this process has fetched; its parent's is the parent's."""
+        ours = [staged for pid, staged in self._stagings if pid == os.getpid()]
+        for staged in ours:
+            staged.discard()
+        self._stagings = [(pid, one) for pid, one in self._stagings if one not in ours]
+
+    def _version(self, one: Remote) -> str:
+        """What is there now, as far as an image gets to see it."""
+        if one not in self._versions:
+            if isinstance(one, GitSource):
+                keeps = bool(one.keep_git_dir)
+                what = (self._git_program().commit(one), one.subdir, keeps, one.submodules)
+                place = one.shown if keeps or one.submodules else ""
+                self._versions[one] = "\0".join(("git", place, *map(str, what)))
+            else:
+                version = url.known(self._store, self._web, one)
+                self._versions[one] = version.key(one) if version else self._fetched(one)
+        return self._versions[one]
+
+    def _fetched(self, one: UrlSource) -> str:
+        """What a file on the web is, which nobody knows without fetching it."""
+        staged = self._stage()
+        version = url.fetch(self._store, self._web, one, staged)
+        self._folders[one] = staged
+        return version.key(one)
+
+    def _folder(self, one: Remote) -> str:
+        """The directory with what `one` names, fetched if it is not there yet."""
+        if one not in self._folders:
+            version = self._version(one)
+            if isinstance(one, GitSource):
+                commit = version.split("\0")[2]
+                self._folders[one] = self._git_program().check_out(one, commit, self._stage())
+            elif one not in self._folders and self._fetched(one) != version:
+                raise RootlessError(
+                    f"{one.url.partition('?')[0]} changed while the build ran",
+                    hint="build again: what its server says of its ETag may be wrong, too",
+                )
+        return self._folders[one]
+
+    def _stage(self) -> str:
+        staged = Staging(self._store)
+        self._stagings.append((os.getpid(), staged))
+        return staged.path
+
+    def _git_program(self) -> Git:
+        if self._git is None:
+            from rootless.build.inputs.git import Git
+
+            self._git = Git(self._reached.environment)
+        return self._git
+
+    @property
+    def _web(self) -> Web:
+        return self._reached.web
+
+    @property
+    def _reached(self) -> Reach:
+        if self._reach is None:
+            raise RootlessError("nothing can be fetched from elsewhere here")
+        return self._reach
