@@ -50,6 +50,15 @@ def build(given: Settings, arguments: Arguments) -> int:
     epoch = _epoch({**given.environment, **build_args})
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
+    if arguments.call or arguments.check:
+        from rootless.cli import build_call
+
+        wish = build_call.Call.parse(arguments.call or "check")
+        if wish.method != "build":
+            subject = build_call.Subject(
+                written, build_args, platform, arguments.target or "", bases.has, bases.peek
+            )
+            return build_call.call(wish, subject)
     planned = _planned(written, build_args, platform, arguments.target or "", bases)
     bases.prepare(planned)
     request = Request(
@@ -176,6 +185,7 @@ class _Bases:
         self._arguments = arguments
         self._display = display
         self._clients: dict[Reference, Client] = {}
+        self._peeked: dict[tuple[Reference, Platform], Image] = {}
         self._ids: IdMap | None = None
         self._has_triggers = False
         self._logins: Logins | None = None
@@ -215,6 +225,21 @@ class _Bases:
             self.enter()
             display = self._display.pulling(self._given, str(reference))
             image = fetch.pull(self._store, client, reference, platform, display)
+        return image
+
+    def peek(self, reference: Reference, platform: Platform) -> Image:
+        """The image for `platform`, with its config but without its layers where they are not."""
+        image = self._local(reference, platform) or self._peeked.get((reference, platform))
+        if image is None:
+            from rootless.image import pull
+            from rootless.oci.descriptor import Descriptor
+            from rootless.store.images import Image
+
+            client = self._client(reference)
+            top, manifest, config = pull.peek(reference, platform=platform, client=client)
+            descriptor = Descriptor(top.media_type, top.digest, len(top.content))
+            image = Image(descriptor, manifest, config)
+            self._peeked[reference, platform] = image
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:

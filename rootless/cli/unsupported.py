@@ -43,7 +43,7 @@ FLAGS = {
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
     "build": """--add-host --allow --annotation --attest --build-context --builder -c --cache-from
-        --cache-to --call --cgroup-parent --check --cpu-period --cpu-quota --cpu-shares
+        --cache-to --cgroup-parent --cpu-period --cpu-quota --cpu-shares
         --cpuset-cpus --cpuset-mems --isolation --label -m --memory --memory-swap
         --metadata-file --no-cache-filter -o --output --push --secret --security-opt
         --shm-size --squash --ssh --ulimit""",

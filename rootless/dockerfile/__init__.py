@@ -5,6 +5,7 @@ parser.parse_trigger  the text of an ONBUILD trigger → its instruction
 expand.*            variables and quotes in operands, when the build knows the values
 ignore.Ignore       .dockerignore, and the patterns of --exclude
 patterns            the wildcards of these and of COPY, matched in bounded time
+lint                what is rarely meant: BuildKit's checks
 errors              DockerfileError: file, line, column, and the lines marked with `>>>`
 
 The reference is BuildKit's frontend: its documentation, and its test tables where those differ.

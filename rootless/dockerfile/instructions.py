@@ -237,6 +237,11 @@ class Dockerfile(Record):
     def name(self) -> str:
         return self.source.name
 
+    @property
+    def heads(self) -> tuple[From, ...]:
+        """The FROM of each stage."""
+        return tuple(one for one in self.instructions if isinstance(one, From))
+
     def excerpt(self, location: Location) -> str:
         """The lines of an instruction as the user wrote them, marked, between their neighbours."""
         return self.source.excerpt(location)

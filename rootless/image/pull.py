@@ -63,13 +63,12 @@ def pull(
     return sink.image
 
 
-def preview(
-    store: Store, reference: Reference, *, platform: Platform, client: Client
-) -> tuple[Document, list[Event]]:
-    """What `pull` would do: asks for manifests and the config, and writes nothing anywhere.
+def peek(
+    reference: Reference, *, platform: Platform, client: Client
+) -> tuple[Document, Manifest, ImageConfig]:
+    """What the name stands for at the registry, and its manifest and config for `platform`.
 
-    What the name stands for at the registry, and for each layer the state that comes next: exists
-    or downloading.
+    Nothing is kept. RegistryError, IntegrityError or NotFoundError.
     """
     source = registry.Source(client, reference)
     top = source.manifest()
@@ -81,6 +80,18 @@ def preview(
         raise IntegrityError(f"the config {manifest.config.digest} has other contents")
     config = ImageConfig.decode(content)
     _check(reference, manifest, config, platform)
+    return top, manifest, config
+
+
+def preview(
+    store: Store, reference: Reference, *, platform: Platform, client: Client
+) -> tuple[Document, list[Event]]:
+    """What `pull` would do: asks for manifests and the config, and writes nothing anywhere.
+
+    What the name stands for at the registry, and for each layer the state that comes next: exists
+    or downloading.
+    """
+    top, manifest, config = peek(reference, platform=platform, client=client)
     pairs = {blob.digest: (blob, diff_id) for blob, diff_id in manifest.pair(config.diff_ids)}
     events = []
     for blob, diff_id in pairs.values():

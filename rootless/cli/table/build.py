@@ -21,6 +21,12 @@ BUILD = Verb(
     "rootless.cli.build:build",
     options=(
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        text(
+            "--call",
+            metavar="METHOD",
+            help="say something of the Dockerfile instead: check, outline or targets[,format=json]",
+        ),
+        flag("--check", help="only look for what is rarely meant: as --call check"),
         flag("--compress", help=NOTHING),
         CONTENT_TRUST,
         flag("--dry-run", help="print the plan of the build, and stop"),
@@ -62,6 +68,8 @@ BUILD = Verb(
         "rootless build -t app --build-arg VERSION=1.2 --target test .",
         "rootless build -f - . < Dockerfile",
         "rootless build --progress rawjson .",
+        "rootless build --check .",
+        "rootless build --call outline,format=json --target test .",
     ),
 )
 

@@ -55,15 +55,14 @@ def _expanded(text: str, values: Mapping[str, str], escape: str) -> tuple[str, s
 
 
 def check(dockerfile: Dockerfile, known: Arguments) -> Iterator[Finding]:
-    stages = [one for one in dockerfile.instructions if isinstance(one, From)]
-    for one in stages:
+    for one in dockerfile.heads:
         image, _ = _expanded(one.image, known.defaults, dockerfile.escape)
         if not _is_reference(image):
             detail = (
                 f"Default value for ARG {one.image} results in empty or invalid base image name"
             )
             yield Finding("InvalidDefaultArgInFrom", detail, one.location)
-    for one in stages:
+    for one in dockerfile.heads:
         yield from _undeclared(one, one.image, known, dockerfile.escape)
         if one.platform:
             yield from _undeclared(one, one.platform, known, dockerfile.escape)

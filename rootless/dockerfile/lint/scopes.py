@@ -9,7 +9,7 @@ from __future__ import annotations
 from rootless.dockerfile import instructions
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expand import expand, expand_body, words
-from rootless.dockerfile.instructions import From, Onbuild, ScriptForm, ShellForm
+from rootless.dockerfile.instructions import From, Onbuild, ShellForm
 from rootless.dockerfile.lexer import split_keyword, split_quoted
 from rootless.dockerfile.lint.findings import Finding
 from rootless.dockerfile.lint.suggest import meant
@@ -256,7 +256,7 @@ class _Scope:
 
     def command(self, one: instructions.Cmd | instructions.Entrypoint) -> None:
         self.once(one)
-        if isinstance(one.command, ShellForm | ScriptForm) and not self.has_shell:
+        if isinstance(one.command, ShellForm) and not self.has_shell and self.is_known:
             detail = (
                 f"JSON arguments recommended for {written(one)} "
                 "to prevent unintended behavior related to OS signals"

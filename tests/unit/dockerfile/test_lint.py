@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rootless.build.plan.stages import platform_arguments
@@ -9,7 +11,7 @@ from rootless.dockerfile import parse
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import Ignore
 from rootless.dockerfile.instructions import From
-from rootless.dockerfile.lint import Asked, Options, check
+from rootless.dockerfile.lint import Asked, Options, check, rules
 from rootless.errors import UsageError
 from rootless.oci.config import ImageConfig
 from rootless.oci.platform import Platform
@@ -75,3 +77,27 @@ def test_the_findings_are_dockers(name):
         assert [one for one in expected if one not in found] == []  # docker stops there
     else:
         assert found == expected
+
+
+def test_rules_are_described_in_dockers_words():
+    said = json.loads((checks.CASES.parent / "rules.json").read_text())
+    assert {name: [rules.description(name), rules.url(name)] for name in rules.RULES} == said
+
+
+def test_every_rule_is_found_in_some_case():
+    found = {one[0] for case in CASES.values() for one in case["answer"]["warnings"]}
+    assert found == set(rules.RULES)
+
+
+def test_a_base_that_nobody_knows_makes_no_guesses():
+    dockerfile = parse(b"FROM nobody/knows\nENV a=$b\nCMD x\nWORKDIR c\n")
+    found = check(dockerfile, Asked(base=lambda _number: None), Options())
+    assert [one.rule for one in found] == ["WorkdirRelativePath"]
+
+
+def test_a_long_name_is_compared_with_nothing():
+    known = "A" * 100_000
+    dockerfile = parse(f"FROM scratch\nENV {known[:50_000]}=1\nENV b=${known[:50_001]}\n".encode())
+    found = check(dockerfile, Asked(base=lambda _number: CONFIGS["scratch"]), Options())
+    assert [one.rule for one in found] == ["UndefinedVar"]
+    assert "did you mean" not in found[0].detail
