@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from rootless.errors import UsageError
 from rootless.record import Record
@@ -18,6 +17,7 @@ from rootless.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
     from typing import Any, Protocol, Self
 
     from rootless.archive import Put
@@ -79,6 +79,8 @@ class _Gzip:
     """Blocks on their way through the threads come out in order."""
 
     def __init__(self, level: int | None, put: Put) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # 6 ms
+
         self._put = put
         self._compress, self._crc32 = _deflate(level)
         self._pool = ThreadPoolExecutor(_threads())

@@ -6,8 +6,8 @@ The threads are ended before anything here returns or raises. A crash leaves wha
 from __future__ import annotations
 
 import threading
+from _queue import SimpleQueue
 from functools import partial
-from queue import SimpleQueue
 from time import monotonic
 
 from rootless import complaints, process

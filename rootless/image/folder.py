@@ -290,14 +290,8 @@ class Directory:
 def _document(folder: Folder, name: str, digest: Digest, media_type: str = "") -> Document:
     """A manifest whose bytes are what its digest says."""
     content = folder.read(name)
-    _check(folder, name, _hashed(digest.algorithm, content), digest)
+    _check(folder, name, Digest.of(content, digest.algorithm), digest)
     return Document(content, media_type, digest)
-
-
-def _hashed(algorithm: str, content: bytes) -> Digest:
-    import hashlib
-
-    return Digest(algorithm, hashlib.new(algorithm, content).hexdigest())
 
 
 def _check(folder: Folder, name: str, found: Digest, expected: Digest) -> None:

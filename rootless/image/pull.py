@@ -12,7 +12,7 @@ finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by t
 from __future__ import annotations
 
 import os
-from queue import SimpleQueue
+from _queue import SimpleQueue
 
 from rootless import process
 from rootless.errors import IntegrityError
@@ -26,7 +26,6 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index, Manifest
 from rootless.store import Store, blobs, layers
 from rootless.store.staging import Staging
-from rootless.store.unpackers import Unpacker, verified
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.oci.reference import Reference
     from rootless.registry.client import Client
     from rootless.store.images import Image
+    from rootless.store.unpackers import Unpacker
 
 
 def pull(
@@ -129,8 +129,13 @@ class _Unpacking(ends.Sink):
         self._here = {digest for digest, pair in unique.items() if _is_here(store, *pair)}
         self._unpackers: list[Unpacker] = []
         self._idle: SimpleQueue[Unpacker] = SimpleQueue()
+        missing = len(unique) - len(self._here)
+        if missing == 0:
+            return
+        from rootless.store.unpackers import Unpacker  # most of what a pull imports
+
         try:
-            for _ in range(min(process.at_once(), len(unique) - len(self._here))):
+            for _ in range(min(process.at_once(), missing)):
                 self._unpackers.append(Unpacker())
                 self._idle.put(self._unpackers[-1])
         except BaseException:
@@ -159,6 +164,8 @@ class _Unpacking(ends.Sink):
         self._idle.put(unpacker)
 
     def _fetch(self, unpacker: Unpacker, blob: Descriptor, read: Read, tell: Tell) -> None:
+        from rootless.store.unpackers import verified
+
         store, diff_id = self.store, self._diff_ids[blob.digest]
         with Staging(store, ("diff",)) as staged:
             with blobs.Writer(store, blob) as writer:

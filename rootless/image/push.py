@@ -9,8 +9,8 @@ A crash leaves an unfinished upload, and packed blobs that the collector takes.
 
 from __future__ import annotations
 
+from _queue import SimpleQueue
 from functools import partial
-from queue import SimpleQueue
 
 from rootless import process
 from rootless.errors import IntegrityError

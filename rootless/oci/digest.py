@@ -32,12 +32,16 @@ class Digest(Record):
         return cls(algorithm, value)
 
     @classmethod
-    def of(cls, content: bytes) -> Digest:
-        """The sha256 digest of `content`, by the interpreter's own code.
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of `content`; by sha256 the interpreter's own code makes it.
 
         hashlib's is faster, but loads OpenSSL: 3 to 8 ms, more than small blobs ever win back.
         """
-        return cls("sha256", sha256(content).hexdigest())
+        if algorithm == "sha256":
+            return cls(algorithm, sha256(content).hexdigest())
+        import hashlib
+
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @property
     def short(self) -> str:

@@ -9,7 +9,8 @@ sources     where images come from: registries.conf, mirrors, other places
 certificates those for single registries
 http        one exchange: pools, proxies, redirects; exceptions become sentences
 trust       which host may send us where, and who may see a password
-wire        one connection: to the address that was looked at, and with bounded patience
+wire, tls   HTTP/1.1 over one connection: to the address that was looked at, at a bounded cost
+url         http and https URLs (pure)
 tokens      Bearer and Basic authorization (distribution's token specification)
 challenge   WWW-Authenticate, RFC 9110 §11.6.1 (pure)
 auth        the logins that docker, podman and we keep: found, kept, forgotten

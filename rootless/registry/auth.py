@@ -8,14 +8,16 @@ helpers: call it before entering a user namespace (see `credentials`).
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode, b64encode
-from collections.abc import Iterable
-from typing import Any
 
 from rootless.oci.reference import DOCKER_HUB, HUB_HOSTS
 from rootless.registry import authfile
 from rootless.registry.credentials import Credentials, Helper
 from rootless.registry.errors import RegistryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 HUB_KEY = "https://index.docker.io/v1/"
 
@@ -46,7 +48,7 @@ def keep(path: str, registry: str, login: Credentials) -> bool:
             helper.store(key(registry), login)
         else:
             pair = f"{login.username}:{'' if login.identity_token else login.password}"
-            entry["auth"] = b64encode(pair.encode()).decode()
+            entry["auth"] = binascii.b2a_base64(pair.encode(), newline=False).decode()
             if login.identity_token:
                 entry["identitytoken"] = login.identity_token
         before = auths.get(key(registry))
@@ -124,7 +126,9 @@ def _decode(path: str, registry: str, entry: object) -> Credentials | None:
     if not encoded and not token:
         return None
     try:
-        user, colon, password = b64decode(encoded or "", validate=True).decode().partition(":")
+        user, colon, password = (
+            binascii.a2b_base64(encoded or "", strict_mode=True).decode().partition(":")
+        )
     except (binascii.Error, ValueError, TypeError):
         user, colon, password = "", "", ""
     if not colon and not token:

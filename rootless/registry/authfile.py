@@ -8,17 +8,19 @@ perhaps an unfinished one that the next change deletes.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.registry import turns
 from rootless.registry.errors import RegistryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 MAX_FILE = 4 << 20
 _UNFINISHED = ".rootless-unfinished"
@@ -49,6 +51,8 @@ def load(path: str) -> dict[str, Any]:
 @contextmanager
 def changing(path: str) -> Iterator[dict[str, Any]]:
     """What the file says, to be changed; if that is another thing then, it is written."""
+    import json
+
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     try:

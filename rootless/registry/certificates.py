@@ -8,11 +8,14 @@ only, not for where it sends us.
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Iterable
 
 from rootless.record import Record
 from rootless.registry.errors import RegistryError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from ssl import SSLContext
 
 
 class Certificates(Record):
@@ -21,7 +24,7 @@ class Certificates(Record):
     authorities: tuple[str, ...] = ()
     own: tuple[tuple[str, str], ...] = ()
 
-    def load_into(self, context: ssl.SSLContext) -> None:
+    def load_into(self, context: SSLContext) -> None:
         """Let `context` use them; RegistryError names a file that cannot be."""
         for path in self.authorities:
             try:

@@ -7,27 +7,28 @@ Threads may share a client.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
 
 from rootless.errors import IntegrityError, RootlessError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci import media_types
-from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.record import Record
 from rootless.registry import tags
-from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Access, Request, is_page
-from rootless.registry.limits import Limit
 from rootless.registry.session import Session
 from rootless.registry.sources import Place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rootless.oci.descriptor import Descriptor
+    from rootless.registry.credentials import Credentials
+    from rootless.registry.limits import Limit
+    from rootless.registry.wire import Answer, Headers
 
 CHUNK = 256 << 10
 PROGRESS = 1 << 20  # a broken transfer that brought this much starts counting its tries anew
@@ -169,7 +170,7 @@ class Client:
             expected.append(Digest.parse(announced))
         digest = Digest.of(content)
         for one in expected:
-            digest = Digest(one.algorithm, hashlib.new(one.algorithm, content).hexdigest())
+            digest = Digest.of(content, one.algorithm)
             if digest != one:
                 raise IntegrityError(
                     f"the manifest {what} from {origin.session.registry} has the digest {digest}, "
@@ -179,7 +180,7 @@ class Client:
 
     def _whole(
         self, origin: Origin, repository: str, request: Request, what: str
-    ) -> tuple[bytes, Mapping[str, str]]:
+    ) -> tuple[bytes, Headers]:
         response = self._get(origin, repository, request, what)
         content = origin.session.read(response, MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -209,14 +210,14 @@ class Client:
                 skip = max(0, skip - len(chunk))
             if response.read(1):
                 raise IntegrityError(f"{what} is longer than its manifest says")
-        except (HTTPError, OSError) as error:
+        except OSError as error:
             raise origin.session.broken(error) from error
         finally:
             response.close()  # goes back to the pool when it was read to its end
 
     def _open(
         self, origin: Origin, repository: str, descriptor: Descriptor, offset: int
-    ) -> tuple[BaseHTTPResponse, int]:
+    ) -> tuple[Answer, int]:
         """A blob's body, and where it begins: at `offset`, or where the server will not, at 0."""
         what = f"{repository}@{descriptor.digest}"
         why = f"{_kind(descriptor)}: {descriptor.size} bytes whose digest is checked as they come"
@@ -236,9 +237,7 @@ class Client:
             raise RegistryError(f"{who} sent a part when asked for the whole of {what}")
         return response, 0
 
-    def _get(
-        self, origin: Origin, repository: str, request: Request, what: str
-    ) -> BaseHTTPResponse:
+    def _get(self, origin: Origin, repository: str, request: Request, what: str) -> Answer:
         """The successful answer to a GET of something of a repository."""
         name = origin.repository(self.registry, repository)
         scopes = frozenset({f"repository:{name}:pull"})
@@ -251,7 +250,7 @@ def _kind(descriptor: Descriptor) -> str:
     return "a layer" if is_layer else "the config: what to run, and what layers must unpack to"
 
 
-def _check_length(response: BaseHTTPResponse, left: int, what: str) -> None:
+def _check_length(response: Answer, left: int, what: str) -> None:
     """Refuse a body that announces another length, before reading any of it."""
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length[:20]) != left:

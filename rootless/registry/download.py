@@ -8,24 +8,19 @@ likes: only while it waits for bytes is the sender held to a pace.
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING
-
-from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.util import parse_url
-
 from rootless.errors import UsageError
 from rootless.registry import http, trust
+from rootless.registry import url as urls
 from rootless.registry.errors import RegistryError, printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from urllib3 import BaseHTTPResponse
-    from urllib3.util import Url
-
     from rootless.registry.http import Access
+    from rootless.registry.url import Url
+    from rootless.registry.wire import Answer
 
 _ANOTHER_PROGRAM = "fetch it with another program, and pipe it in: curl URL | rootless import -"
 _SECOND_WIND = 1 << 20  # bytes that came before a failure to make the next one the first again
@@ -34,15 +29,15 @@ _SECOND_WIND = 1 << 20  # bytes that came before a failure to make the next one 
 def parse(text: str, instead: str = _ANOTHER_PROGRAM) -> Url:
     """The URL; UsageError when it is no http or https URL, or holds a login: see `instead`."""
     try:
-        url = parse_url(text)
-    except (LocationParseError, ValueError):
+        url = urls.parse(text)
+    except ValueError:
         raise UsageError(f"{printable(text, 200)!r} is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(
             f"{printable(text, 200)!r} is not an http or https URL",
             hint="fetch it with another program, and pipe it in",
         )
-    if url.auth:
+    if url.login:
         raise UsageError(
             f"{trust.redacted(url)} is given with a login, which would be seen by others",
             hint=instead.replace("curl URL", "curl --netrc URL"),
@@ -98,7 +93,7 @@ class Download:
         while True:
             try:
                 piece = self._response.read(count)
-            except (HTTPError, ssl.SSLError, OSError) as error:
+            except OSError as error:
                 self._recover(http.failure(self._url, error, self._patience))
                 continue
             self.received += len(piece)
@@ -132,10 +127,10 @@ class Download:
             else:
                 return
 
-    def _begin(self) -> BaseHTTPResponse:
+    def _begin(self) -> Answer:
         return self._ask({}, 200)
 
-    def _resume(self, error: RegistryError) -> BaseHTTPResponse:
+    def _resume(self, error: RegistryError) -> Answer:
         validator = _validator(self._response)
         if not validator:
             raise RegistryError(error.message, hint=error.hint, url=error.url)
@@ -147,7 +142,7 @@ class Download:
             raise RegistryError(f"{self._url.host} goes on at another place than it was asked for")
         return response
 
-    def _ask(self, headers: dict[str, str], wanted: int) -> BaseHTTPResponse:
+    def _ask(self, headers: dict[str, str], wanted: int) -> Answer:
         request = http.Request("GET", self._url.url, headers)
         response = self._transport.follow(request, self._url)
         if response.status == wanted:
@@ -164,12 +159,12 @@ class Download:
         )
 
 
-def _size(response: BaseHTTPResponse) -> int | None:
+def _size(response: Answer) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _validator(response: BaseHTTPResponse) -> str:
+def _validator(response: Answer) -> str:
     """What tells that a file is still the same: RFC 9110, 13.1.5."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):

@@ -1,37 +1,12 @@
 """HTTP exchanges: pools, proxies, redirects we follow ourselves, and failures in sentences.
 
-One `Transport` serves one session and all its threads. urllib3 does the protocol; its retries and
-redirects are off, because both would decide about credentials without us. Bodies are handed out
-unread. Every failure to get an answer leaves here as a RegistryError.
+One `Transport` serves one session and all its threads; `wire` does the protocol. Bodies are handed
+out unread. Every failure to get an answer leaves here as a RegistryError.
 """
 
 from __future__ import annotations
 
-import random
-import socket
-import ssl
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import partial
-from ipaddress import ip_address, ip_network
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import urllib3
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InsecureRequestWarning,
-    LocationValueError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
-from urllib3.util import Timeout, Url, make_headers, parse_url
-from urllib3.util.ssl_ import create_urllib3_context
 
 from rootless.oci.digest import Digest
 from rootless.record import Record
@@ -39,15 +14,23 @@ from rootless.registry import trust, wire
 from rootless.registry.certificates import Certificates
 from rootless.registry.errors import RegistryError, printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from urllib3.connectionpool import HTTPConnectionPool
+    from collections.abc import Callable, Iterable, Mapping
+    from ssl import SSLContext
+    from typing import TypeVar
+
+    from rootless.registry.url import Url
+    from rootless.registry.wire import Answer, Headers
+
+    _Result = TypeVar("_Result")
+    Body = bytes | Iterable[bytes] | None
 
 MAX_REDIRECTS = 10
 MAX_ERROR_BODY = 64 << 10
 _PIECE = 64 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_Result = TypeVar("_Result")
-Body = bytes | Iterable[bytes] | None
+_IDLE = 8  # connections to one place that are kept for later
 
 
 class Patience(Record):
@@ -106,21 +89,20 @@ class Exchange(Record):
     request: Request
     url: Url
     status: int
-    answer: Mapping[str, str]
+    answer: Headers
 
 
 class Transport:
     """Connections of one session with the registry at `home`, an https URL."""
 
     def __init__(self, home: Url, access: Access) -> None:
-        self._registry = home.host or ""
+        self._registry = home.host
         self._home = trust.origin(home)
         self._access = access
         self._headers = {"User-Agent": access.user_agent, "Accept-Encoding": "identity"}
-        self._pools: dict[tuple[str, bool], PoolManager] = {}
+        self._idle: dict[tuple[str, object], list[wire.Connection]] = {}
+        self._contexts: dict[bool, SSLContext] = {}
         self._ended = wire.Ended()
-        if not access.tls_verify:
-            urllib3.disable_warnings(InsecureRequestWarning)
 
     def persist(self, attempt: Callable[[], _Result]) -> _Result:
         """The result of `attempt`, tried again while it fails with a temporary RegistryError."""
@@ -139,11 +121,13 @@ class Transport:
             raise error
         if error.retry_after > patience.longest_wait:
             raise error
+        import random
+
         delay = patience.backoff * 2 ** (tried - 1) * random.uniform(0.5, 1.5)
         if self._ended.wait(max(error.retry_after, min(delay, patience.longest_wait))):
             raise error
 
-    def follow(self, request: Request, url: Url) -> BaseHTTPResponse:
+    def follow(self, request: Request, url: Url) -> Answer:
         """The first answer that is no redirect. Authorization goes to the first origin only.
 
         Nor is it another's to ask for: only the first origin's challenge is handed on.
@@ -166,21 +150,14 @@ class Transport:
             url = target
         raise RegistryError(f"{self._registry} redirects more than {MAX_REDIRECTS} times")
 
-    def send(self, request: Request, url: Url) -> BaseHTTPResponse:
+    def send(self, request: Request, url: Url) -> Answer:
         """One exchange, with `url` whatever the request's place is; the body is not read yet."""
-        pool = self._pool(url)
+        proxy = proxy_for(url, self._access.proxies)
         try:
-            response = pool.request(
-                request.method,
-                url.url,
-                body=request.body,
-                headers={**self._headers, **request.headers},
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
+            response = self._connection(url, proxy).exchange(
+                request.method, url, {**self._headers, **request.headers}, request.body
             )
-        except (HTTPError, LocationValueError, ValueError, OSError) as error:
+        except (OSError, ValueError) as error:
             raise failure(url, error, self._access.patience) from error
         if self._access.watch:
             self._access.watch(Exchange(request, url, response.status, response.headers))
@@ -188,79 +165,85 @@ class Transport:
 
     def close(self) -> None:
         """Close idle connections."""
-        for pool in self._pools.values():
-            pool.clear()
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
 
     def stop(self) -> None:
         """Break all connections, and let there be no more: other threads' exchanges fail."""
         self._ended.set()
 
-    def _pool(self, url: Url) -> PoolManager:
-        proxy = proxy_for(url, self._access.proxies)
-        if proxy:
-            with suppress(OSError, UnicodeError):  # what resolves here must be allowed at least
-                trust.resolve(self._registry, url.host or "")
-        at_home = self._access.certificates != Certificates() and trust.origin(url) == self._home
-        pool = self._pools.get((proxy, at_home))
-        if pool is None:
-            context = self._context() if at_home else None
-            pool = self._pools[proxy, at_home] = self._make_pool(proxy, context)
-        return pool
+    def _connection(self, url: Url, proxy: str) -> wire.Connection:
+        """One that is idle, or a new one."""
+        idle = self._idle.setdefault((proxy, trust.origin(url)), [])
+        while idle:
+            connection = idle.pop()
+            if connection.is_open:
+                return connection
+            connection.close()
 
-    def _context(self) -> ssl.SSLContext:
-        """What the registry itself may show and see, besides what the system trusts."""
-        context = create_urllib3_context(
-            cert_reqs=ssl.CERT_REQUIRED if self._access.tls_verify else ssl.CERT_NONE
-        )
-        context.load_default_certs()
-        self._access.certificates.load_into(context)
-        return context
+        def keep(connection: wire.Connection) -> None:
+            if len(idle) < _IDLE:
+                idle.append(connection)
+            else:
+                connection.close()
 
-    def _make_pool(self, proxy: str, context: ssl.SSLContext | None) -> PoolManager:
-        patience = self._access.patience
-        timeout = Timeout(connect=patience.connect, read=patience.read)
-        checks = "CERT_REQUIRED" if self._access.tls_verify else "CERT_NONE"
+        return wire.Connection(url, *self._route(url, proxy), keep)
+
+    def _route(self, url: Url, proxy: str) -> tuple[wire.Route, wire.Terms]:
         if not proxy:
-            terms = self._terms(self._registry)
-            return _Direct(terms, maxsize=8, timeout=timeout, cert_reqs=checks, ssl_context=context)
-        parts = parse_url(proxy if "://" in proxy else f"http://{proxy}")
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise RegistryError(
-                f"the proxy {trust.redacted(parts)} is not an http or https URL",
-                hint="correct http_proxy, https_proxy or no_proxy in the environment",
-            )
-        login = make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
-        address = trust.redacted(parts)
-        terms = self._terms(parts.host)
-        return _Proxied(
-            terms,
-            address,
-            proxy_headers=login,
-            maxsize=8,
-            timeout=timeout,
-            cert_reqs=checks,
-            ssl_context=context,
-        )
+            return wire.Route(self._context), self._terms(self._registry)
+        try:
+            trust.resolve(self._registry, url.host)  # what resolves here must be allowed at least
+        except (OSError, UnicodeError):
+            pass
+        place, login = _proxy(proxy)
+        return wire.Route(self._context, place, login), self._terms(place.host)
+
+    def _context(self, url: Url) -> SSLContext:
+        """What `url` may show and see; the registry itself more than the system trusts."""
+        from rootless.registry import tls
+
+        extra = self._access.certificates != Certificates() and trust.origin(url) == self._home
+        if extra not in self._contexts:
+            context = tls.context(verify=self._access.tls_verify)
+            if extra:
+                self._access.certificates.load_into(context)
+            self._contexts[extra] = context
+        return self._contexts[extra]
 
     def _terms(self, home: str) -> wire.Terms:
         """For connections to `home` and to where it may send us."""
-        patience, resolve = self._access.patience, partial(trust.resolve, home)
-        return wire.Terms(patience.window, patience.slowest, resolve, self._ended)
+        patience = self._access.patience
+        return wire.Terms(
+            patience.window,
+            patience.slowest,
+            patience.connect,
+            patience.read,
+            lambda host: trust.resolve(home, host),
+            self._ended,
+        )
 
 
-class _Direct(PoolManager):
-    """Pools whose connections keep to `terms`."""
+def _proxy(text: str) -> tuple[Url, str]:
+    """Where a proxy is, and what shows the login to it; RegistryError where it is none."""
+    from urllib.parse import unquote
 
-    def __init__(self, terms: wire.Terms, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._terms = terms
+    from rootless.registry.tokens import basic
+    from rootless.registry.url import parse
 
-    def _new_pool(self, *arguments: Any, **options: Any) -> HTTPConnectionPool:
-        return wire.equip(super()._new_pool(*arguments, **options), self._terms)
-
-
-class _Proxied(_Direct, ProxyManager):
-    """The same through a proxy, where all connections are made to it."""
+    try:
+        place = parse(text if "://" in text else f"http://{text}")
+    except ValueError:
+        place = None
+    if place is None or place.scheme not in ("http", "https") or not place.host:
+        shown = trust.redacted(place) if place else "of that name"
+        raise RegistryError(
+            f"the proxy {shown} is not an http or https URL",
+            hint="correct http_proxy, https_proxy or no_proxy in the environment",
+        )
+    name, _, password = place.login.partition(":")
+    return place, basic(unquote(name), unquote(password)) if place.login else ""
 
 
 def _plain(why: str) -> str:
@@ -268,7 +251,7 @@ def _plain(why: str) -> str:
     return why.rpartition(" sends us there: ")[2]
 
 
-def read_all(response: BaseHTTPResponse, limit: int, patience: Patience) -> bytes:
+def read_all(response: Answer, limit: int, patience: Patience) -> bytes:
     """A small answer's body, of which no more than `limit` bytes are read."""
     deadline = monotonic() + patience.answer
     content = b""
@@ -279,14 +262,16 @@ def read_all(response: BaseHTTPResponse, limit: int, patience: Patience) -> byte
     return content
 
 
-def dismiss(response: BaseHTTPResponse, patience: Patience) -> None:
+def dismiss(response: Answer, patience: Patience) -> None:
     """Have done with an answer; its connection serves the next request if its body was small."""
-    with suppress(HTTPError, OSError, ValueError):
+    try:
         read_all(response, MAX_ERROR_BODY, patience)
+    except OSError:
+        pass
     response.close()
 
 
-def is_page(response: BaseHTTPResponse, content: bytes) -> bool:
+def is_page(response: Answer, content: bytes) -> bool:
     """Whether an answer is a web page, as proxies and login pages of networks send."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind in ("text/html", "application/xhtml+xml") or content.lstrip()[:1] == b"<"
@@ -294,18 +279,20 @@ def is_page(response: BaseHTTPResponse, content: bytes) -> bool:
 
 def proxy_for(url: Url, proxies: Mapping[str, str]) -> str:
     """The proxy for a URL, "" for none. Loopback never goes through a proxy."""
-    host = (url.host or "").strip("[]").lower()
+    host = url.host.strip("[]")
     if trust.is_loopback(host):
         return ""
     exceptions = [entry.strip().lower() for entry in proxies.get("no", "").split(",")]
     port = trust.origin(url)[2]
     if any(_excepts(entry, host, port) for entry in exceptions if entry):
         return ""
-    return proxies.get(url.scheme or "", "")
+    return proxies.get(url.scheme, "")
 
 
 def _excepts(entry: str, host: str, port: int | None) -> bool:
     """Whether one entry of no_proxy means `host`: a name, a domain, an address, a network, `*`."""
+    from ipaddress import ip_address, ip_network
+
     name, colon, wanted = entry.rpartition(":")
     if colon and wanted.isdigit() and ":" not in name:
         if int(wanted) != port:
@@ -320,27 +307,28 @@ def _excepts(entry: str, host: str, port: int | None) -> bool:
 
 def failure(url: Url, error: Exception, patience: Patience) -> RegistryError:
     """The sentence for an exchange that broke, by what broke it."""
-    host = url.host if url.port is None else f"{url.host}:{url.port}"
-    message, hint, temporary = _explain(str(host), error, patience)
+    message, hint, temporary = _explain(url.netloc, error, patience)
     return RegistryError(message, hint=hint, url=trust.redacted(url), temporary=temporary)
 
 
 def _explain(host: str, error: Exception, patience: Patience) -> tuple[str, str | None, bool]:
-    if isinstance(error, ProxyError):
+    import ssl
+
+    if isinstance(error, wire.ProxyError):
         return f"cannot reach {host} through the proxy", "check http_proxy and https_proxy", True
-    if isinstance(error, NameResolutionError):
+    if isinstance(error, wire.ResolveError):
         hint = "check the name and the network; without one: rootless load, or rootless import"
         return f"the name {host} cannot be resolved", hint, True
     if isinstance(slow := _cause(error), wire.TooSlowError):
         return f"{host} sends too slowly: {slow}", "try again later", True
-    if isinstance(error, (ReadTimeoutError, socket.timeout)):
+    if isinstance(error, TimeoutError):
         return f"{host} said nothing for {patience.read:g} s", "try again later", True
-    if isinstance(error, NewConnectionError):
+    if isinstance(error, wire.ConnectError):
         return f"cannot connect to {host}: {_reason(error)}", "check the name and the port", True
-    if isinstance(error, ConnectTimeoutError):
+    if isinstance(error, wire.ConnectTimeoutError):
         wait = f"{patience.connect:g} s"
         return f"{host} could not be reached within {wait}", "check the network and proxies", True
-    if isinstance(error, (SSLError, ssl.SSLError)):
+    if isinstance(error, ssl.SSLError):
         return _explain_tls(host, error)
     return f"the connection to {host} broke: {_reason(error)}", "try again later", True
 
@@ -366,6 +354,8 @@ def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
 
 def _reason(error: BaseException) -> str:
     """The innermost cause in the system's own words."""
+    import ssl
+
     error = _cause(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message

@@ -73,6 +73,8 @@ def _seconds(text: str) -> int:
     """Seconds from now, given as a number or as a date; 0 for neither."""
     if text.strip()[:1].isdecimal():
         return _number(text, 0)
+    if not text:
+        return 0
     from email.utils import parsedate_to_datetime
 
     try:

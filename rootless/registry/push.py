@@ -9,20 +9,28 @@ throw away after a while.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from urllib.parse import quote
-
-from urllib3 import BaseHTTPResponse
 
 from rootless.errors import IntegrityError
 from rootless.oci import media_types
-from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.registry import trust
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Request, dismiss
-from rootless.registry.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rootless.oci.descriptor import Descriptor
+    from rootless.registry.session import Session
+    from rootless.registry.wire import Answer
+
+    Read = Callable[[int], Iterator[bytes]]
+    """A blob's bytes from an offset on; called again where an upload broke."""
+
+    See = Callable[[int], object]
+    """Called with how many bytes of a blob have been sent."""
 
 WHOLE = 1 << 20  # a blob of so many bytes goes in one request
 PROGRESS = 1 << 20  # a broken upload that got so much further starts counting its tries anew
@@ -35,12 +43,6 @@ _PERHAPS = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 _FORBIDDEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _NOT_UNDERSTOOD = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _LOST = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-
-Read = Callable[[int], Iterator[bytes]]
-"""A blob's bytes from an offset on; called again where an upload broke."""
-
-See = Callable[[int], object]
-"""Called with how many bytes of a blob have been sent."""
 
 
 class Uploads:
@@ -73,6 +75,8 @@ class Uploads:
 
     def mount(self, blob: Descriptor, other: str) -> bool:
         """Take the blob from another repository of the registry, if it has it and lets us."""
+        from urllib.parse import quote
+
         place = f"{self.repository}/blobs/uploads/?mount={blob.digest}&from={quote(other, safe='')}"
         scopes = self._scopes | {f"repository:{other}:pull"}
         try:
@@ -138,7 +142,7 @@ class Uploads:
     def _what(self, blob: Descriptor) -> str:
         return f"{self.repository}@{blob.digest}"
 
-    def _ask(self, request: Request, what: str, accept: tuple[int, ...]) -> BaseHTTPResponse:
+    def _ask(self, request: Request, what: str, accept: tuple[int, ...]) -> Answer:
         """The answer, its body read; who may not push is told so."""
         try:
             response = self._session.ask(request, self._scopes, what, accept)
@@ -154,7 +158,7 @@ class Uploads:
         dismiss(response, self._session.access.patience)
         return response
 
-    def _persist(self, request: Request, what: str, accept: tuple[int, ...]) -> BaseHTTPResponse:
+    def _persist(self, request: Request, what: str, accept: tuple[int, ...]) -> Answer:
         return self._session.transport.persist(lambda: self._ask(request, what, accept))
 
     def _begin(self, blob: Descriptor) -> _Upload:
@@ -162,10 +166,10 @@ class Uploads:
         request = Request("POST", place, why="begin an upload", gives="UPLOAD", blob=blob.digest)
         return self._upload(self._ask(request, self._what(blob), _TAKEN), place)
 
-    def _upload(self, response: BaseHTTPResponse, asked: str) -> _Upload:
+    def _upload(self, response: Answer, asked: str) -> _Upload:
         return _Upload(self._location(response, asked))
 
-    def _location(self, response: BaseHTTPResponse, asked: str) -> str:
+    def _location(self, response: Answer, asked: str) -> str:
         """Where an upload goes on: anywhere, but the login goes to the registry only."""
         told = response.headers.get("Location")
         if not told:
@@ -244,7 +248,7 @@ class Uploads:
         self._pieces = tuple(rest)
         return True
 
-    def _check(self, response: BaseHTTPResponse, digest: Digest) -> None:
+    def _check(self, response: Answer, digest: Digest) -> None:
         told = response.headers.get("Docker-Content-Digest")
         if told and told.startswith(f"{digest.algorithm}:") and told != str(digest):
             raise IntegrityError(f"{self.registry} took {digest} and says that it is {told[:150]}")

@@ -6,12 +6,7 @@ Who asks says which scopes that takes (distribution's token specification: `repo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from http import HTTPStatus
-
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.util import Url
 
 from rootless.oci.reference import DOCKER_HUB
 from rootless.registry import limits, trust
@@ -28,6 +23,14 @@ from rootless.registry.http import (
     read_all,
 )
 from rootless.registry.tokens import Scopes, Tokens
+from rootless.registry.wire import BrokenError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from rootless.registry.url import Url
+    from rootless.registry.wire import Answer
 
 _HUB_HOST = "registry-1.docker.io"
 _REPEATABLE = frozenset({"GET", "HEAD"})
@@ -61,7 +64,7 @@ class Session:
         scopes: Scopes,
         what: str,
         accept: Collection[int] = _FINE,
-    ) -> BaseHTTPResponse:
+    ) -> Answer:
         """The answer to a request below /v2/ if its status is one of `accept`, else RegistryError.
 
         Redirects are followed where nothing is sent. A login goes to the registry only, also where
@@ -96,20 +99,20 @@ class Session:
         except RegistryError as error:
             raise bad_login(self.registry, error) from None
 
-    def read(self, response: BaseHTTPResponse, limit: int) -> bytes:
+    def read(self, response: Answer, limit: int) -> bytes:
         """A small answer's body, of which no more than `limit` bytes are read; closes it."""
         try:
             return read_all(response, limit, self.access.patience)
-        except (HTTPError, OSError) as error:
+        except OSError as error:
             raise self.broken(error) from error
         finally:
             response.close()
 
-    def refused(self, response: BaseHTTPResponse, what: str) -> RegistryError:
+    def refused(self, response: Answer, what: str) -> RegistryError:
         """The error for an answer that is none of those hoped for; closes it."""
         try:
             body = read_all(response, MAX_ERROR_BODY, self.access.patience)
-        except (HTTPError, OSError, ValueError):
+        except OSError:
             body = b""
         response.close()
         return refused(
@@ -171,12 +174,12 @@ class Session:
             raise web_page(self.registry, "a login")
         return token
 
-    def _note(self, response: BaseHTTPResponse) -> None:
+    def _note(self, response: Answer) -> None:
         limit = limits.parse(response.headers)
         if limit.left >= 0:
             self.limit = limit
 
-    def _send(self, request: Request, url: Url, authorization: str | None) -> BaseHTTPResponse:
+    def _send(self, request: Request, url: Url, authorization: str | None) -> Answer:
         headers = dict(request.headers)
         if authorization:
             headers["Authorization"] = authorization
@@ -187,7 +190,7 @@ class Session:
 
     def _find(self) -> Url:
         https, http = (trust.parse(f"{one}://{self._host}/v2/") for one in ("https", "http"))
-        if trust.is_loopback(http.host or ""):
+        if trust.is_loopback(http.host):
             choices = [http, https]
         else:
             choices = [https] if self.access.tls_verify else [https, http]
@@ -216,7 +219,7 @@ class Session:
         return not (base.scheme == "http" and response.status == HTTPStatus.BAD_REQUEST)
 
 
-def _unreachable(registry: str, failures: Mapping[str | None, RegistryError]) -> RegistryError:
+def _unreachable(registry: str, failures: Mapping[str, RegistryError]) -> RegistryError:
     """The failure to show: https's where both were tried.
 
     Only a connection that broke is worth another try; one that never came about is not.
@@ -224,5 +227,5 @@ def _unreachable(registry: str, failures: Mapping[str | None, RegistryError]) ->
     error = failures.get("https") or failures.get("http")
     if error is None:
         return RegistryError(f"{registry} does not answer as a registry does")
-    error.temporary = isinstance(error.__cause__, ProtocolError)
+    error.temporary = isinstance(error.__cause__, (BrokenError, ConnectionError))
     return error

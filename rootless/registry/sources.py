@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from rootless.errors import UsageError
 from rootless.oci.reference import DOCKER_HUB, Reference, parse_registry
 from rootless.record import Record
 from rootless.registry.errors import RegistryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
 MAX_FILE = 4 << 20
 _SYSTEM = "/etc/"
@@ -134,14 +137,12 @@ def _configs(files: Iterable[str], folders: Iterable[str]) -> Iterator[tuple[str
 
 
 def _read(path: str) -> dict[str, Any]:
-    import tomllib  # 4 ms, and most machines have no such file
-
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise _damaged(path, "it is not a regular file")
-            config = tomllib.loads(file.read(MAX_FILE).decode())
+            config = _parse(path, file.read(MAX_FILE).decode())
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from None
     except (ValueError, RecursionError) as error:
@@ -149,6 +150,25 @@ def _read(path: str) -> dict[str, Any]:
     if "registries" in config:
         raise _damaged(path, "it is of version 1, which podman does not read any more either")
     return config
+
+
+def _parse(path: str, text: str) -> dict[str, Any]:
+    """The tables of a file; of one that says nothing to us, as most machines have them, none."""
+    lines = filter(None, (line.strip() for line in text.splitlines()))
+    said = [line for line in lines if not line.startswith("#")]
+    if path.startswith(_SYSTEM):
+        said = [line for line in said if line != "[aliases]" and not _is_alias(line)]
+    if not said:
+        return {}
+    import tomllib  # 5 ms
+
+    return tomllib.loads(text)
+
+
+def _is_alias(line: str) -> bool:
+    """Whether a line says `"…" = "…"`."""
+    value = line.partition("=")[2].strip()
+    return line[:1] in ("'", '"') and value[:1] in ("'", '"')
 
 
 def _rules(path: str, config: Mapping[str, Any]) -> Iterator[Rule]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from functools import partial
 from http import HTTPStatus
 
-from urllib3 import BaseHTTPResponse
-
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.oci.reference import is_tag
 from rootless.registry import trust
 from rootless.registry.errors import RegistryError, web_page
 from rootless.registry.http import Request, is_page
-from rootless.registry.session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.registry.session import Session
+    from rootless.registry.wire import Answer
 
 MAX_TAGS = 20_000
 MAX_PAGES = 500
@@ -56,7 +58,7 @@ def _page(session: Session, repository: str, place: str) -> tuple[list[str], str
     return tags, _next(session, response)
 
 
-def _next(session: Session, response: BaseHTTPResponse) -> str:
+def _next(session: Session, response: Answer) -> str:
     """The URL that the Link header has for the next page, RFC 8288; RegistryError for another host.
 
     A registry behind a proxy may not know by which scheme and port we speak to it.
@@ -67,4 +69,4 @@ def _next(session: Session, response: BaseHTTPResponse) -> str:
     url = trust.parse(target[1:], session.base().url)
     if url.host != session.base().host:
         raise RegistryError(f"{session.registry} keeps its list of tags on {url.host}; refused")
-    return session.base()._replace(path=url.path, query=url.query).url
+    return session.base().replace(path=url.path, query=url.query).url

@@ -7,20 +7,20 @@ registry and to its token server only, after `trust` has agreed.
 from __future__ import annotations
 
 import threading
-from base64 import b64encode
-from urllib.parse import urlencode
-
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
-from urllib3.util import Url
+from binascii import b2a_base64
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.registry import limits, trust
 from rootless.registry.challenge import Challenge, parse
-from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError, refused, web_page
 from rootless.registry.http import Patience, Request, Transport, failure, is_page, read_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.registry.credentials import Credentials
+    from rootless.registry.url import Url
+    from rootless.registry.wire import Answer
 
 MAX_TOKEN_BODY = 1 << 20
 CLIENT_ID = "rootless"
@@ -72,7 +72,7 @@ class Tokens:
         if "bearer" in offered:
             return f"Bearer {self._fetch(registry, offered['bearer'], scopes)['token']}"
         if "basic" in offered and self._credentials and self._credentials.username:
-            return _basic(self._credentials)
+            return basic(self._credentials.username, self._credentials.password)
         return None
 
     def _fetch(
@@ -92,6 +92,8 @@ class Tokens:
         if offline and self._credentials:
             account = self._credentials.username
             query.update(account=account, client_id=CLIENT_ID, offline_token="true")
+        from urllib.parse import urlencode
+
         login = self._credentials
         if login:
             trust.check_password(registry, realm)
@@ -106,15 +108,15 @@ class Tokens:
             separator = "&" if realm.query else "?"
             asked = urlencode([*query.items(), *(("scope", one) for one in wanted)])
             url = trust.parse(f"{realm.url}{separator}{asked}")
-            headers = {"Authorization": _basic(login)} if login else {}
+            headers = {"Authorization": basic(login.username, login.password)} if login else {}
             request = Request("GET", url.url, headers, why=_why(wanted), gives="TOKEN")
             response = self._transport.follow(request, url)
         return self._read(realm, response, " ".join(wanted))
 
-    def _read(self, realm: Url, response: BaseHTTPResponse, wanted: str) -> dict[str, str]:
+    def _read(self, realm: Url, response: Answer, wanted: str) -> dict[str, str]:
         try:
             body = read_all(response, MAX_TOKEN_BODY, self._patience)
-        except (HTTPError, OSError) as error:
+        except OSError as error:
             raise failure(realm, error, self._patience) from error
         finally:
             response.close()
@@ -153,5 +155,6 @@ def _why(wanted: list[str]) -> str:
     return f"a token for what the registry wants to know: {what}"
 
 
-def _basic(login: Credentials) -> str:
-    return "Basic " + b64encode(f"{login.username}:{login.password}".encode()).decode()
+def basic(name: str, password: str) -> str:
+    """What shows a name and a password, RFC 7617."""
+    return "Basic " + b2a_base64(f"{name}:{password}".encode(), newline=False).decode()

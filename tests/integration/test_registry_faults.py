@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
 import time
 from base64 import b64encode
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -246,12 +248,12 @@ def endless(start, again, *, pause=0.0):
 ENDLESS = {
     "100 continue": ((b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 999), "headers without end"),
     "100 with headers": ((b"", b"HTTP/1.1 100 Continue\r\na: b\r\n\r\n" * 999), "headers"),
-    "headers": ((OK, b"a: b\r\n" * 99), "got more than 100 headers"),
-    "header": ((OK + b"a: ", b"b" * 9999), "header line"),
-    "status": ((b"", b"HTTP/1.1 "), "status line"),
+    "headers": ((OK, b"a: b\r\n" * 99), "headers without end"),
+    "header": ((OK + b"a: ", b"b" * 9999), "headers without end"),
+    "status": ((b"", b"HTTP/1.1 "), "headers without end"),
     "trailers": ((CHUNKED + b"1\r\nx\r\n0\r\n", b"a: b\r\n" * 999), "headers without end"),
     "chunk extensions": ((CHUNKED, b"1;" + b"x" * 9999 + b"\r\nx\r\n"), "headers without end"),
-    "chunk size": ((CHUNKED, b"0" * 9999), "IncompleteRead|chunk size"),
+    "chunk size": ((CHUNKED, b"0" * 9999), "headers without end"),
     "chunks of nothing much": ((CHUNKED, b"1;xx\r\nx\r\n" * 99), "headers without end"),
     "slow headers": ((OK, b"a: b\r\n"), "sends too slowly: less than 9000 bytes a second"),
     "slow body": ((OK + b"\r\n", b"x"), "sends too slowly"),
@@ -742,10 +744,14 @@ def tls(certificate):
 
 def behind_tls(cert, key):
     registry = HostileRegistry(honest)
+    encrypt(registry, cert, key)
+    return registry
+
+
+def encrypt(server, cert, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    registry._server.socket = context.wrap_socket(registry._server.socket, server_side=True)
-    return registry
+    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
 
 
 EXPIRING = """
@@ -823,6 +829,96 @@ def test_certificates_for_a_registry_are_not_for_where_it_leads(tls, certificate
         assert other.requests == []
         tls.respond = honest
         assert fetch(tls, certificates=authority) == CONTENT
+
+
+class Tunnels(HostileRegistry):
+    """A proxy that makes connections to where it was told to, whatever it is asked for."""
+
+    def __init__(self, target, answer=b"HTTP/1.1 200 Connected\r\n\r\n"):
+        super().__init__(honest)
+        self.asked = []
+        self._server.RequestHandlerClass = self._handler(target, answer)
+
+    def _handler(self, target, answer):
+        asked = self.asked
+
+        class Handler(socketserver.StreamRequestHandler):
+            rbufsize = 0
+
+            def handle(self):
+                lines = list(iter(lambda: self.rfile.readline().decode().strip(), ""))
+                asked.append(lines)
+                self.wfile.write(answer)
+                if b" 200 " in answer:
+                    host, _, port = target.rpartition(":")
+                    with socket.create_connection((host, int(port))) as there:
+                        threads = [
+                            threading.Thread(target=carry, args=pair)
+                            for pair in ((self.connection, there), (there, self.connection))
+                        ]
+                        for thread in threads:
+                            thread.start()
+                        for thread in threads:
+                            thread.join()
+
+        return Handler
+
+
+def carry(source, target):
+    with suppress(OSError):
+        while piece := source.recv(1 << 16):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def through(proxy, scheme, registry):
+    """A client of an https registry by a name that only the proxy knows."""
+    port = registry.address.rpartition(":")[2]
+    proxies = {"https": f"{scheme}://me:p%40ss@{proxy.address}"}
+    access = Access(proxies=proxies, patience=QUICK)
+    return Client(f"registry.test:{port}", access=access)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_tunnel_through_a_proxy(scheme, tls, certificate, monkeypatch):
+    """To an https proxy it is TLS within TLS."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
+    with Tunnels(tls.address) as proxy:
+        if scheme == "https":
+            encrypt(proxy, certificate / "cert", certificate / "key")
+        one = through(proxy, scheme, tls)
+        assert one.manifest("a/b", "1")[0] == MANIFEST_BYTES
+        assert b"".join(one.blob("a/b", BLOB)) == CONTENT
+        one.close()
+    (lines,) = proxy.asked
+    port = tls.address.rpartition(":")[2]
+    assert lines[0] == f"CONNECT registry.test:{port} HTTP/1.1"
+    assert f"Proxy-Authorization: Basic {b64encode(b'me:p@ss').decode()}" in lines
+    assert all("Proxy-Authorization" not in request.headers for request in tls.requests)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_registry_behind_a_proxy_shows_its_own_certificate(
+    scheme, tls, certificate, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
+    with Tunnels(tls.address) as proxy:
+        if scheme == "https":
+            encrypt(proxy, certificate / "cert", certificate / "key")
+        proxies = {"https": f"{scheme}://{proxy.address}"}
+        one = Client("other.test", access=Access(proxies=proxies, patience=QUICK))
+        with pytest.raises(RegistryError, match=r"certificate of other\.test"):
+            one.manifest("a/b", "1")
+        one.close()
+
+
+def test_a_proxy_that_lets_nobody_through(tls):
+    no = b"HTTP/1.1 407 Show yourself\r\nContent-Length: 0\r\n\r\n"
+    with Tunnels(tls.address, no) as proxy:
+        one = through(proxy, "http", tls)
+        with pytest.raises(RegistryError, match="through the proxy"):
+            one.manifest("a/b", "1")
 
 
 def test_https_only_leads_to_https(tls):

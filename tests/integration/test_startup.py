@@ -35,6 +35,22 @@ def ready(rootless, busybox_image, tmp_path):
     return rootless
 
 
+# A connection and the threads of a transfer need some of what other verbs do without.
+TRANSFER = {"contextlib", "enum", "http", "signal", "socket", "threading"}
+
+
+@pytest.mark.needs("registry")
+def test_a_transfer_of_what_is_there_loads_nothing_slow(ready, registry):
+    name = f"{registry.address}/startup:1"
+    ready.ok("tag", "busybox", name)
+    ready.ok("push", "-q", name)
+    ready.ok("rmi", "busybox", name)
+    ready.ok("pull", "-q", name)
+    for verb in ("push", "pull"):
+        loaded = _loaded(ready, verb, name)
+        assert sorted(loaded & (SLOW | {"http.client", "tomllib"}) - TRANSFER) == [], verb
+
+
 @pytest.mark.parametrize(
     "argv",
     [

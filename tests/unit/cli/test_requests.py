@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 
-from urllib3.util import parse_url
-
 from rootless.cli.requests import Script
 from rootless.oci.digest import Digest
 from rootless.registry.http import Exchange, Request
+from rootless.registry.url import Url, parse
 
 BLOB = Digest("sha256", "ab" * 32)
 BASE = "https://registry.example/v2/"
 
 
-def told(request, url="", status=200, answer=None):
+def told(request, url=None, status=200, answer=None):
     out = io.StringIO()
-    place = parse_url(url or (request.place if "://" in request.place else BASE + request.place))
+    place = url or parse(request.place, parse(BASE))
     script = Script(out, "/my store", tls_verify=True)
     script(Exchange(request, place, status, answer or {}))
     return out.getvalue().splitlines()
@@ -51,7 +50,7 @@ def test_an_identity_token_is_a_variable():
 def test_where_a_redirect_leads_is_not_shown():
     """Such addresses have a signature that lets anybody in."""
     request = Request("GET", f"a/b/blobs/{BLOB}", why="it sends us there")
-    _, line, *_ = told(request, "https://cdn.example/x?signature=s3cret")
+    _, line, *_ = told(request, parse("https://cdn.example/x?signature=s3cret"))
     assert line == "# GET https://cdn.example/…"
 
 
@@ -89,8 +88,8 @@ def test_a_manifest_is_shown_as_it_goes():
 
 def test_where_an_upload_goes_on_is_one_word():
     """The address is what the registry chose: a script that is pasted must not run it."""
-    url = "https://x$(id).example/v2/uploads/1?_state=s"
-    request = Request("PATCH", url, {}, iter(()), gives="UPLOAD", blob=BLOB)
-    _, line, *_ = told(request, answer={"Location": "/v2/uploads/2"})
+    place = Url("https", "x$(id).example", path="/v2/uploads/1", query="_state=s")
+    request = Request("PATCH", place.url, {}, iter(()), gives="UPLOAD", blob=BLOB)
+    _, line, *_ = told(request, place, answer={"Location": "/v2/uploads/2"})
     start = "'https://x$(id).example'"
     assert line.startswith(f"UPLOAD_{BLOB.hex[:8]}={start}$(curl -s -X PATCH ")
