@@ -21,9 +21,16 @@ class _Strict:
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
     parse_int = int
     memo: dict[str, str] = {}
+
+    @staticmethod
+    def parse_float(text: str) -> float:
+        """A number that can be written again."""
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            raise ValueError(f"{text[:40]} is too large a number")
+        return value
 
     @staticmethod
     def parse_constant(name: str) -> float:
@@ -67,12 +74,15 @@ def beginning(text: str) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """Compact UTF-8 JSON; dictionaries keep their order."""
+    """Compact UTF-8 JSON; dictionaries keep their order. IntegrityError where it is too deep."""
     from _json import encode_basestring_ascii, make_encoder
 
     no, plain = False, encode_basestring_ascii
     encode = make_encoder(None, _refuse, plain, None, ":", ",", no, no, no)
-    return "".join(encode(value, 0)).encode()
+    try:
+        return "".join(encode(value, 0)).encode()
+    except RecursionError:
+        raise IntegrityError("JSON is nested too deep to be written") from None
 
 
 def _refuse(value: object) -> object:

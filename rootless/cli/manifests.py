@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from functools import partial
 
-from rootless import userns
+from rootless import leanjson, userns
 from rootless.cli import fetch, jsontext, progress, words
 from rootless.cli.parser import Arguments
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.image import lists, obtain
 from rootless.image import registry as ends
+from rootless.oci import media_types
+from rootless.oci.config import ImageConfig
+from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index
 from rootless.oci.platform import Platform
@@ -20,10 +24,10 @@ from rootless.store import Store, gc, images, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rootless.cli.settings import Settings
-    from rootless.oci.descriptor import Descriptor
+    from rootless.image.transport import Document
 
 _DOCKER = "docker://"
 
@@ -44,10 +48,9 @@ def add(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     lists.read(store, name)
     entries = _entries(given, arguments, store, arguments.images)
-    if changed := _platform(arguments):
-        entries = tuple(entry.replace(platform=changed(entry)) for entry in entries)
-    image = lists.add(store, name, entries)
-    print(image.descriptor.digest)
+    if changed := _annotating(arguments):
+        entries = tuple(map(changed, entries))
+    print(lists.add(store, name, entries))
     return 0
 
 
@@ -55,16 +58,14 @@ def annotate(given: Settings, arguments: Arguments) -> int:
     """Say of an entry of a list what it is for."""
     name = Reference.parse(arguments.name)
     store = Store(given.root)
-    changed = _platform(arguments)
+    changed = _annotating(arguments)
     if changed is None:
-        raise UsageError("there is nothing to change", hint="give --os, --arch or --variant")
+        hint = "give --os, --arch, --variant, --os-version or --os-features"
+        raise UsageError("there is nothing to change", hint=hint)
     wanted = _digests(given, arguments, store, name, arguments.image)
 
     def work(entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
-        return tuple(
-            entry.replace(platform=changed(entry)) if entry.digest in wanted else entry
-            for entry in entries
-        )
+        return tuple(changed(entry) if entry.digest in wanted else entry for entry in entries)
 
     lists.change(store, name, work)
     return 0
@@ -76,26 +77,65 @@ def remove_entry(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     wanted = _digests(given, arguments, store, name, arguments.image)
     userns.enter()
-    image = lists.change(
+    changed = lists.change(
         store, name, lambda there: tuple(one for one in there if one.digest not in wanted)
     )
     gc.collect(store)
-    print(image.descriptor.digest)
+    print(changed)
     return 0
 
 
 def inspect(given: Settings, arguments: Arguments) -> int:
     """Show a list of this store, else what a registry has under the name."""
     name = Reference.parse(arguments.name.removeprefix(_DOCKER))
+    store = Store(given.root)
     try:
-        value = lists.read(Store(given.root), name).encode()
+        lists.read(store, name)
+        shown = _shown(name, partial(lists.document, store, name), verbose=arguments.verbose)
     except (NotFoundError, UsageError):
-        client = fetch.client(given, name, tls_verify=_verify(arguments))
-        value = ends.Source(client, name).manifest().content
-    from rootless import leanjson
-
-    print(jsontext.indented(leanjson.loads(value, "the manifest")))
+        source = ends.Source(fetch.client(given, name, tls_verify=_verify(arguments)), name)
+        shown = _shown(name, source.manifest, source.blob, verbose=arguments.verbose)
+    print(jsontext.indented(shown))
     return 0
+
+
+def _shown(
+    name: Reference,
+    manifest: Callable[..., Document],
+    blob: Callable[[Descriptor], Iterable[bytes]] | None = None,
+    *,
+    verbose: bool,
+) -> object:
+    """A document as it is; with `verbose` each image with its name, as docker has it.
+
+    `manifest` gives that of a digest, or what the name stands for.
+    """
+    top = manifest()
+    if not verbose:
+        return leanjson.loads(top.content, "the manifest")
+    found = top.decode()
+    if isinstance(found, Index):
+        return [
+            _described(f"{name}@{entry.digest}", entry, manifest(entry.digest))
+            for entry in found.manifests
+        ]
+    entry = Descriptor(found.media_type, top.digest, len(top.content))
+    if blob and found.config.size <= leanjson.MAX_BYTES:
+        config = ImageConfig.decode(b"".join(blob(found.config)))
+        entry = entry.replace(platform=config.platform)
+    return _described(str(name), entry, top)
+
+
+def _described(name: str, entry: Descriptor, document: Document) -> dict[str, object]:
+    from binascii import b2a_base64
+
+    is_docker = document.decode().media_type == media_types.DOCKER_MANIFEST
+    return {
+        "Ref": name,
+        "Descriptor": entry.encode(),
+        "Raw": b2a_base64(document.content, newline=False).decode(),
+        "SchemaV2Manifest" if is_docker else "OCIManifest": leanjson.loads(document.content),
+    }
 
 
 def push(given: Settings, arguments: Arguments) -> int:
@@ -105,7 +145,8 @@ def push(given: Settings, arguments: Arguments) -> int:
     name = Reference.parse(arguments.name)
     store = Store(given.root)
     lists.read(store, name)
-    code = pushing.push(given, Arguments({**vars(arguments), "all_tags": False}))
+    changed = {"all_tags": False, "tls_verify": _verify(arguments)}
+    code = pushing.push(given, Arguments({**vars(arguments), **changed}))
     if code == 0 and arguments.purge and not arguments.dry_run:
         _forget(store, [name])
     return code
@@ -155,16 +196,24 @@ def _verify(arguments: Arguments) -> bool:
     return bool(arguments.tls_verify) and not arguments.insecure
 
 
-def _platform(arguments: Arguments) -> Callable[[Descriptor], Platform] | None:
-    """What --os, --arch and --variant make of an entry's platform."""
-    if not (arguments.os or arguments.arch or arguments.variant):
+def _annotating(arguments: Arguments) -> Callable[[Descriptor], Descriptor] | None:
+    """What --os, --arch and the other flags of a platform make of an entry; None without any."""
+    names = ("os", "arch", "variant", "os_version", "os_features")
+    if not any(getattr(arguments, name) for name in names):
         return None
+    features = [one for text in arguments.os_features for one in text.split(",") if one]
+    said = {"os.version": arguments.os_version, "os.features": features}
 
-    def changed(entry: Descriptor) -> Platform:
+    def changed(entry: Descriptor) -> Descriptor:
         was = entry.platform or Platform.host()
         arch = arguments.arch or was.architecture
         variant = arguments.variant or ("" if arguments.arch else was.variant)
-        return Platform.make(arguments.os or was.os, arch, variant)
+        more = {key: value for key, value in said.items() if value}
+        platform = {**entry.rest.get("platform", {}), **more}
+        return entry.replace(
+            platform=Platform.make(arguments.os or was.os, arch, variant),
+            rest={**entry.rest, "platform": platform} if platform else entry.rest,
+        )
 
     return changed
 

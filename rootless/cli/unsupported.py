@@ -55,9 +55,6 @@ FLAGS = {
     "ps": "-f --filter",
     "rm": "-l --link -v --volumes",
     "container prune": "--filter",
-    "manifest annotate": "--os-features --os-version",
-    "manifest inspect": "-v --verbose",
-    "manifest push": "--insecure",
 }
 
 

@@ -16,7 +16,7 @@ from rootless import inroot, leanjson
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.image.transport import Document
 from rootless.oci import media_types
-from rootless.oci.descriptor import REF_NAME, Descriptor
+from rootless.oci.descriptor import REF_NAME, Descriptor, others
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index
 from rootless.registry import turns
@@ -213,7 +213,7 @@ class Layout:
 
     def top(self, folder: Folder) -> Document:
         """As `Form`."""
-        entries = self._entries(folder)
+        entries = self._index(folder).manifests
         found = [one for one in entries if self._name in ("", one.annotations.get(REF_NAME))]
         if len({one.digest for one in found}) != 1:
             names = ", ".join(sorted(one.annotations.get(REF_NAME, "") for one in entries)[:20])
@@ -243,23 +243,24 @@ class Layout:
         with folder.alone():
             if folder.size("oci-layout") is None:
                 folder.write("oci-layout", _LAYOUT)
-            others = [one for one in self._entries(folder) if self._keeps(one, entry)]
-            index = Index(media_types.OCI_INDEX, (*others, entry))
-            folder.write("index.json", index.encode())
+            there = self._index(folder)
+            kept = [one for one in there.manifests if self._keeps(one, entry)]
+            folder.write("index.json", there.replace(manifests=(*kept, entry)).encode())
 
     def _keeps(self, other: Descriptor, new: Descriptor) -> bool:
         name = other.annotations.get(REF_NAME, "")
         return name != self._name if name else other.digest != new.digest
 
-    def _entries(self, folder: Folder) -> tuple[Descriptor, ...]:
+    def _index(self, folder: Folder) -> Index:
         if folder.size("index.json") is None:
-            return ()
+            return Index(media_types.OCI_INDEX, ())
         what = f"{folder.path}/index.json"
         value = leanjson.loads(folder.read("index.json", _MOST), what)
         entries = value.get("manifests") if isinstance(value, dict) else None
         if not isinstance(entries, list):
             raise IntegrityError(f"{what} lists no manifests")
-        return tuple(Descriptor.decode(one) for one in entries)
+        rest = others(value, ("schemaVersion", "mediaType", "manifests"))
+        return Index(media_types.OCI_INDEX, tuple(map(Descriptor.decode, entries)), rest=rest)
 
 
 class Directory:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.image import copy
 from rootless.image import store as ends
-from rootless.oci import manifest as manifests
+from rootless.image.transport import Document
 from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
 from rootless.oci.descriptor import Descriptor
@@ -20,7 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rootless.image.transport import Document, Report, Source
+    from rootless.image.transport import Report, Source
+    from rootless.oci.digest import Digest
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.store import Store
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 _MOST = 1000  # images of one index: each is asked for, and kept
 
 
-def create(store: Store, name: Reference, entries: Entries, *, amend: bool) -> Image:
-    """Make a list of that name; with `amend` one that is there gets the entries, too."""
+def create(store: Store, name: Reference, entries: Entries, *, amend: bool) -> Digest:
+    """Make a list of that name; with `amend` one that is there gets the entries, too.
+
+    Its digest, as from all that change one.
+    """
     with lock.lists(store):
         if _is_taken(store, name):
             if not amend:
@@ -43,30 +47,35 @@ def create(store: Store, name: Reference, entries: Entries, *, amend: bool) -> I
                     f"{name.familiar}",
                 )
             return _change(store, name, lambda there: _joined(there, entries))
-        return _write(store, name, entries)
+        return _write(store, name, Index(media_types.OCI_INDEX, entries))
 
 
-def change(store: Store, name: Reference, work: Callable[[Entries], Entries]) -> Image:
-    """Replace the entries of a list by `work(entries)`."""
+def change(store: Store, name: Reference, work: Callable[[Entries], Entries]) -> Digest:
+    """Replace the entries of a list by `work(entries)`; what else it says stays."""
     with lock.lists(store):
         return _change(store, name, work)
 
 
-def add(store: Store, name: Reference, entries: Entries) -> Image:
+def add(store: Store, name: Reference, entries: Entries) -> Digest:
     """Add to a list; an entry that is there is replaced."""
     return change(store, name, lambda there: _joined(there, entries))
 
 
 def read(store: Store, name: Reference) -> Index:
     """A list as it is; NotFoundError, UsageError where the name is an image's."""
-    image = images.resolve(store, str(name))
-    found = manifests.decode(blobs.read(store, image.descriptor.digest))
+    found = document(store, name).decode()
     if not isinstance(found, Index):
         raise UsageError(
             f"{name.familiar} is an image, not a manifest list",
             hint="make a list with: rootless manifest create LIST IMAGE…",
         )
     return found
+
+
+def document(store: Store, name: Reference, digest: Digest | None = None) -> Document:
+    """The bytes that a name stands for, or of one that it lists; NotFoundError."""
+    digest = digest or _named(store, name).digest
+    return Document(blobs.read(store, digest), "", digest)
 
 
 def local(store: Store, image: Image, platform: Platform | None) -> Entries:
@@ -89,12 +98,15 @@ def bring(store: Store, source: Source, platform: Platform | None, report: Repor
     found = top.decode()
     if not isinstance(found, Index):
         return (_bring(store, source, top, report),)
-    digests = tuple(dict.fromkeys(entry.digest for entry in found.images))
-    if len(digests) > _MOST:
+    listed = {entry.digest: entry for entry in reversed(found.images)}
+    if len(listed) > _MOST:
         raise IntegrityError(
-            f"the index {top.digest} lists {len(digests)} images; no more than {_MOST} are taken"
+            f"the index {top.digest} lists {len(listed)} images; no more than {_MOST} are taken"
         )
-    return tuple(_bring(store, source, source.manifest(one), report) for one in digests)
+    return tuple(
+        _bring(store, source, source.manifest(one.digest), report).replace(rest=one.rest)
+        for one in reversed(listed.values())
+    )
 
 
 def _bring(store: Store, source: Source, document: Document, report: Report) -> Descriptor:
@@ -113,37 +125,39 @@ def _entry(descriptor: Descriptor, config: ImageConfig) -> Descriptor:
     return descriptor.replace(platform=config.platform, annotations={})
 
 
-def _change(store: Store, name: Reference, work: Callable[[Entries], Entries]) -> Image:
+def _change(store: Store, name: Reference, work: Callable[[Entries], Entries]) -> Digest:
     """As `change`; the list as it was is nobody's then, and not a nameless image."""
-    before = images.resolve(store, str(name)).descriptor.digest
-    image = _write(store, name, work(read(store, name).manifests))
-    if image.descriptor.digest != before:
+    before = _named(store, name).digest
+    there = read(store, name)
+    after = _write(store, name, there.replace(manifests=work(there.manifests)))
+    if after != before:
         index.update(
             store,
             lambda there: tuple(
                 entry for entry in there if entry.digest != before or index.name_of(entry)
             ),
         )
-    return image
+    return after
 
 
 def _joined(there: Sequence[Descriptor], new: Sequence[Descriptor]) -> Entries:
     return tuple({entry.digest: entry for entry in (*there, *new)}.values())
 
 
+def _named(store: Store, name: Reference) -> Descriptor:
+    return images.catalog(store).find(str(name))[0]
+
+
 def _is_taken(store: Store, name: Reference) -> bool:
     try:
-        images.resolve(store, str(name))
+        _named(store, name)
     except NotFoundError:
         return False
     return True
 
 
-def _write(store: Store, name: Reference, entries: Entries) -> Image:
-    if not entries:
-        raise UsageError(
-            f"{name.familiar} would be an empty list",
-            hint=f"remove it whole: rootless manifest rm {name.familiar}",
-        )
-    content = Index(media_types.OCI_INDEX, entries).encode()
-    return images.add(store, content, media_types.OCI_INDEX, (name,))
+def _write(store: Store, name: Reference, new: Index) -> Digest:
+    content = new.encode()
+    if not new.manifests:
+        return images.add_empty(store, content, new.media_type, name).digest
+    return images.add(store, content, new.media_type, (name,)).descriptor.digest

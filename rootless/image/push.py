@@ -180,7 +180,7 @@ class _Layer:
         form = self.chosen or (self.forms[0] if self.forms else None)
         if form is None or form.digest == self.listed.digest:
             return form and self.listed
-        return self.listed.replace(media_type=self.media_type, digest=form.digest, size=form.size)
+        return self.listed.of_other(self.media_type, form.digest, form.size)
 
 
 class _Plan:
@@ -282,7 +282,9 @@ class _Part:
             return None if None in listed else self._changed(new)
         below = [part.encode() for part in self._parts]
         entries = tuple(
-            entry.replace(digest=one.digest, size=len(one.content))
+            entry.of_other(entry.media_type, one.digest, len(one.content))
+            if one.digest != entry.digest
+            else entry
             for entry, one in zip(self._found.manifests, below, strict=True)
             if one
         )
@@ -308,7 +310,7 @@ class _Part:
 
 
 def _in_form(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | Index:
-    """The same in the other kind's words; docker's manifests have no annotations."""
+    """The same in the other kind's words; docker's have no annotations, and no subject."""
 
     def twin(blob: Descriptor) -> Descriptor:
         return blob.replace(media_type=twins.get(blob.media_type, blob.media_type))
@@ -317,7 +319,7 @@ def _in_form(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | In
     if kind is None:
         return found
     if kind in media_types.OCI_TWINS:
-        found = found.replace(annotations={})
+        found = found.replace(annotations={}, rest={})
     if isinstance(found, Index):
         entries = tuple(map(twin, found.manifests))
         return found.replace(media_type=kind, manifests=entries)

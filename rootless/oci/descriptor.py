@@ -9,25 +9,33 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MAX_SIZE = 1 << 50
+_KNOWN = ("mediaType", "digest", "size", "platform", "annotations")
+_KNOWN_OF_PLATFORM = ("os", "architecture", "variant")
+_OF_THE_BYTES = ("data", "urls")
 
 
 class Descriptor(Record):
-    """`size` is in bytes, of the blob as stored or sent."""
+    """`size` is in bytes, of the blob as stored or sent.
+
+    `rest` has the members that are none of these, as they came, to be written again; so has its
+    `platform` those of the platform. Nothing here follows `urls` or believes `data`.
+    """
 
     media_type: str
     digest: Digest
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = {}
+    rest: Mapping[str, Any] = {}
 
     @classmethod
     def decode(cls, value: object) -> Descriptor:
-        """From its JSON object; `urls` of foreign layers are dropped: we never follow them."""
+        """From its JSON object; IntegrityError names the member that is wrong."""
         if not isinstance(value, dict):
             raise IntegrityError("a descriptor is not a JSON object")
         size = value.get("size")
@@ -39,7 +47,13 @@ class Descriptor(Record):
             size=size,
             platform=_platform(value.get("platform")),
             annotations=text_map(value.get("annotations"), "annotations"),
+            rest=_rest(value),
         )
+
+    def of_other(self, media_type: str, digest: Digest, size: int) -> Descriptor:
+        """The same said of other bytes: where the old ones are to be had is forgotten."""
+        rest = {key: item for key, item in self.rest.items() if key not in _OF_THE_BYTES}
+        return self.replace(media_type=media_type, digest=digest, size=size, rest=rest)
 
     def encode(self) -> dict[str, Any]:
         """The JSON object, keys in the specification's order."""
@@ -52,10 +66,15 @@ class Descriptor(Record):
             names = {"architecture": self.platform.architecture, "os": self.platform.os}
             if self.platform.variant:
                 names["variant"] = self.platform.variant
-            value["platform"] = names
+            value["platform"] = {**names, **self.rest.get("platform", {})}
         if self.annotations:
             value["annotations"] = dict(self.annotations)
-        return value
+        return {**value, **others(self.rest, value)}
+
+
+def others(value: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The members of a JSON object that are not `known`."""
+    return {key: item for key, item in value.items() if key not in known}
 
 
 def text(value: object, what: str) -> str:
@@ -83,6 +102,14 @@ def text_list(value: object, what: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise IntegrityError(f"{what} is not a list")
     return tuple(text(item, what) for item in value)
+
+
+def _rest(value: Mapping[str, Any]) -> dict[str, Any]:
+    rest = others(value, _KNOWN)
+    platform = value.get("platform")
+    if isinstance(platform, dict) and (more := others(platform, _KNOWN_OF_PLATFORM)):
+        rest["platform"] = more
+    return rest
 
 
 def _platform(value: object) -> Platform | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rootless import leanjson
 from rootless.errors import IntegrityError, NotFoundError
 from rootless.oci import media_types
-from rootless.oci.descriptor import Descriptor, text, text_map
+from rootless.oci.descriptor import Descriptor, others, text, text_map
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
 
 
+_KNOWN = ("schemaVersion", "mediaType", "config", "layers", "manifests", "annotations")
+
+
 class Manifest(Record):
-    """One image for one platform: `layers` base first."""
+    """One image for one platform: `layers` base first; `rest` has the members that are no field."""
 
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = {}
+    rest: Mapping[str, Any] = {}
 
     def pair(self, diff_ids: tuple[Digest, ...]) -> tuple[tuple[Descriptor, Digest], ...]:
         """Each layer with its diff_id from the config; IntegrityError when they do not match."""
@@ -48,15 +52,19 @@ class Manifest(Record):
         }
         if self.annotations:
             value["annotations"] = dict(self.annotations)
-        return leanjson.dumps(value)
+        return leanjson.dumps({**value, **self.rest})
 
 
 class Index(Record):
-    """A list of manifests, one a platform (a "manifest list" in Docker's words)."""
+    """A list of manifests, one a platform (a "manifest list" in Docker's words).
+
+    `rest` has the members that are none of these.
+    """
 
     media_type: str
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = {}
+    rest: Mapping[str, Any] = {}
 
     @property
     def images(self) -> tuple[Descriptor, ...]:
@@ -89,7 +97,7 @@ class Index(Record):
         }
         if self.annotations:
             value["annotations"] = dict(self.annotations)
-        return leanjson.dumps(value)
+        return leanjson.dumps({**value, **self.rest})
 
 
 def decode(content: bytes, media_type: str = "") -> Manifest | Index:
@@ -105,10 +113,11 @@ def decode(content: bytes, media_type: str = "") -> Manifest | Index:
         raise IntegrityError("the manifest is not a JSON object")
     kind = _kind(value, media_type)
     annotations = text_map(value.get("annotations"), "annotations")
+    rest = others(value, _KNOWN)
     if kind in media_types.INDEXES:
-        return Index(kind, _descriptors(value, "manifests"), annotations)
+        return Index(kind, _descriptors(value, "manifests"), annotations, rest)
     config = Descriptor.decode(value.get("config"))
-    return Manifest(kind, config, _descriptors(value, "layers"), annotations)
+    return Manifest(kind, config, _descriptors(value, "layers"), annotations, rest)
 
 
 def _kind(value: dict[str, Any], announced: str) -> str:

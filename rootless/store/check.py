@@ -237,7 +237,7 @@ def _lacks(store: Store, entry: Descriptor) -> Iterator[str]:
         found = manifests.decode(blobs.read(store, entry.digest), entry.media_type)
         if isinstance(found, Index):
             here = [one for one in found.images if blobs.has(store, one.digest)]
-            if not here:
+            if found.manifests and not here:
                 yield "none of the images that it lists is here"
             for one in here:
                 yield from _lacks(store, one)

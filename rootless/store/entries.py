@@ -49,7 +49,7 @@ def mended(store: Store, entry: Descriptor) -> Descriptor:
     """
     content = blobs.read(store, entry.digest)
     media_type = manifests.decode(content).media_type
-    plain = Descriptor(media_type, entry.digest, len(content), entry.platform)
+    plain = entry.replace(media_type=media_type, size=len(content), annotations={})
     facts = images.facts(store, plain)
     told = entry.annotations.get(index.IMAGE_SIZE, "")
     if told.isdecimal():  # it counts a layer that was not unpacked then as it was stored

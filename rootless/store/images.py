@@ -297,6 +297,20 @@ def add_all(store: Store, additions: Iterable[Addition]) -> tuple[Image, ...]:
     return tuple(_load(store, entry, found, None) for entry in entries)
 
 
+def add_empty(store: Store, content: bytes, media_type: str, reference: Reference) -> Descriptor:
+    """Name an index that lists no image yet: it can be listed, filled and removed, nothing else."""
+    plain = Descriptor(media_type, blobs.put(store, content), len(content))
+    store.hold([plain.digest])
+    facts = {
+        index.IMAGE_ID: str(plain.digest),
+        index.IMAGE_CREATED: "",
+        index.IMAGE_SIZE: "0",
+    }
+    named = {str(reference): plain.replace(annotations=facts)}
+    index.update(store, lambda there: index.name_all(there, named))
+    return plain
+
+
 def _entry(store: Store, new: Addition) -> Descriptor:
     """The index entry, but for its name, of a manifest whose bytes are now in the store."""
     descriptor = Descriptor(new.media_type, blobs.put(store, new.content), len(new.content))
@@ -447,6 +461,11 @@ def _choose_here(store: Store, found: Index, platform: Platform | None, name: st
     Where none is asked for, this machine's, or the first: a list for others is a list, too.
     """
     here = tuple(one for one in found.images if blobs.has(store, one.digest))
+    if not found.manifests:
+        raise NotFoundError(
+            f"{name} is an empty list of images",
+            hint=f"add to it with: rootless manifest add {name} IMAGE",
+        )
     if not here:
         raise NotFoundError(
             f"{name} is a list of images, none of which is in the store",

@@ -161,7 +161,7 @@ def remember(store: Store, layer: Layer, blob: Descriptor, repository: str = "")
     before = known.pop(str(blob.digest), {}).get("annotations", {}).get(SOURCES, "").split()
     sources = [one for one in before if one != repository] + [repository] * bool(repository)
     noted = {SOURCES: " ".join(sources[-_MOST_SOURCES:])} if sources else {}
-    new = blob.replace(annotations=noted).encode()
+    new = blob.replace(annotations=noted, rest={}).encode()
     changed = {**record, "blobs": [*known.values(), new][-_MOST_BLOBS:]}
     if changed == record:
         return
@@ -325,7 +325,7 @@ def _write_record(
     }
     if blob:
         noted = {SOURCES: repository} if repository else {}
-        record["blobs"] = [blob.replace(annotations=noted).encode()]
+        record["blobs"] = [blob.replace(annotations=noted, rest={}).encode()]
     if is_opaque(os.path.join(folder, "diff")):
         record["opaque"] = True
     path = os.path.join(folder, "layer.json")

@@ -22,6 +22,8 @@ _OF_PLATFORM = (
     text("--arch", metavar="ARCH", help="the architecture, as amd64"),
     text("--os", metavar="OS", help="the operating system"),
     text("--variant", metavar="VARIANT", help="the variant of the architecture, as v7"),
+    text("--os-version", metavar="VERSION", help="the version of the operating system"),
+    many("--os-features", metavar="FEATURE", help="what the operating system has to have"),
 )
 _SERVER = Argument("server", "SERVER", "optional")
 
@@ -94,7 +96,7 @@ VERBS = (
             _INSECURE,
             TLS_VERIFY,
         ),
-        arguments=(_LIST, Argument("images", "IMAGE", "some")),
+        arguments=(_LIST, Argument("images", "IMAGE", "any")),
         examples=("rootless manifest create app:1 app:amd64 app:arm64",),
     ),
     Verb(
@@ -125,7 +127,11 @@ VERBS = (
         "manifest inspect",
         "Show a list, or what a registry has under a name",
         "rootless.cli.manifests:inspect",
-        options=(_INSECURE, TLS_VERIFY),
+        options=(
+            flag("-v", "--verbose", help="each image, with its name, platform and own manifest"),
+            _INSECURE,
+            TLS_VERIFY,
+        ),
         arguments=(Argument("name", "NAME"),),
         examples=("rootless manifest inspect debian",),
     ),
@@ -143,6 +149,7 @@ VERBS = (
         options=(
             flag("-p", "--purge", help="remove the list here when it is pushed"),
             flag("--all", help=NOTHING),
+            _INSECURE,
             *PUSH_OPTIONS,
         ),
         arguments=(_LIST, Argument("destination", "DESTINATION", "optional")),

@@ -128,11 +128,6 @@ def test_digests_that_are_paths_or_unknown(digest):
         decode({**IMAGE, "layers": [{**LAYER, "digest": digest}]})
 
 
-def test_addresses_of_foreign_layers_are_forgotten():
-    decoded = decode({**IMAGE, "layers": [{**LAYER, "urls": ["http://169.254.169.254/"]}]})
-    assert b"urls" not in decoded.encode()
-
-
 def _entry(name: str | None, content: bytes = b"", **annotations: str) -> Descriptor:
     platform = Platform(*name.split("/")) if name else None
     digest = Digest.of(content or (name or "").encode())
