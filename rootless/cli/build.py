@@ -41,6 +41,10 @@ def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
     from rootless.build import build as builder
 
+    if arguments.builder:
+        from rootless.cli import builders
+
+        builders.check(given, arguments.builder)
     store = Store(given.root)
     platform = fetch.platform(arguments.platform)
     context = _context(arguments.context)

@@ -31,6 +31,11 @@ _IMAGE_FILTERS = (
     "until=",
 )
 _PRUNE_FILTERS = ("label!=", "label=", "until=")
+_CACHE_FILTERS = (
+    *("description=", "id=", "immutable", "inuse", "mutable", "private", "shared"),
+    *("type=exec.cachemount", "type=internal", "type=regular", "type=source.local"),
+    *("until=", "unused-for="),
+)
 _PLATFORMS = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/riscv64")
 
 
@@ -198,6 +203,8 @@ def _path(kind: str) -> Callable[[click.Context, str], list[CompletionItem]]:
 
 
 _FILTERS = {
+    "buildx du": _words(*_CACHE_FILTERS),
+    "buildx prune": _words(*_CACHE_FILTERS),
     "image prune": _words(*_PRUNE_FILTERS),
     "images": _words(*_IMAGE_FILTERS),
     "system prune": _words(*_PRUNE_FILTERS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rootless.cli import containers, listing, words
 from rootless.container import records
 from rootless.record import Record
-from rootless.store import Store, layers
+from rootless.store import Store, kept, layers
 from rootless.store.usage import Usage
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container
-    from rootless.store.usage import Cached
+    from rootless.store.kept import Cached
 
     Row = dict[str, str]
 
@@ -85,7 +85,7 @@ def df(given: Settings, arguments: Arguments) -> int:
 
 def _measure(store: Store) -> _Disk:
     found = records.listing(store)
-    if found:
+    if found or kept.has_mounts(store):
         from rootless import userns
 
         userns.enter()
@@ -108,20 +108,21 @@ def _summaries(disk: _Disk) -> Sequence[_Summary]:
     usage = disk.usage
     in_use = {one.image_id for one, _ in disk.containers}
     needed = usage.pieces(in_use)
-    kept = needed.union(*(pieces for one, pieces in usage.images if one.id in in_use))
-    everything = kept.union(*(pieces for _, pieces in usage.images))
+    stays = needed.union(*(pieces for one, pieces in usage.images if one.id in in_use))
+    everything = stays.union(*(pieces for _, pieces in usage.images))
     running = [size for one, size in disk.containers if one.is_running]
     sizes = [size for _, size in disk.containers]
-    only_cached = frozenset().union(*(one.pieces for one in disk.cached)) - everything
-    cache = usage.size(only_cached) + sum(one.size for one in disk.cached)
+    cache = usage.only_kept(disk.cached)
+    free_cache = usage.only_kept(one for one in disk.cached if not one.in_use)
+    cache_active = sum(one.in_use for one in disk.cached)
     active = sum(one.id in in_use for one, _ in usage.images)
     total = usage.size(everything)
-    free = total - usage.size(kept)
+    free = total - usage.size(stays)
     return (
         _Summary("Images", len(usage.images), active, total, free),
         _Summary("Containers", len(sizes), len(running), sum(sizes), sum(sizes) - sum(running)),
         _Summary("Local Volumes", 0, 0, 0, 0),
-        _Summary("Build Cache", len(disk.cached), 0, cache, cache),
+        _Summary("Build Cache", len(disk.cached), cache_active, cache, free_cache),
     )
 
 
@@ -194,20 +195,20 @@ def _container_rows(disk: _Disk, *, full: bool) -> list[Row]:
 
 
 def _cache_rows(disk: _Disk, *, full: bool) -> list[Row]:
-    """How often a record was used nobody counts; reading it does not write it."""
+    """How often a record was of use nobody counts."""
     import time
 
-    needed = frozenset().union(*(pieces for _, pieces in disk.usage.images))
+    needed = disk.usage.needed()
     now = time.time()
     return [
         {
             "ID": one.key if full else one.key[:12],
             "CacheType": one.kind,
             "Size": words.size(disk.usage.size(one.pieces) + one.size, 4),
-            "CreatedSince": words.age(max(0.0, now - one.written)),
-            "LastUsedSince": "N/A",
+            "CreatedSince": words.age(max(0.0, now - one.created)),
+            "LastUsedSince": words.age(max(0.0, now - one.used)),
             "UsageCount": "N/A",
             "Shared": str(bool(one.pieces & needed)).lower(),
         }
-        for one in sorted(disk.cached, key=lambda one: one.written, reverse=True)
+        for one in sorted(disk.cached, key=lambda one: one.used, reverse=True)
     ]

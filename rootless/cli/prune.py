@@ -6,7 +6,7 @@ import sys
 
 from rootless.cli import filters, words
 from rootless.errors import UsageError
-from rootless.store import Store, quarantine
+from rootless.store import Store, kept, quarantine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container
     from rootless.store.images import Listed
+    from rootless.store.kept import Cached
     from rootless.store.removal import Pruned
+    from rootless.store.usage import Usage
 
 _FILTERS = ("until", "label", "label!")
 
@@ -37,7 +39,8 @@ def system(given: Settings, arguments: Arguments) -> int:
     userns.enter()
     removed, size = records.prune(store, lambda one: _is_meant(one, asked))
     print_containers(removed)
-    pruned = _prune(store, asked, everything=arguments.all, steps=_steps(asked))
+    cache = _cache(asked, everything=arguments.all)
+    pruned = _prune(store, asked, everything=arguments.all, cache=cache)
     if damaged:
         print("Deleted Quarantine:", *damaged, "", sep="\n")
         size += quarantine.delete(store)
@@ -54,12 +57,16 @@ def images(given: Settings, arguments: Arguments) -> int:
         return 0
     store = Store(given.root)
     userns.enter()
-    _print(_prune(store, asked, everything=arguments.all, steps=None))
+    _print(_prune(store, asked, everything=arguments.all, cache=None))
     return 0
 
 
 def _prune(
-    store: Store, asked: Filters, *, everything: bool, steps: Callable[[float], bool] | None
+    store: Store,
+    asked: Filters,
+    *,
+    everything: bool,
+    cache: Callable[[Cached, Usage], bool] | None,
 ) -> Pruned:
     from rootless.container import records
     from rootless.store import images as store_images
@@ -71,7 +78,7 @@ def _prune(
         )
 
     used = records.used_images(store)
-    return removal.prune(store, everything=everything, steps=steps, used=used, wanted=is_wanted)
+    return removal.prune(store, everything=everything, cache=cache, used=used, wanted=is_wanted)
 
 
 def _is_meant(container: Container, asked: Filters) -> bool:
@@ -79,9 +86,20 @@ def _is_meant(container: Container, asked: Filters) -> bool:
     return asked.is_old_enough(container.created) and asked.has_labels({})
 
 
-def _steps(asked: Filters) -> Callable[[float], bool] | None:
-    """Which records of the build cache go; they have no labels, so none where one is asked for."""
-    return asked.is_old_enough if asked.has_labels({}) else None
+def _cache(asked: Filters, *, everything: bool) -> Callable[[Cached, Usage], bool] | None:
+    """What of the build cache goes; it has no labels, so nothing where one is asked for."""
+    if not asked.has_labels({}):
+        return None
+    return lambda one, usage: (
+        asked.is_old_enough(one.used) and (everything or is_dangling(one, usage))
+    )
+
+
+def is_dangling(one: Cached, usage: Usage) -> bool:
+    """Whether something in the build cache goes without --all, as in docker: it is of no image,
+    and no note that the builder made for itself.
+    """
+    return one.kind != kept.INTERNAL and not one.pieces & usage.needed()
 
 
 def _everything(arguments: Arguments, asked: Filters, damaged: list[str]) -> str:

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach bake checkpoint compose config context cp create du events exec
+_VERBS = """attach bake checkpoint compose config context cp create events exec
     imagetools kill logs ls network node pause plugin port prune rename restart secret
     service stack start stats stop swarm top trust unpause update use volume wait"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
-    "du": "rootless system df shows the build cache, too",
     "kill": "rootless rm -f NAME ends and removes it",
-    "prune": "rootless system prune removes what nothing needs, and the build cache",
+    "prune": "rootless system prune removes what nothing needs",
     "stop": "press Ctrl-C where the container runs; rootless rm -f NAME ends and removes it",
     "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",
 }
@@ -42,9 +41,9 @@ FLAGS = {
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
-    "build": """--add-host --allow --annotation --attest --build-context --builder -c --cache-from
+    "build": """--add-host --allow --annotation --attest --build-context -c --cache-from
         --cache-to --cgroup-parent --cpu-period --cpu-quota --cpu-shares
-        --cpuset-cpus --cpuset-mems --isolation --label -m --memory --memory-swap
+        --cpuset-cpus --cpuset-mems --label -m --memory --memory-swap
         --metadata-file --no-cache-filter -o --output --push --secret --security-opt
         --shm-size --squash --ssh --ulimit""",
     "load": "--platform",

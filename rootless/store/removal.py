@@ -7,13 +7,12 @@ leaves garbage that the next collection takes.
 
 from __future__ import annotations
 
-import os
-
 from rootless.errors import NotFoundError, RootlessError
 from rootless.oci.digest import Digest
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import catalog, gc, images, index, staging
+from rootless.store import catalog, gc, images, index, kept, staging
+from rootless.store.usage import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from rootless.oci.descriptor import Descriptor
     from rootless.store import Store
     from rootless.store.images import Listed
+    from rootless.store.kept import Cached, Limits
 
     Entries = tuple[Descriptor, ...]
-
-_CACHES = ("cache/steps", "cache/contexts", "cache/urls")
 
 
 class User(Record):
@@ -52,7 +50,7 @@ class Removal(Record):
 
 
 class Pruned(Record):
-    """What `prune` deleted; `untagged` are names, `cached` the keys of steps and contexts.
+    """What `prune` deleted; `untagged` are names, `cached` the keys of the build cache.
 
     `size` is in bytes, of blobs, of the files of layers, of the cache and of unfinished downloads.
     """
@@ -248,15 +246,14 @@ def prune(
     store: Store,
     *,
     everything: bool = False,
-    steps: Callable[[float], bool] | None = None,
+    cache: Callable[[Cached, Usage], bool] | None = None,
     used: Container[Digest] = (),
     wanted: Callable[[Listed], bool] | None = None,
 ) -> Pruned:
     """Delete dangling images, with `everything` all, but none whose id is in `used`.
 
-    Only those that are `wanted`, if that is given. With `steps` those of the build cache go too
-    for whose age (when they were written, in seconds since 1970) it is true, and what is
-    remembered of contexts.
+    Only those that are `wanted`, if that is given. With `cache` that goes, too, of the build cache
+    for which it is true, once the images are gone.
     """
     store.create()
     dropped: dict[Digest, Listed] = {}
@@ -274,12 +271,25 @@ def prune(
 
     with store.writing():
         index.update(store, change)
-        cached = _forget(store, steps) if steps else {}
+        cached = _forget(store, cache) if cache else []
         swept = staging.sweep(store, downloads=True)
     freed = gc.collect(store)
     untagged = [one for image in dropped.values() for one in _all_names(image)]
-    size = freed.size + swept + sum(cached.values())
-    return Pruned(tuple(untagged), tuple(dict.fromkeys(deleted)), freed.layers, tuple(cached), size)
+    size = freed.size + swept + sum(one.size for one in cached)
+    keys = tuple(one.key for one in cached)
+    return Pruned(tuple(untagged), tuple(dict.fromkeys(deleted)), freed.layers, keys, size)
+
+
+def prune_cache(
+    store: Store, wanted: Callable[[Cached, Usage], bool], limits: Limits | None = None
+) -> tuple[list[Cached], int]:
+    """Delete what of the build cache is `wanted`, as far as `limits` ask for it, and the layers
+    that only it kept: what went, and the bytes.
+    """
+    store.create()
+    with store.writing():
+        gone = _forget(store, wanted, limits)
+    return gone, sum(one.size for one in gone) + gc.collect(store).size
 
 
 def _all_names(image: Listed) -> Iterator[str]:
@@ -292,21 +302,10 @@ def _all_names(image: Listed) -> Iterator[str]:
     yield from digests.values()
 
 
-def _forget(store: Store, is_meant: Callable[[float], bool]) -> dict[str, int]:
-    """Delete records of the build cache: the key of each and the size of its file."""
-    sizes = {}
-    for folder in _CACHES:
-        try:
-            names = os.listdir(store.path(folder))
-        except FileNotFoundError:
-            continue
-        for name in names:
-            path = store.path(folder, name)
-            try:
-                status = os.lstat(path)
-                if is_meant(status.st_mtime):
-                    os.unlink(path)
-                    sizes[name.removesuffix(".json")] = status.st_size
-            except FileNotFoundError:  # somebody else was faster
-                continue
-    return sizes
+def _forget(
+    store: Store, wanted: Callable[[Cached, Usage], bool], limits: Limits | None = None
+) -> list[Cached]:
+    """Delete what of the build cache is meant."""
+    usage = Usage(store)
+    going = kept.chosen(store, usage, lambda one: wanted(one, usage), limits)
+    return kept.remove(store, going)

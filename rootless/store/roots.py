@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from rootless.store import Store
 
-_FOLDERS = (("containers", "container.json"), ("cache/steps", ""))
+_CONTAINERS = ("containers", "container.json")
+_FOLDERS = (_CONTAINERS, ("cache/steps", ""))
 
 
 class Used:
@@ -80,10 +81,22 @@ class Used:
                 pending += map(str, named)
 
 
+def of_containers(store: Store) -> list[Digest]:
+    """What the records of containers name; nothing where there is no store yet."""
+    try:
+        return [one for path in _listed(store, *_CONTAINERS) for one in digests_in(path)]
+    except FileNotFoundError:
+        return []
+
+
 def _records(store: Store) -> Iterator[str]:
     for folder, name in _FOLDERS:
-        for entry in os.listdir(store.path(folder)):
-            yield store.path(folder, entry, name) if name else store.path(folder, entry)
+        yield from _listed(store, folder, name)
+
+
+def _listed(store: Store, folder: str, name: str) -> Iterator[str]:
+    for entry in os.listdir(store.path(folder)):
+        yield store.path(folder, entry, name) if name else store.path(folder, entry)
 
 
 def digests_in(path: str) -> Iterator[Digest]:

@@ -11,8 +11,7 @@ import os
 
 from rootless.errors import IntegrityError
 from rootless.oci.digest import Digest
-from rootless.record import Record
-from rootless.store import blobs, images, index, layers, roots
+from rootless.store import blobs, images, index, kept, layers, roots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,23 +19,9 @@ if TYPE_CHECKING:
 
     from rootless.store import Store
     from rootless.store.images import Listed
+    from rootless.store.kept import Cached
 
     Pieces = frozenset[tuple[str, Digest]]
-
-_KINDS = {"cache/steps": "regular", "cache/contexts": "source.local", "cache/urls": "regular"}
-
-
-class Cached(Record):
-    """A record of the build cache: what it needs, the bytes of its own file, when it was written.
-
-    `kind` is what docker calls it.
-    """
-
-    key: str
-    kind: str
-    pieces: Pieces
-    size: int
-    written: float
 
 
 class Usage:
@@ -46,6 +31,7 @@ class Usage:
         self._store = store
         self._sizes: dict[tuple[str, Digest], int] = {}
         self._named: dict[Digest, list[Digest]] = {}
+        self._needed: Pieces | None = None
         self.images: tuple[tuple[Listed, Pieces], ...] = tuple(
             (one, self.pieces([one.descriptor.digest]))
             for one in images.told(store, index.read(store))
@@ -77,20 +63,22 @@ class Usage:
             seen |= pieces
         return frozenset(twice)
 
+    def needed(self) -> Pieces:
+        """What images and containers need."""
+        if self._needed is None:
+            used = self.pieces(roots.of_containers(self._store))
+            self._needed = used.union(*(pieces for _, pieces in self.images))
+        return self._needed
+
     def cached(self) -> tuple[Cached, ...]:
-        """The records of the build cache."""
-        found = []
-        for folder, kind in _KINDS.items():
-            for name in _names(self._store.path(folder)):
-                path = self._store.path(folder, name)
-                try:
-                    status = os.lstat(path)
-                except FileNotFoundError:
-                    continue
-                pieces = self.pieces(roots.digests_in(path))
-                key = name.removesuffix(".json")
-                found.append(Cached(key, kind, pieces, status.st_size, status.st_mtime))
-        return tuple(found)
+        """All that the build cache keeps."""
+        return kept.listing(self._store, self)
+
+    def only_kept(self, cached: Iterable[Cached]) -> int:
+        """Bytes that go when these go: those of their own, and of layers that no image needs."""
+        everything = tuple(cached)
+        layers_kept: Pieces = frozenset().union(*(one.pieces for one in everything))
+        return self.size(layers_kept - self.needed()) + sum(one.size for one in everything)
 
     def _look(self, digest: Digest) -> list[Digest]:
         """What a digest names; once looked at, the sizes of its blob and its layer are known."""
@@ -111,10 +99,3 @@ class Usage:
 
 def _keys(digest: Digest) -> tuple[tuple[str, Digest], tuple[str, Digest]]:
     return ("blob", digest), ("layer", digest)
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []

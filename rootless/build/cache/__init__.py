@@ -46,4 +46,4 @@ class Cache:
 
     def record(self, key: Key, diff_id: Digest, created: str) -> None:
         """Remember what a step made."""
-        local.record(self._store, key.compute(), diff_id, created)
+        local.record(self._store, key.compute(), diff_id, created, key.text)

@@ -30,7 +30,7 @@ class Key:
     """The cache key of one step, known as soon as all layers it rests on are published.
 
     `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
-    carries the step out sets `inputs` to what was really read.
+    carries the step out sets `inputs` to what was really read. `text` is for people, no part of it.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Key:
         self.inputs = inputs
         self.beneath = beneath
         self.origin = origin
+        self.text = ""
 
     @property
     def is_known(self) -> bool:

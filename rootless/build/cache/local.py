@@ -1,11 +1,15 @@
 """The step cache of this store: which layer a step made the last time it met the same inputs.
 
-cache/steps/<key>.json is {"diff_id", "created"}, or, for what a COPY --from finds in a chain of
-layers, {"contents"}; written only by builds of this store, never from an image. A torn or missing
-record is a miss. Runs in the builder.
+cache/steps/<key>.json is {"diff_id", "created", "text"}, or, for what a COPY --from finds in a
+chain of layers, {"contents"}; written only by builds of this store, never from an image. A torn or
+missing record is a miss. A record's mtime is when it was last of use (`store.kept`). Runs in the
+builder.
 """
 
 from __future__ import annotations
+
+import os
+from time import time
 
 from rootless import leanjson
 from rootless.build.cache.key import key
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.layers import Layer
 
+_MINUTE = 60
+_TEXT = 200  # characters
+
 
 def find(store: Store, step_key: str) -> tuple[Layer, str] | None:
     """The layer recorded under a key, and when it was made (RFC 3339), if the store still has the
@@ -34,9 +41,11 @@ def find(store: Store, step_key: str) -> tuple[Layer, str] | None:
     return (layer, found.get("created", "")) if layer else None
 
 
-def record(store: Store, step_key: str, diff_id: Digest, created: str) -> None:
-    """Remember what a step made. Not synced: losing a record only costs time."""
-    _write(store, step_key, {"diff_id": str(diff_id), "created": created})
+def record(store: Store, step_key: str, diff_id: Digest, created: str, text: str = "") -> None:
+    """Remember what a step made, and the beginning of its `text`, for people. Not synced: losing
+    a record only costs time.
+    """
+    _write(store, step_key, {"diff_id": str(diff_id), "created": created, "text": text[:_TEXT]})
 
 
 def find_contents(store: Store, chain: str, selection: tuple[object, ...]) -> str | None:
@@ -53,9 +62,19 @@ def _read(store: Store, step_key: str) -> Mapping[str, str]:
     """A record; empty when there is none or it is damaged."""
     try:
         with open(_path(store, step_key), "rb", buffering=0) as file:
+            _touch(file.fileno())
             return text_map(leanjson.loads(file.read(4096)), "a cache record")
     except (OSError, IntegrityError):
         return {}
+
+
+def _touch(fd: int) -> None:
+    """It is of use, which those that prune the cache want to know to the minute."""
+    if os.fstat(fd).st_mtime + _MINUTE < time():
+        try:
+            os.utime(fd)
+        except OSError:  # a store that can only be read
+            pass
 
 
 def _write(store: Store, step_key: str, content: Mapping[str, str]) -> None:

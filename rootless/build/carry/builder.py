@@ -154,6 +154,7 @@ class Builder:
         """Make the step's layer and put it on the stack."""
         assert node.step is not None
         key = self._keys.key(node, stack)
+        key.text = node.step.text
         event, action = self._narrator.event(node), node.step.action
         self._report(Started(event))
         started = monotonic()

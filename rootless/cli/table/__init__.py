@@ -148,6 +148,15 @@ TOP = Verb(
 
 MODULES = {
     "build": "build",
+    "buildx create": "builders",
+    "buildx du": "builders",
+    "buildx inspect": "builders",
+    "buildx ls": "builders",
+    "buildx prune": "builders",
+    "buildx rm": "builders",
+    "buildx stop": "builders",
+    "buildx use": "builders",
+    "buildx version": "builders",
     "commit": "containers",
     "completion": "system",
     "container inspect": "images",
@@ -198,6 +207,16 @@ MODULES = {
 
 ALIASES = {
     "builder build": "build",
+    "builder create": "buildx create",
+    "builder du": "buildx du",
+    "builder inspect": "buildx inspect",
+    "builder ls": "buildx ls",
+    "builder prune": "buildx prune",
+    "builder rm": "buildx rm",
+    "builder stop": "buildx stop",
+    "builder use": "buildx use",
+    "builder version": "buildx version",
+    "buildx b": "build",
     "buildx build": "build",
     "container commit": "commit",
     "container diff": "diff",
@@ -223,8 +242,8 @@ ALIASES = {
 }
 
 GROUPS = {
-    "builder": "Builds",
-    "buildx": "Builds, as docker's plug-in spells them",
+    "builder": "Builds and what they keep",
+    "buildx": "The same, as docker's plug-in spells it",
     "container": "Containers",
     "image": "Images",
     "manifest": "Lists of images for several platforms",

@@ -14,6 +14,7 @@ from rootless.cli.table import (
     many,
     text,
 )
+from rootless.cli.table.builders import BUILDER
 
 BUILD = Verb(
     "build",
@@ -21,6 +22,7 @@ BUILD = Verb(
     "rootless.cli.build:build",
     options=(
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        BUILDER,
         text(
             "--call",
             metavar="METHOD",
@@ -34,6 +36,12 @@ BUILD = Verb(
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
         flag("--force-rm", help=NOTHING),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
+        text(
+            "--isolation",
+            metavar="HOW",
+            choices=("default", "chroot", "oci", "process", "rootless"),
+            help=NOTHING,
+        ),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
         flag("--load", help=NOTHING),
         text(

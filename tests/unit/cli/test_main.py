@@ -43,7 +43,7 @@ def test_a_mistake_is_two_lines_and_125():
     [
         (["rnu"], "unknown command: rootless rnu", "did you mean 'run'"),
         (["compose", "up"], "'rootless compose' is not implemented yet", "--help"),
-        (["builder", "prune"], "'rootless builder prune' is not implemented", "system prune"),
+        (["builder", "prnue"], "unknown command: rootless builder prnue", "'builder prune'"),
         (["system", "purne"], "unknown command: rootless system purne", "mean 'system prune' or"),
         (["image", "scp"], "unknown command: rootless image scp", "did you mean 'image"),
         (["help", "nothing"], "unknown command: rootless nothing", ""),

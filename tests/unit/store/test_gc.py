@@ -73,10 +73,10 @@ def test_prune_everything_spares_what_containers_use(store, make_image):
 def test_build_steps_keep_their_layers_until_they_are_pruned(store, make_image):
     image = make_image("app")
     diff_id = image.config.diff_ids[0]
-    write_step(store, f'{{"layer": {{"diff_id": "{diff_id}"}}, "odd": "sha256:short"}}')
+    write_step(store, f'{{"diff_id": "{diff_id}", "odd": ["sha256:short", {{"more": 1}}]}}')
     removal.remove(store, ["app"])
     assert layers.find(store, diff_id)
-    assert removal.prune(store, steps=lambda _: True).cached == ("key",)
+    assert removal.prune(store, cache=lambda _one, _usage: True).cached == ("key",)
     assert layers.find(store, diff_id) is None
 
 
@@ -304,11 +304,11 @@ def test_the_build_cache_goes_with_what_is_remembered_of_contexts(store):
     os.mkdir(store.path("cache/contexts"))
     with open(store.path("cache/contexts/0123.json"), "w") as file:
         file.write("{}")
-    removal.prune(store, steps=lambda written: written < 0)
+    removal.prune(store, cache=lambda one, _usage: one.used < 0)
     assert os.listdir(store.path("cache/contexts"))
     with open(store.path("tmp", "sha256-" + "0" * 64), "w") as file:
         file.write("an interrupted download")
-    pruned = removal.prune(store, steps=lambda _: True)
+    pruned = removal.prune(store, cache=lambda _one, _usage: True)
     assert os.listdir(store.path("cache/contexts")) == os.listdir(store.path("tmp")) == []
     assert (pruned.cached, pruned.size) == (("0123",), len("{}an interrupted download"))
 

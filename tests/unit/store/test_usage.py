@@ -44,7 +44,7 @@ def test_a_prune_gives_back_what_was_said(store, make_image):
     (cached,) = usage.cached()
     assert (cached.key, cached.kind, usage.size(cached.pieces)) == ("0123", "regular", 9)
     said = total(usage) + usage.size(cached.pieces) + cached.size
-    assert removal.prune(store, everything=True, steps=lambda _: True).size == said
+    assert removal.prune(store, everything=True, cache=lambda _one, _usage: True).size == said
     assert on_disk(store) == 0
 
 
