@@ -21,7 +21,7 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from rootless.build.plan.stages import Plan
     from rootless.cli.dockerfiles import Written
@@ -41,10 +41,7 @@ def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
     from rootless.build import build as builder
 
-    if arguments.builder:
-        from rootless.cli import builders
-
-        builders.check(given, arguments.builder)
+    _check_builder(given, arguments.builder)
     store = Store(given.root)
     platform = fetch.platform(arguments.platform)
     context = _context(arguments.context)
@@ -78,10 +75,7 @@ def build(given: Settings, arguments: Arguments) -> int:
         jobs=_jobs(arguments.jobs),
         reach=Reach(Web(given), given.environment),
     )
-    if arguments.dry_run or arguments.explain:
-        stream = sys.stdout if arguments.dry_run else sys.stderr
-        for line in _plan_lines(planned, bases, has_context=context is not None):
-            print(line, file=stream)
+    _explain(arguments, planned, bases, has_context=context is not None)
     if arguments.dry_run:
         return 0
     with display:
@@ -90,10 +84,22 @@ def build(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _plan_lines(planned: Plan, bases: _Bases, *, has_context: bool) -> Iterator[str]:
+def _check_builder(given: Settings, name: str | None) -> None:
+    if name is not None:
+        from rootless.cli import builders
+
+        builders.check(given, name)
+
+
+def _explain(arguments: Arguments, planned: Plan, bases: _Bases, *, has_context: bool) -> None:
+    """--dry-run and --explain: what is going to be done."""
+    if not (arguments.dry_run or arguments.explain):
+        return
     from rootless.cli import build_plan
 
-    return build_plan.lines(planned, bases.fetch, has_context=has_context)
+    stream = sys.stdout if arguments.dry_run else sys.stderr
+    for line in build_plan.lines(planned, bases.fetch, has_context=has_context):
+        print(line, file=stream)
 
 
 def _hand_over(

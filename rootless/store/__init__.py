@@ -6,11 +6,9 @@
     layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, bytes of
                                 contents in it, created, opaque if its root hides the layers
                                 below, its packed blobs, here or not, and who has them
-    cache/steps/<key>.json      build results; cache/contexts/<name>.json: digests of files;
-                                cache/stacks/<manifest>.json: an image of many layers, in short;
-                                cache/urls/, cache/mounts/: more that builds keep (`kept`)
-    builders/<name>             other names of the builder, empty files; .current: the chosen one
-    containers/<id>/            the container room's; container.json names its image
+    cache/<kind>/               what builds keep for later ones: `kept`; stacks/<manifest>.json: an
+                                image of many layers, in short
+    containers/<id>/            the container room's; builders/<name>: of cli/builders
     leases/<name>               what a living process uses, a digest a line; flocked by it
     run/                        sockets of network programs, where there is no $XDG_RUNTIME_DIR
     skeleton/                   an empty lowest layer: the mount points containers need
