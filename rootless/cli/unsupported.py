@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach bake checkpoint compose config context cp create events exec
+_VERBS = """attach checkpoint compose config context cp create events exec
     imagetools kill logs ls network node pause plugin port prune rename restart secret
     service stack start stats stop swarm top trust unpause update use volume wait"""
 

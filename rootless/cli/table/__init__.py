@@ -147,6 +147,7 @@ TOP = Verb(
 )
 
 MODULES = {
+    "bake": "bake",
     "build": "build",
     "buildx create": "builders",
     "buildx du": "builders",
@@ -217,7 +218,9 @@ ALIASES = {
     "builder use": "buildx use",
     "builder version": "buildx version",
     "buildx b": "build",
+    "buildx bake": "bake",
     "buildx build": "build",
+    "buildx f": "bake",
     "container commit": "commit",
     "container diff": "diff",
     "container export": "export",

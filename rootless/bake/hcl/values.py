@@ -1,0 +1,157 @@
+"""Values of HCL: what is equal, and how one kind becomes another. Pure.
+
+bool is its own kind, never a number; lists stand for lists, tuples and sets, dicts for maps and
+objects. A number that is whole is an int.
+"""
+
+from __future__ import annotations
+
+from rootless.bake.errors import BakeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Value = Any  # None | bool | int | float | str | list[Value] | dict[str, Value]
+
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+
+
+def kind(value: Value) -> str:
+    """The word for a value's kind, as messages use it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "list" if isinstance(value, list) else "map"
+
+
+def equal(one: Value, other: Value) -> bool:
+    """Equality that tells 1 from true and from "1"."""
+    if kind(one) != kind(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def whole(number: float) -> int | float:
+    """The same number, as an int when it is one."""
+    return int(number) if number == int(number) else number
+
+
+def text(value: Value) -> str:
+    """The value as a string; BakeError for lists, maps and null."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _digits(whole(value))
+    raise BakeError(f"a string is needed, and this is {_article(value)}")
+
+
+def _digits(number: float) -> str:
+    if isinstance(number, int):
+        return str(number)
+    shown = repr(number)
+    if "e" not in shown:
+        return shown
+    from decimal import Decimal
+
+    return format(Decimal(shown), "f")
+
+
+def number(value: Value) -> int | float:
+    """The value as a number; a string may spell one."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return whole(value)
+    if isinstance(value, str):
+        try:
+            return whole(int(value) if value.lstrip("+-").isdecimal() else _finite(value))
+        except ValueError:
+            raise BakeError(f"a number is needed, and {value[:60]!r} is none") from None
+    raise BakeError(f"a number is needed, and this is {_article(value)}")
+
+
+def _finite(spelled: str) -> float:
+    """The number; ValueError for what no bake file means by one: inf, nan, 1_000."""
+    if not set(spelled) <= set("+-.0123456789eE"):
+        raise ValueError(spelled)
+    found = float(spelled)
+    if found in (float("inf"), float("-inf")):
+        raise ValueError(spelled)
+    return found
+
+
+def boolean(value: Value) -> bool:
+    """The value as a bool; a string may spell one."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in _TRUE + _FALSE:
+        return value in _TRUE
+    raise BakeError(f"true or false is needed, and this is {_article(value)}")
+
+
+def elements(value: Value) -> list[Value]:
+    """The elements of a list."""
+    if isinstance(value, list):
+        return value
+    raise BakeError(f"a list is needed, and this is {_article(value)}")
+
+
+def mapping(value: Value) -> dict[str, Value]:
+    """The entries of a map."""
+    if isinstance(value, dict):
+        return value
+    raise BakeError(f"a map is needed, and this is {_article(value)}")
+
+
+def pairs(value: Value) -> list[tuple[Value, Value]]:
+    """Keys and values to go through: a list's positions, a map's keys in their order."""
+    if isinstance(value, list):
+        return list(enumerate(value))
+    return sorted(mapping(value).items())
+
+
+def unified(one: Value, other: Value) -> tuple[Value, Value]:
+    """Both as one kind where they are simple: the two answers of a condition."""
+    kinds = {kind(one), kind(other)}
+    if "null" in kinds or len(kinds) == 1:
+        return one, other
+    if "string" in kinds and kinds <= {"string", "number", "bool"}:
+        return text(one), text(other)
+    raise BakeError(f"the two answers of a condition must be alike: {' and '.join(sorted(kinds))}")
+
+
+def distinct(values: list[Value]) -> list[Value]:
+    """Each value once, in the order of first sight."""
+    simple: set[tuple[str, Value]] = set()
+    found: list[Value] = []
+    for value in values:
+        if isinstance(value, list | dict):
+            if not any(equal(value, one) for one in found):
+                found.append(value)
+        elif (kind(value), value) not in simple:
+            simple.add((kind(value), value))
+            found.append(value)
+    return found
+
+
+def as_set(values: list[Value]) -> list[Value]:
+    """As a set gives its elements: each once, numbers by size and strings by name."""
+    once = distinct(values)
+    if len({kind(value) for value in once}) == 1 and not isinstance(once[0], list | dict):
+        return sorted(once)
+    return once
+
+
+def _article(value: Value) -> str:
+    word = kind(value)
+    return word if word == "null" else f"a {word}"

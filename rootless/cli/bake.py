@@ -1,0 +1,115 @@
+"""`bake`: which files define what, and what of it is asked for; carrying it out is `ovens`.
+
+The files are read, and everything in them understood, before the first build begins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.cli import bake_lists, files, words
+from rootless.errors import NotFoundError, RootlessError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.bake.definition import Resolved
+    from rootless.bake.reading import File
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+
+
+def bake(given: Settings, arguments: Arguments) -> int:
+    """Build the targets; or print or list them."""
+    from rootless.bake import overrides, printing, reading
+
+    if arguments.print and arguments.list:
+        raise UsageError("--print and --list cannot be used together")
+    environment = _environment(given.environment, arguments.var)
+    found = _files(given.environment, arguments.file)
+    definition = reading.definition(found, environment, _given(), _read_text)
+    for warning in definition.warnings:
+        print(f"warning: {words.escape(warning)}", file=sys.stderr)
+    if arguments.list:
+        print(bake_lists.table(definition, arguments.list), end="")
+        return 0
+    changes = overrides.parse(_changes(arguments), given.environment)
+    resolved = definition.resolve(arguments.targets, changes)
+    _add_epoch(resolved, given.environment)
+    if arguments.print:
+        print(printing.text(resolved))
+        return 0
+    raise RootlessError("bake cannot build yet", hint="see --print")
+
+
+def _environment(around: Mapping[str, str], given: tuple[str, ...]) -> dict[str, str]:
+    """The values that variables take: --var, else what is around, else the file `.env`."""
+    from rootless.bake import interpolation
+
+    lookup = around.get("BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP", "") not in ("1", "true")
+    found = dict(around) if lookup else {}
+    if os.path.isfile(".env"):
+        found = {**interpolation.dotenv(_read_text(".env"), found), **found}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not name or (not equals and name not in around):
+            raise UsageError(f"--var {word!r} has no value", hint="write --var NAME=VALUE")
+        found[name] = value if equals else around[name]
+    return found
+
+
+def _given() -> dict[str, str]:
+    """The variables that every file has."""
+    from rootless.oci.platform import Platform
+
+    return {"BAKE_CMD_CONTEXT": "cwd://", "BAKE_LOCAL_PLATFORM": str(Platform.host())}
+
+
+def _files(environment: Mapping[str, str], named: tuple[str, ...]) -> list[File]:
+    """The files that are named, by -f or by docker's variable, else all usual ones there are."""
+    from rootless.bake.reading import NAMES, File
+
+    if not named and (listed := environment.get("BUILDX_BAKE_FILE")):
+        named = tuple(listed.split(environment.get("BUILDX_BAKE_PATH_SEPARATOR") or os.pathsep))
+    if named:
+        return [File(name, _read_text(name)) for name in named]
+    found = [File(name, _read_text(name)) for name in NAMES if os.path.lexists(name)]
+    if not found:
+        raise NotFoundError(
+            "there is no bake file here", hint="write docker-bake.hcl, or name a file with -f"
+        )
+    return found
+
+
+def _read_text(name: str) -> str:
+    content = files.read_input(lambda _start: None) if name == "-" else files.read(name)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise RootlessError(f"{name} is no text: it is not UTF-8") from None
+
+
+def _changes(arguments: Arguments) -> list[str]:
+    """The flags that are short for --set."""
+    from rootless.bake import entries
+
+    found = list(arguments.set)
+    for key in ("push", "load", "no_cache", "pull"):
+        if getattr(arguments, key):
+            found.append(f"*.{key.replace('_', '-')}=true")
+    if arguments.check:
+        found.append("*.call=lint")
+    for kind in ("sbom", "provenance"):
+        if value := getattr(arguments, kind):
+            found.append(f"*.attest={entries.attest_of(kind, value)}")
+    return found
+
+
+def _add_epoch(resolved: Resolved, environment: Mapping[str, str]) -> None:
+    """SOURCE_DATE_EPOCH is a build argument of every target that has none of its own."""
+    epoch = environment.get("SOURCE_DATE_EPOCH")
+    for target in resolved.targets.values():
+        if epoch:
+            target["args"] = {"SOURCE_DATE_EPOCH": epoch, **target.get("args", {})}

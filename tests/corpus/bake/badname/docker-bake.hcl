@@ -1,0 +1,4 @@
+target "app" {
+  name = "a.b"
+  matrix = { v = ["1"] }
+}

@@ -1,0 +1,6 @@
+variable "N" {
+  type = number
+  default = "x"
+}
+target "default" {
+}

@@ -1,0 +1,8 @@
+variable "A" {
+ default = B
+}
+variable "B" {
+ default = A
+}
+target "default" {
+}

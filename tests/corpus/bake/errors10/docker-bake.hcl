@@ -1,0 +1,4 @@
+foo "bar" {
+}
+target "default" {
+}

@@ -1,0 +1,4 @@
+target "default" {
+  output = ["type"]
+  cache-to = ["mode=max"]
+}

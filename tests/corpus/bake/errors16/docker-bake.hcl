@@ -1,0 +1,4 @@
+target "default" { tags = ["a"] }
+target "b" {}
+target "c" { tags = ["x"]
+}

@@ -1,0 +1,10 @@
+group "g" {
+ targets = ["h", "a"]
+}
+group "h" {
+ targets = ["b", "g", "h"]
+}
+target "a" {
+}
+target "b" {
+}

@@ -1,0 +1,4 @@
+target "default" {
+ platforms = [BAKE_LOCAL_PLATFORM]
+ context = BAKE_CMD_CONTEXT
+}

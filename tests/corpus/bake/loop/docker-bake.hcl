@@ -1,0 +1,6 @@
+target "a" {
+  contexts = { a = "target:b" }
+}
+target "b" {
+  contexts = { a = "target:a" }
+}

@@ -1,0 +1,8 @@
+group "app" {
+ targets = ["app", "b"]
+}
+target "app" {
+ tags = ["x"]
+}
+target "b" {
+}

@@ -1,0 +1,4 @@
+target "default" {
+  context = "."
+  tags = ["a:1", "a:1", "b"]
+}
