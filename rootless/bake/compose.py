@@ -271,7 +271,7 @@ def _context(text: str) -> str:
     for prefix in ("service:", "target:"):
         if text.startswith(prefix):
             return "target:" + text.removeprefix(prefix).replace(".", "_")
-    return text if "://" in text else cleaned(text)
+    return text if "://" in text or text.startswith("/") else cleaned(text)
 
 
 def _machine(build: dict[str, Node]) -> Target:
@@ -285,7 +285,7 @@ def _machine(build: dict[str, Node]) -> Target:
             limits.append(f"{name}={both.get('soft', 0)}:{both.get('hard', 0)}")
         found["ulimits"] = limits
     attests = []
-    for kind in ("provenance", "sbom"):
+    for kind in ("sbom", "provenance"):
         if build.get(kind) is not None:
             attests.append(
                 entries.parse("attest", entries.attest_of(kind, _text(build[kind], kind)))
@@ -342,7 +342,7 @@ def _secret(given: Node, secrets: Mapping[str, Node]) -> entries.Entry:
         raise BakeError(f"the secret {name!r} is external: only a cluster has it")
     found = {"id": name}
     if secret.get("file"):
-        found["src"] = _text(secret["file"], f"secret {name}")
+        found["src"] = cleaned(_text(secret["file"], f"secret {name}"))
     if secret.get("environment"):
         found["env"] = _text(secret["environment"], f"secret {name}")
     return found

@@ -33,7 +33,7 @@ class Group(Record):
 
 
 class Variable(Record):
-    """A variable as --list shows it: its type as the file spells it, its value as text."""
+    """A variable as --list shows it: the name of its type, its value as text."""
 
     name: str
     type: str = ""
@@ -153,6 +153,8 @@ class _Resolver:
             found = dict(self._whole(name) or {})
             found.pop("inherits", None)
             found["context"] = cleaned(found.get("context", "."))
+            if found["context"] == "-":
+                raise BakeError(f"target {name}: a context from standard input is only for build")
             found["dockerfile"] = found.get("dockerfile") or "Dockerfile"
             self.taken[name] = found
         return self.taken[name]

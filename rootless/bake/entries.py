@@ -24,7 +24,9 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 def fields(text: str) -> list[str]:
-    """The fields of one line of CSV."""
+    """The fields of one line of CSV; BakeError for an empty one."""
+    if not text:
+        raise BakeError("an empty word is no list")
     if '"' not in text:
         return text.split(",")
     import csv
@@ -35,7 +37,7 @@ def fields(text: str) -> list[str]:
         raise BakeError(f"{text!r}: {error}") from None
 
 
-def boolean(text: str, what: str) -> bool:
+def boolean(text: str, what: str = "a switch") -> bool:
     """true or false as Go reads them."""
     if text not in _TRUE + _FALSE:
         raise BakeError(f"{what}: {text!r} is neither true nor false")

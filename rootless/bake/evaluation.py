@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import product
 
 from rootless import leanjson, nearest
-from rootless.bake import attributes
+from rootless.bake import attributes, entries
 from rootless.bake.attributes import ATTRIBUTES
 from rootless.bake.definition import Definition, Group, Variable
 from rootless.bake.errors import BakeError, Place
@@ -128,7 +128,7 @@ class _Files:
     def _sort(self, body: Body) -> None:
         for item in body.items:
             if item.name not in self._known:
-                self.items.setdefault(item.name, item.value)
+                self.items[item.name] = item.value
         for block in body.blocks:
             if block.type == "variable":
                 if _label(block) not in self._known:
@@ -184,7 +184,7 @@ class _Files:
         self, name: str, kind: types.Type | None, value: Value, *, has_default: bool
     ) -> Value:
         """The variable's value in the environment, in the kind of its type or default."""
-        if kind and f"{name}_JSON" in self._environment and name not in self._environment:
+        if kind and f"{name}_JSON" in self._environment:
             return kind.convert(leanjson.loads(self._environment[f"{name}_JSON"], f"{name}_JSON"))
         if name not in self._environment:
             return value if kind or has_default else ""
@@ -192,11 +192,12 @@ class _Files:
         if kind and not kind.is_simple:
             return _from_text(kind, text)
         if kind and kind.word != "any":
-            return kind.convert(text)
+            return entries.boolean(text) if kind.word == "bool" else kind.convert(text)
         if isinstance(value, list | dict):
             raise BakeError(f"a {values.kind(value)} cannot be taken from the environment")
-        as_default = {"bool": values.boolean, "number": values.number}
-        return as_default.get(values.kind(value), values.text)(text)
+        if isinstance(value, bool):
+            return entries.boolean(text)
+        return values.number(text) if values.kind(value) == "number" else text
 
     def function(self, name: str) -> Callable[[list[Value]], Value]:
         """A standard function, or one that a file defines."""
@@ -364,11 +365,14 @@ def _word(node: Node) -> str:
 
 
 def _from_text(kind: types.Type, text: str) -> Value:
-    """A list of simple values as CSV; the rest needs JSON."""
-    from rootless.bake.entries import fields
-
+    """A list of simple values as CSV, a map as CSV of key:value; the rest needs JSON."""
+    if kind.word == "map" and kind.of[0].is_simple:
+        pairs = [one.split(":", 1) for one in entries.fields(text)]
+        if all(len(pair) == 2 for pair in pairs):
+            return kind.convert(dict(pairs))
+        raise BakeError(f"{text[:60]!r} is no list of key:value")
     if kind.word in ("list", "set", "tuple") and all(one.is_simple for one in kind.of):
-        return kind.convert(fields(text) if text else [])
+        return kind.convert(entries.fields(text))
     raise BakeError(f"a {kind} is taken from the variable with _JSON at its end")
 
 

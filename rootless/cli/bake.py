@@ -41,7 +41,40 @@ def bake(given: Settings, arguments: Arguments) -> int:
     if arguments.print:
         print(printing.text(resolved))
         return 0
-    raise RootlessError("bake cannot build yet", hint="see --print")
+    return _build(given, arguments, resolved)
+
+
+def _build(given: Settings, arguments: Arguments, resolved: Resolved) -> int:
+    from rootless.cli import bake_run
+
+    bake_run.check(resolved)
+    if arguments.dry_run:
+        for line in bake_run.commands(resolved):
+            print(line)
+        return 0
+    made = bake_run.run(given, resolved, _progress(given, arguments), _jobs(arguments.jobs))
+    if arguments.metadata_file:
+        with files.replacing(arguments.metadata_file) as fd:
+            files.write_all(fd, bake_run.metadata_text(made), arguments.metadata_file)
+    return 0
+
+
+def _progress(given: Settings, arguments: Arguments) -> str:
+    """How each build shows itself: plain, as several share a terminal, unless it is asked for."""
+    asked = arguments.progress
+    if asked == "tty":
+        raise UsageError("--progress=tty is for one build", hint="write --progress=plain")
+    around = given.environment.get("BUILDKIT_PROGRESS", "")
+    return str(asked if asked != "auto" or around in ("quiet", "none", "rawjson") else "plain")
+
+
+def _jobs(text: str | None) -> int:
+    """How many targets at a time."""
+    if text is None:
+        return len(os.sched_getaffinity(0))
+    if not text.isdecimal() or int(text[:9]) == 0:
+        raise UsageError(f"--jobs {text!r} is not a number of targets", hint="write 1 or more")
+    return int(text[:9])
 
 
 def _environment(around: Mapping[str, str], given: tuple[str, ...]) -> dict[str, str]:

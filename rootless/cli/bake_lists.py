@@ -9,8 +9,9 @@ from rootless.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
-    from rootless.bake.definition import Definition
+    from rootless.bake.definition import Definition, Variable
 
 _KINDS = ("targets", "variables")
 
@@ -22,11 +23,24 @@ def table(definition: Definition, wanted: str) -> str:
     if form == "json":
         from rootless.bake.printing import indented
 
-        kept = [{key: value for key, value in row.items() if value} for row in rows]
-        return indented(kept) + "\n"
-    return _aligned(
-        [tuple(rows[0] if rows else _headings(kind)), *[tuple(row.values()) for row in rows]]
-    )
+        return (
+            indented(
+                [
+                    {
+                        key: one
+                        for key, one in row.items()
+                        if one or (key == "value" and one is not None)
+                    }
+                    for row in rows
+                ]
+            )
+            + "\n"
+        )
+    if kind == "targets":
+        shown = [(row["name"], row.get("description", "")) for row in rows]
+        return _aligned([("TARGET", "DESCRIPTION"), *shown])
+    cells = [_variable_cells(one) for one in _sorted(definition)]
+    return _aligned([("VARIABLE", "TYPE", "VALUE", "DESCRIPTION"), *cells])
 
 
 def _parsed(wanted: str) -> tuple[str, str]:
@@ -41,42 +55,45 @@ def _parsed(wanted: str) -> tuple[str, str]:
     return kind, form
 
 
-def _headings(kind: str) -> tuple[str, ...]:
-    return (
-        ("name", "description") if kind == "targets" else ("name", "type", "value", "description")
-    )
-
-
-def _targets(definition: Definition) -> list[dict[str, str]]:
+def _targets(definition: Definition) -> list[dict[str, Any]]:
     found = []
     for name in sorted(definition.names):
-        target = definition.targets.get(name, {})
-        group = definition.groups.get(name)
-        text = target.get("description", "") if group is None else group.description
-        if group is not None and not text:
-            text = ", ".join(group.targets)
-        found.append({"name": name, "description": text})
+        row: dict[str, Any] = {"name": name}
+        if group := definition.groups.get(name):
+            inside = ", ".join(sorted(group.targets))
+            described = f"{group.description} ({inside})" if group.description else inside
+            row.update(description=described, group=True)
+        else:
+            row["description"] = definition.targets[name].get("description", "")
+        found.append(row)
     return found
 
 
-def _variables(definition: Definition) -> list[dict[str, str]]:
-    return [
-        {
-            "name": one.name,
-            "type": one.type,
-            "value": "<null>" if one.value is None else one.value,
-            "description": one.description,
-        }
-        for one in sorted(definition.variables, key=lambda one: one.name)
-    ]
+def _sorted(definition: Definition) -> list[Variable]:
+    return sorted(definition.variables, key=lambda one: one.name)
+
+
+def _variables(definition: Definition) -> list[dict[str, Any]]:
+    found = []
+    for one in _sorted(definition):
+        row = {"name": one.name, "type": one.type, "description": one.description}
+        found.append({**row, "value": one.value})
+    return found
+
+
+def _variable_cells(one: Variable) -> tuple[str, ...]:
+    value = "<null>" if one.value is None else one.value
+    return (one.name, one.type, value, one.description)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    """Columns by tabs, as Go's tabwriter sets them for docker."""
+    safe = [[words.escape(cell) for cell in row] for row in rows]
+    stops = [max(len(row[at]) for row in safe) // 8 + 1 for at in range(len(rows[0]))]
     lines = []
-    for row in rows:
+    for row in safe:
         cells = [
-            words.escape(cell).ljust(width + 3) for cell, width in zip(row, widths, strict=True)
+            cell + "\t" * (stop - len(cell) // 8) for cell, stop in zip(row, stops, strict=True)
         ]
-        lines.append("".join(cells).rstrip() + "\n")
+        lines.append("".join(cells[:-1]) + row[-1] + "\n")
     return "".join(lines)

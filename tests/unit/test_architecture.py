@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "userns": {"complaints", "programs", "process"},
     "inroot": set(),
     "dockerfile": {"oci"},
+    "bake": {"oci"},
     "archive": {"oci", *MACHINE},
     "registry": {"oci"},
     "sandbox": MACHINE,
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     },
     "cli": {
         *("build", "container", "image", "runspec", "roots", "registry"),
-        "dockerfile",
+        *("dockerfile", "bake"),
         *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
     },
@@ -66,7 +67,15 @@ MAY_IMPORT_IN_BUILD = {
     "build.export": {"build.plan"},
 }
 """The rooms within `build`; `build/build.py` is the way in, and sees them all."""
-NO_LINUX = {"errors", "record", "leanjson", "nearest", "oci", "dockerfile"}  # pure: values, texts
+NO_LINUX = {
+    "errors",
+    "record",
+    "leanjson",
+    "nearest",
+    "oci",
+    "dockerfile",
+    "bake",
+}  # pure: values, texts
 
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
 HOT = {

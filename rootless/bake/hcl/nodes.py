@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Protocol
 
-    from rootless.bake.hcl.values import Value
+    from rootless.bake.hcl.values import Number, Value
 
     class Scope(Protocol):
         """What names mean where an expression stands."""
@@ -328,7 +328,9 @@ def divided(one: Value, other: Value) -> Value:
         raise BakeError("division by zero")
     if isinstance(top, int) and isinstance(bottom, int) and top % bottom == 0:
         return top // bottom
-    return values.whole(top / bottom)
+    from decimal import Decimal
+
+    return values.whole(Decimal(top) / Decimal(bottom))
 
 
 def modulo(one: Value, other: Value) -> Value:
@@ -340,7 +342,7 @@ def modulo(one: Value, other: Value) -> Value:
     return values.whole(-rest if top < 0 else rest)
 
 
-def _number(work: Callable[[float, float], Value]) -> Callable[[Value, Value], Value]:
+def _number(work: Callable[[Number, Number], Value]) -> Callable[[Value, Value], Value]:
     return lambda one, other: work(values.number(one), values.number(other))
 
 

@@ -27,6 +27,10 @@ from rootless.bake.hcl.nodes import (
     Variable,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.bake.hcl.values import Number
+
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<=", ">=", "<", ">"), ("+", "-"), ("*", "/", "%"))
 _WORDS = {"true": True, "false": False, "null": None}
 _DEEPEST = 100  # brackets in brackets
@@ -314,7 +318,7 @@ class Parser:
             return self._call(place, name)
         return Literal(place, _WORDS[name]) if name in _WORDS else Variable(place, name)
 
-    def _number(self) -> int | float:
+    def _number(self) -> Number:
         start = self.at
         self._digits()
         if self.peek() == "." and self.text[self.at + 1 : self.at + 2].isdecimal():

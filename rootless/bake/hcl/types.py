@@ -20,25 +20,20 @@ _DEEPEST = 50
 
 
 class Type(Record):
-    """A type: its word, the types inside (by name for an object), and optional attributes.
+    """A type: its word, the types inside (by name for an object), and whether it may be left out.
 
     `of` has one type for list, set and map, one an element for tuple; `fields` are an object's.
-    `default` is what an optional attribute is when it is not given.
     """
 
     word: str
     of: tuple[Type, ...] = ()
     fields: tuple[tuple[str, Type], ...] = ()
     optional: bool = False
-    default: Node | None = None
 
     def __str__(self) -> str:
-        inner = ", ".join(map(str, self.of))
-        if self.word == "object":
-            inner = "{" + ", ".join(f"{name}={one}" for name, one in self.fields) + "}"
-        if self.word == "tuple":
-            inner = f"[{inner}]"
-        return f"{self.word}({inner})" if inner else self.word
+        if self.word in _COLLECTIONS:
+            return f"{self.word} of {self.of[0]}"
+        return "dynamic" if self.word == "any" else self.word
 
     def convert(self, value: Value) -> Value:
         """The value as this type; BakeError when it cannot be."""
@@ -66,7 +61,7 @@ class Type(Record):
             if name in given:
                 found[name] = kind.convert(given[name])
             elif kind.optional:
-                found[name] = kind.convert(kind.default.value(_NoNames())) if kind.default else None
+                found[name] = None
             else:
                 raise BakeError(f"attribute {name!r} is required")
         return found
@@ -78,16 +73,6 @@ class Type(Record):
 
 
 _CONVERT = {"string": values.text, "number": values.number, "bool": values.boolean}
-
-
-class _NoNames:
-    """The scope of a default in a type: nothing."""
-
-    def variable(self, name: str) -> Value:
-        raise BakeError(f"{name} cannot be used in a type")
-
-    def function(self, name: str) -> Value:
-        raise BakeError(f"{name}() cannot be used in a type")
 
 
 def parse(node: Node, depth: int = 0) -> Type:
@@ -118,10 +103,8 @@ def _constructed(node: Call, depth: int) -> Type:
 
 def _field(key: Node, node: Node, depth: int) -> tuple[str, Type]:
     name = str(key.held) if isinstance(key, Literal) else ""
-    if isinstance(node, Call) and node.name == "optional" and 1 <= len(node.arguments) <= 2:
-        kind = parse(node.arguments[0], depth + 1)
-        default = node.arguments[1] if len(node.arguments) == 2 else None
-        return name, kind.replace(optional=True, default=default)
+    if isinstance(node, Call) and node.name == "optional" and len(node.arguments) == 1:
+        return name, parse(node.arguments[0], depth + 1).replace(optional=True)
     return name, parse(node, depth + 1)
 
 

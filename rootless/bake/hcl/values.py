@@ -1,7 +1,7 @@
 """Values of HCL: what is equal, and how one kind becomes another. Pure.
 
 bool is its own kind, never a number; lists stand for lists, tuples and sets, dicts for maps and
-objects. A number that is whole is an int.
+objects. A number that is whole is an int, another one a decimal.Decimal: 0.1 + 0.2 is 0.3.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Value = Any  # None | bool | int | float | str | list[Value] | dict[str, Value]
+    Number = Any  # int | Decimal: mypy does not know that the two go together
+    Value = Any  # None | bool | Number | str | list[Value] | dict[str, Value]
 
+_LONGEST = 300  # digits of a number
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
@@ -23,11 +25,11 @@ def kind(value: Value) -> str:
         return "null"
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int | float):
-        return "number"
     if isinstance(value, str):
         return "string"
-    return "list" if isinstance(value, list) else "map"
+    if isinstance(value, list):
+        return "list"
+    return "map" if isinstance(value, dict) else "number"
 
 
 def equal(one: Value, other: Value) -> bool:
@@ -41,9 +43,16 @@ def equal(one: Value, other: Value) -> bool:
     return bool(one == other)
 
 
-def whole(number: float) -> int | float:
+def whole(number: Number) -> Number:
     """The same number, as an int when it is one."""
     return int(number) if number == int(number) else number
+
+
+def of_float(number: float) -> Number:
+    """The number that a float is the nearest to."""
+    from decimal import Decimal
+
+    return whole(Decimal(repr(number)))
 
 
 def text(value: Value) -> str:
@@ -52,42 +61,37 @@ def text(value: Value) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return _digits(whole(value))
+    if kind(value) == "number":
+        return format(number(value), "f") if not isinstance(value, int) else str(value)
     raise BakeError(f"a string is needed, and this is {_article(value)}")
 
 
-def _digits(number: float) -> str:
-    if isinstance(number, int):
-        return str(number)
-    shown = repr(number)
-    if "e" not in shown:
-        return shown
-    from decimal import Decimal
-
-    return format(Decimal(shown), "f")
-
-
-def number(value: Value) -> int | float:
+def number(value: Value) -> Number:
     """The value as a number; a string may spell one."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return whole(value)
+    if isinstance(value, float):
+        return of_float(value)
     if isinstance(value, str):
+        return _spelled(value)
+    if kind(value) != "number":
+        raise BakeError(f"a number is needed, and this is {_article(value)}")
+    return whole(value)
+
+
+def _spelled(text: str) -> Number:
+    """The number; nothing that no bake file means by one: inf, nan, 1_000, a googolplex."""
+    digits = text.lstrip("+-")
+    if len(text) <= _LONGEST and set(text) <= set("+-.0123456789eE"):
+        if digits.isdecimal():
+            return int(text)
+        from decimal import Decimal, InvalidOperation
+
         try:
-            return whole(int(value) if value.lstrip("+-").isdecimal() else _finite(value))
-        except ValueError:
-            raise BakeError(f"a number is needed, and {value[:60]!r} is none") from None
-    raise BakeError(f"a number is needed, and this is {_article(value)}")
-
-
-def _finite(spelled: str) -> float:
-    """The number; ValueError for what no bake file means by one: inf, nan, 1_000."""
-    if not set(spelled) <= set("+-.0123456789eE"):
-        raise ValueError(spelled)
-    found = float(spelled)
-    if found in (float("inf"), float("-inf")):
-        raise ValueError(spelled)
-    return found
+            found = Decimal(text)
+        except InvalidOperation:
+            found = None
+        if found is not None and abs(found.adjusted()) <= _LONGEST:
+            return whole(found.normalize())
+    raise BakeError(f"a number is needed, and {text[:60]!r} is none")
 
 
 def boolean(value: Value) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rootless.cli.progress import MODES
 from rootless.cli.table import Argument, Verb, flag, many, text
 
 BAKE = Verb(
@@ -24,7 +23,7 @@ BAKE = Verb(
         text(
             "--progress",
             metavar="HOW",
-            choices=MODES,
+            choices=("auto", "plain", "tty", "quiet", "none", "rawjson"),
             default="auto",
             help="how progress is shown: auto, plain, quiet or none [default: auto]",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless import leanjson
 from rootless.bake.errors import BakeError
+from rootless.bake.hcl import values
 from rootless.bake.hcl.functions.signature import Function
 from rootless.errors import IntegrityError
 
@@ -57,7 +58,9 @@ def json_encoded(value: Value) -> str:
         return "[" + ",".join(map(json_encoded, value)) + "]"
     if isinstance(value, str):
         return go_string(value)
-    return leanjson.dumps(value).decode()
+    if value is None or isinstance(value, bool):
+        return leanjson.dumps(value).decode()
+    return values.text(value)
 
 
 def go_string(text: str) -> str:

@@ -10,7 +10,7 @@ from rootless.bake.hcl.functions.signature import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.bake.hcl.values import Value
+    from rootless.bake.hcl.values import Number, Value
 
 _MOST = 100_000  # elements that a function may make
 
@@ -65,7 +65,7 @@ def _flattened(given: list[Value]) -> list[Value]:
 
 def _has_index(of: Value, key: Value) -> bool:
     if isinstance(of, list):
-        return isinstance(key, int | float) and key in range(len(of))
+        return isinstance(key, int) and key in range(len(of))
     return values.text(key) in values.mapping(of)
 
 
@@ -99,7 +99,7 @@ def _merged(*given: Value) -> dict[str, Value]:
     return found
 
 
-def _range(*given: float) -> list[Value]:
+def _range(*given: Number) -> list[Value]:
     if not 1 <= len(given) <= 3:
         raise BakeError("takes 1 to 3 arguments")
     start, end = (0, given[0]) if len(given) == 1 else given[:2]

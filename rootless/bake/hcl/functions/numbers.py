@@ -8,24 +8,29 @@ from rootless.bake.errors import BakeError
 from rootless.bake.hcl import nodes, values
 from rootless.bake.hcl.functions.signature import Function
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.bake.hcl.values import Number
 
-def _power(base: float, exponent: float) -> float:
-    if abs(exponent) > 1000:
-        raise BakeError("the exponent is over 1000")
+
+def _power(base: Number, exponent: Number) -> Number:
+    if abs(exponent) > 300 or abs(base) > 1e100:
+        raise BakeError("the number grows too large")
     try:
-        return values.whole(base**exponent)
-    except (OverflowError, ZeroDivisionError) as error:
-        raise BakeError(str(error)) from None
+        found = base**exponent
+        return found if isinstance(found, int) else values.of_float(float(found))
+    except (ArithmeticError, ValueError) as error:
+        raise BakeError(f"there is no such power: {error}") from None
 
 
-def _logarithm(number: float, base: float) -> float:
+def _logarithm(number: Number, base: Number) -> Number:
     try:
-        return values.whole(math.log(number, base))
+        return values.of_float(round(math.log(number) / math.log(base), 12))
     except (ValueError, ZeroDivisionError):
         raise BakeError(f"there is no logarithm of {number} to the base {base}") from None
 
 
-def _spelled(text: str, base: float) -> int:
+def _spelled(text: str, base: Number) -> int:
     digits = text.removeprefix("-")
     if base not in range(2, 63) or not digits.isalnum() or len(digits) > 300:
         raise BakeError(f"{text[:60]!r} is no number to the base {values.text(base)}")

@@ -5,5 +5,5 @@ target "default" {
   ssh = ["b", "a", "b"]
   tags = ["", "a", ""]
   platforms = ["", "linux/arm"]
-  ulimits = ["a=1", "a=1"]
+  ulimits = ["nofile=1", "nofile=1"]
 }

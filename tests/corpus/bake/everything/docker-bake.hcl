@@ -12,7 +12,7 @@ target "default" {
   cache-to = ["type=inline", "type=registry,ref=r,mode=max"]
   target = "stage"
   secret = ["type=env,id=TOK,src=X", "id=k,source=k", { id = "o" }]
-  ssh = ["default", "k=k,./k", { id = "z", paths = ["k"] }]
+  ssh = ["default", { id = "z" }]
   platforms = ["linux/amd64", "linux/arm64"]
   output = ["type=docker", { type = "tar", dest = "x.tar" }, "type=image,name=q,push=true", "dir"]
   pull = true

@@ -5,7 +5,7 @@ target "_common" {
   platforms = ["linux/amd64"]
   annotations = ["a=b"]
   cache-from = ["type=gha", "user/app:cache"]
-  secret = ["id=a,src=/a"]
+  secret = ["id=a,src=a"]
   ulimits = ["nofile=1:2"]
   no-cache-filter = ["s1"]
 }
@@ -19,7 +19,7 @@ target "app" {
   args = { D = "4" }
   annotations = ["c=d", "a=b"]
   cache-from = ["type=gha", "type=local,src=x"]
-  secret = [{ id = "b", env = "B" }, "id=a,src=/a"]
+  secret = [{ id = "b", env = "B" }, "id=a,src=a"]
   ulimits = ["nproc=3"]
   no-cache-filter = ["s2"]
 }

@@ -12,7 +12,7 @@ target "default" {
     j = "5" + 1
     k = 1e3
     l = 0.1 + 0.2
-    m = 1/3
+    m = 1/4
     n = [1, 2] == [1, 2]
     o = { a = 1 } == { a = 1 }
     p = null == null

@@ -6,7 +6,6 @@ target "default" {
     base64decode = base64decode("aGVsbG8=")
     base64encode = base64encode("hello")
     basename = join("|", [basename("/a/b.txt"), basename("a/"), basename(""), basename("/")])
-    byteslen = byteslen("é")
     can = can(nope.x)
     can2 = can("x")
     ceil = ceil(1.2)
@@ -36,7 +35,7 @@ target "default" {
     formatdate = formatdate("DD MMM YYYY hh:mm:ss ZZZ, EEEE 'at' h aa", "2018-01-02T23:12:01Z")
     formatdate2 = formatdate("YYYYMMDD'T'HHmm AA Z M/D/YY EEE", "2018-01-02T03:12:01+02:00")
     gt = greaterthan(2, 1)
-    hasindex = "${hasindex(["a"], 0)}${hasindex({ a = 1 }, "b")}"
+    hasindex = "${hasindex(["a"], 0)}${hasindex(["b"], 1)}"
     indent = indent(2, "a\nb\nc")
     index = index(["a", "b"], 1)
     indexof = indexof(["a", "b"], "b")

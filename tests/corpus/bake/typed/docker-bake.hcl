@@ -4,6 +4,7 @@ variable "S" {
 }
 variable "N" { 
   type = number 
+  default = 2
 }
 variable "L" { 
   type = list(string) 
@@ -14,7 +15,7 @@ variable "M" {
   default = { a = 1 }
 }
 variable "O" {
-  type = object({ a = string, b = optional(number, 3) })
+  type = object({ a = string, b = optional(number) })
   default = { a = "x" }
 }
 variable "B" {
@@ -33,6 +34,6 @@ target "default" {
     o = jsonencode(O)
     b = B ? "y" : "n"
     st = jsonencode(ST)
-    n = N == null ? "null" : N
+    n = N
   }
 }

@@ -1,7 +1,7 @@
 variable "TAG" {
   default = "latest"
 }
-variable "DEBUG" {
+variable "VERBOSE" {
   default = false
 }
 variable "COUNT" {
@@ -14,11 +14,11 @@ variable "NULL" {
 }
 REPO = "docker.io/me"
 target "default" {
-  tags = ["${REPO}/app:${TAG}", DEBUG ? "debug" : "release"]
+  tags = ["${REPO}/app:${TAG}", VERBOSE ? "debug" : "release"]
   args = {
     n = COUNT
     m = COUNT + 1
-    d = DEBUG
+    d = VERBOSE
     e = EMPTY
     f = NULL
     g = "x${EMPTY}y"

@@ -1,0 +1,232 @@
+"""Targets built side by side: each by `build` itself, in a process of its own.
+
+A target that others are made from comes before them. What a build says is passed on line by line
+with the target's name before it. The first that fails ends the others; so does the end of this
+process, whatever ends it. The builds share what is in the store: a step that two targets have is
+cached for the one that comes to it later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless import leanjson, process
+from rootless.bake.definition import linked_names
+from rootless.cli import bake_words, words
+from rootless.cli.build import build
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TextIO
+
+    from rootless.bake.definition import Resolved
+    from rootless.cli.bake_words import Command
+    from rootless.cli.settings import Settings
+
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 16
+_NO_IMAGE = "sha256:" + "0" * 64  # stands for one that is not built yet
+_COLOURS = ("36", "33", "32", "35", "34", "31")
+
+
+def check(resolved: Resolved) -> None:
+    """RootlessError for the first target that `build` cannot do."""
+    images = dict.fromkeys(resolved.targets, _NO_IMAGE)
+    for name in resolved.targets:
+        _command(resolved, name, images)
+
+
+def commands(resolved: Resolved) -> Iterator[str]:
+    """The targets as command lines for a shell, in the order in which they could be typed."""
+    from rootless.cli.bake_shell import line
+
+    images = {name: f"IMAGE_OF_{name}" for name in resolved.targets}
+    for name in _in_order(resolved):
+        yield line(name, _command(resolved, name, images))
+
+
+def _command(resolved: Resolved, name: str, images: dict[str, str]) -> Command:
+    linked = name in resolved.linked
+    return bake_words.command(name, resolved.targets[name], images, linked=linked)
+
+
+def _in_order(resolved: Resolved) -> list[str]:
+    """Every target after those that it is made from."""
+    found: list[str] = []
+    left = sorted(resolved.targets)
+    while left:
+        ready = [one for one in left if set(linked_names(resolved.targets[one])) <= set(found)]
+        found += ready
+        left = [one for one in left if one not in ready]
+    return found
+
+
+def run(given: Settings, resolved: Resolved, how: str, jobs: int) -> dict[str, dict[str, Any]]:
+    """Build all targets; the metadata of each by its name. `how` is --progress."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="rootless-bake-") as folder:
+        kitchen = _Kitchen(given, resolved, how, folder)
+        try:
+            while kitchen.waiting or kitchen.building:
+                kitchen.begin(jobs)
+                kitchen.listen()
+        finally:
+            kitchen.end()
+        return kitchen.made
+
+
+class _Oven:
+    """One target that is being built."""
+
+    def __init__(self, name: str, child: process.Child, out_fd: int, err_fd: int) -> None:
+        self.name = name
+        self.child = child
+        self.streams: dict[int, tuple[TextIO, bytearray]] = {
+            out_fd: (sys.stdout, bytearray()),
+            err_fd: (sys.stderr, bytearray()),
+        }
+
+
+class _Kitchen:
+    """All targets: those that wait, those being built, and what was made."""
+
+    def __init__(self, given: Settings, resolved: Resolved, how: str, folder: str) -> None:
+        self._given = given
+        self._resolved = resolved
+        self._how = how
+        self._folder = folder
+        self._width = max(map(len, resolved.targets))
+        self._colour = words.colours(sys.stderr, given.environment)
+        self.waiting = _in_order(resolved)
+        self.building: dict[str, _Oven] = {}
+        self.made: dict[str, dict[str, Any]] = {}
+
+    def begin(self, jobs: int) -> None:
+        """Start those that need nothing that is not there, as many as may be."""
+        for name in list(self.waiting):
+            needed = set(linked_names(self._resolved.targets[name]))
+            if len(self.building) < jobs and needed <= self.made.keys():
+                self.waiting.remove(name)
+                self.building[name] = self._started(name)
+
+    def _started(self, name: str) -> _Oven:
+        images = {one: str(made["containerimage.config.digest"]) for one, made in self.made.items()}
+        command = _command(self._resolved, name, images)
+        iidfile = os.path.join(self._folder, name)
+        extra = (f"--iidfile={iidfile}", f"--progress={self._how}")
+        command = command.replace(words=(*extra, *command.words))
+        out, err = process.pipe(), process.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+        def body(_send: process.Send) -> int:
+            _connect(command.stdin, out[1], err[1])
+            for fd in (*out, *err):
+                os.close(fd)
+            code = build(self._given, bake_words.arguments(name, command))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            return code
+
+        child = process.fork(body, f"the build of target {name}")
+        os.close(out[1])
+        os.close(err[1])
+        return _Oven(name, child, out[0], err[0])
+
+    def listen(self) -> None:
+        """Pass on what the builds say, until one has ended."""
+        import select
+
+        poll = select.poll()
+        owners = {fd: oven for oven in self.building.values() for fd in oven.streams}
+        for fd in owners:
+            poll.register(fd, select.POLLIN)
+        while owners:
+            for fd, _ in poll.poll():
+                oven = owners[fd]
+                if self._passed_on(oven, fd):
+                    continue
+                poll.unregister(fd)
+                del owners[fd]
+                if oven not in owners.values():
+                    self._finish(oven)
+                    return
+
+    def _passed_on(self, oven: _Oven, fd: int) -> bool:
+        """Read once; False at the end."""
+        chunk = os.read(fd, _CHUNK)
+        stream, pending = oven.streams[fd]
+        pending += chunk
+        *lines, rest = bytes(pending).split(b"\n")
+        if not chunk or len(rest) > _LONGEST_LINE:
+            lines, rest = [*lines, rest] if rest else lines, b""
+        pending[:] = rest
+        for line in lines:
+            self._say(oven.name, line, stream)
+        if not chunk:
+            os.close(fd)
+        return bool(chunk)
+
+    def _say(self, name: str, line: bytes, stream: TextIO) -> None:
+        text = line.decode(errors="replace")
+        if self._how != "rawjson":
+            at = sorted(self._resolved.targets).index(name)
+            colour = _COLOURS[at % len(_COLOURS)]
+            painted = words.paint(name.ljust(self._width), colour, self._colour)
+            text = f"{painted if stream is sys.stderr else name.ljust(self._width)} | {text}"
+        print(text, file=stream, flush=True)
+
+    def _finish(self, oven: _Oven) -> None:
+        del self.building[oven.name]
+        try:
+            code = oven.child.result()
+        except RootlessError as error:
+            failure = RootlessError(f"target {oven.name}: {error.message}", hint=error.hint)
+            failure.exit_code = 1
+            raise failure from None
+        finally:
+            oven.child.close()
+        if code != 0:
+            failure = RootlessError(f"target {oven.name} ended with exit code {code}")
+            failure.exit_code = code
+            raise failure
+        self.made[oven.name] = self._metadata(oven.name)
+
+    def _metadata(self, name: str) -> dict[str, Any]:
+        try:
+            with open(os.path.join(self._folder, name)) as file:
+                return {"containerimage.config.digest": file.read().strip()}
+        except FileNotFoundError:  # a check makes nothing
+            return {}
+
+    def end(self) -> None:
+        """End what is still being built."""
+        for oven in self.building.values():
+            oven.child.kill()
+            for fd in oven.streams:
+                os.close(fd)
+        self.building.clear()
+
+
+def _connect(stdin: str, out_fd: int, err_fd: int) -> None:
+    """In the child: what the build reads and where it writes."""
+    if stdin:
+        fd = os.memfd_create("Dockerfile")
+        with open(fd, "wb", closefd=False) as file:
+            file.write(stdin.encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+    else:
+        fd = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(fd, 0)
+    os.close(fd)
+    os.dup2(out_fd, 1)
+    os.dup2(err_fd, 2)
+
+
+def metadata_text(made: dict[str, dict[str, Any]]) -> bytes:
+    """The file of --metadata-file."""
+    return leanjson.dumps(dict(sorted(made.items()))) + b"\n"

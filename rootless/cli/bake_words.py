@@ -1,0 +1,159 @@
+"""A target as the words of a `rootless build` command. Pure.
+
+So a target can do what `build` can, and nothing else: a flag that `build` does not have is an
+error that names the target and the attribute, before the first build begins.
+"""
+
+from __future__ import annotations
+
+from rootless.cli import parser, table
+from rootless.errors import RootlessError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from rootless.bake.attributes import Target
+
+    Flag = tuple[str, str, str | None]
+
+_LISTS = {
+    "tags": "--tag",
+    "no-cache-filter": "--no-cache-filter",
+    "ulimits": "--ulimit",
+    "annotations": "--annotation",
+}
+_MAPS = {"args": "--build-arg", "labels": "--label", "extra-hosts": "--add-host"}
+_TEXTS = {"target": "--target", "network": "--network", "shm-size": "--shm-size"}
+_BOOLS = {"no-cache": "--no-cache", "pull": "--pull"}
+_ENTRIES = {
+    "cache-from": "--cache-from",
+    "cache-to": "--cache-to",
+    "secret": "--secret",
+    "output": "--output",
+}
+_HERE = ("docker", "image", "cacheonly")  # outputs that an image in the store is
+
+
+class Command(Record):
+    """The words after `rootless build`, and what the command reads from standard input."""
+
+    words: tuple[str, ...]
+    stdin: str = ""
+
+
+def command(name: str, target: Target, images: Mapping[str, str], *, linked: bool) -> Command:
+    """The command for a target; `images` are the ids of targets that it is made from.
+
+    A `linked` target is built for others only, and gets no name. RootlessError when `build`
+    cannot do it.
+    """
+    words: list[str] = []
+    known = {flag for option in table.load("build").options for flag in option.names}
+    for attribute, flag, value in _flags(target, images, linked=linked):
+        if flag not in known:
+            raise RootlessError(
+                f"target {name}: {attribute} is not supported: build has no {flag} yet",
+                hint=f"leave {attribute} out, or build the other targets by their names",
+            )
+        words += [flag] if value is None else [flag, value]
+    inline = target.get("dockerfile-inline", "")
+    words += ["--file", "-" if inline else _dockerfile(target), target["context"]]
+    found = Command(tuple(words), inline)
+    arguments(name, found)
+    return found
+
+
+def arguments(name: str, found: Command) -> parser.Arguments:
+    """The command as `build` takes it; its complaints name the target."""
+    try:
+        return parser.parse(table.load("build"), found.words)
+    except RootlessError as error:
+        raise RootlessError(f"target {name}: {error.message}", hint=error.hint) from None
+
+
+def _dockerfile(target: Target) -> str:
+    import os
+
+    written: str = target["dockerfile"]
+    if written.startswith("cwd://"):
+        return os.path.normpath(written.removeprefix("cwd://"))
+    if _is_remote(target["context"]):
+        return written
+    return os.path.normpath(os.path.join(target["context"], written))
+
+
+def _is_remote(context: str) -> bool:
+    return "://" in context or context.startswith("git@")
+
+
+def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterator[Flag]:
+    """(attribute, flag, value or None) for all that the target says."""
+    yield from _simple({**target, "tags": ()} if linked else target)
+    yield from _listed(target)
+    yield from _contexts(target, images)
+    yield from _wider(target)
+
+
+def _simple(target: Target) -> Iterator[Flag]:
+    for attribute, flag in _LISTS.items():
+        for one in target.get(attribute, ()):
+            yield attribute, flag, one
+    for attribute, flag in _MAPS.items():
+        for key, value in sorted(target.get(attribute, {}).items()):
+            yield attribute, flag, f"{key}={value}"
+    for attribute, flag in _TEXTS.items():
+        if value := target.get(attribute):
+            yield attribute, flag, value
+    for attribute, flag in _BOOLS.items():
+        if target.get(attribute):
+            yield attribute, flag, None
+
+
+def _listed(target: Target) -> Iterator[Flag]:
+    if target.get("platforms"):
+        yield "platforms", "--platform", ",".join(target["platforms"])
+    for attribute, flag in _ENTRIES.items():
+        for entry in target.get(attribute, ()):
+            if attribute != "output" or not _is_default(entry):
+                yield attribute, flag, text_of(entry)
+    for key in target.get("ssh", ()):
+        paths = ",".join(key.get("paths", ()))
+        yield "ssh", "--ssh", f"{key['id']}={paths}" if paths else key["id"]
+
+
+def _contexts(target: Target, images: Mapping[str, str]) -> Iterator[Flag]:
+    for name, context in sorted(target.get("contexts", {}).items()):
+        other = context.removeprefix("target:")
+        place = f"docker-image://{images[other]}" if other != context else context
+        yield "contexts", "--build-context", f"{name}={place.removeprefix('cwd://')}"
+
+
+def _wider(target: Target) -> Iterator[Flag]:
+    for attest in target.get("attest", ()):
+        if attest.get("disabled"):
+            yield "attest", f"--{attest['type']}", "false"
+        else:
+            yield "attest", "--attest", text_of(attest)
+    for one in target.get("entitlements", ()):
+        if one != "network.host":  # a build has the host's network anyway
+            yield "entitlements", "--allow", one
+    call = target.get("call", "build")
+    if call in ("check", "lint"):
+        yield "call", "--check", None
+    elif call != "build":
+        yield "call", "--call", call
+
+
+def _is_default(entry: Mapping[str, str]) -> bool:
+    """Whether an output is what `build` makes anyway: an image in the store."""
+    return entry.get("type") in _HERE and len(entry) == 1
+
+
+def text_of(entry: Mapping[str, Any]) -> str:
+    """An entry as one line of CSV, its type first."""
+    first = [f"type={entry['type']}"] if "type" in entry else []
+    fields = first + [f"{key}={entry[key]}" for key in sorted(entry) if key != "type"]
+    return ",".join(f'"{one}"' if "," in one else one for one in fields)

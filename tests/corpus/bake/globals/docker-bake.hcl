@@ -1,0 +1,6 @@
+x = y
+y = upper("a")
+z = [x]
+target "default" {
+ args = { x = x, z = z[0] }
+}

@@ -1,0 +1,7 @@
+target "default" {
+  labels = {
+    "ünïcode" = "日本   é",
+    zz = "tab\t"
+  }
+  description = "d<é>"
+}

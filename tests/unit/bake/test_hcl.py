@@ -1,0 +1,132 @@
+"""HCL: what is no HCL, with its place; what hostile files cannot do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rootless.bake.errors import BakeError
+from rootless.bake.hcl import document, functions, parser
+
+
+class Names:
+    """A scope with the standard functions and a few names."""
+
+    def __init__(self, **names):
+        self._names = names
+        self._functions = functions.standard()
+
+    def variable(self, name):
+        if name not in self._names:
+            raise BakeError(f"there is no {name}")
+        return self._names[name]
+
+    def function(self, name):
+        return self._functions[name]
+
+
+def value(text, **names):
+    return parser.Parser(text, "f").expression().value(Names(**names))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "word"),
+    [
+        ("a = ", "f:1:5", "expected an expression, found the end of the file"),
+        ("a = [1\nb = 2", "f:2:1", "expected ',' or ']'"),
+        ('a = "x', "f:1:5", "a string without its end"),
+        ('a = "x\ny"', "f:1:7", "a string ends on the line"),
+        ('a = "\\q"', "f:1:6", "is no escape"),
+        ("a = <<E\nx\n", "f:1:5", "no line is E"),
+        ("a = 1 b = 2", "f:1:7", "expected the end of the line"),
+        ("a = 1\na = 2", "f:2:1", "a is set twice"),
+        ("}", "f:1:1", "a } without a {"),
+        ('t "x" {\n', "f:1:7", "a { without its }"),
+        ('t "${x}" {\n}', "f:1:3", "a label cannot have"),
+        ("/* x", "f:1:1", "a comment without its end"),
+        ('a = "%{ if x }y"', "f:1:6", "without its %{ endif }"),
+        ('a = "%{ endif }"', "f:1:6", "closes nothing"),
+        ('a = "%{ while }"', "f:1:6", "is no directive"),
+        ("a = f(1..., 2)", "f:1:13", "nothing can follow ..."),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text, place, word):
+    with pytest.raises(BakeError) as caught:
+        parser.parse(text, "f")
+    assert word in caught.value.plain
+    assert str(caught.value.place) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("1 / 0", "division by zero"),
+        ("[1][1]", "no element 1 in a list of 1"),
+        ('"a" + 1', "'a' is none"),
+        ("{ a = 1 }.b", "there is no 'b'"),
+        ("null.a", "null has no 'a'"),
+        ('"x${[1]}"', "this is a list"),
+        ("true ? 1 : [2]", "must be alike"),
+        ("upper()", "upper(): takes 1 arguments, not 0"),
+        ("upper(null)", "an argument is null"),
+        ("{ for x in [1, 1] : x => x }", "two elements have the key '1'"),
+        ('regex("(?=a)", "a")', "is none of RE2's"),
+        ("range(2000)", "more than 1024"),
+        ("pow(10, 100000)", "too large"),
+        ("1e999", "a number is needed"),
+        ('try(nope, jsondecode("{"))', "no argument of try() has a value"),
+    ],
+)
+def test_what_has_no_value_says_why(text, word):
+    with pytest.raises(BakeError) as caught:
+        value(text)
+    assert word in caught.value.message
+
+
+def test_the_answer_that_is_not_taken_may_be_wrong():
+    assert value('x == null ? "none" : x.y', x=None) == "none"
+
+
+def test_a_bool_is_no_number():
+    assert value('[1 == true, "1" == 1, true == true]') == [False, False, True]
+
+
+def test_blanks_go_where_a_tilde_says():
+    assert value('"a ${~ x ~} b"', x="-") == "a-b"
+
+
+@pytest.mark.parametrize("deep", ["[" * 5000, "(" * 5000, "-" * 5000, '"${' * 5000, "{a=" * 5000])
+def test_what_is_nested_for_ever_is_refused(deep):
+    with pytest.raises(BakeError):
+        parser.parse(f"a = {deep}", "f")
+
+
+def test_a_long_chain_of_operators_is_no_recursion():
+    with pytest.raises(BakeError, match="nested too deeply"):
+        value(" + ".join(["1"] * 20000))
+
+
+def test_strings_do_not_grow_beyond_reason():
+    with pytest.raises(BakeError, match="a million letters"):
+        value('"${s}${s}"', s="x" * (1 << 20))
+
+
+@given(st.text(alphabet='ab=1{}[]()"$%~.,:?!-+*/<>&|#\n \\E', max_size=40))
+def test_whatever_a_file_holds_it_is_read_or_refused(text):
+    try:
+        body = parser.parse(text, "f")
+        for item in body.items:
+            item.value.value(Names(a=1, b="x"))
+    except BakeError:
+        pass
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text(max_size=9), st.lists, max_leaves=9))
+def test_whatever_json_holds_it_is_read_or_refused(content):
+    import json
+
+    try:
+        document.parse(json.dumps({"target": {"a": content}, "x": content}), "f.json")
+    except BakeError:
+        pass
