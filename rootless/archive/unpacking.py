@@ -47,13 +47,21 @@ def unpack_layer(
     return {"diff_id": diff_id, "size": ahead.size, "contents": unpacked.size}
 
 
-def unpack_apart(write: Callable[[Put], object], directory: str) -> None:
-    """`unpack_layer` in a forked worker, of the tar that `write` puts here, chunk by chunk."""
+def _as_layer(read: Read, directory: str) -> None:
+    unpack_layer(read, directory, "sha256")
+
+
+def unpack_apart(
+    write: Callable[[Put], object],
+    directory: str,
+    unpack: Callable[[Read, str], object] = _as_layer,
+) -> None:
+    """`unpack` in a forked worker, of the tar that `write` puts here, chunk by chunk."""
     read_fd, write_fd = process.pipe()
 
     def body(_: process.Send) -> None:
         os.close(write_fd)
-        unpack_layer(lambda count: os.read(read_fd, count), directory, "sha256")
+        unpack(lambda count: os.read(read_fd, count), directory)
 
     def put(chunk: bytes) -> None:
         rest = memoryview(chunk)

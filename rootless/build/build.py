@@ -41,7 +41,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     for message in request.plan.warnings():
         report(Warned(message))
     store.hold(())  # before any strand is carried out by a fork: what that makes is then ours too
-    recipes = Recipes(request.plan, request.fetch, has_context=request.context_dir is not None)
+    recipes = Recipes(request.plan, request.fetch, has_context=request.context is not None)
     _check(request, recipes, report)
     builder = Builder(store, request, report, recipes)
     try:
@@ -58,7 +58,8 @@ def _check(request: Request, recipes: Recipes, report: Report) -> None:
     dockerfile = request.plan.dockerfile
     options = Options.of(dockerfile, request.plan.build_args)
     needed = {one.stage.number for one in recipes.ordered}
-    found = checks.find(request.plan, options, request.ignore, recipes.config, needed.__contains__)
+    ignore = request.context.ignore if request.context else b""
+    found = checks.find(request.plan, options, ignore, recipes.config, needed.__contains__)
     for one in found:
         place = f"{dockerfile.name}:{one.location.start_line}"
         report(Warned(f"{place}: {one.rule}: {one.detail}"))

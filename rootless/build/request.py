@@ -20,11 +20,24 @@ if TYPE_CHECKING:
     from rootless.userns import IdMap
 
 
+class Folder(Record):
+    """A directory that a build copies from; `ignore` is what its .dockerignore holds.
+
+    What was `fetched` is there for this build only. Of files that came in an archive the owners
+    count, too (`keeps_owners`); the others' are the host's.
+    """
+
+    directory: str
+    ignore: bytes = b""
+    fetched: bool = False
+    keeps_owners: bool = False
+
+
 class Request(Record):
     """One build.
 
-    `plan` is what the Dockerfile says. `context_dir` is None when there is no context; `ignore` is
-    what its .dockerignore holds. `fetch` finds a base image, pulling it where needed.
+    `plan` is what the Dockerfile says. `context` is None when there is none. `fetch` finds a base
+    image, pulling it where needed.
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
@@ -34,10 +47,9 @@ class Request(Record):
     """
 
     plan: Plan
-    context_dir: str | None
+    context: Folder | None
     fetch: Callable[[Reference, Platform], Image]
     enter: Callable[[], IdMap]
-    ignore: bytes = b""
     tags: tuple[Reference, ...] = ()
     labels: Mapping[str, str] = {}
     no_cache: bool = False

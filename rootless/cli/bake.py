@@ -117,7 +117,7 @@ def _files(environment: Mapping[str, str], named: tuple[str, ...]) -> list[File]
 
 
 def _read_text(name: str) -> str:
-    content = files.read_input(lambda _start: None) if name == "-" else files.read(name)
+    content = files.read_input() if name == "-" else files.read(name)
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -12,9 +12,9 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import dockerfiles, fetch, files, progress
-from rootless.cli.web import Web
-from rootless.errors import NotFoundError, UsageError
+from rootless.cli import fetch, files, progress
+from rootless.cli.contexts import Contexts
+from rootless.errors import UsageError
 from rootless.image import obtain
 from rootless.oci.reference import Reference
 from rootless.store import Store
@@ -39,18 +39,23 @@ _LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
+    with Contexts(given, Store(given.root)) as contexts:
+        return _build(given, arguments, contexts)
+
+
+def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     from rootless.build import build as builder
 
     _check_builder(given, arguments.builder)
-    store = Store(given.root)
+    store = contexts.store
     platform = fetch.platform(arguments.platform)
-    context = _context(arguments.context)
-    written = dockerfiles.find(context, arguments.context, arguments.file)
     tags = tuple(map(_tag, arguments.tag))
     build_args = _build_args(given.environment, arguments.build_arg)
     epoch = _epoch({**given.environment, **build_args})
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
+    context = contexts.find(arguments.context, bases.enter_early, build_args)
+    written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
     if arguments.call or arguments.check:
         from rootless.cli import build_call
 
@@ -64,18 +69,17 @@ def build(given: Settings, arguments: Arguments) -> int:
     bases.prepare(planned)
     request = Request(
         plan=planned,
-        context_dir=context,
+        context=context.folder(written.ignore),
         fetch=bases.fetch,
         enter=bases.enter,
-        ignore=written.ignore,
         tags=tags,
         no_cache=arguments.no_cache,
         network=arguments.network,
         epoch=epoch,
         jobs=_jobs(arguments.jobs),
-        reach=Reach(Web(given), given.environment),
+        reach=Reach(contexts.web, given.environment),
     )
-    _explain(arguments, planned, bases, has_context=context is not None)
+    _explain(arguments, planned, bases, has_context=context.directory is not None)
     if arguments.dry_run:
         return 0
     with display:
@@ -124,23 +128,6 @@ def _planned(
 
     parsed = dockerfile.parse(written.content, written.name)
     return stages.plan(parsed, build_args, platform, target, bases.has)
-
-
-def _context(text: str) -> str | None:
-    """The context's directory; None for `-`, which is a Dockerfile without one."""
-    if text == "-":
-        return None
-    if "://" in text or text.startswith("git@"):
-        raise UsageError(
-            f"{text!r}: a build context from a URL is not implemented yet",
-            hint="fetch it first and name the directory",
-        )
-    if not os.path.isdir(text):
-        raise NotFoundError(
-            f"the build context {text!r} is not a directory",
-            hint="name the directory that holds the Dockerfile and its files, such as .",
-        )
-    return os.path.abspath(text)
 
 
 def _tag(text: str) -> Reference:
@@ -209,6 +196,11 @@ class _Bases:
                 self._logins = Logins(self._given.auth_files)
             self._ids = userns.enter()
         return self._ids
+
+    def enter_early(self) -> IdMap:
+        """The same before anybody knows which bases there are: for a context that is unpacked."""
+        self._has_triggers = True
+        return self.enter()
 
     def prepare(self, planned: Plan) -> None:
         """Read the logins for those bases that must be pulled, outside the namespace.

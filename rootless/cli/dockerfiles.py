@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from rootless.cli import files
-from rootless.errors import NotFoundError, UsageError
+from rootless.errors import NotFoundError
 from rootless.record import Record
 
 _NAMES = ("Dockerfile", "dockerfile", "Containerfile")
+_IGNORES = (".dockerignore", ".containerignore")
 
 
 class Written(Record):
@@ -23,26 +24,51 @@ class Written(Record):
     ignore: bytes = b""
 
 
-def find(context: str | None, shown: str, file: str | None) -> Written:
-    """The Dockerfile of a build: `context` is the directory, which the user calls `shown`, or
-    None for standard input; `file` is what -f says.
+def find(context: str | None, shown: str, file: str | None, *, fetched: bool = False) -> Written:
+    """The Dockerfile of a build: `context` is the directory, which the user calls `shown`; `file`
+    is what -f says, which counts from the working directory if there is such a file, else from the
+    context. As in docker, nothing of a context that was `fetched` is left out.
     """
-    if context is None and file not in (None, "-"):
-        raise UsageError("-f cannot be used when the context is standard input")
-    if context is None:
-        return Written("Dockerfile", files.read_input(_refuse_archive))
     if file == "-":
-        content = files.read_input(lambda _start: None)
-        return Written("Dockerfile", content, _general_ignore(context, shown))
-    path = os.path.normpath(file or os.path.join(shown, _default(context)))
+        return beside(context, shown, files.read_input(), fetched)
+    assert context is not None
+    if fetched:
+        return _in_fetched(context, shown, file)
+    path = os.path.normpath(_chosen(context, shown, file))
     try:
         content, ignore = _read(context, path)
     except NotFoundError as error:
-        hint = _elsewhere(context, shown, file) if file else _alike(context)
+        hint = _alike(*os.path.split(os.path.abspath(file))) if file else _alike(context)
         raise NotFoundError(error.message, hint=hint) from None
     if ignore is None:
         ignore = _general_ignore(context, shown)
     return Written(path, content, ignore)
+
+
+def beside(context: str | None, shown: str, content: bytes, fetched: bool) -> Written:  # noqa: FBT001
+    """A Dockerfile that came in another way than the context."""
+    ignore = b"" if fetched or context is None else _general_ignore(context, shown)
+    return Written("Dockerfile", content, ignore)
+
+
+def _chosen(context: str, shown: str, file: str | None) -> str:
+    if file is None:
+        return os.path.join(shown, _default(context))
+    if not os.path.lexists(file) and os.path.lexists(os.path.join(context, file)):
+        return os.path.join(shown, file)
+    return file
+
+
+def _in_fetched(context: str, shown: str, file: str | None) -> Written:
+    """Of a context that lies in a place of ours; an absolute path is the user's own file."""
+    if file and os.path.isabs(file):
+        return Written(file, files.read(file))
+    name = os.path.normpath(file or _default(context))
+    try:
+        return Written(name, files.read_inside(context, name, name))
+    except NotFoundError:
+        message = f"{name}: there is no such file in {shown}"
+        raise NotFoundError(message, hint=_alike_in(context, name)) from None
 
 
 def _default(context: str) -> str:
@@ -66,28 +92,14 @@ def _read(context: str, path: str) -> tuple[bytes, bytes | None]:
 
 
 def _general_ignore(context: str, shown: str) -> bytes:
-    try:
-        name = ".dockerignore"
-        return files.read_inside(context, name, os.path.normpath(os.path.join(shown, name)))
-    except NotFoundError:
-        return b""
-
-
-def _refuse_archive(start: bytes) -> None:
-    from rootless.archive import codecs
-
-    if codecs.recognise(start[: codecs.ENOUGH]) != "none" or start[257:262] == b"ustar":
-        raise UsageError(
-            "a build context from an archive on standard input is not implemented yet",
-            hint="unpack it and name the directory",
-        )
-
-
-def _elsewhere(context: str, shown: str, file: str) -> str:
-    """-f counts from the working directory, as docker's does; podman's from the context."""
-    if os.path.lexists(os.path.join(context, file)):
-        return f"-f counts from the working directory: -f {os.path.join(shown, file)}"
-    return _alike(os.path.dirname(os.path.abspath(file)), os.path.basename(file))
+    """What docker's file says, or podman's where there is only that."""
+    for name in _IGNORES:
+        try:
+            path = os.path.normpath(os.path.join(shown, name))
+            return files.read_inside(context, name, path)
+        except NotFoundError:
+            continue
+    return b""
 
 
 def _alike(folder: str, name: str = _NAMES[0]) -> str:
@@ -100,3 +112,18 @@ def _alike(folder: str, name: str = _NAMES[0]) -> str:
     if found:
         return f"did you mean -f {os.path.relpath(os.path.join(folder, found[0]))}?"
     return "name it with -f, or put a file called Dockerfile into the context"
+
+
+def _alike_in(context: str, path: str) -> str:
+    """The same of a context whose own place nobody knows."""
+    from rootless import nearest
+
+    folder, name = os.path.split(path)
+    try:
+        beside = os.listdir(os.path.join(context, folder)) if ".." not in path.split("/") else []
+    except OSError:
+        beside = []
+    found = nearest.names(name, beside)
+    if found:
+        return f"did you mean -f {os.path.join(folder, found[0])}?"
+    return "name it with -f, as it is called in the context"

@@ -65,9 +65,9 @@ def read_inside(folder: str, path: str, shown: str) -> bytes:
         os.close(folder_fd)
 
 
-def read_input(look: Callable[[bytes], None]) -> bytes:
-    """All of standard input; `look` may refuse it by its first kilobytes."""
-    return _limited(os.dup(0), "standard input", look)
+def read_input() -> bytes:
+    """All of standard input."""
+    return limited(lambda count: os.read(0, count), "standard input")
 
 
 def _regular(folder_fd: int, path: str, shown: str) -> bytes:
@@ -91,20 +91,23 @@ def _regular(folder_fd: int, path: str, shown: str) -> bytes:
     return _limited(fd, shown)
 
 
-def _limited(fd: int, shown: str, look: Callable[[bytes], None] | None = None) -> bytes:
+def _limited(fd: int, shown: str) -> bytes:
     """All there is to read from `fd`, which is closed; RootlessError when that does not end."""
-    content = bytearray()
     with open(fd, "rb") as file:
-        while len(content) <= _LIMIT:
-            try:
-                chunk = file.read(_CHUNK)
-            except OSError as error:
-                _complain(shown, error)
-            if look and not content:
-                look(chunk)
-            if not chunk:
-                return bytes(content)
-            content += chunk
+        return limited(file.read, shown)
+
+
+def limited(read: Callable[[int], bytes], shown: str) -> bytes:
+    """All that `read` gives, to be a text; RootlessError when that does not end."""
+    content = bytearray()
+    while len(content) <= _LIMIT:
+        try:
+            chunk = read(_CHUNK)
+        except OSError as error:
+            _complain(shown, error)
+        if not chunk:
+            return bytes(content)
+        content += chunk
     raise RootlessError(f"{shown} is larger than {_LIMIT >> 20} MiB: that is no text to read")
 
 

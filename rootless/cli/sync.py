@@ -55,7 +55,7 @@ def _names(given: Settings, arguments: Arguments) -> list[Reference]:
 def _listed(path: str) -> list[Reference]:
     """One name a line; what begins with # is a comment."""
     try:
-        content = files.read_input(lambda _: None) if path == "-" else files.read(path)
+        content = files.read_input() if path == "-" else files.read(path)
     except NotFoundError as error:
         raise NotFoundError(error.message, hint="write docker:// before a repository") from None
     lines = [line.strip() for line in content.decode(errors="replace").splitlines()]

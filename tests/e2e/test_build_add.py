@@ -2,80 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import shutil
 import signal
 import subprocess
 import tarfile
 import time
-from email.utils import formatdate
 
 import pytest
 
 from tests.support import flattened
-from tests.support.hostile_registry import Answer, HostileRegistry
-from tests.support.repositories import TIME, Repositories
+from tests.support.hostile_registry import Answer
+from tests.support.repositories import TIME
+from tests.support.website import HELLO, MODIFIED, SUM, Website
 
 pytestmark = pytest.mark.needs("userns", "overlay")
 
-HELLO = b"hello\n"
-SUM = hashlib.sha256(HELLO).hexdigest()
-MODIFIED = 1_600_000_000
 with_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
-
-
-def packed():
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name, content in {"a": b"a", "d/b": b"b"}.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o640
-            tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
-
-
-TAR = packed()
-
-
-class Server(HostileRegistry):
-    """`files` are answers by path; `repositories` are below /git/."""
-
-    def __init__(self, folder):
-        self.repositories = Repositories(folder)
-        dated = {"Last-Modified": formatdate(MODIFIED, usegmt=True)}
-        self.files = {
-            "/f.txt": Answer(200, HELLO, {"ETag": '"v1"', **dated}),
-            "/n.txt": Answer(200, b"no headers\n"),
-            "/dir/": Answer(200, b"index\n"),
-            "/t.tar.gz": Answer(200, TAR),
-            "/r/thing.bin": Answer(302, b"", {"Location": "/f.txt"}),
-            "/cd": Answer(200, b"cd\n", {"Content-Disposition": "attachment; filename=other"}),
-        }
-        super().__init__(self.answer)
-
-    def answer(self, request):
-        path = request.path.partition("?")[0]
-        if path.startswith("/git/"):
-            return self.repositories.respond(request)
-        found = self.files.get(path, Answer(404))
-        etag = found.headers.get("ETag")
-        if etag and etag == request.headers.get("If-None-Match"):
-            return Answer(304, b"", {"ETag": etag})
-        return found._replace(body=b"") if request.method == "HEAD" else found
-
-    def asked(self):
-        """What was asked since the last time, as "GET /path"."""
-        found = [f"{one.method} {one.path}" for one in self.requests]
-        self.requests.clear()
-        return found
 
 
 @pytest.fixture
 def server(tmp_path):
-    with Server(tmp_path / "repositories") as running:
-        running.url = f"http://{running.address}"
+    with Website(tmp_path / "repositories") as running:
         yield running
 
 

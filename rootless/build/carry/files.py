@@ -38,14 +38,16 @@ def copy(
     sources: tuple[Source, ...],
     source_fd: int,
     changes: Changes | None = None,
+    *,
+    keeps_owners: bool = False,
 ) -> None:
     """COPY and ADD from below `source_fd` into the root, mounted (or lying) at the path `root`.
 
-    `changes` hears of what changed meanwhile, where that may be.
+    `changes` hears of what changed meanwhile, where that may be. Files of an image `keeps_owners`,
+    and those of an archive; others become root's.
     """
-    is_image = action.origin is not None
     owner = _owner(action.owner, root_fd) if action.owner else None
-    target = Target(root_fd, Placement(owner, action.mode, is_image=is_image), changes)
+    target = Target(root_fd, Placement(owner, action.mode, is_image=keeps_owners), changes)
     for name, content in action.contents:
         body = content.encode("utf-8", "surrogateescape")
         target.place_content(body, action.destination, name)

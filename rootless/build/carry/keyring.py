@@ -112,9 +112,11 @@ class Keyring:
 
 
 def _open_context(store: Store, request: Request) -> Context | None:
-    if request.context_dir is None:
+    folder = request.context
+    if folder is None:
         return None
-    directory = os.path.abspath(request.context_dir)
+    directory = os.path.abspath(folder.directory)
     name = Digest.of(os.fsencode(directory)).hex[:16]
-    ignore = Ignore.parse(request.ignore) if request.ignore.strip() else None
-    return Context(directory, ignore, store.path("cache", "contexts", f"{name}.json"))
+    ignore = Ignore.parse(folder.ignore) if folder.ignore.strip() else None
+    memory = "" if folder.fetched else store.path("cache", "contexts", f"{name}.json")
+    return Context(directory, ignore, memory, keeps_owners=folder.keeps_owners)

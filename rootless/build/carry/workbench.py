@@ -138,7 +138,7 @@ class Workbench:
             elif key.origin:
                 with roots.view(self._store, key.origin.paths) as view:
                     found = _select(view.fd, action)
-                    files.copy(root.fd, root.target, action, found, view.fd)
+                    files.copy(root.fd, root.target, action, found, view.fd, keeps_owners=True)
                     if key.inputs is None:
                         key.inputs = contents.of_image(view.fd, found)
             elif self._context:
@@ -159,7 +159,8 @@ class Workbench:
     ) -> None:
         """From the context, where others may write: `key` becomes that of what was read."""
         changes = context.changes()
-        files.copy(root_fd, root, action, sources, context.fd, changes)
+        keeps_owners = context.keeps_owners
+        files.copy(root_fd, root, action, sources, context.fd, changes, keeps_owners=keeps_owners)
         if not changes.copied:
             return
         expected, key.inputs = key.inputs, context.digest(sources, changes)

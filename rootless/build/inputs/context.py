@@ -36,8 +36,12 @@ _SPARE = 10_000  # remembered files that no COPY of this build asked for
 class Context:
     """An open context directory. Everything is found from its descriptor."""
 
-    def __init__(self, directory: str, ignore: Ignore | None, memory: str) -> None:
-        """`memory` is the path of the file that remembers digests."""
+    def __init__(
+        self, directory: str, ignore: Ignore | None, memory: str, *, keeps_owners: bool = False
+    ) -> None:
+        """`memory` is the path of the file that remembers digests, "" for a directory that will
+        not be seen again. With `keeps_owners` files are copied with the owners they have.
+        """
         try:
             self.fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -45,6 +49,7 @@ class Context:
                 f"the build context {directory} cannot be opened: {error.strerror}"
             ) from None
         self.ignore = ignore
+        self.keeps_owners = keeps_owners
         self._directory = os.path.abspath(directory)
         self._memory = memory
         self._known = _recall(memory)
@@ -63,7 +68,7 @@ class Context:
             known = self._content(path, found)
             return None if known is None else (known, contents.links(found))
 
-        return contents.digest(sources, content)
+        return contents.digest(sources, content, owners=self.keeps_owners)
 
     def changes(self) -> Changes:
         """To be told what a COPY reads."""
@@ -71,7 +76,7 @@ class Context:
 
     def remember(self) -> None:
         """Write down the digests of this build's files, for the next one."""
-        if not self._is_new:
+        if not self._is_new or not self._memory:
             if self._known:
                 _touch(self._memory)
             return
@@ -95,7 +100,7 @@ class Context:
         digest = self._known.get(identity) or self._seen.get(identity)
         if digest is None:
             try:
-                digest = contents.read(self.fd, path, found)
+                digest = contents.read(self.fd, path, found, attributes=self.keeps_owners)
             except OSError as error:
                 if error.errno in _GONE:
                     return None

@@ -43,6 +43,7 @@ BUILD = Verb(
             help=NOTHING,
         ),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
+        text("--ignorefile", metavar="FILE", help="read FILE instead of .dockerignore"),
         flag("--load", help=NOTHING),
         text(
             "--network",
@@ -75,6 +76,8 @@ BUILD = Verb(
         "rootless build -t hello examples/hello",
         "rootless build -t app --build-arg VERSION=1.2 --target test .",
         "rootless build -f - . < Dockerfile",
+        "rootless build https://example.org/app.git#v1.2:docker",
+        "tar -c . | rootless build -f deploy/Dockerfile -",
         "rootless build --progress rawjson .",
         "rootless build --check .",
         "rootless build --call outline,format=json --target test .",

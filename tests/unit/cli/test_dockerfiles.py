@@ -146,15 +146,15 @@ def test_none_at_all(context):
     assert refusal(context).endswith("did you mean -f Dockefile?")
 
 
-def test_f_counts_from_the_working_directory(context, tmp_path, monkeypatch):
+def test_f_counts_from_the_working_directory_else_from_the_context(context, tmp_path, monkeypatch):
     (context / "sub").mkdir()
     (context / "sub" / "Dockerfile.app").write_text("FROM scratch\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotFoundError) as caught:
-        dockerfiles.find(str(context), "context", "sub/Dockerfile.app")
-    assert caught.value.hint == (
-        "-f counts from the working directory: -f context/sub/Dockerfile.app"
-    )
+    (tmp_path / "Dockerfile.app").write_text("FROM here\n")
+    (context / "Dockerfile.app").write_text("FROM there\n")
+    assert dockerfiles.find(str(context), "context", "Dockerfile.app").content == b"FROM here\n"
+    found = dockerfiles.find(str(context), "context", "sub/Dockerfile.app")
+    assert (found.name, found.content) == ("context/sub/Dockerfile.app", b"FROM scratch\n")
     with pytest.raises(NotFoundError) as caught:
         dockerfiles.find(str(context), "context", "context/sub/Dockerfile.ap")
     assert caught.value.hint == "did you mean -f context/sub/Dockerfile.app?"

@@ -1,0 +1,177 @@
+"""Where the files of a build come from: a directory, an archive, the web or a repository.
+
+What is no directory of the user's is brought into a staging of the store, which ends with the
+build. Git runs before the user namespace is entered, as the user; archives are unpacked inside of
+it, for their files may belong to many.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.build.request import Folder
+from rootless.cli import dockerfiles, files
+from rootless.cli.dockerfiles import Written
+from rootless.cli.web import Web
+from rootless.errors import NotFoundError, UsageError
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from rootless.archive import Read
+    from rootless.cli.settings import Settings
+    from rootless.dockerfile.remote import GitSource
+    from rootless.store import Store
+    from rootless.store.staging import Staging
+    from rootless.userns import IdMap
+
+_FILE = "context"  # what docker calls a file that is a context
+_YES = ("1", "t", "true")
+
+
+class Found(Record):
+    """A context: its `directory`, None for none, and what errors call it.
+
+    `text` is the Dockerfile where that is all that came. What is `fetched` was made for this build.
+    """
+
+    directory: str | None
+    shown: str
+    text: bytes | None = None
+    fetched: bool = False
+    keeps_owners: bool = False
+
+    def folder(self, ignore: bytes) -> Folder | None:
+        """It as the builder wants it, with what its .dockerignore holds."""
+        if self.directory is None:
+            return None
+        return Folder(self.directory, ignore, self.fetched, self.keeps_owners)
+
+
+class Contexts:
+    """Those of one build; what was fetched is there until the end of `with`."""
+
+    def __init__(self, given: Settings, store: Store) -> None:
+        self.store = store
+        self.web = Web(given)
+        self._given = given
+        self._staged: list[Staging] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._staged:
+            one.discard()
+
+    def find(
+        self, text: str, enter: Callable[[], IdMap], build_args: Mapping[str, str] = {}
+    ) -> Found:
+        """What `text` names; `enter` enters the user namespace."""
+        if text == "-":
+            return self._piped(enter)
+        if os.path.isdir(text):
+            return Found(os.path.abspath(text), text)
+        if os.path.isfile(text):
+            return self._archive(text, enter)
+        from rootless.dockerfile import remote
+
+        if repository := remote.git(text, short=True):
+            if build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "").lower() in _YES:
+                repository = repository.replace(keep_git_dir=True)
+            return self._repository(repository)
+        if remote.is_url(text):
+            return self._download(text, enter)
+        raise NotFoundError(
+            f"the build context {text!r} is not a directory",
+            hint="name the directory that holds the Dockerfile and its files, such as .; "
+            "an archive, a URL or a git repository will do, too",
+        )
+
+    def dockerfile(self, found: Found, file: str | None, ignorefile: str | None) -> Written:
+        """The Dockerfile that -f names, else the context's, and what --ignorefile or the context
+        says of files that are left out.
+        """
+        if found.text is not None:
+            if file is not None:
+                raise UsageError(
+                    f"-f cannot be used when the context is a Dockerfile ({found.shown})"
+                )
+            written = Written("Dockerfile", found.text)
+        elif file and file.startswith(("http://", "https://")):
+            with self.web.get(file) as answer:
+                content = files.limited(answer.read, file.partition("?")[0])
+            written = dockerfiles.beside(found.directory, found.shown, content, found.fetched)
+        else:
+            where = (found.directory, found.shown, file)
+            written = dockerfiles.find(*where, fetched=found.fetched)
+        return written.replace(ignore=files.read(ignorefile)) if ignorefile else written
+
+    def _piped(self, enter: Callable[[], IdMap]) -> Found:
+        """Standard input: an archive, or a Dockerfile."""
+        from rootless.build.inputs import tarball
+
+        start, read = tarball.begin(lambda count: os.read(0, count))
+        if tarball.is_archive(start):
+            return self._unpacked(read, "standard input", enter)
+        content = files.limited(read, "standard input")
+        return Found(None, "standard input", content)
+
+    def _archive(self, path: str, enter: Callable[[], IdMap]) -> Found:
+        from rootless.build.inputs import tarball
+
+        fd = files.open_file(path, os.O_RDONLY)
+        with open(fd, "rb", buffering=0) as file:
+            start, read = tarball.begin(file.read)
+            if not tarball.is_archive(start):
+                raise NotFoundError(
+                    f"the build context {path!r} is neither a directory nor an archive",
+                    hint=f"a Dockerfile is named by -f: -f {path} DIRECTORY",
+                )
+            return self._unpacked(read, path, enter)
+
+    def _download(self, url: str, enter: Callable[[], IdMap]) -> Found:
+        """An archive on the web, or a Dockerfile, which is its context's only file then."""
+        from rootless.build.inputs import tarball
+
+        shown = url.partition("?")[0]
+        with self.web.get(url) as answer:
+            start, read = tarball.begin(answer.read)
+            if tarball.is_archive(start):
+                return self._unpacked(read, shown, enter)
+            content = files.limited(read, shown)
+        folder = self._folder()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(os.open(os.path.join(folder, _FILE), flags, 0o600), "wb") as file:
+            file.write(content)
+        os.utime(os.path.join(folder, _FILE), (0, 0))
+        return Found(folder, shown, content, fetched=True)
+
+    def _repository(self, source: GitSource) -> Found:
+        from rootless.build.inputs.git import Git
+
+        git = Git(self._given.environment)
+        commit = git.commit(source)
+        return Found(git.check_out(source, commit, self._stage()), source.shown, fetched=True)
+
+    def _unpacked(self, read: Read, shown: str, enter: Callable[[], IdMap]) -> Found:
+        from rootless.build.inputs import tarball
+
+        ids = enter()
+        folder = self._folder()
+        tarball.unpack(read, folder, ids)
+        return Found(folder, shown, fetched=True, keeps_owners=True)
+
+    def _folder(self) -> str:
+        folder = os.path.join(self._stage(), "tree")
+        os.mkdir(folder, 0o755)
+        return folder
+
+    def _stage(self) -> str:
+        from rootless.store.staging import Staging
+
+        self._staged.append(Staging(self.store))
+        return self._staged[-1].path
