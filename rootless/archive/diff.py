@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from rootless.archive import Put
 
+    Change = Callable[[tar.Entry], tar.Entry | None]
+
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFREG: tar.FILE,
@@ -50,12 +52,26 @@ def write(
     `left_out` are paths, relative to the directory, of what is no part of the layer: b"." is only
     the directory itself, of any other also what is in it.
     """
-    return _walk(directory, lambda root: _Diff(root, tar.Writer(put), left_out, changing=changing))
+    writer = tar.Writer(put)
+    contents = _walk(directory, lambda root: _Diff(root, writer, left_out, changing=changing))
+    writer.close()
+    return contents
 
 
 def write_tree(directory: str, put: Put, *, changing: bool = False) -> int:
     """`write` a mounted tree: no name in it is a whiteout."""
-    return _walk(directory, lambda root: _Tree(root, tar.Writer(put), changing=changing))
+    writer = tar.Writer(put)
+    contents = _walk(directory, lambda root: _Tree(root, writer, changing=changing))
+    writer.close()
+    return contents
+
+
+def add_tree(directory: str, writer: tar.Writer, change: Change) -> None:
+    """Put a mounted tree into an archive, each entry as `change` gives it back.
+
+    That may change all of an entry but its size, and leave out, by None, what is no regular file.
+    """
+    _walk(directory, lambda root: _Tree(root, writer, change=change))
 
 
 def _walk(directory: str, begin: Callable[[int], _Diff]) -> int:
@@ -82,9 +98,11 @@ class _Diff:
         left_out: Container[bytes] = (),
         *,
         changing: bool = False,
+        change: Change | None = None,
     ) -> None:
         self._parents = inroot.Parents(root)
         self._writer = writer
+        self._change = change
         self._left_out = left_out
         self._changing = changing
         self._contents = 0
@@ -97,7 +115,6 @@ class _Diff:
                 self._met(self._pending.pop())
         finally:
             self._parents.close()
-        self._writer.close()
         return self._contents
 
     def _met(self, path: bytes) -> None:
@@ -131,7 +148,9 @@ class _Diff:
 
     def _add(self, entry: tar.Entry) -> None:
         self._contents += entry.size
-        self._writer.add(entry)
+        changed = self._change(entry) if self._change else entry
+        if changed:
+            self._writer.add(changed)
 
     def _mark(self, name: bytes) -> None:
         self._add(tar.Entry(name, tar.FILE, 0o600))
@@ -141,7 +160,7 @@ class _Diff:
         try:
             found = xattrs.read(fd)
             entry = _entry(path, tar.DIRECTORY, status, attributes=found)
-            if path != b"." or (_is_notable(entry) and path not in self._left_out):
+            if path != b"." or (self._has_root(entry) and path not in self._left_out):
                 self._add(entry)
             if self._is_opaque(found):
                 self._mark(whiteout.encode_opaque(path))
@@ -167,6 +186,10 @@ class _Diff:
             self._check_name(prefix, name)
             if prefix + name not in self._left_out:
                 self._pending.append(prefix + name)
+
+    def _has_root(self, root: tar.Entry) -> bool:
+        """Whether the root gets an entry; who changes entries is asked about it in any case."""
+        return _is_notable(root) or self._change is not None
 
     def _is_opaque(self, found: dict[bytes, bytes]) -> bool:
         return whiteout.is_opaque(found)

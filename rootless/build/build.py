@@ -19,7 +19,10 @@ from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.build.request import Event, Report, Request
+    from rootless.oci.platform import Platform
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -36,6 +39,42 @@ def build(store: Store, request: Request, report: Report) -> Image:
         os.umask(umask)
 
 
+def build_all(store: Store, requests: Sequence[Request], report: Report) -> tuple[Image, ...]:
+    """`build` one after the other, as for several platforms; steps are numbered through."""
+    if len(requests) == 1:
+        return (build(store, requests[0], report),)
+    numbered = _Numbered(report)
+    return tuple(build(store, one, numbered.reporting(one.plan.platform)) for one in requests)
+
+
+class _Numbered:
+    """Steps of several builds, told as those of one."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._before = 0
+        self._total = 0
+
+    def reporting(self, platform: Platform) -> Report:
+        """What the next build is to report to."""
+        self._before += self._total
+        self._total = 0
+
+        def pass_on(event: Event) -> None:
+            if isinstance(event, Warned | Exported):
+                return self._report(event)
+            step = event.step
+            self._total = step.total
+            moved = step.replace(
+                number=step.number + self._before,
+                total=step.total + self._before,
+                stage=f"{platform} {step.stage}".strip(),
+            )
+            return self._report(event.replace(step=moved))
+
+        return pass_on
+
+
 def _build(store: Store, request: Request, report: Report) -> Image:
     report = _warning_once(report)
     for message in request.plan.warnings():
@@ -46,7 +85,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     builder = Builder(store, request, report, recipes)
     try:
         stack = builder.build()
-        image = images.export(store, recipes.target, stack, request.labels, request.tags)
+        image = images.export(store, recipes.target, stack, request.form, request.enter)
     finally:
         builder.close()
     report(Exported(image))

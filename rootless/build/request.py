@@ -33,11 +33,28 @@ class Folder(Record):
     keeps_owners: bool = False
 
 
+class Form(Record):
+    """How an image is to look, and whether it is `listed` in the store: else it is only held.
+
+    `labels` are added and `unset_labels` taken away; `annotations` are the manifest's. With
+    `is_docker` it has docker's media types, which know no annotations. `squash` makes one layer of
+    all that is "new" on its base, or of "all".
+    """
+
+    tags: tuple[Reference, ...] = ()
+    labels: Mapping[str, str] = {}
+    unset_labels: frozenset[str] = frozenset()
+    annotations: Mapping[str, str] = {}
+    is_docker: bool = False
+    squash: str = ""
+    is_listed: bool = True
+
+
 class Request(Record):
     """One build.
 
     `plan` is what the Dockerfile says. `context` is None when there is none. `fetch` finds a base
-    image, pulling it where needed.
+    image, pulling it where needed. `form` is how the image is to look.
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
@@ -50,8 +67,7 @@ class Request(Record):
     context: Folder | None
     fetch: Callable[[Reference, Platform], Image]
     enter: Callable[[], IdMap]
-    tags: tuple[Reference, ...] = ()
-    labels: Mapping[str, str] = {}
+    form: Form = Form()
     no_cache: bool = False
     no_cache_filter: frozenset[str] = frozenset()
     network: str = "default"

@@ -31,14 +31,14 @@ def save(given: Settings, arguments: Arguments) -> int:
     store = Store(given.root)
     for name in arguments.names:
         images.resolve(store, name)
-    _check_output(arguments.output)
+    files.check_stream(arguments.output)
     userns.enter()
     from rootless.image import save
 
     def write(put: Put) -> None:
         save.save(store, arguments.names, put, arguments.format)
 
-    _write(arguments.output, write)
+    files.stream(arguments.output, write)
     return 0
 
 
@@ -49,43 +49,10 @@ def export(given: Settings, arguments: Arguments) -> int:
 
     store = Store(given.root)
     container = commit.find(store, arguments.container)
-    _check_output(arguments.output)
+    files.check_stream(arguments.output)
     userns.enter()
-    _write(arguments.output, lambda put: exporting.export(store, container, put))
+    files.stream(arguments.output, lambda put: exporting.export(store, container, put))
     return 0
-
-
-def _check_output(path: str | None) -> None:
-    if not path and os.isatty(1):
-        raise UsageError(
-            "an archive is not for a terminal", hint="use -o FILE, or redirect the output"
-        )
-
-
-def _write(path: str | None, write: Callable[[Put], object]) -> None:
-    """Call `write` with what puts chunks into the file at `path`, or to standard output."""
-
-    def into(fd: int) -> None:
-        write(lambda chunk: files.write_all(fd, chunk, path or "standard output"))
-
-    if path in (None, "", "-"):
-        into(1)
-    elif os.path.isdir(path):
-        raise RootlessError(f"{path} is a directory", hint="name the file to write in it")
-    elif _is_special(path):
-        into(files.open_file(path, os.O_WRONLY))
-    else:
-        with files.replacing(path) as fd:
-            into(fd)
-
-
-def _is_special(path: str) -> bool:
-    """Whether `path` is a pipe or a device, which is written to and not replaced."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def load(given: Settings, arguments: Arguments) -> int:

@@ -12,7 +12,7 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import fetch, files, progress
+from rootless.cli import fetch, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
@@ -48,44 +48,63 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
 
     _check_builder(given, arguments.builder)
     store = contexts.store
-    platform = fetch.platform(arguments.platform)
+    platforms = fetch.platforms(arguments.platform)
     tags = tuple(map(_tag, arguments.tag))
     build_args = _build_args(given.environment, arguments.build_arg)
-    epoch = _epoch({**given.environment, **build_args})
+    epoch = _epoch(arguments, {**given.environment, **build_args})
+    goods = wanted.wanted(given, arguments, tags, platforms, epoch)
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
     bases = _Bases(given, store, arguments, display)
     context = contexts.find(arguments.context, bases.enter_early, build_args)
     written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
     if arguments.call or arguments.check:
-        from rootless.cli import build_call
-
-        wish = build_call.Call.parse(arguments.call or "check")
-        if wish.method != "build":
-            subject = build_call.Subject(
-                written, build_args, platform, arguments.target or "", bases.has, bases.peek
-            )
-            return build_call.call(wish, subject)
-    planned = _planned(written, build_args, platform, arguments.target or "", bases)
-    bases.prepare(planned)
+        called = _call(arguments, written, build_args, platforms[0], bases)
+        if called is not None:
+            return called
+    target = arguments.target or ""
+    plans = [_planned(written, build_args, one, target, bases) for one in platforms]
+    for planned in plans:
+        bases.prepare(planned)
     request = Request(
-        plan=planned,
+        plan=plans[0],
         context=context.folder(written.ignore),
         fetch=bases.fetch,
         enter=bases.enter,
-        tags=tags,
+        form=goods.form(platforms[0]),
         no_cache=arguments.no_cache,
         network=arguments.network,
         epoch=epoch,
         jobs=_jobs(arguments.jobs),
         reach=Reach(contexts.web, given.environment),
     )
-    _explain(arguments, planned, bases, has_context=context.directory is not None)
+    for planned in plans:
+        _explain(arguments, planned, bases, has_context=context.directory is not None)
     if arguments.dry_run:
         return 0
+    pairs = zip(platforms, plans, strict=True)
+    requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
     with display:
-        image = builder.build(store, request, display)
-    _hand_over(arguments, display, image, tags)
+        built = builder.build_all(store, requests, display)
+    goods.deliver(store, built, bases.enter, display)
     return 0
+
+
+def _call(
+    arguments: Arguments,
+    written: Written,
+    build_args: Mapping[str, str],
+    platform: Platform,
+    bases: _Bases,
+) -> int | None:
+    """What --call asks for instead of a build, and its exit code; None where that is a build."""
+    from rootless.cli import build_call
+
+    wish = build_call.Call.parse(arguments.call or "check")
+    if wish.method == "build":
+        return None
+    target = arguments.target or ""
+    subject = build_call.Subject(written, build_args, platform, target, bases.has, bases.peek)
+    return build_call.call(wish, subject)
 
 
 def _check_builder(given: Settings, name: str | None) -> None:
@@ -104,16 +123,6 @@ def _explain(arguments: Arguments, planned: Plan, bases: _Bases, *, has_context:
     stream = sys.stdout if arguments.dry_run else sys.stderr
     for line in build_plan.lines(planned, bases.fetch, has_context=has_context):
         print(line, file=stream)
-
-
-def _hand_over(
-    arguments: Arguments, display: BuildDisplay, image: Image, tags: tuple[Reference, ...]
-) -> None:
-    """Say what came out."""
-    if arguments.iidfile:
-        with files.replacing(arguments.iidfile) as fd:
-            files.write_all(fd, str(image.id).encode(), arguments.iidfile)
-    display.exported([f"writing image {image.id}", *(f"naming to {tag}" for tag in tags)])
 
 
 def _planned(
@@ -158,9 +167,10 @@ def _jobs(text: str | None) -> int:
     return int(text[:9])
 
 
-def _epoch(variables: Mapping[str, str]) -> int | None:
-    """SOURCE_DATE_EPOCH: reproducible-builds.org/specs/source-date-epoch."""
-    text = variables.get("SOURCE_DATE_EPOCH", "")
+def _epoch(arguments: Arguments, variables: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH: reproducible-builds.org/specs/source-date-epoch; the flags win."""
+    text = arguments.source_date_epoch or arguments.timestamp or ""
+    text = text or variables.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
     if not text.isdecimal() or len(text) > len(_LAST_SECOND) or int(text) > int(_LAST_SECOND):

@@ -13,7 +13,7 @@ from rootless.oci.platform import Platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
@@ -44,6 +44,13 @@ def platform(text: str | None) -> Platform:
             hint=f"run the command once for each, beginning with --platform {text.split(',')[0]}",
         )
     return Platform.parse(text) if text else Platform.host()
+
+
+def platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
+    """Those that --platform names, each once, in their order; else this machine's."""
+    words = [word.strip() for text in texts for word in text.split(",")]
+    found = tuple(dict.fromkeys(Platform.parse(word) for word in words if word))
+    return found or (Platform.host(),)
 
 
 def client(

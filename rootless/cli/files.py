@@ -7,12 +7,14 @@ import stat
 from errno import ENOENT, ENOTDIR
 
 from rootless import inroot
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
+
+    from rootless.archive import Put
 
 _LIMIT = 16 << 20  # bytes of a Dockerfile, a .dockerignore, an env-file
 _CHUNK = 1 << 16
@@ -68,6 +70,50 @@ def read_inside(folder: str, path: str, shown: str) -> bytes:
 def read_input() -> bytes:
     """All of standard input."""
     return limited(lambda count: os.read(0, count), "standard input")
+
+
+def check_parent(path: str) -> None:
+    """NotFoundError when the folder that a file is to be written into is not there."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise NotFoundError(f"open {path}: no such file or directory", hint=f"mkdir -p {folder}")
+
+
+def check_stream(path: str | None) -> None:
+    """UsageError for an archive that would be written to a terminal."""
+    if not path and os.isatty(1):
+        raise UsageError(
+            "an archive is not for a terminal", hint="use -o FILE, or redirect the output"
+        )
+
+
+def stream(path: str | None, write: Callable[[Put], object]) -> None:
+    """Call `write` with what puts chunks into the file at `path`, or to standard output.
+
+    A regular file appears whole or not at all; a pipe or a device is written to.
+    """
+
+    def into(fd: int) -> None:
+        write(lambda chunk: write_all(fd, chunk, path or "standard output"))
+
+    if path in (None, "", "-"):
+        into(1)
+    elif os.path.isdir(path):
+        raise RootlessError(f"{path} is a directory", hint="name the file to write in it")
+    elif _is_special(path):
+        into(open_file(path, os.O_WRONLY))
+    else:
+        with replacing(path) as fd:
+            into(fd)
+
+
+def _is_special(path: str) -> bool:
+    """Whether `path` is a pipe or a device, which is written to and not replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _regular(folder_fd: int, path: str, shown: str) -> bytes:

@@ -23,7 +23,7 @@ from rootless.registry import turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Protocol, Self
 
     from rootless.image.transport import Read, Tell
@@ -200,10 +200,14 @@ class _Alone:
 
 
 class Layout:
-    """An OCI image layout, and the image in it called `name`; "" is the only one."""
+    """An OCI image layout, and the image in it called `name`; "" is the only one.
 
-    def __init__(self, name: str = "") -> None:
+    What is put there is listed with `annotations`.
+    """
+
+    def __init__(self, name: str = "", annotations: Mapping[str, str] | None = None) -> None:
         self._name = name
+        self._annotations = dict(annotations or {})
 
     def blob(self, digest: Digest) -> str:
         """As `Form`."""
@@ -234,7 +238,7 @@ class Layout:
 
     def put_top(self, folder: Folder, document: Document) -> None:
         """As `Form`: the name is another's no more."""
-        annotations = {REF_NAME: self._name} if self._name else {}
+        annotations = self._annotations | ({REF_NAME: self._name} if self._name else {})
         media_type = document.decode().media_type
         entry = Descriptor(
             media_type, document.digest, len(document.content), annotations=annotations

@@ -19,8 +19,9 @@ from rootless.image import store as ends
 from rootless.image.transport import Document, Event
 from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
+from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
-from rootless.oci.manifest import Index, Manifest
+from rootless.oci.manifest import Index, Manifest, in_words
 from rootless.record import Record
 from rootless.store import blobs, images, layers
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from rootless.archive.compression import Compression
     from rootless.image.transport import Report, Sink
-    from rootless.oci.descriptor import Descriptor
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.registry.push import Uploads
@@ -51,14 +51,17 @@ class Wishes(Record):
     """How to push: `compression` for layers that are plain tars, by default gzip.
 
     With a `platform` the image for it alone, without one all of an index. `twins` has other media
-    types for those that the manifests name: docker's own, or OCI's. `enter` enters the user
-    namespace, where layers are read; it is called when there is something to pack.
+    types for those that the manifests name: docker's own, or OCI's. With `force` layers that a base
+    lists compressed in another way are packed anew. `enter` enters the user namespace, where layers
+    are read; it is called when there is something to pack. `by_digest` gives the image no tag.
     """
 
     enter: Callable[[], object]
     compression: Compression | None = None
     platform: Platform | None = None
     twins: Mapping[str, str] = {}
+    force: bool = False
+    by_digest: bool = False
 
 
 def push(
@@ -77,9 +80,8 @@ def push(
     source = ends.Source(store, image)
     part, sent = _plan(store, source, image, wishes)
     elsewhere = _elsewhere(sent, uploads.registry)
-    sink = registry.Sink(
-        uploads, reference.tag or "latest", lambda digest: elsewhere.get(digest, ())
-    )
+    tag = "" if wishes.by_digest else reference.tag or "latest"
+    sink = registry.Sink(uploads, tag, lambda digest: elsewhere.get(digest, ()))
     for layer in reversed(sent):
         report(layer.event("waiting"))
     document = part.encode()
@@ -93,6 +95,19 @@ def push(
             report(layer.event("exists"))
     images.serve(store, reference, image.descriptor, document.digest)
     return document
+
+
+def repack(store: Store, image: Image, wishes: Wishes, report: Report) -> Image:
+    """The image as a push would send it, in the store and held, without a name of its own."""
+    source = ends.Source(store, image)
+    part, sent = _plan(store, source, image, wishes)
+    sink = ends.Sink(store)
+    with _Sending(store, source, sink, wishes) as sending:
+        sending.send(sent, report)
+    document = part.put(source, sink, top=False)
+    found = images.load(store, Descriptor.of(document.content, document.decode().media_type))
+    images.hold(store, found)
+    return found
 
 
 def preview(
@@ -128,7 +143,7 @@ def _plan(
     store: Store, source: ends.Source, image: Image, wishes: Wishes
 ) -> tuple[_Part, tuple[_Layer, ...]]:
     """What there is to push, and its layers, each once, base first."""
-    plan = _Plan(store, source, wishes.compression, wishes.twins)
+    plan = _Plan(store, source, wishes)
     return plan.read(_top(store, source, image, wishes.platform)), plan.layers
 
 
@@ -190,14 +205,14 @@ class _Plan:
         self,
         store: Store,
         source: ends.Source,
-        wish: Compression | None,
-        twins: Mapping[str, str],
+        wishes: Wishes,
     ) -> None:
         self._store = store
         self._source = source
-        self._wish = wish
-        self._twins = twins
-        self._kind = wish.kind if wish else "gzip"
+        self._wish = wishes.compression
+        self._force = wishes.force
+        self._twins = wishes.twins
+        self._kind = self._wish.kind if self._wish else "gzip"
         self._known: dict[tuple[Digest, Digest], _Layer] = {}
 
     @property
@@ -248,7 +263,8 @@ class _Plan:
         packed = layers.packed(self._store, diff_id)
         own = next((one for one in packed if one.digest == listed.digest), listed)
         is_served = layers.SOURCES in own.annotations  # as a plain tar
-        if listed.digest != diff_id or (is_served and self._wish is None):
+        is_other = self._force and own.media_type not in _PACKED[self._kind]
+        if not is_other and (listed.digest != diff_id or (is_served and self._wish is None)):
             return self._remembered(_Layer(listed, diff_id, [own], ""))
         forms = [one for one in packed if one.media_type in _PACKED[self._kind]]
         return self._remembered(_Layer(listed, diff_id, forms[:_MOST_FORMS], media_type))
@@ -302,37 +318,17 @@ class _Part:
         return document
 
     def _changed(self, new: Manifest | Index) -> Document:
-        new = _in_form(new, self._twins)
+        new = in_words(new, self._twins)
         if new == self._found:
             return self._document
         content = new.encode()
         return Document(content, new.media_type, Digest.of(content))
 
 
-def _in_form(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | Index:
-    """The same in the other kind's words; docker's have no annotations, and no subject."""
-
-    def twin(blob: Descriptor) -> Descriptor:
-        return blob.replace(media_type=twins.get(blob.media_type, blob.media_type))
-
-    kind = twins.get(found.media_type)
-    if kind is None:
-        return found
-    if kind in media_types.OCI_TWINS:
-        found = found.replace(annotations={}, rest={})
-    if isinstance(found, Index):
-        entries = tuple(map(twin, found.manifests))
-        return found.replace(media_type=kind, manifests=entries)
-    listed = tuple(map(twin, found.layers))
-    return found.replace(media_type=kind, config=twin(found.config), layers=listed)
-
-
 class _Sending:
     """Layers on their way, with the processes that pack them."""
 
-    def __init__(
-        self, store: Store, source: ends.Source, sink: registry.Sink, wishes: Wishes
-    ) -> None:
+    def __init__(self, store: Store, source: ends.Source, sink: Sink, wishes: Wishes) -> None:
         self._store = store
         self._source = source
         self._sink = sink
@@ -401,7 +397,9 @@ class _Sending:
         def see(done: int) -> None:
             post(layer.event("packing", done))
 
-        blob = packer.pack(layer.diff_id, how, layer.media_type, see)
+        is_packed = layer.listed.digest != layer.diff_id
+        source = layer.listed.digest if is_packed else None
+        blob = packer.pack(layer.diff_id, how, layer.media_type, see, source)
         self._idle.put(packer)
         return blob
 

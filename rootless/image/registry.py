@@ -38,7 +38,7 @@ class Source:
 
 
 class Sink:
-    """What is to have the name `tag` in one repository."""
+    """What is to have the name `tag` in one repository; without one, only its digest."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Sink:
 
     def present(self) -> Digest | None:
         """What has the name now, where the registry tells."""
-        return self._uploads.digest(self._tag)
+        return self._uploads.digest(self._tag) if self._tag else None
 
     def has(self, blob: Descriptor) -> bool:
         """As `transport.Sink`; RegistryError."""
@@ -75,7 +75,7 @@ class Sink:
     def put_manifest(self, document: Document, *, top: bool) -> None:
         """As `transport.Sink`; RegistryError, IntegrityError."""
         media_type = document.decode().media_type
-        name = self._tag if top else document.digest
+        name = self._tag if top and self._tag else document.digest
         self._uploads.put_manifest(name, document.content, media_type)
 
     def stop(self) -> None:

@@ -43,7 +43,11 @@ def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIV
     An image named by an id is saved without a name. The archive is unfinished, and worthless, when
     an error is raised.
     """
-    chosen = [_choose(store, name) for name in names]
+    write(store, [_choose(store, name) for name in names], put, form)
+
+
+def write(store: Store, chosen: Sequence[Chosen], put: Put, form: str) -> None:
+    """The same of images that somebody has chosen, and holds."""
     writer = tar.Writer(put)
     _add_file(writer, "oci-layout", _LAYOUT)
     _add_file(writer, "index.json", _saved_index(chosen))
@@ -101,7 +105,7 @@ def _docker_entry(manifest: Manifest, tags: Sequence[str]) -> dict[str, Any]:
     }
 
 
-class _Chosen(Record):
+class Chosen(Record):
     """An image to save, under the one name it was asked for by.
 
     `blobs` are all that belong to it, in order; with `image.descriptor` an index, to all images
@@ -112,19 +116,23 @@ class _Chosen(Record):
     reference: Reference | None
     blobs: Mapping[Digest, _Saved]
 
+    @classmethod
+    def of(cls, store: Store, image: Image, reference: Reference | None) -> Chosen:
+        """An image that is held, be it named in the store or not."""
+        return cls(image, reference, _saved_blobs(store, image))
 
-def _choose(store: Store, name: str) -> _Chosen:
+
+def _choose(store: Store, name: str) -> Chosen:
     image = images.resolve(store, name)
     images.hold(store, image)
-    saved = _saved_blobs(store, image)
     try:
         reference = Reference.parse(name)
     except UsageError:
-        return _Chosen(image, None, saved)
-    return _Chosen(image, reference if reference in image.references else None, saved)
+        return Chosen.of(store, image, None)
+    return Chosen.of(store, image, reference if reference in image.references else None)
 
 
-def _saved_index(chosen: Sequence[_Chosen]) -> bytes:
+def _saved_index(chosen: Sequence[Chosen]) -> bytes:
     entries = []
     for one in chosen:
         descriptor = one.image.descriptor
@@ -134,7 +142,7 @@ def _saved_index(chosen: Sequence[_Chosen]) -> bytes:
     return Index(media_types.OCI_INDEX, tuple(entries)).encode()
 
 
-def _docker_manifest(chosen: Sequence[_Chosen]) -> bytes:
+def _docker_manifest(chosen: Sequence[Chosen]) -> bytes:
     """Docker's list of images."""
     tags: dict[Digest, list[str]] = {}
     for one in chosen:

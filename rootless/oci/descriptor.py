@@ -34,6 +34,11 @@ class Descriptor(Record):
     rest: Mapping[str, Any] = {}
 
     @classmethod
+    def of(cls, content: bytes, media_type: str) -> Descriptor:
+        """Of these bytes."""
+        return cls(media_type, Digest.of(content), len(content))
+
+    @classmethod
     def decode(cls, value: object) -> Descriptor:
         """From its JSON object; IntegrityError names the member that is wrong."""
         if not isinstance(value, dict):

@@ -100,6 +100,24 @@ class Index(Record):
         return leanjson.dumps({**value, **self.rest})
 
 
+def in_words(found: Manifest | Index, twins: Mapping[str, str]) -> Manifest | Index:
+    """The same in the other kind's media types; docker's have no annotations and no subject."""
+
+    def twin(blob: Descriptor) -> Descriptor:
+        return blob.replace(media_type=twins.get(blob.media_type, blob.media_type))
+
+    kind = twins.get(found.media_type)
+    if kind is None:
+        return found
+    if kind in media_types.OCI_TWINS:
+        found = found.replace(annotations={}, rest={})
+    if isinstance(found, Index):
+        entries = tuple(map(twin, found.manifests))
+        return found.replace(media_type=kind, manifests=entries)
+    listed = tuple(map(twin, found.layers))
+    return found.replace(media_type=kind, config=twin(found.config), layers=listed)
+
+
 def decode(content: bytes, media_type: str = "") -> Manifest | Index:
     """Parse a manifest or an index; `media_type` is what the sender said it is, if anything.
 

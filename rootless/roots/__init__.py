@@ -49,7 +49,12 @@ class Root(Record):
 
     def mount(self) -> Mounted:
         """Mount it here and now; unmounted at the end of `with`."""
-        self._overlay().mount()
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._overlay().mount()  # which goes where the layers are
+        finally:
+            os.fchdir(here)
+            os.close(here)
         return Mounted(self.target)
 
     def commit(self) -> str:

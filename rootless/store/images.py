@@ -138,7 +138,7 @@ def told(store: Store, entries: _Entries) -> tuple[Listed, ...]:
 def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
     facts = entry.annotations
     if not facts.keys() >= index.FACTS or not facts[index.IMAGE_SIZE].isdecimal():
-        facts = _facts(store, entry, found)
+        facts = _remembered(store, _load(store, entry, found, None))  # another tool made it
     return Listed(
         Digest.parse(facts[index.IMAGE_ID]),
         entry.replace(annotations={}),
@@ -146,11 +146,6 @@ def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
         int(facts[index.IMAGE_SIZE]),
         *_names(found, entry),
     )
-
-
-def _facts(store: Store, entry: Descriptor, found: Catalog) -> dict[str, str]:
-    """What `_remembered` gives, for an entry that another tool or an older version made."""
-    return _remembered(store, _load(store, entry, found, None))
 
 
 def _remembered(store: Store, image: Image) -> dict[str, str]:
@@ -164,7 +159,7 @@ def _remembered(store: Store, image: Image) -> dict[str, str]:
 
 def facts(store: Store, entry: Descriptor) -> dict[str, str]:
     """What an entry of index.json tells of its image, read from the image."""
-    return _remembered(store, _load(store, entry, catalog(store, ()), None))
+    return _remembered(store, load(store, entry))
 
 
 def labels(store: Store, listed: Listed) -> Mapping[str, str]:
@@ -314,7 +309,7 @@ def add_empty(store: Store, content: bytes, media_type: str, reference: Referenc
 def _entry(store: Store, new: Addition) -> Descriptor:
     """The index entry, but for its name, of a manifest whose bytes are now in the store."""
     descriptor = Descriptor(new.media_type, blobs.put(store, new.content), len(new.content))
-    image = _load(store, descriptor, catalog(store, ()), None)
+    image = load(store, descriptor)
     hold(store, image)
     _check_whole(store, image)
     annotations = _remembered(store, image)
@@ -418,6 +413,11 @@ def id_of(store: Store, entry: Descriptor) -> Digest:
         return _choose(store, entry, None)[1].config.digest
     except (NotFoundError, IntegrityError):
         return entry.digest
+
+
+def load(store: Store, entry: Descriptor) -> Image:
+    """The image of a manifest or an index whose bytes are in the store, without any names."""
+    return _load(store, entry, catalog(store, ()), None)
 
 
 def _load(store: Store, entry: Descriptor, found: Catalog, platform: Platform | None) -> Image:

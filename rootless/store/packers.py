@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import leanjson, process
-from rootless.archive import compression
+from rootless.archive import codecs, compression
 from rootless.archive.compression import Compression
 from rootless.errors import NotFoundError
 from rootless.oci.descriptor import Descriptor
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from rootless.archive import Put
     from rootless.process import Send
     from rootless.store import Store
 
+_PIECE = 256 << 10
 _NEWS = 4 << 20  # bytes of a layer between two events
 
 
@@ -49,9 +51,15 @@ class Packer:
         how: Compression,
         media_type: str,
         see: Callable[[int], object],
+        source: Digest | None = None,
     ) -> Descriptor:
-        """Compress a layer; its blob. `see` is called with how many bytes of its tar are done."""
+        """Compress a layer; its blob. `see` is called with how many bytes of its tar are done.
+
+        `source` is a packed form of it in the store: only that has the tar of a layer that was not
+        made here.
+        """
         job = {
+            "source": str(source or ""),
             "diff_id": str(diff_id),
             "kind": how.kind,
             "level": how.level,
@@ -84,6 +92,14 @@ def _work(store: Store, job_fd: int, send: Send) -> None:
             send(_pack(store, leanjson.loads(line), send).encode())
 
 
+def _unpack(store: Store, blob: Digest, put: Put) -> None:
+    """The tar in a packed blob."""
+    with blobs.open_file(store, blob) as file:
+        read = codecs.decompress(file.read)
+        while piece := read(_PIECE):
+            put(piece)
+
+
 def _pack(store: Store, job: dict[str, Any], send: Send) -> Descriptor:
     diff_id = Digest.parse(job["diff_id"])
     how = Compression(job["kind"], job["level"])
@@ -102,7 +118,9 @@ def _pack(store: Store, job: dict[str, Any], send: Send) -> Descriptor:
                 send(done)
 
         layer = layers.find(store, diff_id)
-        if layer:
+        if job["source"]:
+            _unpack(store, Digest.parse(job["source"]), put)
+        elif layer:
             layers.write_tar(store, layer, put)
         elif blobs.has(store, diff_id):
             blobs.copy(store, diff_id, put)

@@ -11,7 +11,7 @@ from rootless.oci.config import Healthcheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from rootless.dockerfile.instructions import Command
     from rootless.dockerfile.instructions import Healthcheck as HealthcheckInstruction
@@ -28,9 +28,12 @@ def argv(config: ImageConfig, command: Command) -> tuple[str, ...]:
     return command.argv(config.shell or DEFAULT_SHELL)
 
 
-def with_labels(config: ImageConfig, labels: Mapping[str, str]) -> ImageConfig:
-    """--label."""
-    return config.replace(labels={**config.labels, **labels})
+def with_labels(
+    config: ImageConfig, labels: Mapping[str, str], unset: Container[str] = ()
+) -> ImageConfig:
+    """--label, and --unsetlabel, which takes away before the others are added."""
+    kept = {name: text for name, text in config.labels.items() if name not in unset}
+    return config.replace(labels={**kept, **labels})
 
 
 def ports(word: str) -> list[str]:

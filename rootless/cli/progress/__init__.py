@@ -18,11 +18,11 @@ from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Protocol, Self, TextIO
 
     from rootless.build import request
     from rootless.cli.progress import download
+    from rootless.cli.progress.output import Given
     from rootless.cli.settings import Settings
     from rootless.image.transport import Event
     from rootless.registry.download import Download
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         """Shows a build. `rest` clears the terminal for somebody else until the next event.
 
         `pulling` is the display of a base image that is pulled meanwhile; `exported` says what
-        became of the image, a line for each thing.
+        came out.
         """
 
         def __enter__(self) -> Self: ...
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         def __call__(self, event: request.Event) -> None: ...
         def rest(self) -> None: ...
         def pulling(self, given: Settings, name: str) -> TransferDisplay: ...
-        def exported(self, lines: Sequence[str]) -> None: ...
+        def exported(self, given: Given) -> None: ...
 
 
 def pulling(given: Settings, out: TextIO, *, quiet: bool, plain: bool = False) -> TransferDisplay:

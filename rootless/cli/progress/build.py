@@ -18,12 +18,11 @@ from rootless.cli.progress.pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any, Self
 
     from rootless.cli.progress import TransferDisplay
+    from rootless.cli.progress.output import Given
     from rootless.cli.settings import Settings
-    from rootless.oci.digest import Digest
 
 _SHOWN_LINES = 6  # of a running step's output
 _REPEATED_LINES = 10  # of a failed step's, where all were printed; as many as docker repeats
@@ -64,7 +63,7 @@ class Silent:
 
         return progress.pulling(given, sys.stderr, quiet=True)
 
-    def exported(self, lines: Sequence[str]) -> None:
+    def exported(self, given: Given) -> None:
         pass
 
 
@@ -73,7 +72,6 @@ class Quiet(Silent):
 
     def __init__(self) -> None:
         self._running: dict[request.Step, Output] = {}
-        self._id: Digest | None = None
 
     def __call__(self, event: request.Event) -> None:
         if isinstance(event, request.Started):
@@ -85,12 +83,10 @@ class Quiet(Silent):
         elif isinstance(event, request.Failed) and event.step in self._running:
             for line in self._running.pop(event.step).all():
                 _say(line)
-        elif isinstance(event, request.Exported):
-            self._id = event.image.id
 
-    def exported(self, lines: Sequence[str]) -> None:  # noqa: ARG002
-        if self._id:
-            print(self._id)
+    def exported(self, given: Given) -> None:
+        if given.name:
+            print(given.name)
 
 
 class Plain(Silent):
@@ -142,11 +138,11 @@ class Plain(Silent):
 
         return progress.pulling(given, sys.stderr, quiet=False)
 
-    def exported(self, lines: Sequence[str]) -> None:
+    def exported(self, given: Given) -> None:
         """The last step of a build: it has the number after all others."""
         number = self._total + 1
-        self._head(number, "exporting to image")
-        for line in lines:
+        self._head(number, given.heading)
+        for line in given.lines:
             _say(f"#{number} {words.escape(line)} done")
         _say(f"#{number} DONE {monotonic() - self._exporting:.1f}s")
 
@@ -227,8 +223,8 @@ class Live(Silent):
 
         return progress.pulling(given, sys.stderr, quiet=False)
 
-    def exported(self, lines: Sequence[str]) -> None:
-        for line in lines:
+    def exported(self, given: Given) -> None:
+        for line in given.lines:
             _say(words.escape(line))
 
     def _tick(self, *_: object) -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from time import monotonic
 
 from rootless.cli import words
+from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.build.request import Step
 
 _KEPT = 2000  # lines, to be shown when the step fails
 _MOST = 1 << 20  # bytes of them
 _LONGEST = 1 << 16  # bytes of a line: an endless one must not fill our memory
+
+
+class Given(Record):
+    """What came out of a build: a line for each thing, below a heading; -q prints the `name`."""
+
+    lines: Sequence[str]
+    name: str = ""
+    heading: str = "exporting to image"
 
 
 class Output:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self, TextIO
 
+    from rootless.cli.progress.output import Given
     from rootless.cli.settings import Settings
     from rootless.image.transport import Event
 
@@ -71,13 +72,13 @@ class RawJson:
         """What tells of the layers of a base image."""
         return Pulling(self, name)
 
-    def exported(self, lines: Sequence[str]) -> None:
+    def exported(self, given: Given) -> None:
         """The vertex that ends a build."""
-        vertex = vertex_of("exporting to image", started=True)
+        vertex = vertex_of(given.heading, started=True)
         self.write(vertexes=[vertex])
         now = _now()
         status = {"vertex": vertex["digest"], "current": 0, "timestamp": now, "started": now}
-        self.write(statuses=[{"id": line, **status, "completed": now} for line in lines])
+        self.write(statuses=[{"id": line, **status, "completed": now} for line in given.lines])
         self._end(vertex)
 
     def write(self, **status: object) -> None:

@@ -13,7 +13,7 @@ from rootless.build import request
 from rootless.cli import progress, settings
 from rootless.cli.progress import build, pull, push, rawjson
 from rootless.cli.progress.block import Block, cut, width
-from rootless.cli.progress.output import Output
+from rootless.cli.progress.output import Given, Output
 from rootless.errors import RootlessError
 from rootless.image.transport import Event
 
@@ -40,7 +40,7 @@ def test_plain_build(capsys):
 def test_plain_says_what_became_of_the_image_last(capsys):
     with progress.building(GIVEN, "plain", quiet=False) as report:
         report(request.Cached(request.Step(1, 1, "", 1, 1, "COPY . .")))
-        report.exported(["writing image sha256:12", "naming to \x1b[2J"])
+        report.exported(Given(["writing image sha256:12", "naming to \x1b[2J"]))
     assert capsys.readouterr().err.splitlines()[2:-1] == [
         "",
         "#2 exporting to image",
@@ -63,7 +63,7 @@ def test_a_build_for_programs(capsys):
         report(request.Output(STEP, b"\x1b[31m\xff\n"))
         report(request.Done(STEP, 1.25))
         report(request.Warned("odd"))
-        report.exported(["writing image sha256:12"])
+        report.exported(Given(["writing image sha256:12"]))
     cached, begun, said, done, definition, warned, exporting, written, exported = _raw(capsys)
     (one,) = cached["vertexes"]
     assert (one["name"], one["cached"]) == ("[builder 1/3] FROM x", True)
@@ -159,7 +159,7 @@ def test_none_says_nothing_even_of_what_fails(capsys):
         report(request.Output(STEP, b"broken\n"))
         report(request.Failed(STEP, "no"))
         raise RootlessError("no")
-    report.exported(["writing image"])
+    report.exported(Given(["writing image"]))
     assert capsys.readouterr() == ("", "")
 
 
