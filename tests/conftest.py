@@ -129,3 +129,9 @@ def debian_image():
 def python_image():
     machine.require("pypi")
     return images.python()
+
+
+@pytest.fixture(scope="session")
+def node_image(debian_image):
+    machine.require("pypi")
+    return images.node()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import shutil
 import signal
 import socket
@@ -70,16 +73,103 @@ def test_python_app_keeps_its_packages_when_only_the_source_changes(
 def test_flask_answers_on_a_published_port(rootless, fetch, debian_image):
     fetch(debian_image)
     rootless.ok("build", "-t", "web", EXAMPLES / "flask")
+    with serving(rootless, "web", 8000) as (url, running):
+        page = _page(url, running)
+    assert "served by user 0 of the container" in page
+
+
+@pytest.mark.needs("network", "mirror", "pypi", "npm")
+def test_node_answers_with_a_package_of_npm(rootless, fetch, node_image, tmp_path):
+    fetch(node_image)
+    source = tmp_path / "source"
+    shutil.copytree(EXAMPLES / "node", source)
+    rootless.ok("build", "-t", "node-app", source)
+    with serving(rootless, "node-app", 3000) as (url, running):
+        page = _page(url, running)
+    assert re.fullmatch(r"Node.js v24\S*, user 1000, up for .+\n", page)
+    with (source / "server.js").open("a") as file:
+        file.write("// changed\n")
+    again = rootless("build", "--progress", "plain", "-t", "node-app", source)
+    assert again.exit == 0
+    assert re.search(r"^#\d+ \[packages .*npm ci.*\n#\d+ CACHED$", again.stderr, re.MULTILINE)
+
+
+@pytest.mark.needs("network")
+def test_a_static_site_is_served_and_its_health_looked_after(rootless, fetch, busybox_image):
+    fetch(busybox_image)
+    rootless.ok("build", "-t", "site", "--build-arg", "TITLE=Ours", EXAMPLES / "static")
+    with serving(rootless, "site", 8080) as (url, running):
+        assert "<title>Ours: index</title>" in _page(url, running)
+        assert "Nothing runs but a web server." in _page(f"{url}about.html", running)
+    told = json.loads(rootless.ok("inspect", "site"))[0]["Config"]
+    assert told["Healthcheck"]["Test"][0] == "CMD-SHELL"
+    assert "sh" not in rootless.ok("run", "--rm", "--entrypoint", "ls", "site", "/www")
+
+
+def test_a_worker_works_until_it_is_told_to_stop(rootless, fetch, busybox_image):
+    fetch(busybox_image)
+    rootless.ok("build", "-t", "worker", EXAMPLES / "worker")
+    argv = rootless.command("run", "--rm", "-e", "INTERVAL=0.1", "worker")
+    with subprocess.Popen(argv, env=rootless.environment, stdout=subprocess.PIPE) as running:
+        lines = [running.stdout.readline().decode() for _ in range(3)]
+        running.send_signal(signal.SIGTERM)
+        rest = running.stdout.read().decode()
+    assert lines == [f"run {number}, as worker\n" for number in (1, 2, 3)]
+    assert re.search(r"^stopped after \d+ rounds$", rest, re.MULTILINE)
+    assert running.returncode == 0
+
+
+@pytest.mark.needs("network")
+def test_services_share_their_base(rootless, fetch, busybox_image):
+    fetch(busybox_image)
+    folder = EXAMPLES / "services"
+    for target in ("test", "api", "mailer"):
+        rootless.ok("build", "--target", target, "-t", f"shop-{target}", folder)
+    with serving(rootless, "shop-api", 8080) as (url, running):
+        assert json.loads(_page(url, running)) == {"apple": 45}
+    mail = rootless.ok("run", "--rm", "--network", "none", "shop-mailer")
+    assert mail == "To: customers\nBread is 310 cents today, says shop.\n"
+    layers = [
+        json.loads(rootless.ok("inspect", f"shop-{one}"))[0]["RootFS"]["Layers"]
+        for one in ("api", "mailer")
+    ]
+    assert layers[0][:-1] == layers[1][:-1]
+    assert layers[0][-1] != layers[1][-1]
+
+
+@pytest.mark.needs("network", "pypi")
+def test_a_monorepo_installs_apart_from_its_sources(rootless, fetch, python_image, tmp_path):
+    fetch(python_image)
+    source = tmp_path / "source"
+    shutil.copytree(EXAMPLES / "monorepo", source)
+    rootless.ok("build", "-t", "repo", source)
+    assert rootless.ok("run", "--rm", "repo") == "HELLO WORLD, AND 1.0 MILLION OTHERS\n"
+    assert rootless.ok("run", "--rm", "repo", "find", "/repo", "-name", "*.py").splitlines() == [
+        *("/repo/greet/src/greet.py", "/repo/shout/src/shout.py"),
+    ]
+    with (source / "packages/greet/src/greet.py").open("a") as file:
+        file.write("# changed\n")
+    again = rootless("build", "--progress", "plain", "-t", "repo", source)
+    assert re.search(r"RUN for list .*\n#\d+ CACHED$", again.stderr, re.MULTILINE)
+
+
+@contextlib.contextmanager
+def serving(rootless, image, port):
+    """A container whose `port` is published: its URL and the process, which ends at the end.
+
+    By force: process 1 of a container hears no Ctrl-C that it does not listen for.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    argv = rootless.command("run", "--rm", "-p", f"127.0.0.1:{port}:8000", "web")
+        free = server.getsockname()[1]
+    publish = ("--name", "served", "-p", f"127.0.0.1:{free}:{port}")
+    argv = rootless.command("run", *publish, image)
     with subprocess.Popen(argv, env=rootless.environment, stderr=subprocess.PIPE) as running:
         try:
-            page = _page(f"http://127.0.0.1:{port}/", running)
+            yield f"http://127.0.0.1:{free}/", running
         finally:
-            running.send_signal(signal.SIGINT)
-            _, said = running.communicate(timeout=30)
-    assert "served by user 0 of the container" in page, said
+            rootless("rm", "-f", "served")
+            running.kill()
+            running.communicate()
 
 
 def _page(url: str, server: subprocess.Popen[bytes]) -> str:

