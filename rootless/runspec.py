@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.roots import Root
+    from rootless.sandbox.limits import Limit
     from rootless.sandbox.spec import Operation
     from rootless.userns import IdMap
 
@@ -68,6 +69,7 @@ class Process(Record):
     capabilities: frozenset[str] = caps.DEFAULT
     no_new_privileges: bool = False
     seccomp: bytes = b""
+    limits: tuple[Limit, ...] = ()
 
 
 class Network(Record):
@@ -79,7 +81,10 @@ class Network(Record):
 
 
 class Isolation(Record):
-    """What a container has besides files and a process."""
+    """What a container has besides files and a process.
+
+    What is `unconfined` sees all that the kernel tells in /proc and /sys.
+    """
 
     hostname: str
     network: Network
@@ -88,6 +93,8 @@ class Isolation(Record):
     read_only: bool = False
     own_cgroup: bool = False
     init: bool = False
+    shm_size: int = 64 << 20
+    unconfined: bool = False
 
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
@@ -99,16 +106,9 @@ def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) ->
     return Spec(ids, tuple(namespaces), operations, init=isolation.init)
 
 
-def build_step(
-    ids: IdMap,
-    root: Root,
-    process: Process,
-    mounts: tuple[Operation, ...] = (),
-    *,
-    own_network: bool = False,
-) -> Spec:
-    """The sandbox of one RUN: the host's network unless `own_network`, which has only lo."""
-    isolation = Isolation("buildkitsandbox", Network(own=own_network), mounts)
+def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
+    """The sandbox of one RUN: the host's network, or one of its own, which has only lo."""
+    own_network = isolation.network.own
     namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
     return Spec(ids, namespaces, _operations(root, process, isolation))
 
@@ -120,8 +120,7 @@ def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Ope
         *_kernel_views(isolation),
         *isolation.mounts,
         *_terminal(isolation),
-        Mask(MASKED),
-        Protect(READ_ONLY),
+        *(() if isolation.unconfined else (Mask(MASKED), Protect(READ_ONLY))),
         *_read_only_root(process, isolation),
         *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
@@ -140,11 +139,19 @@ def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
     own_network = isolation.network.own
     cgroup = (Cgroup(),) if isolation.own_cgroup and own_network else ()
-    return (Proc(), Devices(), Sysfs(own_network=own_network), *cgroup)
+    return (Proc(), Devices(isolation.shm_size), Sysfs(own_network=own_network), *cgroup)
 
 
 def _terminal(isolation: Isolation) -> tuple[Operation, ...]:
     return (Terminal(isolation.terminal_fd),) if isolation.terminal_fd >= 0 else ()
+
+
+def _limits(process: Process) -> tuple[Operation, ...]:
+    if not process.limits:
+        return ()
+    from rootless.sandbox.limits import Limits
+
+    return (Limits(process.limits),)
 
 
 def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
@@ -159,6 +166,7 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
+        *_limits(process),
         Become(process.user, keep),
         *waits,
         Execute(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
+    from rootless.sandbox.limits import Limit
+    from rootless.sandbox.spec import Operation, Spec
     from rootless.store.images import Image
     from rootless.userns import IdMap
 
@@ -50,6 +52,31 @@ class Form(Record):
     is_listed: bool = True
 
 
+class Surroundings(Record):
+    """What the commands of a build are given beside their stage's files.
+
+    `secrets` are contents and `agents` the sockets of ssh agents, by id. `hosts` are (address,
+    name) pairs for /etc/hosts, None for no such file; `resolver` is a resolv.conf, None for this
+    machine's. `mounts` are made for every command; `allow` has docker's names of what a Dockerfile
+    may ask for beyond a sandbox. None of it is part of a cache key.
+    """
+
+    secrets: Mapping[str, bytes] = {}
+    agents: Mapping[str, str] = {}
+    hosts: tuple[tuple[str, str], ...] | None = ()
+    resolver: str | None = None
+    limits: tuple[Limit, ...] = ()
+    shm_size: int = 64 << 20
+    capabilities: frozenset[str] | None = None
+    no_new_privileges: bool = False
+    seccomp: bool = True
+    mounts: tuple[Operation, ...] = ()
+    allow: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return "Surroundings(…)"  # it has secrets
+
+
 class Request(Record):
     """One build.
 
@@ -59,8 +86,10 @@ class Request(Record):
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
     host or none. `no_cache` makes every step anew, `no_cache_filter` those of stages with these
-    names. At most `jobs` strands of steps are carried out at the same time. `reach` gets what ADD
-    fetches from elsewhere.
+    names; `surroundings` is what commands are given. At most `jobs` strands of steps are carried
+    out at the same time. `reach` gets what ADD fetches from elsewhere. `inspect` is called where a
+    command has failed, with what makes, of the descriptor for a terminal, the sandbox of a shell in
+    its place.
     """
 
     plan: Plan
@@ -74,6 +103,8 @@ class Request(Record):
     epoch: int | None = None
     jobs: int = 1
     reach: Reach | None = None
+    surroundings: Surroundings = Surroundings()
+    inspect: Callable[[Callable[[int], Spec]], object] | None = None
 
 
 class Step(Record):

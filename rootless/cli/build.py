@@ -12,7 +12,7 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import fetch, progress, wanted
+from rootless.cli import build_flags, fetch, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
@@ -50,7 +50,8 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     store = contexts.store
     platforms = fetch.platforms(arguments.platform)
     tags = tuple(map(_tag, arguments.tag))
-    build_args = _build_args(given.environment, arguments.build_arg)
+    words = (*build_flags.build_arg_words(arguments.build_arg_file), *arguments.build_arg)
+    build_args = _build_args(given.environment, words)
     epoch = _epoch(arguments, {**given.environment, **build_args})
     goods = wanted.wanted(given, arguments, tags, platforms, epoch)
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
@@ -62,7 +63,8 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         if called is not None:
             return called
     target = arguments.target or ""
-    plans = [_planned(written, build_args, one, target, bases) for one in platforms]
+    settle = build_flags.settling(given, arguments)
+    plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
     for planned in plans:
         bases.prepare(planned)
     request = Request(
@@ -74,8 +76,10 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         no_cache=arguments.no_cache,
         network=arguments.network,
         epoch=epoch,
-        jobs=_jobs(arguments.jobs),
+        jobs=1 if arguments.debug_shell else _jobs(arguments.jobs),
         reach=Reach(contexts.web, given.environment),
+        surroundings=build_flags.surroundings(given, arguments),
+        inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
     )
     for planned in plans:
         _explain(arguments, planned, bases, has_context=context.directory is not None)

@@ -28,10 +28,10 @@ GATEWAY = "host-gateway"
 def read(given: Settings, arguments: Arguments) -> Request:
     """The request that the flags make. UsageError or RootlessError names the one that is wrong."""
     network = _network(given, arguments)
-    hosts = tuple(_host_line(text, network) for text in arguments.add_host)
+    hosts = tuple(host_line(text, network) for text in arguments.add_host)
     _check_terminal(arguments)
     capabilities = caps.chosen(arguments.cap_add, arguments.cap_drop)
-    options = _security_options(arguments.security_opt)
+    options = security_options(arguments.security_opt)
     return Request(
         image=arguments.image,
         network=network.replace(reaches_host=any(GATEWAY in text for text in arguments.add_host)),
@@ -46,7 +46,7 @@ def read(given: Settings, arguments: Arguments) -> Request:
         ports=_ports(arguments, network),
         mounts=_mounts(arguments),
         hosts=hosts,
-        dns=tuple(map(_address, arguments.dns)),
+        dns=tuple(map(address, arguments.dns)),
         remove=arguments.rm,
         read_only=arguments.read_only,
         init=arguments.init,
@@ -139,7 +139,7 @@ def _mounts(arguments: Arguments) -> tuple[Bind | Tmpfs, ...]:
     As docker does, the same -v twice counts once, and of two tmpfs on one target the last.
     """
     targets: dict[str, Bind | Tmpfs] = {}
-    for one in map(_volume, dict.fromkeys(arguments.volume)):
+    for one in map(volume, dict.fromkeys(arguments.volume)):
         _claim(targets, one)
     for tmpfs in {os.path.normpath(one.path): one for one in map(_tmpfs, arguments.tmpfs)}.values():
         _claim(targets, tmpfs)
@@ -171,7 +171,7 @@ def make_sources(mounts: tuple[Operation, ...]) -> None:
             ) from None
 
 
-def _volume(text: str) -> Bind:
+def volume(text: str) -> Bind:
     """`SRC:DST[:OPTIONS]` with a path as SRC."""
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
@@ -223,7 +223,7 @@ def _tmpfs(text: str) -> Tmpfs:
     return Tmpfs(path, ",".join(rest), flags)
 
 
-def _address(text: str) -> str:
+def address(text: str) -> str:
     """An IP address, as a resolver's must be."""
     if not _is_address(text):
         raise UsageError(f"{text!r} is not an IP address", hint="write --dns 9.9.9.9")
@@ -240,7 +240,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _host_line(text: str, network: Choice) -> tuple[str, str]:
+def host_line(text: str, network: Choice) -> tuple[str, str]:
     """(address, name) of `NAME:ADDRESS` or `NAME=ADDRESS`; IPv6 may stand in brackets."""
     name, separator, address = text.partition("=" if "=" in text else ":")
     wrong = ""
@@ -260,7 +260,7 @@ def _host_line(text: str, network: Choice) -> tuple[str, str]:
     return address, name
 
 
-def _security_options(texts: tuple[str, ...]) -> frozenset[str]:
+def security_options(texts: tuple[str, ...]) -> frozenset[str]:
     """The words that matter: no-new-privileges, unconfined."""
     found = set()
     for text in texts:

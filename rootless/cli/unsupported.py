@@ -41,9 +41,7 @@ FLAGS = {
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
-    "build": """--add-host --allow --build-context -c --cache-from --cache-to --cgroup-parent
-        --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems -m --memory
-        --memory-swap --no-cache-filter --secret --security-opt --shm-size --ssh --ulimit""",
+    "build": """--build-context --cache-from --cache-to --no-cache-filter""",
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",

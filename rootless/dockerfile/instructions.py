@@ -64,24 +64,12 @@ class From(Statement):
 
 
 class Mount(Record):
-    """RUN --mount=type=…; all values unexpanded, empty or None where not given.
-
-    `writable` is what `rw` or `ro` ask for; each type has its own default.
+    """RUN --mount=…: `text` is as written, for a builder that knows its variables to understand;
+    `from_` is the stage, image or context that it names, in which there can be none.
     """
 
-    type: str = "bind"
-    target: str = ""
-    source: str = ""
+    text: str
     from_: str = ""
-    id: str = ""
-    sharing: str = ""
-    writable: bool | None = None
-    required: bool = False
-    size: str = ""
-    mode: str = ""
-    uid: str = ""
-    gid: str = ""
-    env: str = ""
 
 
 class Run(Statement):

@@ -15,7 +15,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -78,6 +78,13 @@ class ImageConfig(Record):
             return self
         environment = {**self.environment, **values}
         return self.replace(env=tuple(f"{key}={item}" for key, item in environment.items()))
+
+    def without_env(self, names: Collection[str]) -> ImageConfig:
+        """The config without these variables."""
+        if not names:
+            return self
+        kept = (one for one in self.env if one.partition("=")[0] not in names)
+        return self.replace(env=tuple(kept))
 
     @classmethod
     def decode(cls, content: bytes) -> ImageConfig:

@@ -57,6 +57,16 @@ class Root(Record):
             os.close(here)
         return Mounted(self.target)
 
+    def again(self) -> None:
+        """Let what was mounted, and is not any more, be mounted once more: the kernel refuses that
+        to a volatile tree, for it cannot know that there was no crash in between.
+        """
+        mark = f"{self.writable}/work/work/incompat"
+        if os.path.isdir(mark):
+            from rootless.store import staging
+
+            staging.remove_tree(mark)
+
     def commit(self) -> str:
         """The directory in overlayfs form that holds all changes; nobody changes it any more."""
         return f"{self.writable}/diff"

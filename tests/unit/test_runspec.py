@@ -7,7 +7,8 @@ import pytest
 from rootless import linux, runspec
 from rootless.roots import Root
 from rootless.sandbox import caps, explain
-from rootless.sandbox.operations import Bind, Mask, Overlay, Protect, Sysfs, Tmpfs
+from rootless.sandbox.limits import Limit
+from rootless.sandbox.operations import Bind, Devices, Mask, Overlay, Protect, Sysfs, Tmpfs
 from rootless.sandbox.privileges import Become, Bound, Execute, Seccomp
 from rootless.userns import IdMap
 
@@ -86,13 +87,24 @@ def test_read_only_is_the_root_and_comes_after_all_mounts():
 @pytest.mark.parametrize("own_network", [True, False])
 def test_a_build_step(own_network):
     mounts = (Bind("/s", "/d"),)
-    spec = runspec.build_step(IDS, ROOTFS, PROCESS, mounts, own_network=own_network)
+    isolation = runspec.Isolation("box", runspec.Network(own=own_network), mounts)
+    spec = runspec.build_step(IDS, ROOTFS, PROCESS, isolation)
     assert ("Loopback" in names(spec), "net" in spec.namespaces) == (own_network, own_network)
     order = names(spec)
     assert order[0] == "Overlay"
     assert order[-1] == "Execute"
     assert order.index("Bind") < order.index("Mask") < order.index("PivotRoot")
     assert order.index("PivotRoot") < order.index("Bound") < order.index("Become")
+
+
+def test_a_step_without_bounds_and_one_with_limits():
+    isolation = runspec.Isolation("box", runspec.Network(own=False), unconfined=True, shm_size=9)
+    process = PROCESS.replace(limits=(Limit("nofile", 5, 6),))
+    spec = runspec.build_step(IDS, ROOTFS, process, isolation)
+    order = names(spec)
+    assert not {"Mask", "Protect"} & set(order)
+    assert order.index("Limits") < order.index("Become")
+    assert next(one for one in spec.operations if isinstance(one, Devices)).shm_size == 9
 
 
 def test_the_plan_in_words_walks_the_same_list():

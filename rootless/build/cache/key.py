@@ -12,6 +12,9 @@ from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.build.plan.actions import CopyFiles
     from rootless.build.stack import Stack
 
 _VERSION = 1
@@ -31,6 +34,8 @@ class Key:
 
     `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
     carries the step out sets `inputs` to what was really read. `text` is for people, no part of it.
+    Of a RUN, `mounted` are the layers that its mounts read from, and `parts` the digests of what
+    they show.
     """
 
     def __init__(
@@ -39,12 +44,20 @@ class Key:
         inputs: str | None,
         beneath: Stack | None,
         origin: Stack | None = None,
+        mounted: Mapping[CopyFiles, Stack] | None = None,
     ) -> None:
         self.action = action
+        self.mounted = mounted or {}
+        self.parts: dict[CopyFiles, str | None] = {}
         self.inputs = inputs
         self.beneath = beneath
         self.origin = origin
         self.text = ""
+
+    def combine(self) -> None:
+        """Of a RUN: make `inputs` of `parts`."""
+        parts = [self.parts[one] for one in self.parts]
+        self.inputs = None if None in parts else Digest.of(leanjson.dumps(parts)).hex
 
     @property
     def is_known(self) -> bool:

@@ -15,6 +15,7 @@ from rootless.build.carry.crew import Crew, ignore_interrupts
 from rootless.build.carry.graph import Graph
 from rootless.build.carry.keyring import Keyring
 from rootless.build.carry.narration import Narrator
+from rootless.build.plan.actions import RunCommand
 from rootless.build.request import Cached, Done, Started
 from rootless.build.stack import Entry, Stack
 from rootless.errors import RootlessError
@@ -158,7 +159,9 @@ class Builder:
         event, action = self._narrator.event(node), node.step.action
         self._report(Started(event))
         started = monotonic()
-        self._workbench().perform(event, action, stack, self._keys.sources(action), key)
+        if isinstance(action, RunCommand):
+            self._keys.read(node, key, self._contents)
+        self._workbench().perform(event, action, stack, self._keys.sources, key)
         self._keys.keep(action, key)
         self._report(Done(event, monotonic() - started))
 

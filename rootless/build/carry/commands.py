@@ -2,6 +2,7 @@
 
 The builder spawns the sandbox, with no input and with one pipe for both outputs, and reads that
 to its end; with process 1 of the sandbox everything in it dies. Networks are the host's or none.
+What a command is given besides (mounts, secrets) `mounts` has made ready before.
 """
 
 from __future__ import annotations
@@ -12,34 +13,43 @@ import select
 from rootless import runspec
 from rootless.sandbox import caps, seccomp
 from rootless.sandbox.operations import Bind
+from rootless.sandbox.privileges import Execute
 from rootless.sandbox.spawn import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rootless.build.carry.layering import Finisher
+    from rootless.build.carry.mounts import Furnished
     from rootless.build.plan.actions import RunCommand
+    from rootless.build.request import Surroundings
     from rootless.roots import Root
     from rootless.sandbox.spec import Spec
     from rootless.userns import IdMap
 
 _CHUNK = 1 << 16
-_NAMES = ("/etc/resolv.conf", "/etc/hosts")
+_HOSTS = "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_RESOLVER = "/etc/resolv.conf"
 
 
 class Runner:
     """Runs the commands of one build; the system call filter is compiled once."""
 
-    def __init__(self, ids: IdMap, network: str) -> None:
+    def __init__(self, ids: IdMap, network: str, given: Surroundings, hostname: str) -> None:
         self._ids = ids
         self._network = network
-        self._filter = seccomp.program(os.uname().machine, caps.DEFAULT)
+        self._given = given
+        self._hostname = hostname
+        self._keep = caps.DEFAULT if given.capabilities is None else given.capabilities
+        confined = given.seccomp
+        self._filter = seccomp.program(os.uname().machine, self._keep) if confined else b""
 
     def run(
         self,
         command: RunCommand,
         root: Root,
+        furnished: Furnished,
         relay: Callable[[bytes], None],
         finisher: Finisher,
     ) -> int:
@@ -48,7 +58,7 @@ class Runner:
         Layers that `finisher` has packed meanwhile are published: however long the command runs,
         what was done before it is in the cache.
         """
-        spec = self._spec(command, root)
+        spec = self.spec(command, root, furnished)
         read_fd, write_fd = os.pipe()
         null_fd = os.open(os.devnull, os.O_RDONLY)
         try:
@@ -68,15 +78,59 @@ class Runner:
         finally:
             os.close(read_fd)
 
-    def _spec(self, command: RunCommand, root: Root) -> Spec:
+    def shell(
+        self, command: RunCommand, root: Root, furnished: Furnished, terminal_fd: int
+    ) -> Spec:
+        """The sandbox that a command had, as it left it, with a shell on a terminal."""
+        root.again()
+        spec = self.spec(command, root, furnished, terminal_fd)
+        *others, last = spec.operations
+        assert isinstance(last, Execute)
+        env = {"TERM": "xterm", **last.env}
+        return spec.replace(operations=(*others, last.replace(argv=("/bin/sh",), env=env)))
+
+    def spec(
+        self, command: RunCommand, root: Root, furnished: Furnished, terminal_fd: int = -1
+    ) -> Spec:
+        """The sandbox of a command; the files it needs are made in the root's folder."""
         network = self._network if command.network == "default" else command.network
-        own_network = network == "none"
-        env = {**command.hidden, **command.env}
         process = runspec.Process(
-            command.argv, env, command.cwd, command.user, seccomp=self._filter
+            command.argv,
+            {**command.hidden, **command.env, **furnished.env},
+            command.cwd,
+            command.user,
+            capabilities=caps.ALL if command.insecure else self._keep,
+            no_new_privileges=self._given.no_new_privileges and not command.insecure,
+            seccomp=b"" if command.insecure else self._filter,
+            limits=self._given.limits,
         )
-        mounts = (*_name_service(own_network=own_network), *_script(command, root.writable))
-        return runspec.build_step(self._ids, root, process, mounts, own_network=own_network)
+        isolation = runspec.Isolation(
+            self._hostname,
+            runspec.Network(own=network == "none"),
+            (*self._files(command, network, root.writable), *furnished.operations),
+            terminal_fd=terminal_fd,
+            shm_size=self._given.shm_size,
+            unconfined=command.insecure,
+        )
+        return runspec.build_step(self._ids, root, process, isolation)
+
+    def _files(self, command: RunCommand, network: str, folder: str) -> Iterator[Bind]:
+        """Small files of the builder's own, over the image's."""
+        os.makedirs(f"{folder}/etc", exist_ok=True)
+        if self._given.hosts is not None:
+            lines = (f"{address}\t{name}\n" for address, name in self._given.hosts)
+            hosts = "".join((_HOSTS.format(self._hostname), *lines))
+            why = "this machine's loopback, and the names of --add-host"
+            yield _file(f"{folder}/etc/hosts", hosts, "/etc/hosts", why)
+        why = "names are looked up as on this machine"
+        if self._given.resolver is not None:
+            why = "names are looked up as --dns says"
+            yield _file(f"{folder}/etc/resolv.conf", self._given.resolver, _RESOLVER, why)
+        elif network != "none" and os.path.exists(_RESOLVER):
+            yield Bind(_RESOLVER, _RESOLVER, read_only=True, why=why)
+        if command.script is not None:
+            why = "the script of a heredoc"
+            yield _file(f"{folder}/etc/script", command.script, command.argv[0], why, mode=0o755)
 
 
 def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -> None:
@@ -96,21 +150,9 @@ def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -
             relay(content)
 
 
-def _name_service(*, own_network: bool) -> list[Bind]:
-    """With the host's network a command looks names up as the host does."""
-    if own_network:
-        return []
-    why = "names are looked up as on this machine"
-    return [Bind(path, path, read_only=True, why=why) for path in _NAMES if os.path.exists(path)]
-
-
-def _script(command: RunCommand, folder: str) -> list[Bind]:
-    """A `#!` heredoc as an executable file at the path that the command names."""
-    if command.script is None:
-        return []
-    os.mkdir(f"{folder}/scripts")
-    path = f"{folder}/scripts/script"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
+def _file(path: str, content: str, target: str, why: str, *, mode: int = 0o644) -> Bind:
+    """A file at `path`, made with this content, to be seen at `target`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
-        file.write(command.script.encode("utf-8", "surrogateescape"))
-    return [Bind(path, command.argv[0], read_only=True, why="the script of a heredoc")]
+        file.write(content.encode("utf-8", "surrogateescape"))
+    return Bind(path, target, read_only=True, why=why)

@@ -14,7 +14,7 @@ from rootless.build.inputs.context import Context
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys
-from rootless.build.plan.actions import CopyFiles
+from rootless.build.plan.actions import CopyFiles, RunCommand
 from rootless.build.stack import Stack
 from rootless.dockerfile.ignore import Ignore
 from rootless.oci.digest import Digest
@@ -61,6 +61,8 @@ class Keyring:
         action, stage = node.step.action, node.recipe.stage
         known = keys.canonical(action, stage.platform, self._request.network)
         beneath = None if isinstance(action, CopyFiles) and action.link else stack.copy()
+        if isinstance(action, RunCommand) and action.mounts:
+            return self._of_command(known, action, stage, beneath)
         if not isinstance(action, CopyFiles):
             return Key(known, "", beneath)
         if action.origin is not None:
@@ -72,6 +74,23 @@ class Keyring:
             inputs = self.remotes.digest(inputs, action.remotes)
         return Key(known, inputs, beneath)
 
+    def _of_command(
+        self, known: tuple[object, ...], action: RunCommand, stage: Stage, beneath: Stack | None
+    ) -> Key:
+        """Of a RUN that shows files: their contents count, wherever they come from."""
+        mounted = {
+            one: self._origin(one.origin, stage) for one in action.read if one.origin is not None
+        }
+        key = Key(known, None, beneath, mounted=mounted)
+        for one in action.shown:
+            if one in mounted:
+                key.parts[one] = self._origins.find(one, mounted[one])
+            else:
+                sources = self.sources(one)
+                key.parts[one] = self.context.digest(sources) if self.context else ""
+        key.combine()
+        return key
+
     def read(self, node: Node, key: Key, contents: Callable[[CopyFiles, Stack], str]) -> None:
         """Look by `contents` into a stage that is copied from, unless that was done before."""
         assert node.step is not None
@@ -79,6 +98,13 @@ class Keyring:
         if key.inputs is None and key.origin and isinstance(action, CopyFiles):
             key.inputs = contents(action, key.origin)
             self.keep(action, key)
+        for one, part in list(key.parts.items()):
+            if part is None:
+                found = contents(one, key.mounted[one])
+                key.parts[one] = found
+                self._origins.keep(one, key.mounted[one], found)
+        if key.parts:
+            key.combine()
 
     def keep(self, action: Action, key: Key) -> None:
         """Remember what a step has read of another stage."""

@@ -12,16 +12,20 @@ from rootless import roots
 from rootless.build.carry import files
 from rootless.build.carry.commands import Runner
 from rootless.build.carry.layering import Finisher
+from rootless.build.carry.mounts import Furnished, Materials, furnish
 from rootless.build.inputs import contents, tree
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.sources import UrlSource
 from rootless.build.request import Output, Warned
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
+from rootless.sandbox.errors import SandboxError
 from rootless.store import skeleton, snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.build.cache import Cache
     from rootless.build.cache.key import Key
     from rootless.build.inputs.context import Context
@@ -33,11 +37,14 @@ if TYPE_CHECKING:
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
+    Sources = Callable[[Action], tuple[Source, ...]]
+
 _HINTS = {
     126: "a file that is not executable is not run: chmod +x it, or COPY --chmod=755",
     127: "a script that is there is 'not found' when its lines end in CRLF, or when its first line "
     "names an interpreter that the image does not have",
 }
+_LOOK = "open a shell where it failed: rootless build --debug-shell"
 _NO_SUCH_ID = (b"Invalid argument", b"setgroups")
 _SHOWN = 3  # names of files in one warning
 
@@ -62,14 +69,17 @@ class Workbench:
         self._remotes = remotes
         self._finisher = Finisher(store, cache, created)
         self._ids = request.enter()
-        self._runner = Runner(self._ids, request.network)
+        hostname = request.plan.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox")
+        self._runner = Runner(self._ids, request.network, request.surroundings, hostname)
+        self._given = request.surroundings
+        self._inspect = request.inspect
 
     def perform(
-        self, event: Step, action: Action, stack: Stack, sources: tuple[Source, ...], key: Key
+        self, event: Step, action: Action, stack: Stack, sources: Sources, key: Key
     ) -> None:
         """Put the layer that `action` makes on `stack`.
 
-        `sources` are the context's files it copies; `key` is what the layer is recorded under.
+        `sources` finds the context's files; `key` is what the layer is recorded under.
         """
         self._finisher.publish_ready()
         self._finisher.discard_retired()
@@ -77,9 +87,9 @@ class Workbench:
         try:
             root = self._present(action, stack, snapshot)
             if isinstance(action, RunCommand):
-                self._run(event, action, root)
+                self._run(event, action, root, sources, key)
             else:
-                self._write(action, root, sources, key)
+                self._write(action, root, sources(action), key)
         except BaseException:
             snapshot.discard()
             raise
@@ -106,17 +116,24 @@ class Workbench:
         below = _below(action, stack).paths
         return roots.present(self._store, below, snapshot.path, bottom=bottom)
 
-    def _run(self, event: Step, action: RunCommand, root: Root) -> None:
+    def _run(self, event: Step, action: RunCommand, root: Root, sources: Sources, key: Key) -> None:
         listener = _Listener()
 
         def relay(content: bytes) -> None:
             listener.hear(content)
             self._report(Output(event, content))
 
-        status = self._runner.run(action, root, relay, self._finisher)
+        def tell(text: str) -> None:
+            self._report(Output(event, f"{text}\n".encode()))
+
+        furnished = self._furnish(action, root, sources, key, tell)
+        try:
+            status = self._attempt(action, root, furnished, relay)
+        finally:
+            furnished.close()
         if status:
             command = " ".join(action.argv)
-            hint = _HINTS.get(status)
+            hint = _HINTS.get(status, None if self._inspect else _LOOK)
             if listener.heard and not self._ids.is_range:
                 from rootless import complaints
 
@@ -124,6 +141,39 @@ class Workbench:
             raise RootlessError(
                 f'process "{command}" did not complete successfully: exit code: {status}', hint=hint
             )
+
+    def _attempt(
+        self, action: RunCommand, root: Root, furnished: Furnished, relay: Callable[[bytes], None]
+    ) -> int:
+        """The status of a command; where it fails somebody may look around."""
+        inspect = self._inspect or (lambda _: None)
+        try:
+            status = self._runner.run(action, root, furnished, relay, self._finisher)
+        except SandboxError:
+            inspect(lambda fd: self._runner.shell(action, root, furnished, fd))
+            raise
+        if status:
+            inspect(lambda fd: self._runner.shell(action, root, furnished, fd))
+        return status
+
+    def _furnish(
+        self,
+        action: RunCommand,
+        root: Root,
+        sources: Sources,
+        key: Key,
+        tell: Callable[[str], None],
+    ) -> Furnished:
+        """What the mounts of a command need; the layers they read from have their names."""
+        if not (action.mounts or action.devices or self._given.mounts):
+            return Furnished(root.writable)
+        if not all(one.is_published for one in key.mounted.values()):
+            self._finisher.finish()
+        materials = Materials(self._store, self._context, self._given)
+        furnished = furnish(materials, action, key, sources, root.writable, tell)
+        if key.parts:
+            key.combine()
+        return furnished
 
     def _write(
         self,

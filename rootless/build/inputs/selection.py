@@ -33,7 +33,8 @@ class Selection:
     def __init__(self, context: Context | None, recipes: Iterable[Recipe]) -> None:
         self._context = context
         actions = [step.action for recipe in recipes for step in recipe.steps]
-        self._patterns = [text for one in actions if _reads_context(one) for text in one.sources]
+        copies = [one for action in actions for one in (action, *action.shown)]
+        self._patterns = [text for one in copies if _reads_context(one) for text in one.sources]
         self._found: dict[CopyFiles, tuple[Source, ...]] = {}
 
     def of(self, action: Action) -> tuple[Source, ...]:

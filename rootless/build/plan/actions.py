@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rootless.build.plan.mounts import Bind, Cache
+from rootless.dockerfile.patterns import is_wild
 from rootless.oci.reference import Reference
 from rootless.record import Record
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.build.plan.mode import Mode
+    from rootless.build.plan.mounts import Mount
     from rootless.build.plan.sources import Remote
 
 
@@ -19,6 +22,11 @@ class _Action(Record):
     @property
     def origins(self) -> tuple[int | Reference, ...]:
         """The stages and images that it reads from."""
+        return ()
+
+    @property
+    def shown(self) -> tuple[CopyFiles, ...]:
+        """The files that it reads but does not copy: what a COPY would copy."""
         return ()
 
     @property
@@ -35,7 +43,7 @@ class _Action(Record):
 class RunCommand(_Action):
     """Run `argv` in a sandbox. `hidden` is environment that is neither kept nor in cache keys.
 
-    `script` is the text of a `#!` heredoc that `argv[0]` names.
+    `script` is the text of a `#!` heredoc that `argv[0]` names. `insecure` asks for all powers.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +53,32 @@ class RunCommand(_Action):
     network: str
     hidden: Mapping[str, str] = {}
     script: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    insecure: bool = False
+    devices: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[CopyFiles, ...]:
+        binds = (one for one in self.mounts if isinstance(one, Bind))
+        return tuple(one for one in map(reading, binds) if one)
+
+    @property
+    def read(self) -> tuple[CopyFiles, ...]:
+        """Those files, and what its caches begin with."""
+        mounts = (one for one in self.mounts if isinstance(one, Bind | Cache))
+        return tuple(one for one in map(reading, mounts) if one)
+
+    @property
+    def origins(self) -> tuple[int | Reference, ...]:
+        return tuple(origin for one in self.read for origin in one.origins)
+
+    @property
+    def named(self) -> tuple[object, ...]:
+        return tuple(one.named for one in self.shown)
+
+    @property
+    def reads_context(self) -> bool:
+        return any(one.reads_context for one in self.shown)
 
 
 class CopyFiles(_Action):
@@ -79,6 +113,14 @@ class CopyFiles(_Action):
     @property
     def reads_context(self) -> bool:
         return self.origin is None and bool(self.sources)
+
+
+def reading(mount: Bind | Cache) -> CopyFiles | None:
+    """The files of a mount as a COPY of them; None when it begins with nothing."""
+    if isinstance(mount.origin, str):
+        return None
+    source = "".join(f"\\{one}" if is_wild(one) else one for one in mount.source)
+    return CopyFiles((source,), "/", mount.origin)
 
 
 class MakeFolder(_Action):

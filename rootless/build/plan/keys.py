@@ -2,11 +2,13 @@
 
 Files count by what they hold, wherever they come from: a stage that was built anew and gave the
 same files repeats nothing after a COPY of them.
-Proxy variables, times, owners on this machine and the Dockerfile's wording are not in it.
+Proxy variables, secrets, extra hosts, limits, times, owners on this machine and the Dockerfile's
+wording are not in it.
 """
 
 from __future__ import annotations
 
+from rootless.build.plan import mounts
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 
 TYPE_CHECKING = False
@@ -21,7 +23,11 @@ def canonical(action: Action, platform: Platform, network: str) -> tuple[object,
         case RunCommand():
             env = tuple(sorted(action.env.items()))
             where = (action.cwd, action.user, action.network, network, str(platform))
-            return ("run", action.argv, action.script, env, where)
+            run = ("run", action.argv, action.script, env, where)
+            given = tuple(map(mounts.canonical, action.mounts))
+            if not (given or action.insecure or action.devices):
+                return run
+            return (*run, given, action.insecure, action.devices)
         case MakeFolder():
             return ("workdir", action.path, action.user)
         case CopyFiles():

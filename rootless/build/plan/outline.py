@@ -6,6 +6,7 @@ declare is not among it.
 
 from __future__ import annotations
 
+from rootless.build.plan.mounts import Secret, Ssh, read
 from rootless.build.plan.stages import platform_arguments
 from rootless.dockerfile.errors import DockerfileError, Location
 from rootless.dockerfile.expand import expand
@@ -64,8 +65,8 @@ def outline(plan: Plan) -> Outline:
         name=target.name,
         description=comments.describing(target.name, target.origin.location),
         parameters=tuple(sorted(parameters.values(), key=_line)),
-        secrets=_accesses(mounts, "secret", ""),
-        ssh=_accesses(mounts, "ssh", "default"),
+        secrets=_accesses(mounts, Secret),
+        ssh=_accesses(mounts, Ssh),
     )
 
 
@@ -73,12 +74,16 @@ def _line(one: Parameter | Access) -> int:
     return one.location.start_line
 
 
-def _accesses(mounts: list[tuple[Mount, Location]], kind: str, default: str) -> tuple[Access, ...]:
+def _accesses(mounts: list[tuple[Mount, Location]], kind: type[Secret | Ssh]) -> tuple[Access, ...]:
+    """Variables stay as they are written; what cannot be understood is for the build to tell."""
     found: dict[str, Access] = {}
     for mount, location in mounts:
-        if mount.type == kind:
-            name = mount.id or mount.source or mount.target.rpartition("/")[2] or default
-            found.setdefault(name, Access(name, mount.required, location))
+        try:
+            one = read(mount, str, "/", str)
+        except DockerfileError:
+            continue
+        if isinstance(one, Secret | Ssh) and isinstance(one, kind):
+            found.setdefault(one.id, Access(one.id, one.required, location))
     return tuple(sorted(found.values(), key=_line))
 
 

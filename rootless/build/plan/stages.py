@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PREDECLARED = frozenset(_PROXIES) | frozenset(name.lower() for name in _PROXIES)
+ENTITLEMENTS = ("network.host", "security.insecure")
+"""What a command is only given when the caller allows it: docker's names."""
 _CONTROLS = ("SOURCE_DATE_EPOCH", "BUILDKIT_")
 
 
@@ -48,7 +50,9 @@ class Stage(Record):
 class Plan(Record):
     """The stages of a Dockerfile, the one that is wanted, and the ARGs before the first FROM.
 
-    `has_image` says whether a name is one of the images that are here.
+    `has_image` says whether a name is one of the images that are here. `env` is what every stage
+    begins with, and `unset` what the image does not have at its end. `allow` names what commands
+    may have beyond a sandbox.
     """
 
     dockerfile: Dockerfile
@@ -58,6 +62,9 @@ class Plan(Record):
     platform: Platform
     build_args: Mapping[str, str]
     has_image: Callable[[str], bool]
+    env: Mapping[str, str] = {}
+    unset: tuple[str, ...] = ()
+    allow: frozenset[str] = frozenset({"network.host"})
 
     def find(self, name: str, before: int) -> Stage | None:
         """The stage before number `before` that a name or number means."""
@@ -161,6 +168,16 @@ def plan(
     return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args, has_image)
 
 
+def proxies(build_args: Mapping[str, str]) -> dict[str, str]:
+    """What commands see of the proxies that are given as build arguments: as in docker, whichever
+    case a name is written in, it is there in both.
+    """
+    given = {name.upper(): value for name, value in build_args.items() if name in PREDECLARED}
+    return {spelled: value for name, value in given.items() for spelled in (name, name.lower())} | {
+        name: value for name, value in build_args.items() if name in PREDECLARED
+    }
+
+
 def platform_arguments(target: Platform, stage: str) -> dict[str, str]:
     """The ARGs that every build knows: TARGETPLATFORM, BUILDOS and so on."""
     values = {"TARGETSTAGE": stage}
@@ -224,6 +241,8 @@ def _names(stage: Stage) -> Iterator[str]:
     for one in stage.instructions:
         if isinstance(one, Copy) and one.from_:
             yield one.from_
+        if isinstance(one, Run):
+            yield from (mount.from_ for mount in one.mounts if mount.from_ not in ("", "scratch"))
 
 
 def _reference(image: str) -> Reference:

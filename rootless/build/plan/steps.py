@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 
 from rootless.build.plan import config as configs
+from rootless.build.plan import mounts as mounting
 from rootless.build.plan import sources
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.mode import Mode
-from rootless.build.plan.stages import PREDECLARED, platform_arguments
+from rootless.build.plan.stages import ENTITLEMENTS, platform_arguments, proxies
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import ScriptForm
@@ -126,6 +127,8 @@ class _Resolver:
         self.volumes = dict.fromkeys(base.volumes)
         self.triggers: list[str] = []  # the base's are ours to carry out, not to hand on
         self.history = list(base.history)
+        if not isinstance(stage.base, int):
+            self.exported |= plan.env
         self.environment = {**known, **self.exported}
         self.arguments: dict[str, str] = {}
         self.steps: list[Step] = []
@@ -134,12 +137,16 @@ class _Resolver:
 
     def finished(self) -> ImageConfig:
         """The config with all that was gathered beside it."""
-        return self.config.with_env(self.exported).replace(
-            labels=self.labels,
-            exposed_ports=tuple(self.ports),
-            volumes=tuple(self.volumes),
-            onbuild=tuple(self.triggers),
-            history=tuple(self.history),
+        return (
+            self.config.with_env(self.exported)
+            .without_env(self.plan.unset)
+            .replace(
+                labels=self.labels,
+                exposed_ports=tuple(self.ports),
+                volumes=tuple(self.volumes),
+                onbuild=tuple(self.triggers),
+                history=tuple(self.history),
+            )
         )
 
     def trigger(self, text: str) -> None:
@@ -213,9 +220,7 @@ class _Resolver:
         self.steps.append(Step(action, one.original.partition("\n")[0], self.location))
 
     def run(self, one: instructions.Run) -> None:
-        _refuse({"--mount": one.mounts, "--device": one.devices}, "RUN")
-        if one.security != "sandbox":
-            raise _unsupported(f"RUN --security={one.security}")
+        self._check_allowed(one)
         script = one.command.text if isinstance(one.command, ScriptForm) else None
         if isinstance(one.command, ScriptForm):
             argv: tuple[str, ...] = (f"/dev/pipes/{one.heredocs[0].name}",)
@@ -223,20 +228,33 @@ class _Resolver:
             argv = configs.argv(self.config, one.command)
         if not argv:
             raise RootlessError("RUN has no command")
-        proxies = {
-            name: value for name, value in self.plan.build_args.items() if name in PREDECLARED
-        }
+        hidden = proxies(self.plan.build_args)
+        mounts = mounting.read_all(
+            one.mounts,
+            self._expand,
+            self.config.working_dir,
+            lambda name: "" if name == "scratch" else self._origin(name),
+            self.plan.build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
+        )
         action = RunCommand(
             argv,
             dict(self.environment),
             self.config.working_dir or "/",
             self.config.user,
             one.network,
-            {name: value for name, value in proxies.items() if name not in self.environment},
+            {name: value for name, value in hidden.items() if name not in self.environment},
             script,
+            mounts,
+            one.security == "insecure",
+            one.devices,
         )
         shown = " ".join(argv if script is None else (script,))
         self._add(one, action, f"RUN {self._shown_arguments()}{shown} # buildkit")
+
+    def _check_allowed(self, one: instructions.Run) -> None:
+        for name in (f"network.{one.network}", f"security.{one.security}"):
+            if name in ENTITLEMENTS and name not in self.plan.allow:
+                raise RootlessError(f"{name} is not allowed", hint=f"allow it: --allow {name}")
 
     def _shown_arguments(self) -> str:
         """ARGs in front of a command, as BuildKit's history has them."""
@@ -403,14 +421,3 @@ class _Resolver:
 
 def _quoted(argv: tuple[str, ...]) -> str:
     return "[" + " ".join('"' + word.replace('"', '\\"') + '"' for word in argv) + "]"
-
-
-def _refuse(flags: Mapping[str, object], keyword: str) -> None:
-    """RootlessError for the first flag that was given: none of them is carried out yet."""
-    for name, value in flags.items():
-        if value:
-            raise _unsupported(f"{keyword} {name}")
-
-
-def _unsupported(what: str) -> RootlessError:
-    return RootlessError(f"{what} is not supported yet")

@@ -14,6 +14,7 @@ from rootless.cli.table import (
     text,
 )
 from rootless.cli.table.builders import BUILDER
+from rootless.cli.table.sandboxes import SANDBOX
 
 BUILD = Verb(
     "build",
@@ -110,6 +111,7 @@ BUILD = Verb(
         many("--unsetlabel", metavar="KEY", help="leave out a label of the base image"),
         CERT_DIR,
         TLS_VERIFY,
+        *SANDBOX,
     ),
     arguments=(Argument("context", "CONTEXT"),),
     examples=(
@@ -121,6 +123,7 @@ BUILD = Verb(
         "rootless build -o ./out .",
         "rootless build -t example.com/me/app:1 --push --platform linux/amd64,linux/arm64 .",
         "rootless build -o type=oci,dest=app.tar,compression=zstd .",
+        "rootless build --secret id=token,src=token.txt --ssh default .",
         "rootless build --progress rawjson .",
         "rootless build --check .",
         "rootless build --call outline,format=json --target test .",

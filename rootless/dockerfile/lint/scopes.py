@@ -9,6 +9,7 @@ from __future__ import annotations
 from rootless.dockerfile import instructions
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expand import expand, expand_body, words
+from rootless.dockerfile.flags import fields
 from rootless.dockerfile.instructions import From, Onbuild, ShellForm
 from rootless.dockerfile.lexer import split_keyword, split_quoted
 from rootless.dockerfile.lint.findings import Finding
@@ -30,7 +31,6 @@ SECRET = (
     *("password", "pword", "passwd", "secret", "token"),
 )
 PUBLIC = "public"
-_MOUNT_VALUES = ("target", "source", "id", "sharing", "size", "mode", "uid", "gid")
 
 
 def check(dockerfile: Dockerfile, asked: Asked, values: Mapping[str, str]) -> Iterator[Finding]:
@@ -172,8 +172,10 @@ class _Scope:
 
     def run(self, one: instructions.Run) -> None:
         for mount in one.mounts:
-            for name in _MOUNT_VALUES:
-                self.expand(getattr(mount, name))
+            for field in fields(mount.text):
+                key, _, value = field.partition("=")
+                if key.lower() != "from":
+                    self.expand(value)
 
     def copy(self, one: instructions.Copy) -> None:
         self.files(one, (one.chown, one.chmod), "" if one.from_ else "Copy")

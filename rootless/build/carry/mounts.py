@@ -1,0 +1,348 @@
+"""What the mounts of one RUN need: files copied, layers mounted, caches held, agents listened to.
+
+Runs in the builder, before and while a command runs; all of it ends with `Furnished.close`. Files
+of the context are copied, as docker does it: what .dockerignore hides is not there, owners are
+root's, and what the command writes is thrown away with the copy. Of layers a mount of their own is
+shown. Secrets are handed to the sandbox as values, and exist as files in its memory only. A crash
+leaves owned directories in tmp/; locks of caches and processes end with the builder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless import inroot, roots, userns
+from rootless.build.cache import mounts as kept
+from rootless.build.carry import agents, devices, files
+from rootless.build.inputs import tree
+from rootless.build.plan.actions import reading
+from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
+from rootless.errors import NotFoundError, RootlessError
+from rootless.sandbox import operations
+from rootless.sandbox.mountpoints import Memory, MountPoints, remove
+from rootless.sandbox.secrets import SecretFile, Secrets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rootless.build.cache.key import Key
+    from rootless.build.inputs.context import Context
+    from rootless.build.inputs.tree import Source
+    from rootless.build.plan.actions import CopyFiles, RunCommand
+    from rootless.build.plan.mounts import Mount
+    from rootless.build.request import Surroundings
+    from rootless.sandbox.spec import Operation
+    from rootless.store import Store
+
+_MOST_OF_AN_ENV = 128 << 10  # bytes of one variable: MAX_ARG_STRLEN
+
+
+class Materials:
+    """What the mounts of all commands of a build are made of."""
+
+    def __init__(self, store: Store, context: Context | None, given: Surroundings) -> None:
+        self.store = store
+        self.context = context
+        self.given = given
+
+
+class Furnished:
+    """The mounts of one command. `operations` are for its sandbox, `env` is what they add."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder` is the step's snapshot: diff/ is what the command changes."""
+        self.operations: tuple[Operation, ...] = ()
+        self.env: dict[str, str] = {}
+        self._closers: list[Callable[[], object]] = []
+        self._folder = folder
+
+    @property
+    def record(self) -> str:
+        """The file that lists the mount points which were made."""
+        return f"{self._folder}/mounts/made"
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """To be called by `close`, the last first."""
+        self._closers.append(close)
+
+    def release(self) -> None:
+        """Let go of all; no command uses it."""
+        try:
+            while self._closers:
+                self._closers.pop()()
+        finally:
+            if self._closers:
+                self.release()
+
+    def close(self) -> None:
+        """The same, and take the mount points out of the layer; the command has ended."""
+        self.release()
+        remove(self.record, f"{self._folder}/diff")
+
+
+def furnish(
+    materials: Materials,
+    command: RunCommand,
+    key: Key,
+    sources: Callable[[CopyFiles], tuple[Source, ...]],
+    folder: str,
+    tell: Callable[[str], object],
+) -> Furnished:
+    """Make ready what `command` asks for; RootlessError says what is missing.
+
+    `key` has the layers that `from` names, and learns what was really read of the context.
+    `sources` finds the context's files; `tell` is given what the user should know meanwhile.
+    """
+    furnished = Furnished(folder)
+    furnisher = _Furnisher(materials, key, sources, folder, furnished, tell)
+    if command.mounts or command.devices or materials.given.mounts:
+        os.mkdir(f"{folder}/mounts", 0o755)
+        try:
+            furnisher.furnish(command.mounts, command.devices)
+        except BaseException:
+            furnished.release()
+            raise
+    return furnished
+
+
+class _Furnisher:
+    """The work of `furnish`. Targets are collected by what is mounted on them."""
+
+    def __init__(
+        self,
+        materials: Materials,
+        key: Key,
+        sources: Callable[[CopyFiles], tuple[Source, ...]],
+        folder: str,
+        furnished: Furnished,
+        tell: Callable[[str], object],
+    ) -> None:
+        self._materials = materials
+        self._key = key
+        self._sources = sources
+        self._folder = folder
+        self._furnished = furnished
+        self._tell = tell
+        self._count = 0
+        self._agents = 0
+        self._folders: list[str] = []
+        self._files: list[str] = []
+        self._memory: list[str] = []
+        self._secrets: list[SecretFile] = []
+        self._doors: list[agents.Door] = []
+
+    def furnish(self, mounts: tuple[Mount, ...], named: tuple[str, ...]) -> None:
+        given = [self._volume(one) for one in self._materials.given.mounts]
+        held = self._hold(one for one in mounts if isinstance(one, Cache))
+        made = [operation for one in mounts for operation in self._make(one, held)]
+        made += [bind for one in named for bind in self._device(one)]
+        if self._doors:
+            child = agents.open_doors(self._doors)
+            self._furnished.at_end(child.kill)
+        if self._secrets:
+            made.append(Secrets(self._new_folder(0o700), tuple(self._secrets)))
+        points = MountPoints(
+            _outermost(self._folders, self._files),
+            _outermost(self._files, self._folders),
+            tuple(self._memory),
+            self._furnished.record,
+        )
+        self._furnished.operations = (points, *given, *made)
+
+    def _make(self, mount: Mount, held: dict[Cache, str]) -> Iterable[Operation]:
+        match mount:
+            case Bind():
+                yield self._bind(mount)
+            case Cache():
+                self._folders.append(mount.target)
+                why = "a cache, kept from build to build"
+                read_only = not mount.writable
+                yield operations.Bind(held[mount], mount.target, read_only=read_only, why=why)
+            case Tmpfs():
+                self._folders.append(mount.target)
+                self._memory.append(mount.target)
+                read_only = not mount.writable
+                yield Memory(mount.target, mount.size, mount.mode, read_only=read_only)
+            case Secret():
+                self._secret(mount)
+            case Ssh():
+                yield from self._ssh(mount)
+
+    def _volume(self, one: Operation) -> Operation:
+        """A mount of the command line."""
+        if isinstance(one, operations.Bind):
+            kind = self._folders if os.path.isdir(one.source) else self._files
+            kind.append(os.path.normpath(one.path))
+        return one
+
+    def _device(self, text: str) -> Iterable[Operation]:
+        granted = devices.of_step(text)
+        self._furnished.env.update(granted.env)
+        return map(self._volume, granted.binds)
+
+    def _bind(self, mount: Bind) -> Operation:
+        action = reading(mount)
+        if action is None:
+            path = self._new_folder()
+        elif action.origin is None:
+            path = self._copied(action, mount.source)
+        else:
+            path = self._viewed(action, mount.source)
+        (self._folders if os.path.isdir(path) else self._files).append(mount.target)
+        why = "what is written there is thrown away" if mount.writable else "a bind mount"
+        return operations.Bind(path, mount.target, read_only=not mount.writable, why=why)
+
+    def _copied(self, action: CopyFiles, source: str) -> str:
+        """Files of the context, as the image would have them."""
+        context, found = self._materials.context, self._sources(action)
+        if context is None or not found:
+            raise NotFoundError(f'"{source}" is not in the build context')
+        folder = self._new_folder()
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        changes = context.changes()
+        umask = os.umask(0)
+        try:
+            files.copy(folder_fd, folder, action, found, context.fd, changes)
+        finally:
+            os.umask(umask)
+            os.close(folder_fd)
+        if changes.copied:
+            self._key.parts[action] = context.digest(found, changes)
+        if not found[0].folders:
+            return f"{folder}/{found[0].name}"
+        os.chmod(folder, stat.S_IMODE(found[0].stat.st_mode))
+        return folder
+
+    def _viewed(self, action: CopyFiles, source: str) -> str:
+        """Files of a stage or an image: a mount of its layers that is thrown away."""
+        layers = self._key.mounted[action].paths
+        view = roots.view(self._materials.store, layers)
+        self._furnished.at_end(view.__exit__)
+        return _real(view.fd, source)
+
+    def _hold(self, caches: Iterable[Cache]) -> dict[Cache, str]:
+        """The directories of the caches, in an order that is the same for everybody: nobody waits
+        for somebody who waits for him. Two mounts of one cache are one.
+        """
+        named: dict[str, list[Cache]] = {}
+        for mount in caches:
+            _check_ids(mount.uid, mount.gid)
+            named.setdefault(kept.name(mount, self._seed(mount)), []).append(mount)
+        found: dict[Cache, str] = {}
+        for name in sorted(named):
+            held = self._take(name, named[name])
+            self._furnished.at_end(held.release)
+            found |= dict.fromkeys(named[name], held.path)
+        return found
+
+    def _take(self, name: str, mounts: list[Cache]) -> kept.Held:
+        mount = min(mounts, key=lambda one: ("locked", "private", "shared").index(one.sharing))
+
+        def waiting() -> None:
+            self._tell(f"waiting for another build that uses the cache {mount.id}")
+
+        fill = (lambda folder: self._fill(mount, folder)) if reading(mount) else None
+        return kept.take(self._materials.store, mount, name, fill, waiting)
+
+    def _seed(self, mount: Cache) -> str:
+        action = reading(mount)
+        return self._key.mounted[action].chain_id if action else ""
+
+    def _fill(self, mount: Cache, folder: str) -> None:
+        """What a new cache begins with."""
+        action = reading(mount)
+        assert action is not None
+        with roots.view(self._materials.store, self._key.mounted[action].paths) as view:
+            real = _real(view.fd, mount.source)
+            if not os.path.isdir(real):
+                raise RootlessError(f'"{mount.source}", which a cache begins with, is no directory')
+            found = tree.select_all(view.fd, action.sources)
+            folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            umask = os.umask(0)
+            try:
+                files.copy(folder_fd, folder, action, found, view.fd)
+            finally:
+                os.umask(umask)
+                os.close(folder_fd)
+            status = os.stat(real)
+            os.chown(folder, status.st_uid, status.st_gid)
+            os.chmod(folder, stat.S_IMODE(status.st_mode))
+
+    def _secret(self, mount: Secret) -> None:
+        content = self._materials.given.secrets.get(mount.id)
+        if content is None:
+            if mount.required:
+                raise RootlessError(
+                    f"secret {mount.id}: not found",
+                    hint=f"give it: --secret id={mount.id},src=FILE",
+                )
+            return
+        if mount.env:
+            if b"\0" in content or len(content) >= _MOST_OF_AN_ENV:
+                raise RootlessError(
+                    f"secret {mount.id} cannot be a variable: it is too long, or has a zero byte",
+                    hint="mount it as a file: leave out env=",
+                )
+            self._furnished.env[mount.env] = os.fsdecode(content)
+        if mount.target:
+            _check_ids(mount.uid, mount.gid)
+            self._files.append(mount.target)
+            one = SecretFile(mount.target, content, mount.mode, mount.uid, mount.gid)
+            self._secrets.append(one)
+
+    def _ssh(self, mount: Ssh) -> Iterable[Operation]:
+        number, self._agents = self._agents, self._agents + 1
+        target = mount.target or f"/run/buildkit/ssh_agent.{number}"
+        if not number:
+            self._furnished.env["SSH_AUTH_SOCK"] = target
+        agent = self._materials.given.agents.get(mount.id)
+        if agent is None:
+            if mount.required:
+                raise RootlessError(
+                    f"unset ssh forward key {mount.id}", hint=f"give an agent: --ssh {mount.id}"
+                )
+            return
+        _check_ids(mount.uid, mount.gid)
+        path = f"{self._new_folder(0o700)}/agent"
+        self._doors.append(agents.Door(agent, path, mount.mode, mount.uid, mount.gid))
+        self._files.append(target)
+        yield operations.Bind(path, target, why="the way to an ssh agent")
+
+    def _new_folder(self, mode: int = 0o755) -> str:
+        path = f"{self._folder}/mounts/{self._count}"
+        self._count += 1
+        os.mkdir(path, mode)
+        os.chmod(path, mode)
+        return path
+
+
+def _real(root_fd: int, source: str) -> str:
+    """The path of what `source` leads to in the root `root_fd`, which nobody else changes."""
+    try:
+        fd = inroot.open_path(root_fd, source)
+    except OSError:
+        raise NotFoundError(f'"{source}" is not there to be mounted') from None
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+def _check_ids(uid: int, gid: int) -> None:
+    ids = userns.current()
+    if not ids.has(uid, gid):
+        from rootless import complaints
+
+        raise complaints.explain_unmapped(uid, gid, is_range=ids.is_range)
+
+
+def _outermost(paths: list[str], others: list[str]) -> tuple[str, ...]:
+    """Those that lie in no other mount: what is mounted later makes its own places there."""
+    every = {*paths, *others}
+    return tuple(one for one in paths if not any(_is_above(above, one) for above in every))
+
+
+def _is_above(above: str, path: str) -> bool:
+    return path != above and path.startswith(f"{above}/")

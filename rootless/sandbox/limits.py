@@ -1,0 +1,77 @@
+"""Resource limits of a command: setrlimit(2), by docker's names. Runs in the child.
+
+Raising a hard limit is for the machine's root: whoever asks has looked what there is (`clamped`).
+"""
+
+from __future__ import annotations
+
+import resource
+
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.sandbox.newroot import Newroot
+
+NAMES = {
+    "core": resource.RLIMIT_CORE,
+    "cpu": resource.RLIMIT_CPU,
+    "data": resource.RLIMIT_DATA,
+    "fsize": resource.RLIMIT_FSIZE,
+    "locks": 10,
+    "memlock": resource.RLIMIT_MEMLOCK,
+    "msgqueue": resource.RLIMIT_MSGQUEUE,
+    "nice": resource.RLIMIT_NICE,
+    "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC,
+    "rss": resource.RLIMIT_RSS,
+    "rtprio": resource.RLIMIT_RTPRIO,
+    "rttime": resource.RLIMIT_RTTIME,
+    "sigpending": resource.RLIMIT_SIGPENDING,
+    "stack": resource.RLIMIT_STACK,
+}
+UNLIMITED = resource.RLIM_INFINITY
+
+
+class Limit(Record):
+    """`name` is one of NAMES; UNLIMITED (-1) for no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+    def clamped(self) -> Limit:
+        """The nearest to it that this process may set."""
+        most = resource.getrlimit(NAMES[self.name])[1]
+        if most == UNLIMITED:
+            return self
+        soft, hard = (
+            most if one == UNLIMITED else min(one, most) for one in (self.soft, self.hard)
+        )
+        return Limit(self.name, soft, hard)
+
+
+class Limits(Record):
+    """Set them, for the command and all it starts."""
+
+    limits: tuple[Limit, ...]
+
+    call = "setrlimit(2)"
+
+    def describe(self) -> str:
+        shown = ", ".join(f"{one.name} {one.soft}:{one.hard}" for one in self.limits)
+        return f"limit what the command may use: {shown}"
+
+    def shell(self) -> tuple[str, ...]:
+        return tuple(
+            f"prlimit --pid $$ --{one.name}={_shown(one.soft)}:{_shown(one.hard)}"
+            for one in self.limits
+        )
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        for one in self.limits:
+            resource.setrlimit(NAMES[one.name], (one.soft, one.hard))
+
+
+def _shown(value: int) -> str:
+    return "unlimited" if value == UNLIMITED else str(value)
