@@ -12,7 +12,7 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import build_flags, fetch, progress, wanted
+from rootless.cli import build_flags, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rootless.build.plan.stages import Plan
     from rootless.cli.dockerfiles import Written
+    from rootless.cli.named import Named
     from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
@@ -55,7 +56,8 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     epoch = _epoch(arguments, {**given.environment, **build_args})
     goods = wanted.wanted(given, arguments, tags, platforms, epoch)
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
-    bases = _Bases(given, store, arguments, display)
+    given_contexts = named.parse(arguments.build_context)
+    bases = _Bases(given, store, arguments, display, given_contexts)
     context = contexts.find(arguments.context, bases.enter_early, build_args)
     written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
     if arguments.call or arguments.check:
@@ -80,6 +82,7 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         reach=Reach(contexts.web, given.environment),
         surroundings=build_flags.surroundings(given, arguments),
         inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
+        folders=given_contexts.folders,
     )
     for planned in plans:
         _explain(arguments, planned, bases, has_context=context.directory is not None)
@@ -107,7 +110,10 @@ def _call(
     if wish.method == "build":
         return None
     target = arguments.target or ""
-    subject = build_call.Subject(written, build_args, platform, target, bases.has, bases.peek)
+    contexts = bases.named.contexts
+    subject = build_call.Subject(
+        written, build_args, platform, target, bases.has, bases.peek, contexts
+    )
     return build_call.call(wish, subject)
 
 
@@ -140,7 +146,8 @@ def _planned(
     from rootless.build.plan import stages
 
     parsed = dockerfile.parse(written.content, written.name)
-    return stages.plan(parsed, build_args, platform, target, bases.has)
+    contexts = bases.named.contexts
+    return stages.plan(parsed, build_args, platform, target, bases.has, contexts)
 
 
 def _tag(text: str) -> Reference:
@@ -189,8 +196,14 @@ class _Bases:
     """Finds base images, in the store or in a registry, and enters the namespace for it."""
 
     def __init__(
-        self, given: Settings, store: Store, arguments: Arguments, display: BuildDisplay
+        self,
+        given: Settings,
+        store: Store,
+        arguments: Arguments,
+        display: BuildDisplay,
+        named: Named,
     ) -> None:
+        self.named = named
         self._given = given
         self._store = store
         self._arguments = arguments
@@ -222,6 +235,8 @@ class _Bases:
         What ONBUILD triggers of the bases will ask for is not known yet.
         """
         for reference, platform in planned.images():
+            if reference in self.named.layouts:
+                continue
             image = self._local(reference, platform)
             if image is None:
                 self._client(reference)
@@ -234,6 +249,8 @@ class _Bases:
 
     def fetch(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, pulled when it is not in the store or --pull asks for it."""
+        if reference in self.named.layouts:
+            return self._loaded(reference, platform)
         image = self._local(reference, platform)
         if image is None:
             self._display.rest()
@@ -243,8 +260,18 @@ class _Bases:
             image = fetch.pull(self._store, client, reference, platform, display)
         return image
 
+    def _loaded(self, reference: Reference, platform: Platform) -> Image:
+        """The image that stands for another, from its layout."""
+        if (reference, platform) not in self._peeked:
+            self.enter()
+            folder, name = self.named.layouts[reference]
+            self._peeked[reference, platform] = named.load(self._store, folder, name, platform)
+        return self._peeked[reference, platform]
+
     def peek(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, with its config but without its layers where they are not."""
+        if reference in self.named.layouts:
+            return self._loaded(reference, platform)
         image = self._local(reference, platform) or self._peeked.get((reference, platform))
         if image is None:
             from rootless.image import pull

@@ -41,7 +41,7 @@ FLAGS = {
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
-    "build": """--build-context --cache-from --cache-to --no-cache-filter""",
+    "build": """--cache-from --cache-to --no-cache-filter""",
     "load": "--platform",
     "save": "--platform",
     "history": "--platform",

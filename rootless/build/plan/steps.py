@@ -78,6 +78,8 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:
         base = base.config
     else:
         resolver = _Resolver(plan, stage, base)
+    if stage.remote:
+        resolver.load(stage.remote)
     for trigger in base.onbuild:
         resolver.trigger(trigger)
     for one in stage.instructions:
@@ -148,6 +150,13 @@ class _Resolver:
                 history=tuple(self.history),
             )
         )
+
+    def load(self, remote: Remote) -> None:
+        """All the files of a context that --build-context names."""
+        text = f"load the context {self.stage.name}"
+        self.history.append(History(PENDING, text, _COMMENT))
+        action = CopyFiles((), "/", remotes=(remote,))
+        self.steps.append(Step(action, text, self.location))
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
@@ -324,7 +333,7 @@ class _Resolver:
         if later or name.isdecimal():
             raise RootlessError(f"--from={name} is not an earlier stage")
         self.plan.check_image(name, self.stage.number)
-        return Reference.parse(name)
+        return Reference.parse(self.plan.image(name))
 
     def workdir(self, one: instructions.Workdir) -> None:
         """No path, as of an empty variable, stays where we are; an absolute one stays as it is."""

@@ -32,6 +32,11 @@ BUILD = Verb(
             help="only type=TYPE,disabled=true: attestations are not made",
         ),
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        many(
+            "--build-context",
+            metavar="NAME=WHAT",
+            help="let a directory, URL or image stand for the image or stage NAME",
+        ),
         BUILDER,
         text(
             "--call",
