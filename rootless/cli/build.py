@@ -16,6 +16,7 @@ from rootless.cli import build_flags, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
+from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
-    from rootless.oci.platform import Platform
     from rootless.registry.client import Client
     from rootless.store.images import Image
     from rootless.userns import IdMap
@@ -40,6 +40,8 @@ _LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
+    _check(given, arguments)
+    given = given.with_logins(arguments.authfile)
     with Contexts(given, Store(given.root)) as contexts:
         return _build(given, arguments, contexts)
 
@@ -47,9 +49,8 @@ def build(given: Settings, arguments: Arguments) -> int:
 def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     from rootless.build import build as builder
 
-    _check_builder(given, arguments.builder)
     store = contexts.store
-    platforms = fetch.platforms(arguments.platform)
+    platforms = _platforms(arguments)
     tags = tuple(map(_tag, arguments.tag))
     words = (*build_flags.build_arg_words(arguments.build_arg_file), *arguments.build_arg)
     build_args = _build_args(given.environment, words)
@@ -117,11 +118,36 @@ def _call(
     return build_call.call(wish, subject)
 
 
-def _check_builder(given: Settings, name: str | None) -> None:
-    if name is not None:
+def _check(given: Settings, arguments: Arguments) -> None:
+    """Refuse what asks for another builder than this one."""
+    if not arguments.skip_unused_stages:
+        raise UsageError(
+            "--skip-unused-stages=false: stages that the target does not need are never built",
+            hint="build such a stage by itself with --target",
+        )
+    for is_asked, what in (
+        (arguments.created_annotation, "--created-annotation"),
+        (arguments.identity_label, "--identity-label"),
+    ):
+        if is_asked:
+            raise UsageError(f"{what}: none is made here", hint="write --annotation or --label")
+    if arguments.builder is not None:
         from rootless.cli import builders
 
-        builders.check(given, name)
+        builders.check(given, arguments.builder)
+
+
+def _platforms(arguments: Arguments) -> tuple[Platform, ...]:
+    """Those of --platform, or the one that podman's --os, --arch and --variant make up."""
+    parts = (arguments.os, arguments.arch, arguments.variant)
+    if parts == (None, None, None):
+        return fetch.platforms(arguments.platform)
+    if arguments.platform:
+        raise UsageError("--platform has --os, --arch and --variant in it", hint="leave them out")
+    host = Platform.host()
+    architecture = arguments.arch or host.architecture
+    words = (arguments.os or host.os, architecture, arguments.variant)
+    return (Platform.parse("/".join(word for word in words if word)),)
 
 
 def _explain(arguments: Arguments, planned: Plan, bases: _Bases, *, has_context: bool) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rootless.cli.table import (
+    AUTHFILE,
     CERT_DIR,
-    CONTENT_TRUST,
     NOTHING,
     TLS_VERIFY,
     Argument,
@@ -13,6 +13,7 @@ from rootless.cli.table import (
     many,
     text,
 )
+from rootless.cli.table.accepted import ACCEPTED, OF_PLATFORM
 from rootless.cli.table.builders import BUILDER
 from rootless.cli.table.sandboxes import SANDBOX
 
@@ -44,17 +45,14 @@ BUILD = Verb(
             help="say something of the Dockerfile instead: check, outline or targets[,format=json]",
         ),
         flag("--check", help="only look for what is rarely meant: as --call check"),
-        flag("--compress", help=NOTHING),
         text(
             "--compression",
             metavar="gzip|zstd[,LEVEL]",
             help="how layers are compressed that are pushed or written to an archive",
         ),
-        CONTENT_TRUST,
         flag("--dry-run", help="print the plan of the build, and stop"),
         flag("--explain", help="print what each step does, and why, before it happens"),
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
-        flag("--force-rm", help=NOTHING),
         text(
             "--format",
             metavar="oci|docker",
@@ -63,12 +61,6 @@ BUILD = Verb(
             help="media types of the image: oci [default] or docker",
         ),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
-        text(
-            "--isolation",
-            metavar="HOW",
-            choices=("default", "chroot", "oci", "process", "rootless"),
-            help=NOTHING,
-        ),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
         text("--ignorefile", metavar="FILE", help="read FILE instead of .dockerignore"),
         many("--label", metavar="KEY[=VALUE]", help="add a label to the image"),
@@ -102,7 +94,6 @@ BUILD = Verb(
         flag("--pull", help="ask the registry for newer base images"),
         flag("--push", help="push the image to the registry of its name"),
         flag("-q", "--quiet", help="print only the image's id"),
-        flag("--rm", help=NOTHING),
         flag("--rewrite-timestamp", help=NOTHING),
         text("--sbom", metavar="false", help="only false: attestations are not made"),
         text(
@@ -117,6 +108,9 @@ BUILD = Verb(
         CERT_DIR,
         TLS_VERIFY,
         *SANDBOX,
+        *ACCEPTED,
+        *OF_PLATFORM,
+        AUTHFILE,
     ),
     arguments=(Argument("context", "CONTEXT"),),
     examples=(
