@@ -22,9 +22,12 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rootless.build.lock import Lock
     from rootless.build.plan.stages import Plan
+    from rootless.cli.build_lock import Locking
+    from rootless.cli.contexts import Found
     from rootless.cli.dockerfiles import Written
     from rootless.cli.named import Named
     from rootless.cli.outside import Logins
@@ -65,6 +68,9 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         called = _call(arguments, written, build_args, platforms[0], bases)
         if called is not None:
             return called
+    locking = _locking(arguments, context, written)
+    if locking:
+        bases.pin(locking.pins)
     target = arguments.target or ""
     settle = build_flags.settling(given, arguments)
     plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
@@ -91,10 +97,29 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         return 0
     pairs = zip(platforms, plans, strict=True)
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
+    if locking:
+        locking.check(store, requests)
     with display:
         built = builder.build_all(store, requests, display)
     goods.deliver(store, built, bases.enter, display)
-    return 0
+    if locking:
+        locking.write()
+    return _verified(store, requests, built) if arguments.verify else 0
+
+
+def _locking(arguments: Arguments, context: Found, written: Written) -> Locking | None:
+    """What --lock and --locked ask for."""
+    if not (arguments.lock or arguments.locked):
+        return None
+    from rootless.cli.build_lock import Locking
+
+    return Locking(arguments, context, written)
+
+
+def _verified(store: Store, requests: Sequence[Request], built: Sequence[Image]) -> int:
+    from rootless.cli import build_verify
+
+    return build_verify.verify(store, requests, built)
 
 
 def _call(
@@ -239,6 +264,11 @@ class _Bases:
         self._ids: IdMap | None = None
         self._has_triggers = False
         self._logins: Logins | None = None
+        self._pins: Lock | None = None
+
+    def pin(self, pins: Lock) -> None:
+        """Pull images by the digests that a lock has for them."""
+        self._pins = pins
 
     def enter(self) -> IdMap:
         """Enter the user namespace, once, when somebody first needs it."""
@@ -265,7 +295,7 @@ class _Bases:
                 continue
             image = self._local(reference, platform)
             if image is None:
-                self._client(reference)
+                self._client(self._pinned(reference, platform))
             if image is None or image.config.onbuild:
                 self._has_triggers = True
 
@@ -280,10 +310,11 @@ class _Bases:
         image = self._local(reference, platform)
         if image is None:
             self._display.rest()
-            client = self._client(reference)
+            source = self._pinned(reference, platform)
+            client = self._client(source)
             self.enter()
-            display = self._display.pulling(self._given, str(reference))
-            image = fetch.pull(self._store, client, reference, platform, display)
+            display = self._display.pulling(self._given, str(source))
+            image = fetch.pull(self._store, client, source, platform, display)
         return image
 
     def _loaded(self, reference: Reference, platform: Platform) -> Image:
@@ -293,6 +324,13 @@ class _Bases:
             folder, name = self.named.layouts[reference]
             self._peeked[reference, platform] = named.load(self._store, folder, name, platform)
         return self._peeked[reference, platform]
+
+    def _pinned(self, reference: Reference, platform: Platform) -> Reference:
+        """What to ask a registry for: what the lock has, unless --pull asks what is there now."""
+        if self._pins is None or self._arguments.pull:
+            return reference
+        pin = self._pins.image(reference, platform)
+        return reference.replace(tag=None, digest=pin) if pin else reference
 
     def peek(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, with its config but without its layers where they are not."""
@@ -313,7 +351,11 @@ class _Bases:
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:
         policy = "always" if self._arguments.pull else "missing"
-        return obtain.find(self._store, str(reference), platform, policy)
+        found = obtain.find(self._store, str(reference), platform, policy)
+        pinned = self._pinned(reference, platform)
+        if found is None and pinned != reference:
+            return obtain.find(self._store, str(pinned), platform, policy)
+        return found
 
     def _client(self, reference: Reference) -> Client:
         if reference not in self._clients:

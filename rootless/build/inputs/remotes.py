@@ -57,6 +57,10 @@ class Remotes:
         text = "\n".join((local, *map(self._version, remotes)))
         return Digest.of(text.encode("utf-8", "surrogateescape")).hex
 
+    def now(self, one: Remote) -> str:
+        """The digest of a file on the web, the commit of a repository."""
+        return self._version(one).split("\0")[2]
+
     def open(self, one: Remote, exclude: tuple[str, ...]) -> tuple[int, tuple[Source, ...]]:
         """A descriptor of the directory that has it, and the sources to copy from there."""
         if isinstance(one, FolderSource):
