@@ -37,8 +37,15 @@ _COLOURS = ("36", "33", "32", "35", "34", "31")
 def check(resolved: Resolved) -> None:
     """RootlessError for the first target that `build` cannot do."""
     images = dict.fromkeys(resolved.targets, _NO_IMAGE)
-    for name in resolved.targets:
+    for name, target in resolved.targets.items():
         _command(resolved, name, images)
+        if len(resolved.targets) > 1 and any(
+            one.get("dest") == "-" for one in target.get("output", ())
+        ):
+            raise RootlessError(
+                f"target {name}: standard output is for one target",
+                hint=f"build it alone, or name a file: --set {name}.output=type=tar,dest=FILE",
+            )
 
 
 def commands(resolved: Resolved) -> Iterator[str]:
@@ -96,17 +103,25 @@ def _alone(given: Settings, resolved: Resolved, how: str, folder: str) -> dict[s
 
 
 def _told(command: Command, name: str, how: str, folder: str) -> Command:
-    """The command that also says where its image's id goes."""
-    extra = (f"--iidfile={os.path.join(folder, name)}", f"--progress={how}")
+    """The command that also says where it writes what it made."""
+    path = os.path.join(folder, name)
+    extra = (f"--iidfile={path}.id", f"--metadata-file={path}.json", f"--progress={how}")
     return command.replace(words=(*extra, *command.words))
 
 
 def _metadata(folder: str, name: str) -> dict[str, Any]:
-    try:
-        with open(os.path.join(folder, name)) as file:
-            return {"containerimage.config.digest": file.read().strip()}
-    except FileNotFoundError:  # a check makes nothing
+    """What the build of a target has written; nothing for a check."""
+    path = os.path.join(folder, f"{name}.json")
+    if not os.path.exists(path):
         return {}
+    with open(path, "rb") as file:
+        found: dict[str, Any] = leanjson.loads(file.read(), path)
+    return found
+
+
+def _image(folder: str, name: str) -> str:
+    with open(os.path.join(folder, f"{name}.id")) as file:
+        return file.read().strip()
 
 
 def _failed(name: str, error: RootlessError) -> RootlessError:
@@ -156,7 +171,8 @@ class _Kitchen:
                 self.building[name] = self._started(name)
 
     def _started(self, name: str) -> _Oven:
-        images = {one: str(made["containerimage.config.digest"]) for one, made in self.made.items()}
+        needed = linked_names(self._resolved.targets[name])
+        images = {one: _image(self._folder, one) for one in needed}
         command = _command(self._resolved, name, images)
         command = _told(command, name, self._how, self._folder)
         out, err = process.pipe(), process.pipe()
