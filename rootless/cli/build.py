@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
+    from rootless.cli.wanted import Wanted
     from rootless.registry.client import Client
     from rootless.store.images import Image
     from rootless.userns import IdMap
@@ -50,8 +51,6 @@ def build(given: Settings, arguments: Arguments) -> int:
 
 
 def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
-    from rootless.build import build as builder
-
     store = contexts.store
     platforms = _platforms(arguments)
     tags = tuple(map(_tag, arguments.tag))
@@ -99,12 +98,21 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
     if locking:
         locking.check(store, requests)
-    with display:
-        built = builder.build_all(store, requests, display)
-    goods.deliver(store, built, bases.enter, display)
+    built = _carry_out(store, requests, goods, display)
     if locking:
         locking.write()
     return _verified(store, requests, built) if arguments.verify else 0
+
+
+def _carry_out(
+    store: Store, requests: Sequence[Request], goods: Wanted, display: BuildDisplay
+) -> Sequence[Image]:
+    from rootless.build import build as builder
+
+    with display:
+        built = builder.build_all(store, requests, display)
+    goods.deliver(store, built, requests[0].enter, display)
+    return built
 
 
 def _locking(arguments: Arguments, context: Found, written: Written) -> Locking | None:
