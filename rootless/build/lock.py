@@ -11,6 +11,7 @@ from rootless import leanjson
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.plan.actions import CopyFiles
 from rootless.build.plan.recipes import Recipes
+from rootless.build.plan.sources import UrlSource
 from rootless.dockerfile.remote import GitSource
 from rootless.errors import IntegrityError
 from rootless.oci.digest import Digest
@@ -110,27 +111,30 @@ def image_name(reference: Reference, platform: Platform) -> str:
     return f"{reference} {platform}"
 
 
-def find(store: Store, request: Request) -> list[Used]:
-    """All that the build takes from elsewhere and does not name by a digest itself."""
+def find(store: Store, request: Request, given: frozenset[Reference] = frozenset()) -> list[Used]:
+    """All that the build takes from elsewhere and does not name by a digest itself.
+
+    What an image of `given` is, is said with the build, not by a registry.
+    """
     recipes = Recipes(request.plan, request.fetch, has_context=request.context is not None)
-    remotes = Remotes(store, request.reach)
+    remotes = Remotes(store, request.reach, request.folders)
     found: dict[tuple[str, str], Used] = {}
     try:
-        for one in _all(recipes, remotes):
+        for one in _all(recipes, remotes, given):
             found.setdefault((one.kind, one.name), one)
     finally:
         remotes.close()
     return list(found.values())
 
 
-def _all(recipes: Recipes, remotes: Remotes) -> Iterator[Used]:
+def _all(recipes: Recipes, remotes: Remotes, given: frozenset[Reference]) -> Iterator[Used]:
     for recipe in recipes.ordered:
         stage = recipe.stage
-        if isinstance(stage.base, Reference):
+        if isinstance(stage.base, Reference) and stage.base not in given:
             yield from _image(recipes, stage.base, stage.platform, stage.origin.location)
         for step in recipe.steps:
             for origin in step.action.origins:
-                if isinstance(origin, Reference):
+                if isinstance(origin, Reference) and origin not in given:
                     yield from _image(recipes, origin, stage.platform, step.location)
             if isinstance(step.action, CopyFiles):
                 for source in step.action.remotes:
@@ -158,5 +162,5 @@ def _remote(remotes: Remotes, source: Remote, location: Location) -> Iterator[Us
         if not source.is_pinned:
             name = f"{source.shown}#{source.ref}" if source.ref else source.shown
             yield Used("git", name, remotes.now(source), location)
-    elif source.checksum is None:
+    elif isinstance(source, UrlSource) and source.checksum is None:
         yield Used("urls", source.url, remotes.now(source), location)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import bake_lists, files, words
+from rootless.cli import bake_allowed, bake_lists, files, words
 from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ def bake(given: Settings, arguments: Arguments) -> int:
     if arguments.print:
         print(printing.text(resolved))
         return 0
+    bake_allowed.check(resolved, arguments.allow, changes, given.environment)
     return _build(given, arguments, resolved)
 
 

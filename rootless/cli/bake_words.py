@@ -7,6 +7,7 @@ error that names the target and the attribute, before the first build begins.
 from __future__ import annotations
 
 from rootless.cli import parser, table
+from rootless.cli.bake_allowed import is_local
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -80,13 +81,9 @@ def _dockerfile(target: Target) -> str:
     written: str = target["dockerfile"]
     if written.startswith("cwd://"):
         return os.path.normpath(written.removeprefix("cwd://"))
-    if _is_remote(target["context"]):
+    if not is_local(target["context"]):
         return written
     return os.path.normpath(os.path.join(target["context"], written))
-
-
-def _is_remote(context: str) -> bool:
-    return "://" in context or context.startswith("git@")
 
 
 def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterator[Flag]:

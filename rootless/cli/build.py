@@ -97,7 +97,7 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
     pairs = zip(platforms, plans, strict=True)
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
     if locking:
-        locking.check(store, requests)
+        locking.check(store, requests, given_contexts.references)
     built = _carry_out(store, requests, goods, display)
     if locking:
         locking.write()
@@ -358,6 +358,8 @@ class _Bases:
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:
+        if reference in self.named.ids:
+            return obtain.find(self._store, self.named.ids[reference], policy="never")
         policy = "always" if self._arguments.pull else "missing"
         found = obtain.find(self._store, str(reference), platform, policy)
         pinned = self._pinned(reference, platform)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.cli.contexts import Found
     from rootless.cli.dockerfiles import Written
     from rootless.cli.parser import Arguments
+    from rootless.oci.reference import Reference
     from rootless.store import Store
 
 _MOST_SHOWN = 20
@@ -56,9 +57,12 @@ class Locking:
         """What images must be taken; empty unless --locked is given."""
         return self._lock if self._holds else Lock({})
 
-    def check(self, store: Store, requests: Sequence[Request]) -> None:
-        """Find out what the build uses; RootlessError if that is another than --locked allows."""
-        self._used = [one for request in requests for one in lock.find(store, request)]
+    def check(self, store: Store, requests: Sequence[Request], given: frozenset[Reference]) -> None:
+        """Find out what the build uses; RootlessError if that is another than --locked allows.
+
+        What the command line has `given` for an image's name is no matter of the lock.
+        """
+        self._used = [one for request in requests for one in lock.find(store, request, given)]
         if self._holds and (drifts := list(self._lock.drifts(self._used))):
             name = requests[0].plan.dockerfile.name
             shown = [_told(name, one, was) for one, was in drifts[:_MOST_SHOWN]]

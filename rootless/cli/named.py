@@ -27,12 +27,19 @@ _IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
 class Named(Record):
     """All of a build's: `contexts` as `stages.plan` takes them, `folders` as `Request` does.
 
-    `layouts` are (folder, name in it) of images in OCI layouts, by the name that they stand for.
+    `layouts` are (folder, name in it) of images in OCI layouts, by the name that they stand for;
+    `ids` are those of images in the store.
     """
 
     contexts: Mapping[str, Remote | str] = {}
     folders: Mapping[str, Folder] = {}
     layouts: Mapping[Reference, tuple[str, str]] = {}
+    ids: Mapping[Reference, str] = {}
+
+    @property
+    def references(self) -> frozenset[Reference]:
+        """The names that do not mean what a registry has."""
+        return frozenset((*self.layouts, *self.ids))
 
 
 def parse(words: tuple[str, ...]) -> Named:
@@ -40,6 +47,7 @@ def parse(words: tuple[str, ...]) -> Named:
     contexts: dict[str, Remote | str] = {}
     folders: dict[str, Folder] = {}
     layouts: dict[Reference, tuple[str, str]] = {}
+    ids: dict[Reference, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals and value):
@@ -49,12 +57,24 @@ def parse(words: tuple[str, ...]) -> Named:
             )
         known = Reference.parse(stages.context_name(name))
         layouts.pop(known, None)
+        ids.pop(known, None)
         if value.startswith(_LAYOUT):
             layouts[known] = _layout(value.removeprefix(_LAYOUT))
             contexts[name] = str(known)
+        elif image_id := _id(value):
+            ids[known] = image_id
+            contexts[name] = str(known)
         else:
             contexts[name] = _parse(name, value, folders)
-    return Named(contexts, folders, layouts)
+    return Named(contexts, folders, layouts, ids)
+
+
+def _id(value: str) -> str:
+    """The image's id that `docker-image://sha256:…` names, "" for anything else."""
+    image_id = value.removeprefix(_IMAGE)
+    digits = image_id.removeprefix("sha256:")
+    whole = len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+    return image_id if whole and value == f"{_IMAGE}sha256:{digits}" else ""
 
 
 def _parse(name: str, value: str, folders: dict[str, Folder]) -> Remote | str:
