@@ -217,3 +217,42 @@ def test_what_cannot_be_is_said(bake, project, words, told):
     result = bake(*words, timeout=60)
     assert result.exit != 0
     assert told in result.stderr
+
+
+LINKED = """\
+target "base" {
+  dockerfile-inline = "FROM busybox\\nRUN echo base > /base\\n"
+  tags = ["never-named"]
+}
+target "left" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM base\\nRUN echo left >> /base\\n"
+  tags = ["left"]
+}
+target "right" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM busybox\\nCOPY --from=base /base /right\\n"
+  tags = ["right"]
+}
+"""
+
+
+def test_a_target_is_made_from_another(bake, rootless, project, tmp_path):
+    (project / "docker-bake.hcl").write_text(LINKED)
+    result = bake("left", "right")
+    assert result.exit == 0, result.stderr
+    assert files_of(rootless, tmp_path, "left")["base"].content == "base\nleft\n"
+    assert files_of(rootless, tmp_path, "right")["right"].content == "base\n"
+    assert "never-named" not in rootless.ok("images")
+    assert result.stderr.count("base  | #2 [2/2] RUN echo base") == 1
+
+
+def test_an_image_by_its_id_stands_for_a_name(rootless, project):
+    image_id = rootless.ok("inspect", "-f", "{{.Id}}", "busybox").strip()
+    text = "FROM nowhere/else\nRUN echo > /f\n"
+    words = ("build", "-q", "--build-context", f"nowhere/else=docker-image://{image_id}")
+    assert rootless(*words, "-", stdin=text).exit == 0
+    missing = f"nowhere/else=docker-image://sha256:{'0' * 64}"
+    result = rootless("build", "-q", "--build-context", missing, "-", stdin=text)
+    assert result.exit == 1
+    assert "0" * 12 in result.stderr
