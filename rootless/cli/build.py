@@ -67,9 +67,7 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         called = _call(arguments, written, build_args, platforms[0], bases)
         if called is not None:
             return called
-    locking = _locking(arguments, context, written)
-    if locking:
-        bases.pin(locking.pins)
+    locking = _locking(arguments, context, written, bases)
     target = arguments.target or ""
     settle = build_flags.settling(given, arguments)
     plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
@@ -115,13 +113,17 @@ def _carry_out(
     return built
 
 
-def _locking(arguments: Arguments, context: Found, written: Written) -> Locking | None:
+def _locking(
+    arguments: Arguments, context: Found, written: Written, bases: _Bases
+) -> Locking | None:
     """What --lock and --locked ask for."""
     if not (arguments.lock or arguments.locked):
         return None
     from rootless.cli.build_lock import Locking
 
-    return Locking(arguments, context, written)
+    locking = Locking(arguments, context, written)
+    bases.pin(locking.pins)
+    return locking
 
 
 def _verified(store: Store, requests: Sequence[Request], built: Sequence[Image]) -> int:
