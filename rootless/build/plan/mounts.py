@@ -132,9 +132,11 @@ def canonical(mount: Mount) -> tuple[object, ...]:
         case Tmpfs():
             return ("tmpfs", mount.target, mount.size, mount.writable)
         case Secret():
-            return ("secret", mount.target, mount.env, mount.id, mount.mode, mount.uid, mount.gid)
+            where = (mount.target, mount.env, mount.required)
+            return ("secret", mount.id, where, mount.mode, mount.uid, mount.gid)
         case Ssh():
-            return ("ssh", mount.target, mount.id, mount.mode, mount.uid, mount.gid)
+            where = (mount.target, mount.required)
+            return ("ssh", mount.id, where, mount.mode, mount.uid, mount.gid)
 
 
 def read(
