@@ -132,11 +132,10 @@ def canonical(mount: Mount) -> tuple[object, ...]:
         case Tmpfs():
             return ("tmpfs", mount.target, mount.size, mount.writable)
         case Secret():
-            where = (mount.target, mount.env, mount.required)
-            return ("secret", mount.id, where, mount.mode, mount.uid, mount.gid)
+            place = (mount.target, mount.env, mount.required)
+            return ("secret", mount.id, place, mount.mode, mount.uid, mount.gid)
         case Ssh():
-            where = (mount.target, mount.required)
-            return ("ssh", mount.id, where, mount.mode, mount.uid, mount.gid)
+            return ("ssh", mount.id, mount.target, mount.required, mount.mode, mount.uid, mount.gid)
 
 
 def read(

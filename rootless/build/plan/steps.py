@@ -237,7 +237,6 @@ class _Resolver:
             argv = configs.argv(self.config, one.command)
         if not argv:
             raise RootlessError("RUN has no command")
-        hidden = proxies(self.plan.build_args)
         mounts = mounting.read_all(
             one.mounts,
             self._expand,
@@ -251,7 +250,7 @@ class _Resolver:
             self.config.working_dir or "/",
             self.config.user,
             one.network,
-            {name: value for name, value in hidden.items() if name not in self.environment},
+            proxies(self.plan.build_args),
             script,
             mounts,
             one.security == "insecure",
@@ -266,8 +265,8 @@ class _Resolver:
                 raise RootlessError(f"{name} is not allowed", hint=f"allow it: --allow {name}")
 
     def _shown_arguments(self) -> str:
-        """ARGs in front of a command, as BuildKit's history has them."""
-        pairs = [f"{name}={value}" for name, value in self.arguments.items()]
+        """ARGs in front of a command, as BuildKit's history has them: what the command sees."""
+        pairs = [f"{name}={self.environment[name]}" for name in self.arguments]
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
 
     def copy(self, one: instructions.Copy) -> None:
@@ -369,7 +368,7 @@ class _Resolver:
             return self._expand(default)
         if name in self.plan.arguments:
             return self.plan.arguments[name]
-        return platform_arguments(self.stage.platform, self.stage.title).get(name)
+        return platform_arguments(self.stage.platform, self.plan.target.name or "default").get(name)
 
     def label(self, one: instructions.Label) -> None:
         labels = {self._expand(name): self._expand(value) for name, value in one.pairs}
@@ -420,8 +419,8 @@ class _Resolver:
         self._note(f"STOPSIGNAL {self.config.stop_signal}")
 
     def onbuild(self, one: instructions.Onbuild) -> None:
+        """As BuildKit has it, history does not tell of it."""
         self.triggers.append(one.trigger)
-        self._note(f"ONBUILD {one.trigger}")
 
     def maintainer(self, one: instructions.Maintainer) -> None:
         self.config = self.config.replace(author=one.name)
