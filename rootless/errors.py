@@ -4,6 +4,7 @@ RootlessError                 a sentence, and a hint when there is a way out; ex
 ├── UsageError                the command line itself is wrong; shows the verb's usage
 ├── NotFoundError             a named image, layer, file or blob does not exist
 ├── IntegrityError            bytes are not what their digest, size or format says
+│   └── WrongContentError     as many as there should be, but others
 ├── registry.RegistryError    an answer (or none) from a registry
 ├── dockerfile.DockerfileError  a place in a Dockerfile, and what is wrong there
 └── sandbox.SandboxError      setting up or starting a process in a container
@@ -36,3 +37,7 @@ class NotFoundError(RootlessError):
 
 class IntegrityError(RootlessError):
     """Bytes that are not what they were announced to be. Nothing of them is kept."""
+
+
+class WrongContentError(IntegrityError):
+    """Bytes that do not have the digest they were asked for by: another sender may have them."""

@@ -13,22 +13,21 @@ from rootless import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from rootless.cli.fetch import Find
     from rootless.registry.credentials import Credentials
 
 
 class Logins:
     """The process outside; make it before the namespace is entered."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """`paths` are the files that logins may be in, as for `auth.find`."""
+    def __init__(self, find: Find) -> None:
+        """`find` is called there."""
         requests, self._request_fd = process.pipe()
 
         def body(send: process.Send) -> None:
             os.close(self._request_fd)
             while request := process.read_frame(requests):
-                login = _find(paths, *request[1])
+                login = find(*request[1])
                 send([login.username, login.password, login.identity_token] if login else None)
 
         try:
@@ -43,9 +42,3 @@ class Logins:
         process.write_frame(self._request_fd, "event", [registry, repository])
         login = self._child.receive().value
         return Credentials(*login) if login else None
-
-
-def _find(paths: Sequence[str], registry: str, repository: str) -> Credentials | None:
-    from rootless.registry import auth
-
-    return auth.find(paths, registry, repository)

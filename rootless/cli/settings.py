@@ -41,6 +41,13 @@ class Settings(Record):
         )
         return tuple(place for place in places if place)
 
+    @property
+    def auth_text(self) -> str:
+        """Logins in the environment, as docker reads them there before all files; "" for none."""
+        if self.environment.get("REGISTRY_AUTH_FILE"):
+            return ""
+        return self.environment.get("DOCKER_AUTH_CONFIG", "")
+
     def with_logins(self, path: str | None) -> Settings:
         """The same with the logins of --authfile alone; NotFoundError when that is not there."""
         if path is None:

@@ -11,7 +11,7 @@ from functools import partial
 from time import monotonic
 
 from rootless import complaints, process
-from rootless.errors import IntegrityError
+from rootless.errors import IntegrityError, WrongContentError
 from rootless.image.transport import Document, Event
 from rootless.leanjson import MAX_BYTES
 from rootless.oci.manifest import Index, Manifest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
 
     _Item = TypeVar("_Item")
+    _Result = TypeVar("_Result")
 
 _DEEPEST_INDEX = 4
 _ENDING = 5.0  # seconds that threads have to delete what they made, when a copy fails
@@ -39,9 +40,19 @@ def copy(
     top = source.manifest()
     if platform:
         top, _ = choose(source, top, platform)
-    _copy(source, sink, top, report, 0)
+    persist(source, lambda: _copy(source, sink, top, report, 0))
     sink.put_manifest(top, top=True)
     return top
+
+
+def persist(source: Source, attempt: Callable[[], _Result]) -> _Result:
+    """The result of `attempt`; anew while what somebody sent is wrong, and others can be asked."""
+    while True:
+        try:
+            return attempt()
+        except WrongContentError:
+            if not source.doubt():
+                raise
 
 
 def _copy(source: Source, sink: Sink, document: Document, report: Report, depth: int) -> None:

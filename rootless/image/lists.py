@@ -98,14 +98,16 @@ def bring(store: Store, source: Source, platform: Platform | None, report: Repor
     found = top.decode()
     if not isinstance(found, Index):
         return (_bring(store, source, top, report),)
-    listed = {entry.digest: entry for entry in reversed(found.images)}
+    listed: dict[Digest, Descriptor] = {}
+    for entry in found.images:
+        listed.setdefault(entry.digest, entry)
     if len(listed) > _MOST:
         raise IntegrityError(
             f"the index {top.digest} lists {len(listed)} images; no more than {_MOST} are taken"
         )
     return tuple(
         _bring(store, source, source.manifest(one.digest), report).replace(rest=one.rest)
-        for one in reversed(listed.values())
+        for one in listed.values()
     )
 
 
@@ -114,8 +116,8 @@ def _bring(store: Store, source: Source, document: Document, report: Report) -> 
     if isinstance(found, Index):
         raise IntegrityError(f"{document.digest} is a list of lists of images")
     sink = ends.Sink(store)
-    copy.config(source, sink, found)
-    copy.blobs(source, sink, found.layers, report)
+    copy.persist(source, lambda: copy.config(source, sink, found))
+    copy.persist(source, lambda: copy.blobs(source, sink, found.layers, report))
     sink.put_manifest(document, top=False)
     config = ImageConfig.decode(blobs.read(store, found.config.digest))
     return _entry(Descriptor(found.media_type, document.digest, len(document.content)), config)

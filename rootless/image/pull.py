@@ -52,13 +52,17 @@ def pull(
     top = source.manifest()
     document, manifest = copy.choose(source, top, platform)
     sink = ends.Sink(store, (reference,), top.digest)
-    copy.config(source, sink, manifest)
+    copy.persist(source, lambda: copy.config(source, sink, manifest))
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
     _check(reference, manifest, config, platform)
     pairs = manifest.pair(config.diff_ids)
     origin = f"{reference.registry}/{reference.repository}"
-    with _Unpacking(store, pairs, origin) as unpacking:
-        copy.blobs(source, unpacking, manifest.layers, report)
+
+    def bring() -> None:
+        with _Unpacking(store, pairs, origin) as unpacking:
+            copy.blobs(source, unpacking, manifest.layers, report)
+
+    copy.persist(source, bring)
     sink.put_manifest(document, top=True)
     return sink.image
 

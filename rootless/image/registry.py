@@ -32,6 +32,10 @@ class Source:
         """As `transport.Source`; resumed where a connection breaks."""
         return self._client.blob(self._repository, blob, offset)
 
+    def doubt(self) -> bool:
+        """As `transport.Source`: a mirror is asked no more."""
+        return self._client.doubt()
+
     def stop(self) -> None:
         """Break all connections."""
         self._client.stop()

@@ -50,6 +50,10 @@ class Source:
             return read_blob(self._store, blob.digest, offset)
         return _from(offset, _tar(self._store, layer))
 
+    def doubt(self) -> bool:
+        """As `transport.Source`: there is this store only."""
+        return False
+
     def stop(self) -> None:
         """Nothing here waits for others."""
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         def blob(self, blob: Descriptor, offset: int = 0) -> Iterator[bytes]:
             """The blob's bytes from `offset` on: so many as its size says, or an error."""
 
+        def doubt(self) -> bool:
+            """Somebody sent what its digest does not say: whether another is asked from now on."""
+
         def stop(self) -> None:
             """Let what other threads ask for fail soon; for good."""
 

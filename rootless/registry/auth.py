@@ -19,15 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+INLINE = "DOCKER_AUTH_CONFIG"  # the variable that may have the text of such a file
 HUB_KEY = "https://index.docker.io/v1/"
 
 
-def find(paths: Iterable[str], registry: str, repository: str = "") -> Credentials | None:
+def find(
+    paths: Iterable[str], registry: str, repository: str = "", *, inline: str = ""
+) -> Credentials | None:
     """The login for a repository from the first of the files at `paths` that has one.
 
-    Missing files are skipped. RegistryError names a file that is damaged or a helper, kept for
-    this very registry, that fails.
+    Missing files are skipped. What is `inline`, the text of such a file, goes before them all; it
+    names no helpers. RegistryError names a file that is damaged or a helper, kept for this very
+    registry, that fails.
     """
+    if inline:
+        config = authfile.decode(inline, INLINE)
+        entry = _entry(INLINE, config, registry, repository)
+        if login := _decode(INLINE, registry, entry):
+            return login
     for path in paths:
         login = _find_in(path, authfile.load(path), registry, repository)
         if login:
@@ -84,8 +93,7 @@ def _find_in(
     helpers = _helpers(path, config)
     if registry in helpers:
         return Helper(path, helpers[registry]).get(key(registry))
-    known = {_place(one): entry for one, entry in _map(path, config, "auths").items()}
-    entry = _longest(known, f"{registry}/{repository}".rstrip("/"))
+    entry = _entry(path, config, registry, repository)
     login = _decode(path, registry, entry)
     if login is None and (store := config.get("credsStore")):
         try:
@@ -94,6 +102,11 @@ def _find_in(
             if entry is not None:  # docker notes here that it has given the helper a login
                 raise
     return login
+
+
+def _entry(path: str, config: dict[str, Any], registry: str, repository: str) -> object:
+    known = {_place(one): entry for one, entry in _map(path, config, "auths").items()}
+    return _longest(known, f"{registry}/{repository}".rstrip("/"))
 
 
 def _helper(path: str, config: dict[str, Any], registry: str) -> Helper | None:

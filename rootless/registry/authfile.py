@@ -34,15 +34,21 @@ def load(path: str) -> dict[str, Any]:
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise RegistryError(f"{path} is not a regular file")
-            value = leanjson.loads(file.read(MAX_FILE).strip() or b"{}", path)
+            return decode(file.read(MAX_FILE), path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise RegistryError(f"cannot read the logins in {path}: {error.strerror}") from None
+
+
+def decode(content: str | bytes, path: str) -> dict[str, Any]:
+    """What a file says; {} for an empty one. RegistryError, which calls it `path`."""
+    try:
+        value = leanjson.loads(content.strip() or "{}", path)
     except IntegrityError as error:
         raise RegistryError(
             error.message, hint="correct it, or delete it and log in again"
         ) from None
-    except OSError as error:
-        raise RegistryError(f"cannot read the logins in {path}: {error.strerror}") from None
     if not isinstance(value, dict):
         raise RegistryError(f"{path} is not a JSON object")
     return value

@@ -74,6 +74,7 @@ class Client:
         itself = Place(registry, registry)
         self._origins = tuple(origins) or (Origin(Session(registry, credentials, access), itself),)
         self._failures: dict[Origin, RootlessError] = {}
+        self._mixed = False  # whether a blob began with what an origin sent that then failed
 
     def manifest(self, repository: str, reference: str | Digest) -> tuple[bytes, str, Digest]:
         """A manifest or index by tag or digest: its bytes, the sender's media type, its digest."""
@@ -109,10 +110,27 @@ class Client:
             except (RegistryError, IntegrityError) as error:
                 if isinstance(error, IntegrityError) or not self._is_last(origin):
                     self._give_up(origin, error)
+                    self._mixed = self._mixed or offset > 0
                     continue
                 tried = 1 if offset - counted_from >= PROGRESS else tried + 1
                 counted_from = offset
                 origin.session.transport.pause(tried, error)
+
+    def doubt(self) -> bool:
+        """What came did not have its digest: ask the next origin, or the last one for all of it.
+
+        False where it was the last one that sent all. No thread may be asking for anything: who
+        was told to `stop` may ask again.
+        """
+        for one in self._origins:
+            one.session.transport.revive()
+        origin = self._origin(is_digest=True)
+        if self._is_last(origin):
+            mixed, self._mixed = self._mixed, False
+            return mixed
+        why = f"{origin.session.registry} sends what its digest does not say"
+        self._failures[origin] = RegistryError(why)
+        return True
 
     @property
     def limits(self) -> tuple[tuple[str, Limit], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from time import monotonic
 
 from rootless.oci.digest import Digest
+from rootless.oci.reference import DOCKER_HUB, HUB_HOSTS
 from rootless.record import Record
 from rootless.registry import trust, wire
 from rootless.registry.certificates import Certificates
@@ -173,6 +174,10 @@ class Transport:
         """Break all connections, and let there be no more: other threads' exchanges fail."""
         self._ended.set()
 
+    def revive(self) -> None:
+        """Take back a `stop`: for exchanges that begin now."""
+        self._ended = wire.Ended()
+
     def _connection(self, url: Url, proxy: str) -> wire.Connection:
         """One that is idle, or a new one."""
         idle = self._idle.setdefault((proxy, trust.origin(url)), [])
@@ -335,18 +340,16 @@ def _explain(host: str, error: Exception, patience: Patience) -> tuple[str, str 
 
 def _explain_tls(host: str, error: Exception) -> tuple[str, str | None, bool]:
     text = str(error).lower()
+    folder = f"~/.config/containers/certs.d/{DOCKER_HUB if host in HUB_HOSTS else host}"
     if "wrong_version" in text or "wrong version" in text or "record layer" in text:
         return f"{host} does not speak https", "--tls-verify=false allows plain http", False
     if "alert certificate required" in text or "alert bad certificate" in text:
-        hint = (
-            "put it as NAME.cert with NAME.key into a folder for --cert-dir, or into"
-            f" ~/.config/containers/certs.d/{host}"
-        )
+        hint = f"put it as NAME.cert with NAME.key into a folder for --cert-dir, or into {folder}"
         return f"{host} wants a certificate of yours", hint, False
     if "certificate" in text or "hostname" in text:
         hint = (
             "put its authority's certificate into a folder for --cert-dir, as NAME.crt, or into"
-            f" ~/.config/containers/certs.d/{host}; --tls-verify=false does without"
+            f" {folder}; --tls-verify=false does without"
         )
         return f"the certificate of {host} cannot be trusted: {_reason(error)}", hint, False
     return f"no secure connection to {host}: {_reason(error)}", None, True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import linux
-from rootless.errors import IntegrityError, NotFoundError
+from rootless.errors import IntegrityError, NotFoundError, WrongContentError
 from rootless.leanjson import MAX_BYTES
 from rootless.oci.digest import Digest
 from rootless.store import replace_file, staging, sync_directory
@@ -63,9 +63,9 @@ def read(store: Store, digest: Digest, limit: int = MAX_BYTES) -> bytes:
     return content
 
 
-def put(store: Store, content: bytes) -> Digest:
+def put(store: Store, content: bytes, algorithm: str = "sha256") -> Digest:
     """Store bytes, held; nothing is written when they are there already."""
-    digest = Digest.of(content)
+    digest = Digest.of(content, algorithm)
     store.hold([digest])
     if not has(store, digest):
         with store.writing():
@@ -133,6 +133,15 @@ class Writer:
             sync_directory(self._name())
         return self.digest
 
+    def rehash(self, algorithm: str) -> None:
+        """Let `digest` be of another algorithm: reads what was written so far."""
+        if algorithm == self._algorithm:
+            return
+        self._algorithm, self._hash = algorithm, _new_hash(algorithm)
+        with open(self.path, "rb", buffering=0) as written:
+            while chunk := written.read(_CHUNK):
+                self._hash.update(chunk)
+
     @property
     def digest(self) -> Digest:
         """Of what was written so far."""
@@ -169,7 +178,9 @@ class Writer:
         if size < wanted.size:
             raise self._damaged(f"ends after {size} of {wanted.size} bytes")
         self.restart()
-        raise self._damaged(f"has other contents: they hash to {digest}")
+        raise WrongContentError(
+            f"the blob {wanted.digest} has other contents: they hash to {digest}"
+        )
 
     def _damaged(self, how: str) -> IntegrityError:
         assert self._expected is not None

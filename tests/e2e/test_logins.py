@@ -192,3 +192,35 @@ def test_a_broken_helper_of_a_triggers_registry_is_told(image, pull, tmp_path):
     assert done.exit == 1
     assert "the credential helper docker-credential-own for" in done.stderr
     assert private.requests == []
+
+
+def test_logins_in_the_environment_go_before_all_files(image, rootless, tmp_path):
+    """As docker reads DOCKER_AUTH_CONFIG; a file that is named goes before it."""
+
+    def pair(text):
+        return {"auth": b64encode(text.encode()).decode()}
+
+    with HostileRegistry(wants_login(image)) as registry:
+        name = f"{registry.address}/a/b:1"
+        config = {"auths": {registry.address: pair("file:x")}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        inline = {"auths": {registry.address: pair("inline:x")}, "credHelpers": {"x": "y"}}
+        environment = {
+            **rootless.environment,
+            "DOCKER_CONFIG": str(tmp_path),
+            "DOCKER_AUTH_CONFIG": json.dumps(inline),
+        }
+        environment.pop("REGISTRY_AUTH_FILE", None)
+        pull = ("pull", "-q", "--tls-verify=false")
+        rootless.ok(*pull, name, env=environment)
+        assert sent(registry) - {None} == {f"Basic {pair('inline:x')['auth']}"}
+        registry.requests.clear()
+        rootless.ok(*pull, "--authfile", tmp_path / "config.json", name, env=environment)
+        assert sent(registry) - {None} == {f"Basic {pair('file:x')['auth']}"}
+        registry.requests.clear()
+        other = {**environment, "DOCKER_AUTH_CONFIG": '{"auths": {"other.example": {}}}'}
+        rootless.ok(*pull, name, env=other)
+        assert sent(registry) - {None} == {f"Basic {pair('file:x')['auth']}"}
+        said = rootless(*pull, name, env={**environment, "DOCKER_AUTH_CONFIG": "{"})
+        assert said.exit == 1
+        assert "DOCKER_AUTH_CONFIG is damaged" in said.stderr

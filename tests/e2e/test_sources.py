@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from base64 import b64encode
 
@@ -13,6 +14,7 @@ import pytest
 from tests.support.hostile_registry import Answer, HostileRegistry, serving
 from tests.support.images import layer, write_layout
 from tests.support.registry import Registry
+from tests.support.tunnel import Tunnel
 
 pytestmark = pytest.mark.needs("userns")
 
@@ -430,3 +432,72 @@ def test_skopeo_asks_in_the_same_places(user, tmp_path, rules, reference):
         done = subprocess.run(look, env=user.environment, capture_output=True, check=False)
         assert done.returncode == 1
         assert ours == asked(), done.stderr
+
+
+@pytest.mark.parametrize("what", ["config", "layer", "part of a layer"])
+@pytest.mark.parametrize("verb", ["pull", "copy"])
+def test_a_mirror_that_sends_other_bytes_of_the_right_size_is_passed_over(
+    user, image, tmp_path, verb, what
+):
+    """Also where the next place is asked to go on behind the wrong bytes."""
+    manifest = json.loads(image.blob(image.manifest_digest))
+    blob = manifest["config"] if what == "config" else manifest["layers"][0]
+    honest = serving(image, "cache/a/b")
+
+    def respond(request):
+        answer = honest(request)
+        if not request.path.endswith(blob["digest"]):
+            return answer
+        wrong = bytes(byte ^ 1 for byte in answer.body)
+        return answer._replace(body=wrong, cut=100_000 if what == "part of a layer" else None)
+
+    with (
+        HostileRegistry(serving(image, "a/b")) as primary,
+        HostileRegistry(respond) as mirror,
+    ):
+        user.conf(mirrored(mirror, primary))
+        name = f"{primary.address}/a/b:1"
+        if verb == "pull":
+            user.ok("pull", name, timeout=60)
+            assert digest_of(user, name) == image.manifest_digest
+        else:
+            user.ok("copy", f"docker://{name}", f"oci:{tmp_path}/copied:x", timeout=60)
+        assert any(one.path.endswith(blob["digest"]) for one in mirror.requests)
+        assert any(one.path.endswith(blob["digest"]) for one in primary.requests)
+    if verb == "pull":
+        assert "nothing in the store is damaged" in user.ok("system", "check")
+
+
+def test_wrong_bytes_of_the_registry_itself_end_the_pull(user, image):
+    honest = serving(image, "a/b")
+
+    def respond(request):
+        answer = honest(request)
+        if "/blobs/" not in request.path:
+            return answer
+        return answer._replace(body=bytes(byte ^ 1 for byte in answer.body))
+
+    with HostileRegistry(respond) as primary:
+        said = user("pull", f"{primary.address}/a/b:1", timeout=60)
+        assert said.exit == 1
+        assert "has other contents" in said.stderr
+        assert len([one for one in primary.requests if "/blobs/" in one.path]) == 1
+
+
+def test_the_hubs_certificates_have_its_short_name(user, tmp_path):
+    """The folder is that of the registry as images name it, not that of its server."""
+    with HostileRegistry(nothing) as primary:
+        key, cert = tmp_path / "key", tmp_path / "cert"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+             "-out", cert, "-days", "2", "-subj", "/CN=registry-1.docker.io"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        primary._server.socket = context.wrap_socket(primary._server.socket, server_side=True)
+        with Tunnel(primary.address) as proxy:
+            environment = {**user.environment, "https_proxy": f"http://{proxy.address}"}
+            said = user("pull", "busybox", env=environment, timeout=60)
+    assert "the certificate of registry-1.docker.io cannot be trusted" in said.stderr
+    assert "certs.d/docker.io" in said.stderr

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import socketserver
 import ssl
 import subprocess
 import threading
 import time
 from base64 import b64encode
-from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -33,6 +31,7 @@ from tests.support.hostile_registry import (
     ranged,
     serving_parts,
 )
+from tests.support.tunnel import Tunnel
 
 QUICK = Patience(connect=2, read=0.4, attempts=3, backoff=0.005, longest_wait=0.5)
 CONTENT = bytes(range(256)) * 5000
@@ -831,47 +830,6 @@ def test_certificates_for_a_registry_are_not_for_where_it_leads(tls, certificate
         assert fetch(tls, certificates=authority) == CONTENT
 
 
-class Tunnels(HostileRegistry):
-    """A proxy that makes connections to where it was told to, whatever it is asked for."""
-
-    def __init__(self, target, answer=b"HTTP/1.1 200 Connected\r\n\r\n"):
-        super().__init__(honest)
-        self.asked = []
-        self._server.RequestHandlerClass = self._handler(target, answer)
-
-    def _handler(self, target, answer):
-        asked = self.asked
-
-        class Handler(socketserver.StreamRequestHandler):
-            rbufsize = 0
-
-            def handle(self):
-                lines = list(iter(lambda: self.rfile.readline().decode().strip(), ""))
-                asked.append(lines)
-                self.wfile.write(answer)
-                if b" 200 " in answer:
-                    host, _, port = target.rpartition(":")
-                    with socket.create_connection((host, int(port))) as there:
-                        threads = [
-                            threading.Thread(target=carry, args=pair)
-                            for pair in ((self.connection, there), (there, self.connection))
-                        ]
-                        for thread in threads:
-                            thread.start()
-                        for thread in threads:
-                            thread.join()
-
-        return Handler
-
-
-def carry(source, target):
-    with suppress(OSError):
-        while piece := source.recv(1 << 16):
-            target.sendall(piece)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
 def through(proxy, scheme, registry):
     """A client of an https registry by a name that only the proxy knows."""
     port = registry.address.rpartition(":")[2]
@@ -884,7 +842,7 @@ def through(proxy, scheme, registry):
 def test_a_tunnel_through_a_proxy(scheme, tls, certificate, monkeypatch):
     """To an https proxy it is TLS within TLS."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
-    with Tunnels(tls.address) as proxy:
+    with Tunnel(tls.address) as proxy:
         if scheme == "https":
             encrypt(proxy, certificate / "cert", certificate / "key")
         one = through(proxy, scheme, tls)
@@ -903,7 +861,7 @@ def test_the_registry_behind_a_proxy_shows_its_own_certificate(
     scheme, tls, certificate, monkeypatch
 ):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))
-    with Tunnels(tls.address) as proxy:
+    with Tunnel(tls.address) as proxy:
         if scheme == "https":
             encrypt(proxy, certificate / "cert", certificate / "key")
         proxies = {"https": f"{scheme}://{proxy.address}"}
@@ -915,7 +873,7 @@ def test_the_registry_behind_a_proxy_shows_its_own_certificate(
 
 def test_a_proxy_that_lets_nobody_through(tls):
     no = b"HTTP/1.1 407 Show yourself\r\nContent-Length: 0\r\n\r\n"
-    with Tunnels(tls.address, no) as proxy:
+    with Tunnel(tls.address, no) as proxy:
         one = through(proxy, "http", tls)
         with pytest.raises(RegistryError, match="through the proxy"):
             one.manifest("a/b", "1")
