@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 from rootless import userns
 from rootless.cli import words
@@ -38,11 +39,10 @@ def commit(given: Settings, arguments: Arguments) -> int:
             store,
             container,
             changing=container.is_running and not pause,
-            when_read=pause.end if pause else lambda: None,
+            when_read=partial(_resume, pause),
         )
     finally:
-        if pause:
-            pause.end()
+        _resume(pause)
     label = committing.Label(_now(), arguments.author or "", arguments.message or "")
     image = committing.commit(store, container, copied, label, changes.apply, references)
     print(image.id)
@@ -94,6 +94,17 @@ def _pause(store: Store, container: Container) -> Pause | None:
         told = f"note: the container is not paused meanwhile: {error.message}"
         print(words.escape(told), file=sys.stderr)
     return None
+
+
+def _resume(pause: Pause | None) -> None:
+    """Let the container go on, and say who does not."""
+    if pause and (left := pause.end()):
+        told = " and ".join(map(str, left))
+        print(
+            f"warning: process {told} of the container could not be told to go on: "
+            f"kill -CONT {' '.join(map(str, left))}",
+            file=sys.stderr,
+        )
 
 
 def _now() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from rootless.cli import listing, words
+from rootless.cli import filters, listing, words
 from rootless.container import records
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
@@ -43,11 +43,7 @@ _MOUNT_WIDTH = 15
 def ps(given: Settings, arguments: Arguments) -> int:
     """List containers, newest first."""
     store = Store(given.root)
-    found = records.listing(store, _warn)
-    if (count := _last(arguments)) > 0:
-        shown = list(found)[:count]
-    else:
-        shown = [one for one in found if arguments.all or one.is_running]
+    shown = _shown(store, arguments)
     if arguments.quiet:
         if arguments.format:
             _complain("WARNING: Ignoring custom format, because both --format and --quiet are set.")
@@ -62,6 +58,21 @@ def ps(given: Settings, arguments: Arguments) -> int:
     methods = [{"Label": _labelled(one)} for one in shown]
     listing.show(rows, _HEADERS, columns, arguments.format or "", methods)
     return 0
+
+
+def _shown(store: Store, arguments: Arguments) -> list[Container]:
+    """Those that the flags mean."""
+    last, every = _last(arguments), arguments.all
+    meant: Callable[[Container], bool] = lambda _: True  # noqa: E731 - what no filter says
+    if arguments.filter:
+        from rootless.cli.chosen import Chosen
+
+        chosen = Chosen(store, arguments.filter)
+        every, meant = every or chosen.all_states, chosen.has
+    found = [one for one in records.listing(store, _warn) if meant(one)]
+    if last > 0:
+        return found[:last]
+    return [one for one in found if every or one.is_running]
 
 
 def _last(arguments: Arguments) -> int:
@@ -95,12 +106,7 @@ def _sizes(store: Store) -> Callable[[Container], str]:
 
 
 def _labelled(container: Container) -> Callable[[str], str]:
-    return lambda name: _labels(container).get(name, "")
-
-
-def _labels(container: Container) -> dict[str, str]:
-    labels = container.config.get("Labels")
-    return labels if isinstance(labels, dict) else {}
+    return lambda name: container.labels.get(name, "")
 
 
 def rm(given: Settings, arguments: Arguments) -> int:
@@ -130,10 +136,11 @@ def prune(given: Settings, arguments: Arguments) -> int:
     from rootless import userns
     from rootless.cli import prune
 
+    asked = filters.parse(arguments.filter, prune.FILTERS)
     if not arguments.force and not prune.agreed(" all stopped containers."):
         return 0
     userns.enter()
-    removed, size = records.prune(Store(given.root))
+    removed, size = records.prune(Store(given.root), lambda one: prune.is_meant(one, asked))
     prune.print_containers(removed)
     print(f"Total reclaimed space: {words.size(size, 4)}")
     return 0
@@ -183,7 +190,7 @@ def row(container: Container, *, full: bool) -> dict[str, str]:
         "Names": container.name,
         "Networks": container.network,
         "Mounts": ",".join(one if full else _shortened(one) for one in container.mounts),
-        "Labels": ",".join(f"{name}={value}" for name, value in _labels(container).items()),
+        "Labels": ",".join(f"{name}={value}" for name, value in container.labels.items()),
         "LocalVolumes": "0",
     }
 

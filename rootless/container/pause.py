@@ -41,9 +41,9 @@ class Pause:
         """`folder` is the container's. RootlessError says why it cannot be paused; it goes on."""
         until, self._end_fd = process.pipe()
 
-        def body(send: Send) -> None:
+        def body(send: Send) -> list[int]:
             os.close(self._end_fd)
-            _hold(folder, supervisor, until, send)
+            return _hold(folder, supervisor, until, send)
 
         try:
             self._helper = process.fork(body, "the process that pauses the container")
@@ -55,8 +55,9 @@ class Pause:
             self.end()
             raise
 
-    def end(self) -> None:
-        """Let the container go on; harmless twice."""
+    def end(self) -> tuple[int, ...]:
+        """Let the container go on; the processes that could not be told so. Harmless twice."""
+        left: tuple[int, ...] = ()
         if self._end_fd >= 0:
             try:
                 os.write(self._end_fd, b"x")  # what was forked meanwhile may hold the pipe, too
@@ -64,11 +65,16 @@ class Pause:
                 pass
             os.close(self._end_fd)
             self._end_fd = -1
+            try:
+                left = tuple(self._helper.result())
+            except RootlessError:  # it could not begin, which has been said
+                pass
             self._helper.close()
+        return left
 
 
-def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> None:
-    """The helper's life."""
+def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> list[int]:
+    """The helper's life; whom it has left stopped."""
     for number in _IGNORED:
         _signal.signal(number, _signal.SIG_IGN)
     os.setsid()
@@ -81,7 +87,8 @@ def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> No
         send("stopped")
         os.read(until, 1)
     finally:
-        _let_go(stopped)
+        left = _let_go(stopped)
+    return left
 
 
 class _Member(Record):
@@ -123,13 +130,15 @@ class _Member(Record):
             os.close(fd)
 
 
-def _let_go(stopped: list[_Member]) -> None:
-    """The last first; whom that cannot be told keeps nobody else stopped."""
+def _let_go(stopped: list[_Member]) -> list[int]:
+    """The last first; whom that cannot be told, which keeps nobody else stopped."""
+    left = []
     for one in reversed(stopped):
         try:
             one.let_go()
         except (OSError, RootlessError):
-            continue
+            left.append(one.pid)
+    return left
 
 
 def _stop(supervisor: living.Process, stopped: list[_Member]) -> None:

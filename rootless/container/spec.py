@@ -50,6 +50,12 @@ class Container(Record):
         """Whether it has not ended yet."""
         return self.exit_code is None
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """What it is labelled with: by its image."""
+        found = self.config.get("Labels")
+        return found if isinstance(found, dict) else {}
+
 
 class Damaged(Record):
     """A container whose record cannot be read, and why; it can only be removed.

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from rootless.cli import commit
 from rootless.container import living
 from tests.conftest import Rootless
 from tests.e2e.test_containers import folder_of
 from tests.support import child, flattened, machine, trees
+from tests.support.background import RUN, starting
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
-RUN = ("run", "--network", "none")
 BASE = (
     "mkdir -p /d/e /op /wd /dswap && echo x >/d/f && echo y >/d/e/g && ln /d/f /d/h && "
     "echo z >/op/z && echo q >/same && touch -d @9 /same && echo s >/swap && touch /dswap/a && "
@@ -90,20 +91,8 @@ def store(loaded):
 
 @pytest.fixture
 def start(store):
-    started = []
-
-    def start(name, *flags, script="exec sleep 600"):
-        words = ("--name", name, *flags, "base", "sh", "-c", f"echo ready; {script}")
-        argv = store.command(*RUN, *words)
-        running = subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment)
-        started.append(running)
-        assert running.stdout.readline() == b"ready\n"
-        return running
-
-    yield start
-    for running in started:
-        running.kill()
-        running.communicate()
+    with starting(store, "base") as start:
+        yield start
 
 
 @pytest.fixture
@@ -486,3 +475,17 @@ def test_a_shell_at_a_terminal_does_not_notice(store):
     assert "Stopped" not in terminal.expect("# ")
     terminal.type("exit\r")
     terminal.close()
+
+
+def test_who_cannot_go_on_is_named(capfd):
+    """As with a process that has become another user's meanwhile."""
+
+    class Stubborn:
+        def end(self):
+            return (7, 9)
+
+    commit._resume(Stubborn())
+    told = capfd.readouterr().err
+    assert told == (
+        "warning: process 7 and 9 of the container could not be told to go on: kill -CONT 7 9\n"
+    )

@@ -16,10 +16,9 @@ import pytest
 
 from tests.conftest import Rootless
 from tests.support import child
+from tests.support.background import RUN, starting
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
-
-RUN = ("run", "--network", "none")
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +43,8 @@ def store(loaded):
 
 @pytest.fixture
 def start(store):
-    """`start(name, flag…)`: a container that runs until it is ended, in the background."""
-    started = []
-
-    def start(name: str, *flags: str, script: str = "exec sleep 600") -> subprocess.Popen[bytes]:
-        words = ("--name", name, *flags, "busybox", "sh", "-c", f"echo ready; {script}")
-        argv = store.command(*RUN, *words)
-        running = subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment)
-        started.append(running)
-        assert running.stdout.readline() == b"ready\n"
-        return running
-
-    yield start
-    for running in started:
-        running.kill()
-        running.communicate()
+    with starting(store, "busybox") as start:
+        yield start
 
 
 def kill(store, running: subprocess.Popen[bytes]) -> None:
@@ -448,3 +434,119 @@ def test_the_containers_created_last(store, start):
     refused = store("ps", "-n", "some")
     assert refused.exit in {1, 125}
     assert "'some' is not a number" in refused.stderr
+
+
+def test_the_containers_that_filters_mean(store, start, tmp_path):
+    """Values of one key are alternatives, but for labels; several keys must all fit."""
+    (tmp_path / "shown").mkdir()
+    script = "echo x > /x; exec sleep 600"
+    start("web-1", "-v", f"{tmp_path / 'shown'}:/shown", script=script)
+    store.ok("commit", "-c", "LABEL kind=db", "-c", "EXPOSE 5432", "web-1", "database:1")
+    store(*RUN, "--name", "old", "busybox", "sh", "-c", "exit 3")
+    store.ok(*RUN, "--name", "db", "database:1", "true")
+    old, web = (store.ok("ps", "-aqf", f"name=^{name}$").strip() for name in ("old", "web-1"))
+    busybox = store.ok("images", "-q", "busybox").strip()
+
+    def named(*asked):
+        words = [word for one in asked for word in ("--filter", one)]
+        return set(store.ok("ps", "-a", "--format", "{{.Names}}", *words).split())
+
+    everything = {"web-1", "old", "db"}
+    for asked, names in (
+        (("name=web",), {"web-1"}),
+        (("name=^/db$",), {"db"}),
+        (("name=^b",), set()),
+        (("name=web", "name=old"), {"web-1", "old"}),
+        (("name=web", "status=exited"), set()),
+        ((f"id={old}",), {"old"}),
+        (("status=running",), {"web-1"}),
+        (("status=running", "status=exited"), everything),
+        (("status=paused",), set()),
+        (("exited=3",), {"old"}),
+        (("exited=0", "exited=3"), {"old", "db"}),
+        (("label=kind",), {"db"}),
+        (("label=kind=db",), {"db"}),
+        (("label=kind=web",), set()),
+        (("ancestor=database:1",), {"db"}),
+        (("ancestor=busybox",), everything),
+        ((f"ancestor={busybox}",), everything),
+        (("ancestor=nothing",), set()),
+        (("before=db",), {"web-1", "old"}),
+        ((f"since={web}",), {"old", "db"}),
+        (("network=none",), everything),
+        (("network=host",), set()),
+        (("volume=/shown",), {"web-1"}),
+        ((f"volume={tmp_path / 'shown'}",), {"web-1"}),
+        (("expose=5432",), {"db"}),
+        (("expose=5000-6000/tcp",), {"db"}),
+        (("expose=5432/udp",), set()),
+        (("publish=5432",), set()),
+        (("health=none",), everything),
+        (("is-task=true",), set()),
+    ):
+        assert named(*asked) == names, asked
+    assert store.ok("ps", "-q", "--filter", "name=old") == ""
+    assert store.ok("ps", "-q", "--filter", "status=exited") != ""
+    assert store.ok("ps", "-n", "1", "-f", "exited=3", "--format", "{{.Names}}") == "old\n"
+    store.ok("rmi", "-f", "database:1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("colour=red", "invalid filter 'colour'"),
+        ("status=bad", "invalid filter 'status=bad'"),
+        ("health=bad", "invalid filter 'health=bad'"),
+        ("exited=x", "invalid filter 'exited=x'"),
+        ("name=(", "invalid filter 'name'"),
+        ("publish=0-99999", "invalid filter 'publish=0-99999'"),
+        ("publish=9-3", "invalid filter 'publish=9-3'"),
+        ("before=nobody", "No such container: nobody"),
+        ("name", "expected name=value"),
+    ],
+)
+def test_filters_that_are_none(store, asked, told):
+    said = store("ps", "--filter", asked)
+    assert said.exit != 0
+    assert told in said.stderr
+
+
+def test_pruning_only_the_containers_that_filters_allow(store, start):
+    store.ok(*RUN, "--name", "one", "busybox", "true")
+    (one,) = store.ok("ps", "-aq", "--no-trunc").split()
+    prune = ("container", "prune", "-f", "--filter")
+    assert store.ok(*prune, "until=1h") == "Total reclaimed space: 0B\n"
+    assert store.ok(*prune, "label=kind") == "Total reclaimed space: 0B\n"
+    assert one in store.ok(*prune, "label!=kind")
+    start("web")
+    store.ok("commit", "-c", "LABEL kind=db", "web", "database:1")
+    store.ok(*RUN, "--name", "two", "database:1", "true")
+    (two,) = store.ok("ps", "-aqf", "name=two", "--no-trunc").split()
+    assert store.ok(*prune, "label!=kind") == "Total reclaimed space: 0B\n"
+    assert two in store.ok("system", "prune", "-f", "--filter", "label=kind=db")
+    assert "invalid filter 'name'" in store(*prune, "name=x").stderr
+    store.ok("rmi", "-f", "database:1")
+
+
+def test_anonymous_volumes_may_be_named_though_there_are_none(store):
+    store.ok(*RUN, "--name", "one", "busybox", "true")
+    assert store.ok("rm", "-v", "one") == "one\n"
+
+
+def test_a_used_image_loses_the_names_that_no_container_knows_it_by(store):
+    store.ok("tag", "busybox", "busybox:2")
+    store.ok("tag", "busybox", "other:1")
+    store.ok(*RUN, "--name", "one", "busybox:2", "true")
+    said = store.ok("image", "prune", "-af")
+    assert sorted(line for line in said.splitlines() if "untagged" in line) == [
+        "untagged: busybox:latest", "untagged: other:1",
+    ]  # fmt: skip
+    assert store.ok("images", "--format", "{{.Repository}}:{{.Tag}}") == "busybox:2\n"
+    store.ok("tag", "busybox:2", "busybox")
+    store.ok("rm", "one")
+    identity = store.ok("images", "-q", "--no-trunc", "busybox:2").strip()
+    store.ok(*RUN, "--name", "two", identity, "true")
+    store.ok("image", "prune", "-af")
+    assert len(store.ok("images", "-q").split()) == 1
+    store.ok("tag", identity, "busybox:latest")
+    store("rmi", "busybox:2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import Argument, Verb, flag, many, text
+from rootless.cli.table import PRUNE_FILTER, Argument, Verb, flag, many, text
 
 PS = Verb(
     "ps",
@@ -10,6 +10,13 @@ PS = Verb(
     "rootless.cli.containers:ps",
     options=(
         flag("-a", "--all", help="show stopped containers, too"),
+        many(
+            "-f",
+            "--filter",
+            metavar="KEY=VALUE",
+            help="only those with this name, id, label, ancestor (an image), status, exited"
+            " (a code), network, volume, publish, expose, or created before or since another",
+        ),
         text("--format", metavar="FORMAT", help="table, json or a Go template"),
         text("-n", "--last", metavar="N", help="show the N created last, stopped ones too"),
         flag("-l", "--latest", help="show the one created last, stopped or not"),
@@ -17,14 +24,21 @@ PS = Verb(
         flag("-q", "--quiet", help="print only ids"),
         flag("-s", "--size", help="show how large their files are"),
     ),
-    examples=("rootless ps -a", "rootless ps --format '{{.Names}} {{.Status}}'"),
+    examples=(
+        "rootless ps -a",
+        "rootless ps --format '{{.Names}} {{.Status}}'",
+        "rootless ps -a --filter ancestor=debian --filter exited=1",
+    ),
 )
 
 RM = Verb(
     "rm",
     "Remove one or more containers",
     "rootless.cli.containers:rm",
-    options=(flag("-f", "--force", help="end running ones; do not complain about missing ones"),),
+    options=(
+        flag("-f", "--force", help="end running ones; do not complain about missing ones"),
+        flag("-v", "--volumes", help="with their anonymous volumes: none has any yet"),
+    ),
     arguments=(Argument("names", "CONTAINER", "some"),),
     examples=("rootless rm web", "rootless rm -f $(rootless ps -aq)"),
 )
@@ -33,8 +47,8 @@ PRUNE = Verb(
     "container prune",
     "Remove all stopped containers",
     "rootless.cli.containers:prune",
-    options=(flag("-f", "--force", help="do not ask"),),
-    examples=("rootless container prune",),
+    options=(flag("-f", "--force", help="do not ask"), PRUNE_FILTER),
+    examples=("rootless container prune", "rootless container prune -f --filter until=24h"),
 )
 
 COMMIT = Verb(

@@ -71,5 +71,5 @@ def test_one_that_cannot_go_on_holds_up_none(sleeper):
     one = member(sleeper.pid)
     one.stop()
     await_state(sleeper.pid, (b"T",))
-    pause._let_go([one, member(1)])
+    assert pause._let_go([one, member(1)]) == [1]
     await_state(sleeper.pid, (b"S", b"R"))
