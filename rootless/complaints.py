@@ -162,6 +162,18 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
     return None
 
 
+def way_out(path: str, error: OSError) -> str | None:
+    """What to do where `path`, which the user named, cannot be written or read."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(folder):
+        return f"there is no folder {folder}: make it first, with mkdir -p"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there, or name another place"
+    if error.errno in (errno.EACCES, errno.EROFS):
+        return "name a place where you may write"
+    return None
+
+
 def explain_place(error: OSError, root: str) -> RootlessError | None:
     """What is wrong with the store at `root` or the current directory; None when nothing is."""
     path = os.fsdecode(error.filename or "")

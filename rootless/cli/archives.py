@@ -12,7 +12,7 @@ from rootless.cli import fetch, files, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.config import ImageConfig
 from rootless.oci.reference import Reference
-from rootless.store import Store, images
+from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 
     Change = Callable[[ImageConfig], ImageConfig]
 
+_ARCHIVES = (".tar", ".tgz", ".txz", ".gz", ".bz2", ".xz", ".zst")
+
 
 def save(given: Settings, arguments: Arguments) -> int:
     """Write images to a tar archive; a file appears whole or not at all."""
     store = Store(given.root)
+    platform = fetch.platform(arguments.platform) if arguments.platform else None
     for name in arguments.names:
-        images.resolve(store, name)
+        fetch.here(store, name, arguments.platform)
     files.check_stream(arguments.output)
     userns.enter()
     from rootless.image import save
 
     def write(put: Put) -> None:
-        save.save(store, arguments.names, put, arguments.format)
+        save.save(store, arguments.names, put, arguments.format, platform)
 
     files.stream(arguments.output, write)
     return 0
@@ -59,9 +62,10 @@ def load(given: Settings, arguments: Arguments) -> int:
     """Read images from a tar archive."""
     from rootless.image import archives
 
-    fd = _open(arguments.input)
+    fd = _open(arguments.input, "an archive of images is written by: rootless save -o FILE IMAGE")
+    platform = fetch.platform(arguments.platform) if arguments.platform else None
     userns.enter()
-    for image in archives.load(Store(given.root), lambda count: os.read(fd, count)):
+    for image in archives.load(Store(given.root), lambda count: os.read(fd, count), platform):
         for reference in image.references:
             print(f"Loaded image: {reference.familiar}")
         if not image.references:
@@ -77,7 +81,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
     if "://" in arguments.file:
         return _import_url(given, arguments, reference, change)
     source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
-    fd = _open(arguments.file)
+    fd = _open(arguments.file, "name a tar archive, a URL, or - for standard input")
     userns.enter()
     return _import(given, arguments, reference, change, lambda count: os.read(fd, count), source)
 
@@ -131,8 +135,11 @@ def _change(texts: Sequence[str], platform: Platform) -> Change:
     return lambda config: changes.apply(config.replace(platform=platform))
 
 
-def _open(path: str | None) -> int:
-    """The file to read, standard input for None and -; refused when that is a terminal."""
+def _open(path: str | None, otherwise: str) -> int:
+    """The file to read, standard input for None and -; refused when that is a terminal.
+
+    `otherwise` is the hint where no archive has nearly that name.
+    """
     if path in (None, "", "-"):
         if os.isatty(0):
             raise UsageError(
@@ -144,7 +151,7 @@ def _open(path: str | None) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()  # docker's words, which are Go's
-        raise RootlessError(f"open {path}: {reason}", hint=_meant(path)) from None
+        raise RootlessError(f"open {path}: {reason}", hint=_meant(path) or otherwise) from None
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise RootlessError(
             f"read {path}: is a directory", hint="an archive is one file: pack it first, tar -c"
@@ -153,7 +160,7 @@ def _open(path: str | None) -> int:
 
 
 def _meant(path: str) -> str | None:
-    """The file beside it that has nearly that name."""
+    """The archive beside it that has nearly that name."""
     from rootless import nearest
 
     folder, name = os.path.split(path)
@@ -161,4 +168,5 @@ def _meant(path: str) -> str | None:
         beside = os.listdir(folder or ".")
     except OSError:
         return None
-    return nearest.hint(name, beside, prefix=os.path.join(folder, ""))
+    archives = [one for one in beside if one.lower().endswith(_ARCHIVES)]
+    return nearest.hint(name, archives, prefix=os.path.join(folder, ""))

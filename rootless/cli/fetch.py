@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from rootless.errors import UsageError
+from rootless.errors import NotFoundError, UsageError
 from rootless.oci.platform import Platform
 
 TYPE_CHECKING = False
@@ -53,6 +53,21 @@ def platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
     return found or (Platform.host(),)
 
 
+def here(store: Store, name: str, asked: str | None) -> Image:
+    """The image of that name in the store, for what --platform names; NotFoundError."""
+    from rootless.store import images
+
+    wanted = platform(asked) if asked else None
+    image = images.resolve(store, name, wanted)
+    if wanted and not image.config.platform.runs_on(wanted):
+        raise NotFoundError(
+            f"image with reference {name} was found but does not provide the specified platform "
+            f"({wanted})",
+            hint=f"it is for {image.config.platform}",
+        )
+    return image
+
+
 def client(
     given: Settings,
     reference: Reference,
@@ -69,12 +84,12 @@ def client(
     """
     from functools import partial
 
-    from rootless.registry import auth, sources
+    from rootless.registry import sources
     from rootless.registry.client import Client, Origin
 
     rules = sources.load(given.registries_files, given.registries_folders)
     *mirrors, own = rules.places(reference)
-    find = logins.find if logins else partial(auth.find, given.auth_files)
+    find = logins.find if logins else finder(given)
     at = partial(_at, given, reference, find, tls_verify=tls_verify, watch=watch)
     origins = [Origin(at(one), one) for one in mirrors]
     origins.append(Origin(at(own, cert_dir=cert_dir), own))
@@ -90,18 +105,25 @@ def destination(
     watch: Watch | None = None,
 ) -> Uploads:
     """The repository that the image is sent to, with the user's login for it."""
-    from functools import partial
-
-    from rootless.registry import auth, sources
+    from rootless.registry import sources
     from rootless.registry.push import Uploads
 
     rules = sources.load(given.registries_files, given.registries_folders)
     place = rules.destination(reference)
-    find = partial(auth.find, given.auth_files)
+    find = finder(given)
     session = _at(
         given, reference, find, place, tls_verify=tls_verify, cert_dir=cert_dir, watch=watch
     )
     return Uploads(session, place.repository(f"{reference.registry}/{reference.repository}"))
+
+
+def finder(given: Settings) -> Find:
+    """What finds the user's logins; to be called outside of the namespace."""
+    from functools import partial
+
+    from rootless.registry import auth
+
+    return partial(auth.find, given.auth_files, inline=given.auth_text)
 
 
 def session(

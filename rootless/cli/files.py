@@ -6,7 +6,7 @@ import os
 import stat
 from errno import ENOENT, ENOTDIR
 
-from rootless import inroot
+from rootless import complaints, inroot
 from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
@@ -199,4 +199,6 @@ class replacing:  # noqa: N801 - read as `with files.replacing(path) as fd:`
 
 
 def _complain(path: str, error: OSError) -> NoReturn:
-    raise RootlessError(f"{path}: {error.strerror}") from error
+    raise RootlessError(
+        f"{path}: {error.strerror}", hint=complaints.way_out(path, error)
+    ) from error

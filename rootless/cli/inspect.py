@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rootless.cli import jsontext, listing, words
+from rootless.cli import fetch, jsontext, listing, words
 from rootless.container import records
 from rootless.container.spec import Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
@@ -42,7 +42,7 @@ def inspect(given: Settings, arguments: Arguments) -> int:
 
 def inspect_images(given: Settings, arguments: Arguments) -> int:
     """The same of images only."""
-    return _inspect(given, arguments, ("image",), sized=False)
+    return _inspect(given, arguments, ("image",), sized=False, platform=arguments.platform)
 
 
 def inspect_containers(given: Settings, arguments: Arguments) -> int:
@@ -50,10 +50,17 @@ def inspect_containers(given: Settings, arguments: Arguments) -> int:
     return _inspect(given, arguments, ("container",), sized=arguments.size)
 
 
-def _inspect(given: Settings, arguments: Arguments, kinds: tuple[str, ...], *, sized: bool) -> int:
+def _inspect(
+    given: Settings,
+    arguments: Arguments,
+    kinds: tuple[str, ...],
+    *,
+    sized: bool,
+    platform: str | None = None,
+) -> int:
     form = arguments.format or ""
     template = _template(form)
-    finder = _Finder(Store(given.root), kinds, sized=sized)
+    finder = _Finder(Store(given.root), kinds, sized=sized, platform=platform)
     found: list[Found] = []
     errors: list[RootlessError] = []
     for name in arguments.names:
@@ -81,10 +88,13 @@ class Found(Record):
 class _Finder:
     """Looks for a name among things of some kinds, in their order."""
 
-    def __init__(self, store: Store, kinds: Sequence[str], *, sized: bool) -> None:
+    def __init__(
+        self, store: Store, kinds: Sequence[str], *, sized: bool, platform: str | None
+    ) -> None:
         self.store = store
         self.kinds = kinds
         self.sized = sized
+        self.platform = platform
         self.entered = False
 
     def find(self, name: str) -> Found:
@@ -92,7 +102,7 @@ class _Finder:
         if self.kinds == ("container",):
             return self._container(records.find(self.store, name))
         if self.kinds == ("image",):
-            return self._image(images.resolve(self.store, name))
+            return self._image(fetch.here(self.store, name, self.platform))
         if container := records.search(self.store, name):
             return self._container(container)
         try:
@@ -180,7 +190,7 @@ def rendered(template: Template, found: Found) -> str:
 def history(given: Settings, arguments: Arguments) -> int:
     """Print the instructions that made an image, the last first."""
     store = Store(given.root)
-    image = images.resolve(store, arguments.image)
+    image = fetch.here(store, arguments.image, arguments.platform)
     rows = list(_history(store, image, full=arguments.no_trunc, human=arguments.human))
     rows[0:1] = [
         {**row, "ID": listing.shown_id(image, full=arguments.no_trunc)} for row in rows[0:1]

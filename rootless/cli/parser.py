@@ -103,6 +103,9 @@ def _near(verb: Verb, name: str) -> str:
     from rootless import nearest
 
     long = [one for option in verb.options for one in option.names if one.startswith("--")]
+    begun = [one for one in (*long, "--help") if one.startswith(name)] if len(name) > 2 else []
+    if 0 < len(begun) <= 3:
+        return f"did you mean {' or '.join(begun)}? "
     meant = nearest.hint(name, [*long, "--help"])
     return f"{meant} " if meant else ""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
 
-from rootless import nearest
+from rootless import complaints, nearest
 from rootless.cli import files
-from rootless.errors import UsageError
+from rootless.errors import RootlessError, UsageError
 from rootless.image import archives, folder, save
 from rootless.image import store as ends
 from rootless.oci.reference import Reference
@@ -25,6 +27,7 @@ _ARCHIVES = (save.DOCKER_ARCHIVE, save.OCI_ARCHIVE)
 THROUGH_STORE = (STORE, *_ARCHIVES)
 """Kinds whose images pass through the store when they are copied from there."""
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = (REGISTRY, STORE, "oci", "dir", *_ARCHIVES)
 
 
@@ -92,17 +95,59 @@ class Place(Record):
         return folder.Directory() if self.kind == "dir" else folder.Layout(self.name)
 
 
+class _Workplace:
+    """A folder beside a file that is to be; locked while we live, so that others sweep it then."""
+
+    def __init__(self, path: str) -> None:
+        beside, name = os.path.split(path)
+        prefix = f".rootless-{name[:100]}-"
+        _sweep(beside, prefix)
+        while True:
+            self.name = tempfile.mkdtemp(prefix=prefix, dir=beside)
+            self._fd = os.open(self.name, _FOLDER)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            if os.path.isdir(self.name):  # else somebody has swept it before it was locked
+                return
+            os.close(self._fd)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.name, ignore_errors=True)
+        os.close(self._fd)
+
+
+def _sweep(beside: str, prefix: str) -> None:
+    """Delete what killed commands have left there."""
+    for name in os.listdir(beside):
+        if not name.startswith(prefix):
+            continue
+        path = os.path.join(beside, name)
+        try:
+            fd = os.open(path, _FOLDER)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(fd)
+
+
 class _Packing(folder.Sink):
     """An archive on its way: a layout beside it, packed when all is there."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        beside = os.path.dirname(os.path.abspath(place.path))
         try:
-            self._work = tempfile.TemporaryDirectory(prefix=".rootless-", dir=beside)
+            self._work = _Workplace(os.path.abspath(place.path))
         except OSError as error:
-            raise UsageError(f"{beside}: {error.strerror}") from None
-        self._layout = folder.Folder(self._work.name)
+            hint = complaints.way_out(place.path, error)
+            raise RootlessError(f"{place.path}: {error.strerror}", hint=hint) from None
+        self._layout = folder.Folder(f"{self._work.name}/layout", make=True)
         super().__init__(self._layout, folder.Layout(place.name))
 
     def __enter__(self) -> _Packing:

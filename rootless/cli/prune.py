@@ -6,6 +6,7 @@ import sys
 
 from rootless.cli import filters, words
 from rootless.errors import UsageError
+from rootless.oci.reference import Reference
 from rootless.store import Store, kept, quarantine
 
 TYPE_CHECKING = False
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container
+    from rootless.oci.digest import Digest
     from rootless.store.images import Listed
     from rootless.store.kept import Cached
     from rootless.store.removal import Pruned
     from rootless.store.usage import Usage
 
-_FILTERS = ("until", "label", "label!")
+FILTERS = ("until", "label", "label!")
 
 
 def system(given: Settings, arguments: Arguments) -> int:
@@ -29,7 +31,7 @@ def system(given: Settings, arguments: Arguments) -> int:
     from rootless import userns
     from rootless.container import records
 
-    asked = filters.parse(arguments.filter, _FILTERS)
+    asked = filters.parse(arguments.filter, FILTERS)
     if arguments.volumes and asked.until is not None:
         raise UsageError('The "until" filter is not supported with "--volumes"')
     store = Store(given.root)
@@ -37,7 +39,7 @@ def system(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not agreed(_everything(arguments, asked, damaged)):
         return 0
     userns.enter()
-    removed, size = records.prune(store, lambda one: _is_meant(one, asked))
+    removed, size = records.prune(store, lambda one: is_meant(one, asked))
     print_containers(removed)
     cache = _cache(asked, everything=arguments.all)
     pruned = _prune(store, asked, everything=arguments.all, cache=cache)
@@ -52,7 +54,7 @@ def images(given: Settings, arguments: Arguments) -> int:
     """Remove dangling images, or all."""
     from rootless import userns
 
-    asked = filters.parse(arguments.filter, _FILTERS)
+    asked = filters.parse(arguments.filter, FILTERS)
     if not arguments.force and not agreed(f" {_images(everything=arguments.all)}."):
         return 0
     store = Store(given.root)
@@ -77,13 +79,18 @@ def _prune(
             not asked.asks_labels or asked.has_labels(store_images.labels(store, image))
         )
 
-    used = records.used_images(store)
+    used: dict[Digest, set[str]] = {image: set() for image in records.used_images(store)}
+    for container in records.listing(store):
+        try:
+            used[container.image_id].add(str(Reference.parse(container.image)))
+        except (KeyError, UsageError):  # it came or went this moment; it knows the image by id
+            continue
     return removal.prune(store, everything=everything, cache=cache, used=used, wanted=is_wanted)
 
 
-def _is_meant(container: Container, asked: Filters) -> bool:
-    """A container has no labels of its own."""
-    return asked.is_old_enough(container.created) and asked.has_labels({})
+def is_meant(container: Container, asked: Filters) -> bool:
+    """Whether a stopped container goes."""
+    return asked.is_old_enough(container.created) and asked.has_labels(container.labels)
 
 
 def _cache(asked: Filters, *, everything: bool) -> Callable[[Cached, Usage], bool] | None:

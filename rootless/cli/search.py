@@ -70,6 +70,7 @@ def _row(found: Found, *, full: bool, json: bool) -> dict[str, str]:
         "Description": words,
         "StarCount": str(found.stars),
         "IsOfficial": official[found.is_official],
+        "IsAutomated": official[found.is_automated],
     }
 
 

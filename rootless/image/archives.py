@@ -41,22 +41,26 @@ _OLD_FORM = {"json", "VERSION"}  # beside each layer, for docker before 1.10
 _COMPRESSED = {"gzip": media_types.OCI_LAYER_GZIP, "zstd": media_types.OCI_LAYER_ZSTD}
 
 
-def load(store: Store, read: Read) -> tuple[Image, ...]:
+def load(store: Store, read: Read, platform: Platform | None = None) -> tuple[Image, ...]:
     """Take in all images of an archive, each with the names it has there; which may be none.
 
     A name that stands for an index there does so here, with those of its images that the archive
-    has; the one for this machine is unpacked now, the others when they are used. IntegrityError
+    has; the one for this machine is unpacked now, the others when they are used. With a `platform`
+    only the images for it are taken, NotFoundError where there is none. IntegrityError
     when anything in it is not what it says; then nothing has changed.
     """
     try:
-        return _load(store, read)
+        return _load(store, read, platform)
     finally:
         store.let_go()  # of the archive's own files too, which nothing names
         gc.collect(store)
 
 
-def _load(store: Store, read: Read) -> tuple[Image, ...]:
-    found = _find(store, _take_in(store, codecs.decompress(read)))
+def _load(store: Store, read: Read, platform: Platform | None) -> tuple[Image, ...]:
+    found = _find(store, _take_in(store, codecs.decompress(read)), platform)
+    if platform:
+        for one in found:
+            _check_platform(store, one, platform)
     unique = {one.content: one for one in found}  # many entries may be one image
     _unpack_layers(store, [one.manifest for one in unique.values()])
     names = {reference: one.content for one in found for reference in one.references}
@@ -72,6 +76,16 @@ def _load(store: Store, read: Read) -> tuple[Image, ...]:
     )
     by_content = dict(zip(unique, added, strict=True))
     return tuple(by_content[one.content].replace(references=one.references) for one in found)
+
+
+def _check_platform(store: Store, found: _Found, platform: Platform) -> None:
+    has = ImageConfig.decode(blobs.read(store, found.manifest.config.digest)).platform
+    if not has.runs_on(platform):
+        names = ", ".join(one.familiar for one in found.references) or found.label or "the image"
+        raise NotFoundError(
+            f"{names} was found but does not provide the specified platform ({platform})",
+            hint=f"it is for {has}",
+        )
 
 
 class Source:
@@ -100,6 +114,10 @@ class Source:
         self._check(blob.digest)
         _check_size(self._store, blob)
         return ends.read_blob(self._store, blob.digest, offset)
+
+    def doubt(self) -> bool:
+        """As `transport.Source`: there is this archive only."""
+        return False
 
     def stop(self) -> None:
         """Nothing here waits for others."""
@@ -164,13 +182,13 @@ class _Found(Record):
         return name in {self.label, *names}
 
 
-def _find(store: Store, members: _Members) -> list[_Found]:
-    """All images of an archive; IntegrityError when there are none."""
+def _find(store: Store, members: _Members, platform: Platform | None = None) -> list[_Found]:
+    """All images of an archive, of indexes that for a `platform`; IntegrityError without any."""
     if not members.files:
         raise IntegrityError(
             "the archive is empty", hint="did the command that was to write it succeed?"
         )
-    found = list(_oci_images(store, members)) or list(_docker_images(store, members))
+    found = list(_oci_images(store, members, platform)) or list(_docker_images(store, members))
     if not found:
         raise IntegrityError(
             "the archive holds no image",
@@ -205,13 +223,13 @@ def _expected(name: str) -> Digest | None:
     return Digest.parse(f"{folder.removeprefix('blobs/')}:{value}")
 
 
-def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
+def _oci_images(store: Store, members: _Members, platform: Platform | None) -> Iterator[_Found]:
     """Images that the archive's index.json lists."""
     if (digest := members.find("index.json")) is None:
         return
     value = leanjson.loads(blobs.read(store, digest), "index.json")
     entries = value.get("manifests") if isinstance(value, dict) else None
-    documents = _Documents(store, members)
+    documents = _Documents(store, members, platform)
     known: dict[Digest, _Found] = {}  # thousands of entries may be one big index
     for entry in entries or ():
         descriptor = Descriptor.decode(entry)
@@ -224,9 +242,13 @@ def _oci_images(store: Store, members: _Members) -> Iterator[_Found]:
 
 
 class _Documents:
-    """The manifests and indexes of an archive, each decoded and checked once."""
+    """The manifests and indexes of an archive, each decoded and checked once.
 
-    def __init__(self, store: Store, members: _Members) -> None:
+    With a `platform` no index is kept, but the image for it.
+    """
+
+    def __init__(self, store: Store, members: _Members, platform: Platform | None) -> None:
+        self._platform = platform
         self._store = store
         self._members = members
         self._known: dict[Digest, Manifest | Index | IntegrityError] = {}
@@ -241,7 +263,8 @@ class _Documents:
                 return _Found(content, value.media_type, value)
             chosen = self._choose(value)
             fitting = self._open(chosen)
-            if isinstance(fitting, Manifest) and self._is_whole(value):
+            alone = self._platform is not None
+            if not alone and isinstance(fitting, Manifest) and self._is_whole(value):
                 content = blobs.read(self._store, descriptor.digest)
                 return _Found(content, value.media_type, fitting)
             descriptor = chosen
@@ -250,6 +273,8 @@ class _Documents:
     def _choose(self, found: Index) -> Descriptor:
         """The image for this machine, or the only one, of those that the archive has."""
         here = [one for one in found.images if self._members.find(blob_name(one.digest))]
+        if self._platform:
+            return found.replace(manifests=tuple(here)).choose(self._platform)
         return here[0] if len(here) == 1 else found.choose(Platform.host())
 
     def _is_whole(self, found: Index) -> bool:

@@ -12,8 +12,8 @@ import os
 import threading
 from contextlib import suppress
 
-from rootless import inroot, leanjson
-from rootless.errors import IntegrityError, NotFoundError, RootlessError
+from rootless import complaints, inroot, leanjson
+from rootless.errors import IntegrityError, NotFoundError, RootlessError, WrongContentError
 from rootless.image.transport import Document
 from rootless.oci import media_types
 from rootless.oci.descriptor import REF_NAME, Descriptor, others
@@ -68,7 +68,8 @@ class Folder:
         except FileNotFoundError:
             raise NotFoundError(f"there is no folder {path}") from None
         except OSError as error:
-            raise RootlessError(f"{path}: {error.strerror}") from None
+            hint = complaints.way_out(path, error)
+            raise RootlessError(f"{path}: {error.strerror}", hint=hint) from None
         self._making = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -145,7 +146,8 @@ class _Explained:
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         if isinstance(error, OSError):
-            raise RootlessError(f"{self._path}: {error.strerror}") from error
+            hint = complaints.way_out(self._path, error)
+            raise RootlessError(f"{self._path}: {error.strerror}", hint=hint) from error
 
 
 class _New:
@@ -200,7 +202,8 @@ class _Alone:
 
 
 class Layout:
-    """An OCI image layout, and the image in it called `name`; "" is the only one.
+    """An OCI image layout, and the image in it called `name`, or by `@` and its digest; "" is the
+    only one.
 
     What is put there is listed with `annotations`.
     """
@@ -218,7 +221,7 @@ class Layout:
     def top(self, folder: Folder) -> Document:
         """As `Form`."""
         entries = self._index(folder).manifests
-        found = [one for one in entries if self._name in ("", one.annotations.get(REF_NAME))]
+        found = [one for one in entries if self._name in _names(one)]
         if len({one.digest for one in found}) != 1:
             names = ", ".join(sorted(one.annotations.get(REF_NAME, "") for one in entries)[:20])
             what = f"no image called {self._name}" if self._name else "not exactly one image"
@@ -267,6 +270,11 @@ class Layout:
         return Index(media_types.OCI_INDEX, tuple(map(Descriptor.decode, entries)), rest=rest)
 
 
+def _names(entry: Descriptor) -> tuple[str | None, ...]:
+    """What an image in a layout may be called by."""
+    return ("", entry.annotations.get(REF_NAME), f"@{entry.digest}")
+
+
 class Directory:
     """What skopeo calls `dir`: manifest.json, and each blob under its bare hex."""
 
@@ -301,7 +309,8 @@ def _document(folder: Folder, name: str, digest: Digest, media_type: str = "") -
 
 def _check(folder: Folder, name: str, found: Digest, expected: Digest) -> None:
     if found != expected:
-        raise IntegrityError(f"{folder.path}/{name} has other contents: they hash to {found.hex}")
+        why = f"{folder.path}/{name} has other contents: they hash to {found.hex}"
+        raise WrongContentError(why)
 
 
 class Source:
@@ -330,6 +339,10 @@ class Source:
             while chunk := file.read(min(_CHUNK, size - offset)):
                 offset += len(chunk)
                 yield chunk
+
+    def doubt(self) -> bool:
+        """As `transport.Source`: there is this folder only."""
+        return False
 
     def stop(self) -> None:
         """Nothing here waits for others."""

@@ -53,7 +53,7 @@ class Inspection(Record):
             "RepoDigests": [one.familiar for one in self.image.repo_digests],
             "Parent": "",
             "Comment": config.history[-1].comment if config.history else "",
-            "Created": self.image.created,
+            **({"Created": self.image.created} if self.image.created else {}),
             "DockerVersion": "",
             "Author": config.author,
             "Architecture": platform.architecture,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rootless.archive import Put
     from rootless.image.folder import Folder
     from rootless.image.transport import Document
+    from rootless.oci.platform import Platform
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -37,13 +38,19 @@ _KEPT_FILE = 0o644
 _CHUNK = 1 << 20
 
 
-def save(store: Store, names: Sequence[str], put: Put, form: str = DOCKER_ARCHIVE) -> None:
+def save(
+    store: Store,
+    names: Sequence[str],
+    put: Put,
+    form: str = DOCKER_ARCHIVE,
+    platform: Platform | None = None,
+) -> None:
     """Call `put` with the archive of the images called `names`, chunk by chunk.
 
-    An image named by an id is saved without a name. The archive is unfinished, and worthless, when
-    an error is raised.
+    Of an index all that is here, or the image for a `platform` alone. An image named by an id is
+    saved without a name. The archive is unfinished, and worthless, when an error is raised.
     """
-    write(store, [_choose(store, name) for name in names], put, form)
+    write(store, [_choose(store, name, platform) for name in names], put, form)
 
 
 def write(store: Store, chosen: Sequence[Chosen], put: Put, form: str) -> None:
@@ -122,9 +129,13 @@ class Chosen(Record):
         return cls(image, reference, _saved_blobs(store, image))
 
 
-def _choose(store: Store, name: str) -> Chosen:
-    image = images.resolve(store, name)
+def _choose(store: Store, name: str, platform: Platform | None) -> Chosen:
+    image = images.resolve(store, name, platform)
     images.hold(store, image)
+    if platform:
+        family = images.family(store, image)
+        alone = next(top for top, one in family if one.manifest == image.manifest)
+        image = image.replace(descriptor=alone)
     try:
         reference = Reference.parse(name)
     except UsageError:

@@ -317,6 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.uploads.take(upload) as writer:
             for piece in self._body():
                 writer.write(piece)
+            writer.rehash(digest.algorithm)
             if writer.digest != digest:
                 raise _RefusalError(400, "DIGEST_INVALID", f"the content hashes to {writer.digest}")
             writer.publish()

@@ -123,18 +123,19 @@ class Shelf:
         IntegrityError where it lists what nobody has brought.
         """
         found = manifests.decode(content, media_type)
-        digest = Digest.of(content)
+        wanted = Digest.parse(reference) if ":" in reference else None
+        digest = Digest.of(content, wanted.algorithm if wanted else "sha256")
         entries = found.images if isinstance(found, Index) else (found.config, *found.layers)
         for entry in entries:
             if self._size_of(name, entry.digest) != entry.size:
                 raise IntegrityError(f"the repository has no {entry.digest} of {entry.size} bytes")
-        if ":" in reference:
-            if str(digest) != reference:
-                raise IntegrityError(f"the manifest hashes to {digest}")
-            blobs.put(self.store, content)
+        if wanted is None:
+            tag = Reference.parse(f"{name}:{reference}")
+            images.add(self.store, content, found.media_type, (tag,))
+        elif digest == wanted:
+            blobs.put(self.store, content, digest.algorithm)
         else:
-            wanted = Reference.parse(f"{name}:{reference}")
-            images.add(self.store, content, found.media_type, (wanted,))
+            raise IntegrityError(f"the manifest hashes to {digest}")
         self.take(name, digest)
         return digest
 

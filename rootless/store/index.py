@@ -163,6 +163,20 @@ def unname(
     return tuple(kept)
 
 
+def unserve(
+    entries: tuple[Descriptor, ...], served: Container[Reference]
+) -> tuple[Descriptor, ...]:
+    """The entries without knowing that a registry has their image under these names@digest."""
+
+    def changed(entry: Descriptor) -> Descriptor:
+        if served_as((entry,)) and served_as((entry,))[0] in served:
+            kept = {key: one for key, one in entry.annotations.items() if key != SOURCE_DIGEST}
+            return entry.replace(annotations=kept)
+        return entry
+
+    return tuple(map(changed, entries))
+
+
 def keep(
     entries: tuple[Descriptor, ...], descriptors: Iterable[Descriptor]
 ) -> tuple[Descriptor, ...]:

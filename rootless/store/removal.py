@@ -83,7 +83,8 @@ def remove(
         removing = _Removing(store, entries, users, force=force, many=force or every)
         wanted: Iterable[str | Digest] = reversed(removing.by_image()) if every else texts
         removals[:] = map(removing.remove, wanted)
-        return index.unname(entries, removing.taken, removing.gone)
+        left = index.unserve(entries, removing.unserved)
+        return index.unname(left, removing.taken, removing.gone)
 
     index.update(store, change)
     is_freed = any(removal.deleted for removal in removals)
@@ -109,6 +110,7 @@ class _Removing:
         self._many = many
         self.taken: set[str] = set()
         self.gone: set[Digest] = set()
+        self.unserved: set[Reference] = set()
         self._by_image: dict[Digest, list[Descriptor]] = {}
 
     def by_image(self) -> dict[Digest, list[Descriptor]]:
@@ -133,7 +135,10 @@ class _Removing:
         if own in self.taken or self.gone.issuperset(one.digest for one in entries):
             raise catalog.not_found(text)
         if own:
-            return self._by_name(text, self._catalog.same(entries[0]), own)
+            same = self._catalog.same(entries[0])
+            if "@" in text and "@" not in own:
+                return self._by_digest(text, same)
+            return self._by_name(text, same, own)
         return self._by_id(entries)
 
     def _by_id(self, entries: list[Descriptor]) -> Removal:
@@ -149,14 +154,29 @@ class _Removing:
         image_id = images.id_of(self._store, entries[0])
         is_last = len(self._left(entries)) == 1
         user = self._users.get(image_id)
-        if is_last and user and not self._force:
+        self._check_last(text, entries, image_id)
+        is_gone = is_last and not (user and user.is_running)
+        return self._take(entries, image_id, (own,), is_gone=is_gone)
+
+    def _by_digest(self, text: str, entries: list[Descriptor]) -> Removal:
+        """A name with digest goes, of an image that has a tag and stays."""
+        wanted = Reference.parse(text).replace(tag=None)
+        if wanted not in self._served(entries):
+            raise catalog.not_found(text)
+        image_id = images.id_of(self._store, entries[0])
+        self._check_last(text, entries, image_id)
+        self.unserved.add(wanted)
+        return Removal((wanted.familiar,))
+
+    def _check_last(self, text: str, entries: list[Descriptor], image_id: Digest) -> None:
+        """Refuse to take an image's last name from a container."""
+        user = self._users.get(image_id)
+        if user and not self._force and len(self._left(entries)) == 1:
             raise RootlessError(
                 f'conflict: unable to remove repository reference "{text}" (must force) - '
                 f"container {user.short} is using its referenced image {image_id.short}",
                 hint=f"remove the container first: rootless rm {user.short}; or use --force",
             )
-        is_gone = is_last and not (user and user.is_running)
-        return self._take(entries, image_id, (own,), is_gone=is_gone)
 
     def _check(self, image_id: Digest, *, is_many: bool) -> None:
         """Refuse, in docker's words and order, to take an image by id from those who need it."""
@@ -204,7 +224,8 @@ class _Removing:
 
     def _served(self, entries: list[Descriptor]) -> tuple[Reference, ...]:
         """The names with digest that the image still has by its names that are left."""
-        return index.served_as(one for one in entries if index.name_of(one) not in self.taken)
+        left = (one for one in entries if index.name_of(one) not in self.taken)
+        return tuple(one for one in index.served_as(left) if one not in self.unserved)
 
 
 def _names(entries: Iterable[Descriptor]) -> tuple[str, ...]:
@@ -247,17 +268,20 @@ def prune(
     *,
     everything: bool = False,
     cache: Callable[[Cached, Usage], bool] | None = None,
-    used: Container[Digest] = (),
+    used: Mapping[Digest, Container[str]] = {},
     wanted: Callable[[Listed], bool] | None = None,
 ) -> Pruned:
     """Delete dangling images, with `everything` all, but none whose id is in `used`.
 
+    `used` has the names by which containers know such an image: with `everything` it loses its
+    others, but never its last.
     Only those that are `wanted`, if that is given. With `cache` that goes, too, of the build cache
     for which it is true, once the images are gone.
     """
     store.create()
     dropped: dict[Digest, Listed] = {}
     deleted: list[Digest] = []
+    spare: list[Reference] = []
 
     def change(entries: Entries) -> Entries:
         there = images.told(store, entries)
@@ -267,14 +291,18 @@ def prune(
         dropped.update((one.descriptor.digest, one) for one in going)
         kept = {one.id for one in there if one.descriptor.digest not in dropped}
         deleted[:] = [one.descriptor.digest if one.id in kept else one.id for one in going]
-        return tuple(one for one in entries if one.digest not in dropped)
+        left = tuple(one for one in entries if one.digest not in dropped)
+        here = [one for one in doomed if one.id in used and (not wanted or wanted(one))]
+        spare[:] = [name for one in here for name in _spare(one, used[one.id])]
+        return index.unname(left, set(map(str, spare)))
 
     with store.writing():
         index.update(store, change)
         cached = _forget(store, cache) if cache else []
         swept = staging.sweep(store, downloads=True)
     freed = gc.collect(store)
-    untagged = [one for image in dropped.values() for one in _all_names(image)]
+    untagged = [one.familiar for one in spare]
+    untagged += [one for image in dropped.values() for one in _all_names(image)]
     size = freed.size + swept + sum(one.size for one in cached)
     keys = tuple(one.key for one in cached)
     return Pruned(tuple(untagged), tuple(dict.fromkeys(deleted)), freed.layers, keys, size)
@@ -290,6 +318,12 @@ def prune_cache(
     with store.writing():
         gone = _forget(store, wanted, limits)
     return gone, sum(one.size for one in gone) + gc.collect(store).size
+
+
+def _spare(image: Listed, known: Container[str]) -> Iterator[Reference]:
+    """The tags of a used image by which no container knows it; one stays."""
+    kept = [one for one in image.references if str(one) in known] or image.references[:1]
+    return (one for one in image.references if one not in kept)
 
 
 def _all_names(image: Listed) -> Iterator[str]:

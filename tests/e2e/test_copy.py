@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import tarfile
+import threading
 
 import pytest
 
+from tests.support.hostile_registry import Answer, HostileRegistry, serving
 from tests.support.images import layer, write_layout
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "registry", "skopeo")
@@ -299,3 +302,45 @@ def test_a_copy_past_the_store_needs_none(rootless, served, tmp_path):
     argv = ("copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"dir:{tmp_path}/d")
     done = rootless("--root", "/proc/nothing/here", *argv)
     assert (done.exit, done.stdout) == (0, f"{digest}\n"), done.stderr
+
+
+def test_what_a_killed_copy_left_beside_its_archive_is_swept(rootless, served, tmp_path):
+    """Not what belongs to a copy that is still under way."""
+    name, _ = served
+    target = tmp_path / "o.tar"
+    folders = [tmp_path / f".rootless-o.tar-{kind}" for kind in ("dead", "alive")]
+    others = [tmp_path / ".rootless-other.tar-x", tmp_path / ".rootless-o.tar-file"]
+    for folder in (*folders, others[0]):
+        (folder / "blobs").mkdir(parents=True)
+    others[1].write_text("")
+    alive = os.open(folders[1], os.O_RDONLY)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    copy = ("copy", "--src-tls-verify=false", f"docker://{name}", f"oci-archive:{target}:app")
+    rootless.ok(*copy)
+    assert [path.exists() for path in (*folders, *others)] == [False, True, True, True]
+    os.close(alive)
+    rootless.ok(*copy)
+    assert [path.exists() for path in (*folders, *others)] == [False, False, True, True]
+
+
+def test_a_copy_that_is_killed_leaves_what_the_next_one_sweeps(rootless, tmp_path):
+    image = write_layout(tmp_path / "made", "x:1", [layer({"f": os.urandom(50_000)})])
+    honest, reached = serving(image, "a/b"), threading.Event()
+
+    def respond(request):
+        if "/blobs/" in request.path and not reached.is_set():
+            reached.set()
+            return Answer(200, honest(request).body, stall=30, cut=1000)
+        return honest(request)
+
+    with HostileRegistry(respond) as registry:
+        place = f"oci-archive:{tmp_path}/o.tar:app"
+        argv = rootless.command("copy", f"docker://{registry.address}/a/b:1", place)
+        running = subprocess.Popen(argv, env=rootless.environment)
+        assert reached.wait(60)
+        running.kill()
+        running.wait()
+        assert len(list(tmp_path.glob(".rootless-*"))) == 1
+        rootless.ok("copy", f"docker://{registry.address}/a/b:1", place)
+    assert list(tmp_path.glob(".rootless-*")) == []
+    assert (tmp_path / "o.tar").exists()

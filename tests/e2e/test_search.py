@@ -81,6 +81,7 @@ def test_formats(rootless, finding):
     assert json.loads(first) == {
         "Description": "PyPy is a fast Python, and much more",
         "IsOfficial": "true",
+        "IsAutomated": "false",
         "Name": "pypy",
         "StarCount": "389",
     }

@@ -310,3 +310,44 @@ def test_a_port_that_is_taken(built):
     assert said.exit == 1
     assert "Address already in use" in said.stderr
     assert "--listen" in said.stderr
+
+
+def test_digests_by_sha512_are_taken_and_given(rootless):
+    """Blobs, and a manifest that is brought by its digest."""
+    layer, config = b"not unpacked by anybody", b"{}"
+
+    def sha512(content):
+        return f"sha512:{hashlib.sha512(content).hexdigest()}"
+
+    with serving(rootless, "--writable") as address:
+        for content in (layer, config):
+            wrong = sha512(content + b"x")
+            place = f"/v2/a/blobs/uploads/?digest={wrong}"
+            assert ask(address, "POST", place, content)[0] == 400
+            place = f"/v2/a/blobs/uploads/?digest={sha512(content)}"
+            assert ask(address, "POST", place, content)[0] == 201
+            status, headers, body = ask(address, "GET", f"/v2/a/blobs/{sha512(content)}")
+            assert (status, body) == (200, content)
+            assert headers["Docker-Content-Digest"] == sha512(content)
+        status, headers, _ = ask(address, "POST", "/v2/a/blobs/uploads/")
+        place = headers["Location"]
+        assert ask(address, "PATCH", place, b"in two ")[0] == 202
+        closing = f"{place}?digest={sha512(b'in two pieces')}"
+        assert ask(address, "PUT", closing, b"pieces")[0] == 201
+
+        def described(content, kind):
+            return {"mediaType": kind, "digest": sha512(content), "size": len(content)}
+
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": kind,
+                "config": described(config, "application/vnd.oci.image.config.v1+json"),
+                "layers": [described(layer, "application/vnd.oci.image.layer.v1.tar")],
+            }
+        ).encode()
+        put = f"/v2/a/manifests/{sha512(manifest)}"
+        status, headers, _ = ask(address, "PUT", put, manifest, Content_Type=kind)
+        assert (status, headers["Docker-Content-Digest"]) == (201, sha512(manifest))
+        assert ask(address, "PUT", put, manifest + b" ", Content_Type=kind)[0] == 400

@@ -87,7 +87,7 @@ VERBS = (
         "image inspect",
         "Show what an image is, as JSON",
         "rootless.cli.inspect:inspect_images",
-        options=(_FORMAT,),
+        options=(_FORMAT, PLATFORM),
         arguments=(Argument("names", "IMAGE", "some"),),
         examples=("rootless image inspect -f '{{.Id}}' busybox",),
     ),
@@ -106,6 +106,7 @@ VERBS = (
         options=(
             text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template"),
             flag("-H", "--human", default=True, help="sizes and dates in words [default: true]"),
+            PLATFORM,
             _NO_TRUNC,
             flag("-q", "--quiet", help="show only ids"),
         ),
@@ -221,6 +222,7 @@ VERBS = (
         "Write images to a tar archive",
         "rootless.cli.archives:save",
         options=(
+            PLATFORM,
             text("-o", "--output", metavar="FILE", help="write to FILE, not standard output"),
             text(
                 "--format",
@@ -238,6 +240,7 @@ VERBS = (
         "Read images from a tar archive",
         "rootless.cli.archives:load",
         options=(
+            PLATFORM,
             text("-i", "--input", metavar="FILE", help="read from FILE, not standard input"),
             flag("-q", "--quiet", help="do not show progress"),
         ),

@@ -65,7 +65,7 @@ def test_another_manifest_of_an_image_goes_alone(store, make_image):
 def test_prune_everything_spares_what_containers_use(store, make_image):
     used = make_image("used", layer="used")
     make_image("idle", layer="idle")
-    removal.prune(store, everything=True, used={used.id})
+    removal.prune(store, everything=True, used={used.id: ()})
     assert [image.id for image in images.listing(store)] == [used.id]
     assert check(store) == ()
 
