@@ -1,17 +1,19 @@
 """Docker as the judge of random Dockerfiles; started by scripts/fuzz.
 
-Every case of scripts/fuzz_grammar.py (with --wider: fuzz_wider.py) is built by docker once, and by
-rootless in several ways: as
-it stands, without the cache, from the cache, and while the same build, a prune and the removal of
-its image run beside it. Each time the image must hold the same files and the same configuration;
-what docker refuses must be refused. A difference is shrunk to the smallest Dockerfile that shows
-it. Where there is one, docker is asked again: a case to which it gives two answers is undecided,
-which is told and counted, and is no pass. Exit code 1 when there was a difference.
+Every case of scripts/fuzz_grammar.py (with --wider: fuzz_wider.py, with --flags: fuzz_flags.py) is
+built by docker once, and by rootless in several ways: as it stands, without the cache, from the
+cache, and while the same build, a prune and the removal of its image run beside it. Each time the
+image must hold the same files and the same configuration; what docker refuses must be refused. A
+difference is shrunk to the smallest Dockerfile that shows it. Where there is one, docker is asked
+again: a case to which it gives two answers is undecided, which is told and counted, and is no pass.
+Exit code 1 when there was a difference.
 
 Docker is what DOCKER_HOST or the usual socket gives. ROOTLESS_FUZZ_DOCKER is a command to put
 before the judge's, for a docker that lives in another root file system or must be started first;
 python3 must be there. Started by root for that, rootless runs as $ROOTLESS_USER, else as the user
-who typed sudo. Docker's answers are kept in ~/.cache/rootless/fuzz, and not asked for again.
+who typed sudo. ROOTLESS_FUZZ_LABS is an image of the Dockerfile frontend's labs, for --flags: COPY
+--parents is only there in Docker 28. Docker's answers are kept in ~/.cache/rootless/fuzz, and not
+asked for again.
 A docker whose images are in containerd's store is the better judge: it knows COPY --link, and
 saves the layers as BuildKit made them.
 """
@@ -39,7 +41,8 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-import fuzz_grammar  # noqa: E402  beside this file
+import fuzz_flags  # noqa: E402  beside this file
+import fuzz_grammar  # noqa: E402
 import fuzz_wider  # noqa: E402
 
 from tests.conftest import Rootless  # noqa: E402  the project, from a checkout
@@ -52,9 +55,11 @@ from tests.support.verdicts import WAYS, Builder  # noqa: E402
 JUDGE = """
 import concurrent.futures, io, json, os, subprocess, sys, tarfile, tempfile, threading
 lock = threading.Lock()
-def docker(*argv):
+def docker(*argv, **options):
     null, pipe, both = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
-    answer = subprocess.run(["docker", *argv], stdin=null, stdout=pipe, stderr=both, timeout=300)
+    answer = subprocess.run(
+        ["docker", *argv], stdin=null, stdout=pipe, stderr=both, timeout=300, **options
+    )
     return answer.returncode, answer.stdout.decode(errors="replace")
 def load(order, content):
     with tempfile.NamedTemporaryFile() as file:
@@ -69,7 +74,7 @@ def build(order, content):
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
             tar.extractall(context, filter="fully_trusted")
         flags = ["--no-cache", "--network=none", "--progress=plain", *order["flags"]]
-        code, said = docker("build", *flags, "-t", name, context)
+        code, said = docker("build", *flags, "-t", name, context, cwd=context)
         if code:
             return code, said, b""
         code, said = docker("save", "-o", folder + "/saved", name)
@@ -118,6 +123,7 @@ class Judge:
         self.base = self._reader.read(base)
         self.asked = 0
         self.refused: set[str] = set()
+        self.flags: list[str] = []  # for docker alone
         self._key = key
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe)
@@ -155,7 +161,7 @@ class Judge:
         """`answer`, but for what is kept."""
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             judged.write_context(case, folder := Path(name) / "context")
-            code, said, image = self._ask({"flags": case.flags}, _packed(folder))
+            code, said, image = self._ask({"flags": [*self.flags, *case.flags]}, _packed(folder))
             if said.startswith("judge:"):
                 raise UnansweredError(said.strip())
             if code:
@@ -189,6 +195,14 @@ class Judge:
             future.set_result((1, "judge: it is gone", b""))
 
 
+def labs() -> list[str]:
+    """Flags with which docker has what is in its labs."""
+    frontend = os.environ.get("ROOTLESS_FUZZ_LABS")
+    if not frontend:
+        sys.exit("error: ROOTLESS_FUZZ_LABS must name an image of the Dockerfile frontend's labs")
+    return ["--build-arg", f"BUILDKIT_SYNTAX={frontend}"]
+
+
 def _packed(folder: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -206,7 +220,8 @@ def _last_words(said: str) -> str:
     """The error, without where docker keeps what."""
     lines = [line for line in said.splitlines() if line.startswith("ERROR:")]
     words = (lines or said.strip().splitlines() or [""])[-1]
-    return re.sub(r"/\S*/(merged|buildkit-mount\d+)(?=/)| of ref \S+(?=:)", "", words)[-300:]
+    place = r"/\S*/(merged|buildkit-mount\d+|cachemounts/buildkit\d+)(?=/)"
+    return re.sub(rf"{place}| of ref \S+(?=:)", "", words)[-300:]
 
 
 def compare(case: Case, judge: Judge, builder: Builder, ways: tuple[str, ...]) -> list[str]:
@@ -359,6 +374,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="build each case in one way only")
     parser.add_argument("--whole", action="store_true", help="show cases as they are, not shrunk")
     parser.add_argument("--wider", action="store_true", help="cases of scripts/fuzz_wider.py")
+    parser.add_argument("--flags", action="store_true", help="cases of scripts/fuzz_flags.py")
     parser.add_argument("--base", choices=("busybox", "debian"), default="busybox")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="write cases and answers there")
     return parser.parse_args()
@@ -376,10 +392,11 @@ def _judge(scratch: Path, base: str) -> Judge:
 
 def main() -> None:
     given = _arguments()
-    grammar = fuzz_wider if given.wider else fuzz_grammar
+    grammar = fuzz_flags if given.flags else fuzz_wider if given.wider else fuzz_grammar
     cases = [grammar.case(seed) for seed in range(given.seed, given.seed + given.cases)]
     scratch = Path(tempfile.mkdtemp(prefix="fuzz-"))
     judge = _judge(scratch, given.base)
+    judge.flags = labs() if given.flags else []
     _become_ordinary(scratch)
     differ = undecided = unanswered = 0
     try:

@@ -140,10 +140,10 @@ SETTINGS = (
 
 def case(seed: int) -> Case:
     """The case that belongs to a seed."""
-    return _Author(random.Random(seed)).case(f"wider-{seed}")
+    return Author(random.Random(seed)).case(f"wider-{seed}")
 
 
-class _Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
+class Author(fuzz_grammar.Author):  # type: ignore[misc,unused-ignore]
     """Writes one case."""
 
     def case(self, name: str) -> Case:

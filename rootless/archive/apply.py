@@ -19,6 +19,7 @@ import os
 import stat
 import sys
 
+from rootless import linux
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import IntegrityError, RootlessError
 from rootless.record import Record
@@ -101,6 +102,7 @@ class _Tree:
         self._reader = reader
         self._whiteouts = whiteouts
         self._directories: dict[bytes, tar.Entry] = {}
+        self._inside = b""  # the last parent that was found to lie in the tree
         self._make = {
             tar.FILE: self._file,
             tar.LINK: self._link,
@@ -132,11 +134,30 @@ class _Tree:
         if self._whiteouts and (hides := whiteout.decode(entry.name)):
             self._hide(hides)
         elif entry.name != b".":
+            if not self._whiteouts:
+                self._check_parent(entry.name.rpartition(b"/")[0])
             self._make[entry.kind](entry)
         elif entry.kind != tar.DIRECTORY:
             raise IntegrityError("the archive makes its own root something other than a directory")
         elif self._whiteouts:
             self._directories[b"."] = entry
+
+    def _check_parent(self, parent: bytes) -> None:
+        """IntegrityError when a link on the way climbs out of the tree, which docker refuses.
+
+        It would end inside, for the tree is this process's root. A link that begins with `/` is
+        meant to: it leads on from there.
+        """
+        if parent == self._inside:
+            return
+        try:
+            os.close(linux.openat2(linux.AT_FDCWD, parent, os.O_PATH, linux.RESOLVE_BENEATH))
+            self._inside = parent
+        except OSError as error:
+            if error.errno == errno.EXDEV and _climbs_out(parent):
+                raise IntegrityError(
+                    f"{tar.shown(parent)!r} leads out of the directory that is unpacked into"
+                ) from None
 
     def finish(self) -> None:
         """Give directories what later entries in them would have changed or been changed by."""
@@ -202,6 +223,7 @@ class _Tree:
     def _symlink(self, entry: tar.Entry) -> None:
         name, target = entry.name, entry.link
         self._new(name, lambda: os.symlink(target, name))
+        self._inside = b""
         self._stamp_path(entry)
 
     def _link(self, entry: tar.Entry) -> None:
@@ -314,6 +336,30 @@ def _remove_tree(directory: bytes) -> None:
 
 def _leads_nowhere(path: bytes) -> bool:
     return stat.S_ISLNK(os.lstat(path).st_mode) and not os.path.exists(path)
+
+
+def _climbs_out(path: bytes) -> bool:
+    """Whether a relative link on the way has more `..` than it lies deep; up to an absolute one."""
+    seen: list[bytes] = []
+    names = path.split(b"/")
+    links = _MAX_LINKS
+    while names and links:
+        name = names.pop(0)
+        if name == b"..":
+            if not seen:
+                return True
+            seen.pop()
+        elif name not in (b"", b"."):
+            try:
+                target = os.readlink(b"/".join((*seen, name)))
+            except OSError:
+                seen.append(name)
+                continue
+            if target.startswith(b"/"):
+                return False
+            names = target.split(b"/") + names
+            links -= 1
+    return False
 
 
 def _undescribed(path: bytes) -> tar.Entry:

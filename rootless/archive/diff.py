@@ -171,19 +171,21 @@ class _Diff:
     def _children(self, fd: int, prefix: bytes) -> None:
         """Write the whiteouts of a directory, queue the rest."""
         names: list[bytes] = []
-        devices: list[bytes] = []
+        marks: set[bytes] = set()
         with os.scandir(fd) as found:
             for item in found:
-                plain = item.is_file(follow_symlinks=False) or item.is_dir(follow_symlinks=False)
-                (names if plain or item.is_symlink() else devices).append(os.fsencode(item.name))
-        for name in sorted(devices):
-            if self._is_whiteout(name, fd):
-                self._mark(whiteout.encode(prefix + name))
-            else:
-                names.append(name)
-        names.sort(reverse=True)
-        for name in names:
-            self._check_name(prefix, name)
+                name = os.fsencode(item.name)
+                is_folder = item.is_dir(follow_symlinks=False)
+                plain = is_folder or item.is_file(follow_symlinks=False) or item.is_symlink()
+                if whiteout.is_spelled(name) and self._hides(prefix, name, is_folder=is_folder):
+                    marks.add(prefix + name)
+                elif not plain and self._is_whiteout(name, fd):
+                    marks.add(whiteout.encode(prefix + name))
+                else:
+                    names.append(name)
+        for mark in sorted(marks):
+            self._mark(mark)
+        for name in sorted(names, reverse=True):
             if prefix + name not in self._left_out:
                 self._pending.append(prefix + name)
 
@@ -201,12 +203,17 @@ class _Diff:
         except FileNotFoundError:
             return False
 
-    def _check_name(self, prefix: bytes, name: bytes) -> None:
-        if whiteout.is_spelled(name):
+    def _hides(self, prefix: bytes, name: bytes, *, is_folder: bool) -> bool:
+        """A file with the name of a whiteout means one to all who read the layer.
+
+        As in docker, whose layers hold such files too. RootlessError where nobody could read it.
+        """
+        if is_folder or whiteout.is_impossible(name):
             raise RootlessError(
-                f"a layer cannot hold a file named {tar.shown(prefix + name)!r}",
+                f"a layer cannot hold {tar.shown(prefix + name)!r}",
                 hint="names starting with .wh. mean deleted files: remove or rename it",
             )
+        return True
 
     def _file(self, path: bytes, status: os.stat_result) -> None:
         if status.st_nlink > 1:
@@ -268,8 +275,8 @@ class _Tree(_Diff):
     def _is_whiteout_file(self, _found: dict[bytes, bytes]) -> bool:
         return False
 
-    def _check_name(self, _prefix: bytes, _name: bytes) -> None:
-        pass
+    def _hides(self, _prefix: bytes, _name: bytes, *, is_folder: bool) -> bool:  # noqa: ARG002
+        return False
 
 
 def _entry(

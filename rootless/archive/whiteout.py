@@ -52,7 +52,7 @@ def decode(name: bytes) -> Whiteout | None:
     if base.startswith(_BOOKKEEPING):
         return BOOKKEEPING
     hidden = base.removeprefix(_PREFIX)
-    if hidden in (b"", b".", b".."):
+    if is_impossible(base):
         raise IntegrityError(f"the layer has an impossible whiteout: {shown(name)!r}")
     return Whiteout(hidden=directory + slash + hidden)
 
@@ -76,6 +76,11 @@ def encode_opaque(directory: bytes) -> bytes:
 def is_spelled(base: bytes) -> bool:
     """Whether a file of this name on disk would become a whiteout in a tar."""
     return base.startswith(_PREFIX)
+
+
+def is_impossible(base: bytes) -> bool:
+    """Whether a name that is spelled like a whiteout hides nothing that can be there."""
+    return base.removeprefix(_PREFIX) in (b"", b".", b"..")
 
 
 def make(path: bytes) -> None:

@@ -7,7 +7,7 @@ Pure but for reading two files inside a given root. `--user`, USER and `--chown`
 from __future__ import annotations
 
 from rootless import inroot
-from rootless.errors import RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -33,13 +33,13 @@ class Account(Record):
 def resolve(text: str, root_fd: int) -> Account:
     """The account that `user[:group]` means in the root behind `root_fd`; "" is root.
 
-    RootlessError when a name is not in the image or a number is not an id.
+    NotFoundError when a name is not in the image, RootlessError when a number is not an id.
     """
-    user, colon, group = text.partition(":")
+    user, _, group = text.partition(":")
     account = _user(user, root_fd)
-    if not colon:
+    if not group:
         return account
-    gid = _group(group, root_fd) if group else 0
+    gid = _group(group, root_fd)
     return account.replace(gid=gid, groups=(gid,))
 
 
@@ -59,7 +59,7 @@ def _user(user: str, root_fd: int) -> Account:
         return Account(number, 0, (0,), "/root" if number == 0 else "/")
     if user == "root":
         return Account()
-    raise RootlessError(
+    raise NotFoundError(
         f"there is no user {user!r} in the image's /etc/passwd",
         hint="add one with RUN useradd, or give a numeric id",
     )
@@ -75,7 +75,7 @@ def _group(group: str, root_fd: int) -> int:
             return gid
     if group == "root":
         return 0
-    raise RootlessError(
+    raise NotFoundError(
         f"there is no group {group!r} in the image's /etc/group",
         hint="add one with RUN groupadd, or give a numeric id",
     )

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import time
-from datetime import datetime
 
 import pytest
 
@@ -185,23 +184,22 @@ def test_the_one_builder_has_as_many_names_as_a_script_wants(rootless, project):
     flags = ("--driver-opt", "network=host", "--buildkitd-flags", "--debug", "--use")
     assert rootless.ok(*create, *flags) == "builder-1f\n"
     shown = rootless.ok("buildx", "inspect", "--bootstrap", "--builder", "builder-1f")
-    told = dict(line.split(":", 1) for line in shown.splitlines()[:3])
-    assert (told["Name"].strip(), told["Driver"].strip()) == ("builder-1f", "docker")
-    assert re.fullmatch(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC", told["Last Activity"])
+    told = dict(line.split(":", 1) for line in shown.splitlines()[:2])
+    assert {key: value.strip() for key, value in told.items()} == {
+        "Name": "builder-1f",
+        "Driver": "docker",
+    }
     assert re.search(r"^Platforms: +linux/\w+", shown, re.MULTILINE)
     assert rootless.ok("buildx", "inspect") == shown
-    said = rootless.ok("buildx", "ls", "--format", "{{json . }}")
-    assert said == rootless.ok("buildx", "ls", "--format=json")
-    listed = [json.loads(line) for line in said.splitlines()]
-    assert all(datetime.fromisoformat(one["LastActivity"]) for one in listed)
+    listed = [json.loads(line) for line in rootless.ok("buildx", "ls", "--format=json").split("\n")
+              if line]  # fmt: skip
     assert {one["Name"]: one["Current"] for one in listed} == {
         "rootless": False,
         "builder-1f": True,
     }
     assert rootless.ok("buildx", "build", "--builder", "builder-1f", "-q", project)
     assert rootless("buildx", "rm", "builder-1f").stderr == "builder-1f removed\n"
-    assert rootless.ok("buildx", "ls", "--format", "{{.Name}}") == "rootless\nrootless\n"
-    assert rootless.ok("buildx", "ls").splitlines()[1].startswith("rootless* ")
+    assert rootless.ok("buildx", "ls", "--format", "{{.Name}}").splitlines()[0] == "rootless*"
     gone = rootless("build", "--builder", "builder-1f", project)
     assert gone.exit == 1
     assert 'no builder "builder-1f" found' in gone.stderr

@@ -210,16 +210,26 @@ def test_nothing_changed_gives_no_layer_but_a_line_of_history(store, archive):
     assert (line.created, line.created_by) == (LABEL.created, "/bin/sh")
 
 
-def test_a_name_that_means_a_whiteout_is_refused_and_exported(store, archive):
+def test_a_file_whose_name_means_a_whiteout_is_one(store, archive):
     def body():
         container = stopped(store, archive)
-        make(store, container, ["d/.wh.x"])
-        with pytest.raises(RootlessError, match=r"cannot hold a file named 'd/\.wh\.x'"):
+        make(store, container, ["d/.wh.x", "d/a"])
+        found = entries(top(store, committed(store, container)).path)
+        return [line.split()[-1] for line in found]
+
+    assert in_child(body) == ["d/", "d/.wh.x", "d/a"]
+
+
+def test_a_folder_whose_name_means_a_whiteout_is_refused_and_exported(store, archive):
+    def body():
+        container = stopped(store, archive)
+        make(store, container, ["d/.wh.x/y"])
+        with pytest.raises(RootlessError, match=r"cannot hold 'd/\.wh\.x'"):
             committed(store, container)
         assert os.listdir(store.path("tmp")) == []
         pieces = []
         export.export(store, container, pieces.append)
-        return b"d/.wh.x\0" in b"".join(pieces)
+        return b"d/.wh.x/y\0" in b"".join(pieces)
 
     assert in_child(body)
 

@@ -36,10 +36,14 @@ class Node(NamedTuple):
 
 
 class Image(NamedTuple):
-    """`tree` is line by path, `config` the `config` object of the image without empty fields."""
+    """`tree` is line by path, `config` the `config` object of the image without empty fields.
+
+    `history` is what made each layer, base first, with `- ` before those that made none.
+    """
 
     tree: dict[str, str]
     config: dict[str, Any]
+    history: tuple[str, ...] = ()
 
 
 class Reader:
@@ -51,30 +55,51 @@ class Reader:
 
     def read(self, archive: Path) -> Image:
         """The only image of a docker archive."""
+        (image,) = self.read_all(archive).values()
+        return image
+
+    def read_all(self, archive: Path) -> dict[str, Image]:
+        """All images of a docker archive, by each of their names; "" without one."""
+        found: dict[str, Image] = {}
         with tarfile.open(archive) as outer:
-            (entry,) = json.load(_file(outer, "manifest.json"))
-            document = json.load(_file(outer, entry["Config"]))
-            files: dict[str, Node] = {}
-            stack: tuple[str, ...] = ()
-            for diff_id, name in zip(
-                document["rootfs"]["diff_ids"] or [], entry["Layers"] or [], strict=True
-            ):
-                stack = (*stack, diff_id)
-                if (known := self._stacks.get(stack)) is None:
-                    with tarfile.open(fileobj=_file(outer, name)) as layer:
-                        known = _applied(files, layer)
-                files = known
-                if len(stack) <= self._depth:
-                    self._stacks[stack] = files
-        return Image(_lines(files), filled(document.get("config") or {}))
+            for entry in json.load(_file(outer, "manifest.json")):
+                image = self._read(outer, entry)
+                found |= dict.fromkeys(entry.get("RepoTags") or [""], image)
+        return found
+
+    def _read(self, outer: tarfile.TarFile, entry: dict[str, Any]) -> Image:
+        document = json.load(_file(outer, entry["Config"]))
+        files: dict[str, Node] = {}
+        stack: tuple[str, ...] = ()
+        for diff_id, name in zip(
+            document["rootfs"]["diff_ids"] or [], entry["Layers"] or [], strict=True
+        ):
+            stack = (*stack, diff_id)
+            if (known := self._stacks.get(stack)) is None:
+                with tarfile.open(fileobj=_file(outer, name)) as layer:
+                    known = _applied(files, layer)
+            files = known
+            if len(stack) <= self._depth:
+                self._stacks[stack] = files
+        config = filled(document.get("config") or {})
+        return Image(_lines(files), config, _history(document.get("history") or []))
 
 
 def difference(theirs: Image, ours: Image) -> list[str]:
-    """One line for everything that is not the same: `-` is theirs, `+` ours."""
+    """One line for everything that is not the same: `-` is theirs, `+` ours.
+
+    A history is compared when both have one.
+    """
+    histories = [_numbered(one.history) for one in (theirs, ours)]
     return [
         *_differences(theirs.tree, ours.tree),
         *_differences(_rows(theirs.config), _rows(ours.config)),
+        *(_differences(*histories) if all(histories) else []),
     ]
+
+
+def _numbered(history: tuple[str, ...]) -> dict[str, str]:
+    return {f"history {number:03}": line for number, line in enumerate(history)}
 
 
 def _differences(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
@@ -96,6 +121,12 @@ def filled(config: dict[str, Any]) -> dict[str, Any]:
     if folder := config.get("WorkingDir"):  # docker keeps a final slash
         config = {**config, "WorkingDir": os.path.normpath(folder)}
     return {key: value for key, value in config.items() if value and key != _WINDOWS}
+
+
+def _history(entries: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(
+        f"{'- ' if one.get('empty_layer') else ''}{one.get('created_by', '')}" for one in entries
+    )
 
 
 def _file(tar: tarfile.TarFile, name: str) -> Any:

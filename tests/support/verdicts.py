@@ -1,14 +1,15 @@
 """What a judge said of a case, what rootless makes of it in several ways, and whether they agree.
 
-An answer is {"refused": words} or {"changed": {path: line}, "removed": [path], "config": {…}}:
-what a built image is beside its base, see tests/support/trees.py for the lines.
+An answer is {"refused": words} or {"changed": {path: line}, "removed": [path], "config": {…},
+"history": [line]}: what a built image is beside its base, see tests/support/trees.py for the lines.
+Those that were kept before histories were looked at have none.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ def brief(image: Image, base: Image) -> dict[str, Any]:
     """The answer that an image is."""
     changed = {path: line for path, line in image.tree.items() if base.tree.get(path) != line}
     removed = sorted(path for path in base.tree if path not in image.tree)
-    return {"changed": changed, "removed": removed, "config": image.config}
+    return {
+        "changed": changed,
+        "removed": removed,
+        "config": image.config,
+        "history": list(image.history),
+    }
 
 
 def image_of(answer: dict[str, Any], base: Image) -> Image:
@@ -32,7 +38,7 @@ def image_of(answer: dict[str, Any], base: Image) -> Image:
     tree = {**base.tree, **answer["changed"]}
     for path in answer["removed"]:
         del tree[path]
-    return Image(tree, trees.filled(answer["config"]))
+    return Image(tree, trees.filled(answer["config"]), tuple(answer.get("history", ())))
 
 
 def differences(
@@ -113,6 +119,25 @@ class Builder:
         finally:
             shutil.rmtree(work)
 
+    def all_of(self, cases: Iterable[Case]) -> dict[str, Image | str]:
+        """What came out of each, by its name, built as it stands; all images are saved at once."""
+        found: dict[str, Image | str] = {}
+        built: dict[str, str] = {}
+        for case in cases:
+            work = Path(tempfile.mkdtemp(dir=self.folder))
+            judged.write_context(case, work / "context")
+            result = self._run(case, work, case.key)
+            if result.exit:
+                found[case.name] = str(result.stderr or "refused without a word")
+            else:
+                built[case.name] = f"{case.key}:latest"
+            shutil.rmtree(work)
+        if built:
+            self._rootless.ok("save", "-o", self.folder / "all", *built.values(), timeout=120)
+            images = self.reader.read_all(self.folder / "all")
+            found |= {name: images[tag] for name, tag in built.items()}
+        return found
+
     def _beside(self, case: Case, work: Path) -> Image | str:
         """Build while the same is built, removed and pruned."""
         with ThreadPoolExecutor(2) as pool:
@@ -127,7 +152,7 @@ class Builder:
 
     def _run(self, case: Case, work: Path, name: str, *flags: str) -> Any:
         argv = ["build", "-q", "--network=none", "-t", name, *case.flags, *flags, work / "context"]
-        return self._rootless(*argv, timeout=120)
+        return self._rootless(*argv, timeout=120, cwd=work / "context")  # as flags name files
 
     def _build(self, case: Case, work: Path, name: str, *flags: str) -> Image | str:
         """The image, or why there is none."""

@@ -212,16 +212,16 @@ class KeyAgent:
 
     def _await(self, path: str) -> None:
         """Until it listens, or has ended."""
-        from time import sleep
+        from select import POLLIN, poll
 
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        for _ in range(1000):
+        ended = poll()
+        ended.register(self._child.fileno(), POLLIN)
+        for _ in range(500):
             try:
                 connect(path).close()
             except OSError:
-                if os.waitid(os.P_PID, self._child.pid, options):
+                if ended.poll(20):
                     break
-                sleep(0.01)
             else:
                 return
         raise RootlessError(

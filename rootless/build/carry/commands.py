@@ -96,7 +96,7 @@ class Runner:
         network = self._network if command.network == "default" else command.network
         process = runspec.Process(
             command.argv,
-            {**command.env, **command.hidden, **furnished.env},
+            {**command.hidden, **command.env, **furnished.env},
             command.cwd,
             command.user,
             capabilities=caps.ALL if command.insecure else self._keep,
@@ -130,7 +130,7 @@ class Runner:
             yield Bind(_RESOLVER, _RESOLVER, read_only=True, why=why)
         if command.script is not None:
             why = "the script of a heredoc"
-            yield _file(f"{folder}/etc/script", command.script, command.argv[0], why, mode=0o755)
+            yield _file(f"{folder}/etc/script", command.script, command.argv[-1], why, mode=0o755)
 
 
 def _relay(output_fd: int, relay: Callable[[bytes], None], finisher: Finisher) -> None:

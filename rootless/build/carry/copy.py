@@ -66,15 +66,17 @@ class Target:
         self._linked: dict[tuple[int, int], tuple[str, str]] = {}
 
     def place(self, sources: tuple[Source, ...], source_fd: int, destination: str) -> None:
-        """Copy `sources`, found below `source_fd`, to the absolute path `destination`."""
-        into = destination.endswith("/") or len(sources) > 1
+        """Copy `sources`, found below `source_fd`, to the absolute path `destination`.
+
+        One after the other: where no `/` or directory says that they are to lie side by side, each
+        takes the place of the one before.
+        """
+        into = destination.endswith("/")
         for source in sources:
             self._linked.clear()
             if not source.folders:
                 path = self._file_path(destination, source.name, into=into)
                 self._place_file(source, source_fd, path)
-            elif "/" in source.name:  # --parents
-                self._place_tree(source, source_fd, f"{destination}/{source.name}", whole=True)
             else:
                 self._place_tree(source, source_fd, destination)
 
@@ -173,24 +175,32 @@ class Target:
         finally:
             os.close(folder_fd)
 
-    def _place_tree(
-        self, source: Source, source_fd: int, destination: str, *, whole: bool = False
-    ) -> None:
+    def _place_tree(self, source: Source, source_fd: int, destination: str) -> None:
         """The contents of a directory into `destination`, merged with what is there.
 
-        The destination is not the source: it stays what it is, or is made like any parent, but
-        for `whole` sources.
+        The destination is not the source: it stays what it is, or is made like any parent.
         """
         for folder in source.folders:
             path = os.path.join(destination, folder.path)
+            if folder.path:
+                self._check_folder(path)
             fd = self.make_folders(path)
             try:
                 self._fill(folder, source_fd, os.path.join(source.path, folder.path), fd, path)
             finally:
                 os.close(fd)
         for folder in reversed(source.folders):  # times last: filling a directory changes them
-            if folder.path or whole:
+            if folder.path:
                 self._finish(folder, os.path.join(destination, folder.path))
+
+    def _check_folder(self, path: str) -> None:
+        """RootlessError when something else is where a directory of the source belongs."""
+        mode, _ = self._look(path)
+        if mode and not stat.S_ISDIR(mode):
+            raise RootlessError(
+                f"cannot copy a directory to {path}: what is there is none",
+                hint="remove it in an earlier step, or choose another destination",
+            )
 
     def _fill(self, folder: Folder, source_fd: int, origin: str, folder_fd: int, path: str) -> None:
         """All but directories from `origin` below `source_fd` into the directory `folder_fd`."""

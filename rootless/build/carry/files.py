@@ -10,7 +10,7 @@ import os
 from rootless import inroot, userns
 from rootless.build.carry.copy import Placement, Target
 from rootless.build.inputs import contents
-from rootless.errors import IntegrityError
+from rootless.errors import IntegrityError, NotFoundError
 from rootless.sandbox import accounts
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ _BLOCK = 512
 
 def make_folder(root_fd: int, action: MakeFolder) -> None:
     """WORKDIR: what is missing of the path belongs to the current user."""
-    owner = _owner(action.user, root_fd) if action.user else None
+    owner = _working_owner(action.user, root_fd)
     target = Target(root_fd, Placement(owner))
     os.close(target.make_folders(action.path))
 
@@ -75,14 +75,31 @@ def _note_archive(archive: Source, source_fd: int, changes: Changes) -> None:
 
 
 def _owner(text: str, root_fd: int) -> tuple[int, int]:
-    """--chown, and WORKDIR's user; unlike for a command, a number alone is the group too."""
-    account = accounts.resolve(f"{text}:{text}" if text.isdecimal() else text, root_fd)
+    """--chown, and WORKDIR's user; unlike for a command, a number alone is the group too, and no
+    group behind a colon is root's.
+    """
+    if text.isdecimal():
+        text = f"{text}:{text}"
+    account = accounts.resolve(f"{text}0" if text.endswith(":") else text, root_fd)
     ids = userns.current()
     if not ids.has(account.uid, account.gid):
         from rootless import complaints
 
         raise complaints.explain_unmapped(account.uid, account.gid, is_range=ids.is_range)
     return account.uid, account.gid
+
+
+def _working_owner(text: str, root_fd: int) -> tuple[int, int] | None:
+    """WORKDIR's user, None for root. As in docker one that the image does not know is root too, if
+    it knows any, and one whose group it does not know has the user's own.
+    """
+    for known in filter(None, (text, text.partition(":")[0])):
+        try:
+            return _owner(known, root_fd)
+        except NotFoundError:
+            if not inroot.read_file(root_fd, "etc/passwd"):
+                raise
+    return None
 
 
 def _is_archive(source: Source, source_fd: int) -> bool:

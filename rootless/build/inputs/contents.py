@@ -107,11 +107,10 @@ class _Lines:
         self._met: dict[tuple[int, int], int] = {}
 
     def of(self, source: Source) -> Iterator[str]:
-        name = source.name if "/" in source.name or not source.folders else ""
         if not source.folders:
-            yield from self._file(name, source.path, source.stat)
+            yield from self._file(source.name, source.path, source.stat)
             return
-        yield f"{name}\0{self._kind(source.stat)}"
+        yield f"\0{self._kind(source.stat)}"
         for folder in source.folders:
             yield f"{folder.path}\0{self._kind(folder.stat)}"
             top = os.path.join(source.path, folder.path)

@@ -45,7 +45,7 @@ class Selection:
             found = tuple(
                 source for pattern in action.sources for source in self._look(action, pattern)
             )
-            self._found[action] = tree.without(found, action.exclude, parents=action.parents)
+            self._found[action] = tree.without(found, action.exclude)
         return self._found[action]
 
     def _look(self, action: CopyFiles, pattern: str) -> tuple[Source, ...]:

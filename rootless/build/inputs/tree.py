@@ -47,25 +47,55 @@ def select(
 ) -> tuple[Source, ...]:
     """What `pattern` names below `root_fd`; a wildcard may match nothing, in a folder that exists.
 
-    With `parents` names keep the path from the pattern's `/./`, or all of it. NotFoundError when
-    a plain path does not exist or `ignore` excludes it, or a link that matches leads nowhere.
+    With `parents` it is a folder, all that comes before `/./` or the root itself, with whatever
+    the rest of the pattern names in it; that may be nothing. NotFoundError when a plain path does
+    not exist or `ignore` excludes it, or a link that matches leads nowhere.
     """
-    pivot = pattern.rpartition("/./")[0] if parents else ""
+    inner = ""
+    if parents:
+        pattern, inner = _pivoted(pattern)
     wanted = _components(pattern)
-    skipped = len(_components(pivot))
     found = []
     _check_folder(root_fd, wanted, ignore)
     for path in _matches(root_fd, wanted):
-        source = _source(root_fd, path, ignore)
+        source = _source(root_fd, path, ignore, inner)
         if source is None:
             excluded = _hides(root_fd, path, ignore)
             if excluded and is_wild(pattern):
                 continue
             named = path if is_wild(pattern) else pattern
             raise _missing(root_fd, named, path, excluded=excluded)
-        name = "/".join(path.split("/")[skipped:]) if parents else os.path.basename(path)
-        found.append(source.replace(name=name))
+        found.append(source)
     return tuple(found)
+
+
+def _pivoted(pattern: str) -> tuple[str, str]:
+    """The folder where names begin, and the pattern of what is wanted in it; "" is all."""
+    folder, pivot, inner = pattern.partition("/./")
+    if not pivot:
+        folder, inner = "/", pattern
+    return folder, os.path.normpath(f"/{inner}").lstrip("/")
+
+
+class _Within(Ignore):
+    """What is seen of a folder of which only the pattern `inner` is wanted: for the walk, the rest
+    is excluded.
+    """
+
+    def __init__(self, ignore: Ignore | None, folder: str, inner: str) -> None:
+        super().__init__()
+        self._ignore = ignore or Ignore()
+        self._wanted = Ignore.of(("**", f"!{inner}"))
+        self._begin = len(folder) + 1 if folder else 0
+
+    def excludes(self, path: str) -> bool:
+        return self._ignore.excludes(path) or self._wanted.excludes(path[self._begin :])
+
+    def may_reinclude(self, directory: str) -> bool:
+        if self._ignore.excludes(directory) and not self._ignore.may_reinclude(directory):
+            return False
+        inner = directory[self._begin :]
+        return not self._wanted.excludes(inner) or self._wanted.may_reinclude(inner)
 
 
 def select_all(
@@ -82,16 +112,14 @@ def select_all(
         for pattern in patterns
         for source in select(root_fd, pattern, ignore, parents=parents)
     )
-    return without(found, exclude, parents=parents)
+    return without(found, exclude)
 
 
-def without(
-    sources: tuple[Source, ...], exclude: tuple[str, ...], *, parents: bool = False
-) -> tuple[Source, ...]:
+def without(sources: tuple[Source, ...], exclude: tuple[str, ...]) -> tuple[Source, ...]:
     """`sources` less what the patterns of --exclude leave out of their folders.
 
-    A pattern counts from the folder that is copied (with `parents`, from where names begin): a
-    file that is a source itself stays. So does a folder that nothing is left in.
+    A pattern counts from the folder that is copied: a file that is a source itself stays. So does
+    a folder that nothing is left in.
     """
     if not exclude:
         return sources
@@ -99,23 +127,22 @@ def without(
     found = []
     for source in sources:
         if source.folders:
-            kept = _kept(source, ignore, f"{source.name}/" if parents else "")
-            found.append(source.replace(folders=tuple(kept)))
-        elif not (parents and ignore.excludes(source.name)):
+            found.append(source.replace(folders=tuple(_kept(source, ignore))))
+        else:
             found.append(source)
     return tuple(found)
 
 
-def _kept(source: Source, ignore: Ignore, prefix: str) -> list[Folder]:
+def _kept(source: Source, ignore: Ignore) -> list[Folder]:
     """The folders of a source with the files that stay; the source itself is always there."""
     kept: dict[str, Folder] = {}
     needed = {""}  # excluded folders that something below stays in are among them
     for folder in source.folders:
         top = f"{folder.path}/" if folder.path else ""
-        files = [one for one in folder.files if not ignore.excludes(f"{prefix}{top}{one[0]}")]
+        files = [one for one in folder.files if not ignore.excludes(f"{top}{one[0]}")]
         kept[folder.path] = folder.replace(files=tuple(files))
         path = folder.path
-        if files or not ignore.excludes(f"{prefix}{path}".rstrip("/")):
+        if files or not ignore.excludes(path):
             while path not in needed:
                 needed.add(path)
                 path = path.rpartition("/")[0]
@@ -203,10 +230,11 @@ def _listing(root_fd: int, path: str, flags: int = 0) -> list[str]:
         os.close(fd)
 
 
-def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
+def _source(root_fd: int, path: str, ignore: Ignore | None, wanted: str = "") -> Source | None:
     """The source at `path`, links followed; None when it is missing or excluded.
 
-    What a link leads to is excluded under its own name.
+    What a link leads to is excluded under its own name. `wanted` is a pattern of what is to be
+    seen of a folder, else all of it is.
     """
     try:
         fd = inroot.open_path(root_fd, path)
@@ -217,13 +245,14 @@ def _source(root_fd: int, path: str, ignore: Ignore | None) -> Source | None:
     finally:
         os.close(fd)
     name = os.path.basename(path)
-    shown = real_path(root_fd, path) if ignore else path
+    shown = real_path(root_fd, path) if ignore or wanted else path
     excluded = _hides(root_fd, path, ignore)
     if not stat.S_ISDIR(found.st_mode) or (shown != path and _excludes(ignore, path)):
         return None if excluded else Source(path, name, found)
     fd = open_folder(root_fd, path)
     try:
-        folders = _walk(fd, "", shown, ignore, found)
+        seen = _Within(ignore, shown, wanted) if wanted else ignore
+        folders = _walk(fd, "", shown, seen, found)
     finally:
         os.close(fd)
     if excluded and len(folders) == 1 and not folders[0].files:

@@ -43,7 +43,7 @@ class _Action(Record):
 class RunCommand(_Action):
     """Run `argv` in a sandbox. `hidden` is environment that is neither kept nor in cache keys.
 
-    `script` is the text of a `#!` heredoc that `argv[0]` names. `insecure` asks for all powers.
+    `script` is the text of a `#!` heredoc that `argv` ends with. `insecure` asks for all powers.
     """
 
     argv: tuple[str, ...]

@@ -33,8 +33,7 @@ def find(
     def base(number: int) -> int | ImageConfig | None:
         stage = plan.stages[number]
         if isinstance(stage.base, int):
-            is_context = stage.base < 0
-            return ImageConfig(stage.platform) if is_context else stage.base
+            return stage.base
         return config(stage) if stage.base else ImageConfig(stage.platform)
 
     asked = Asked(

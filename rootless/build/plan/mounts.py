@@ -132,10 +132,9 @@ def canonical(mount: Mount) -> tuple[object, ...]:
         case Tmpfs():
             return ("tmpfs", mount.target, mount.size, mount.writable)
         case Secret():
-            place = (mount.target, mount.env, mount.required)
-            return ("secret", mount.id, place, mount.mode, mount.uid, mount.gid)
+            return ("secret", mount.target, mount.env, mount.id, mount.mode, mount.uid, mount.gid)
         case Ssh():
-            return ("ssh", mount.id, mount.target, mount.required, mount.mode, mount.uid, mount.gid)
+            return ("ssh", mount.target, mount.id, mount.mode, mount.uid, mount.gid)
 
 
 def read(
@@ -318,6 +317,8 @@ def _tmpfs(given: _Given, place: _Place) -> Tmpfs:
 
 
 def _secret(given: _Given, place: _Place) -> Secret:
+    if given.text_of("from"):
+        raise DockerfileError("secret mount should not have a from", near=given.text)
     target, env = given.text_of("target"), given.text_of("env")
     name = given.text_of("id") or given.text_of("source") or os.path.basename(target)
     if not name:

@@ -11,13 +11,13 @@ import os
 
 from rootless.build.plan import config as configs
 from rootless.build.plan import mounts as mounting
-from rootless.build.plan import sources
+from rootless.build.plan import sources, spelling
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.mode import Mode
 from rootless.build.plan.stages import ENTITLEMENTS, platform_arguments, proxies
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.instructions import ScriptForm
+from rootless.dockerfile.instructions import ScriptForm, ShellForm
 from rootless.errors import RootlessError
 from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
 from rootless.oci.reference import Reference
@@ -58,7 +58,7 @@ class Recipe(Record):
     steps: tuple[Step, ...]
     config: ImageConfig
     environment: Mapping[str, str]
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, str | None]
 
     @property
     def has_image(self) -> bool:
@@ -73,13 +73,11 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:
     """
     if isinstance(base, Recipe):
         resolver = _Resolver(plan, stage, base.config)
-        resolver.environment |= base.environment
+        resolver.environment = {**base.environment, **resolver.environment}  # an ENV before an ARG
         resolver.arguments |= base.arguments
         base = base.config
     else:
         resolver = _Resolver(plan, stage, base)
-    if stage.remote:
-        resolver.load(stage.remote)
     for trigger in base.onbuild:
         resolver.trigger(trigger)
     for one in stage.instructions:
@@ -132,7 +130,7 @@ class _Resolver:
         if not isinstance(stage.base, int):
             self.exported |= plan.env
         self.environment = {**known, **self.exported}
-        self.arguments: dict[str, str] = {}
+        self.arguments: dict[str, str | None] = {}
         self.steps: list[Step] = []
         self.has_own_cmd = False
         self.location = stage.origin.location
@@ -150,13 +148,6 @@ class _Resolver:
                 history=tuple(self.history),
             )
         )
-
-    def load(self, remote: Remote) -> None:
-        """All the files of a context that --build-context names."""
-        text = f"load the context {self.stage.name}"
-        self.history.append(History(PENDING, text, _COMMENT))
-        action = CopyFiles((), "/", remotes=(remote,))
-        self.steps.append(Step(action, text, self.location))
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
@@ -230,13 +221,13 @@ class _Resolver:
 
     def run(self, one: instructions.Run) -> None:
         self._check_allowed(one)
-        script = one.command.text if isinstance(one.command, ScriptForm) else None
-        if isinstance(one.command, ScriptForm):
-            argv: tuple[str, ...] = (f"/dev/pipes/{one.heredocs[0].name}",)
-        else:
-            argv = configs.argv(self.config, one.command)
+        command, script = one.command, None
+        if isinstance(command, ScriptForm):
+            command, script = ShellForm(f"/dev/pipes/{one.heredocs[0].name}"), command.text
+        argv = configs.argv(self.config, command)
         if not argv:
             raise RootlessError("RUN has no command")
+        hidden = proxies(self.plan.build_args)
         mounts = mounting.read_all(
             one.mounts,
             self._expand,
@@ -250,14 +241,13 @@ class _Resolver:
             self.config.working_dir or "/",
             self.config.user,
             one.network,
-            proxies(self.plan.build_args),
+            {name: value for name, value in hidden.items() if name not in self.environment},
             script,
             mounts,
             one.security == "insecure",
             one.devices,
         )
-        shown = " ".join(argv if script is None else (script,))
-        self._add(one, action, f"RUN {self._shown_arguments()}{shown} # buildkit")
+        self._add(one, action, f"RUN {self._shown_arguments()}{' '.join(argv)} # buildkit")
 
     def _check_allowed(self, one: instructions.Run) -> None:
         for name in (f"network.{one.network}", f"security.{one.security}"):
@@ -265,8 +255,9 @@ class _Resolver:
                 raise RootlessError(f"{name} is not allowed", hint=f"allow it: --allow {name}")
 
     def _shown_arguments(self) -> str:
-        """ARGs in front of a command, as BuildKit's history has them: what the command sees."""
-        pairs = [f"{name}={self.environment[name]}" for name in self.arguments]
+        """ARGs in front of a command, as BuildKit's history has them."""
+        known = {**self.arguments, **self.environment}
+        pairs = [f"{name}={known[name] or ''}" for name in self.arguments]
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
 
     def copy(self, one: instructions.Copy) -> None:
@@ -292,7 +283,10 @@ class _Resolver:
         named = tuple(map(self._expand, one.sources))
         destination = self._expand(one.destination)
         chown, chmod = self._expand(one.chown), self._expand(one.chmod)
-        names = {heredoc.name for heredoc in one.heredocs}
+        names = [heredoc.name for heredoc in one.heredocs]
+        for name in names:
+            if "/" in name:
+                raise RootlessError(f"<<{name}: the name of a file has no slash in it")
         action = CopyFiles(
             tuple(one for one in named if one not in names and not sources.elsewhere(one)),
             self._destination(destination),
@@ -307,7 +301,8 @@ class _Resolver:
             remotes,
         )
         flags = {"--chown": chown, "--chmod": chmod}
-        shown = "".join(f" {name}={value}" for name, value in flags.items() if value)
+        shown = " --parents" if parents else ""
+        shown += "".join(f" {name}={value}" for name, value in flags.items() if value)
         words = " ".join((*named, *(f"<<{name}" for name in names), destination))
         self._add(one, action, f"{keyword}{shown} {words} # buildkit")
 
@@ -332,7 +327,7 @@ class _Resolver:
         if later or name.isdecimal():
             raise RootlessError(f"--from={name} is not an earlier stage")
         self.plan.check_image(name, self.stage.number)
-        return Reference.parse(self.plan.image(name))
+        return Reference.parse(name)
 
     def workdir(self, one: instructions.Workdir) -> None:
         """No path, as of an empty variable, stays where we are; an absolute one stays as it is."""
@@ -355,8 +350,9 @@ class _Resolver:
         shown = []
         for name, default in one.pairs:
             value = self._argument(name, default)
+            self.arguments[name] = value
             if value is not None:
-                self.environment[name] = self.arguments[name] = value
+                self.environment[name] = value
             shown.append(name if value is None else f"{name}={value}")
         self._note("ARG " + " ".join(shown))
 
@@ -368,12 +364,12 @@ class _Resolver:
             return self._expand(default)
         if name in self.plan.arguments:
             return self.plan.arguments[name]
-        return platform_arguments(self.stage.platform, self.plan.target.name or "default").get(name)
+        return platform_arguments(self.stage.platform, self.stage.title).get(name)
 
     def label(self, one: instructions.Label) -> None:
-        labels = {self._expand(name): self._expand(value) for name, value in one.pairs}
-        self.labels |= labels
-        self._note("LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()))
+        pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]
+        self.labels |= dict(pairs)
+        self._note("LABEL " + " ".join(f"{name}={value}" for name, value in pairs))
 
     def user(self, one: instructions.User) -> None:
         self.config = self.config.replace(user=self._expand(one.user))
@@ -384,8 +380,9 @@ class _Resolver:
         words = [
             word for port in one.ports for word in expand.words(port, self.environment, escape)
         ]
-        self.ports |= dict.fromkeys(port for word in words for port in configs.ports(word))
-        self._note(f"EXPOSE [{' '.join(words)}]")
+        ports = {port for word in words for port in configs.ports(word)}
+        self.ports |= dict.fromkeys(sorted(ports))
+        self._note(f"EXPOSE [{' '.join(sorted(ports))}]")
 
     def volume(self, one: instructions.Volume) -> None:
         paths = tuple(map(self._expand, one.paths))
@@ -408,7 +405,8 @@ class _Resolver:
 
     def healthcheck(self, one: instructions.Healthcheck) -> None:
         self.config = configs.with_healthcheck(self.config, one)
-        self._note(one.original)
+        assert self.config.healthcheck
+        self._note(f"HEALTHCHECK {spelling.healthcheck(self.config.healthcheck)}")
 
     def shell(self, one: instructions.Shell) -> None:
         self.config = self.config.replace(shell=one.args)
@@ -419,8 +417,7 @@ class _Resolver:
         self._note(f"STOPSIGNAL {self.config.stop_signal}")
 
     def onbuild(self, one: instructions.Onbuild) -> None:
-        """As BuildKit has it, history does not tell of it."""
-        self.triggers.append(one.trigger)
+        self.triggers.append(one.trigger)  # as in BuildKit, the history does not tell of it
 
     def maintainer(self, one: instructions.Maintainer) -> None:
         self.config = self.config.replace(author=one.name)
@@ -428,4 +425,4 @@ class _Resolver:
 
 
 def _quoted(argv: tuple[str, ...]) -> str:
-    return "[" + " ".join('"' + word.replace('"', '\\"') + '"' for word in argv) + "]"
+    return f"[{' '.join(map(spelling.quoted, argv))}]"

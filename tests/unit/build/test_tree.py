@@ -26,10 +26,10 @@ def names(root, pattern, ignore="", **options):
     return [one.name for one in tree.select(root, pattern, rules, **options)]
 
 
-def listing(root, pattern, ignore=""):
+def listing(root, pattern, ignore="", **options):
     """All files below the one source that matches."""
     rules = Ignore.parse(ignore.encode()) if ignore else None
-    (source,) = tree.select(root, pattern, rules)
+    (source,) = tree.select(root, pattern, rules, **options)
     return [
         os.path.join(folder.path, name) for folder in source.folders for name, _ in folder.files
     ]
@@ -105,9 +105,35 @@ def test_a_link_below_a_source_stays_a_link(root):
     assert (source.name, [name for name, _ in source.folders[0].files]) == ("d", ["c.txt", "link"])
 
 
-def test_parents_keep_the_path_from_the_pivot(root):
-    assert names(root, "d/c.txt", parents=True) == ["d/c.txt"]
-    assert names(root, "d/./e/f", parents=True) == ["e/f"]
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("d/c.txt", ["d/c.txt"]),
+        ("d/./e/f", ["e/f"]),
+        ("d/e", ["d/e/f"]),
+        ("**/*.txt", ["a.txt", "b.txt", "d/c.txt"]),
+        ("d/./**", ["c.txt", "e/f"]),
+        ("?/./e", ["e/f"]),
+        ("none", []),
+    ],
+)
+def test_parents_keep_the_path_from_the_pivot(root, pattern, found):
+    assert listing(root, pattern, parents=True) == found
+
+
+def test_parents_less_what_is_ignored(root):
+    assert listing(root, "d", "d/c.txt", parents=True) == ["d/e/f"]
+    assert listing(root, "d/./**", "d/e", parents=True) == ["c.txt"]
+    assert listing(root, "**", "d\n!d/e/f", parents=True)[-1] == "d/e/f"
+    with pytest.raises(NotFoundError, match="not found"):
+        listing(root, "none/./x", parents=True)
+
+
+def test_parents_walk_only_where_something_may_be(root, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tree, "_descend", lambda fd, name, *_: seen.append(name) or [])
+    listing(root, "a/b", parents=True)
+    assert seen == []
 
 
 def test_names_that_are_not_text(root):

@@ -67,7 +67,7 @@ def resolve(text, root):
         ("web:0", Account(33, 0, (0,), "/srv/web")),
         ("web:77", Account(33, 77, (77,), "/srv/web")),
         (":staff", Account(0, 50, (50,))),
-        ("web:", Account(33, 0, (0,), "/srv/web")),
+        ("web:", Account(33, 34, (34, 50, 60), "/srv/web")),
         ("1234", Account(1234, 0, (0,), "/")),
         ("1234:1234", Account(1234, 1234, (1234,), "/")),
         ("4294967294", Account(4294967294, 0, (0,), "/")),
