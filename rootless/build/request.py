@@ -90,6 +90,7 @@ class Request(Record):
     out at the same time. `reach` gets what ADD fetches from elsewhere. `inspect` is called where a
     command has failed, with what makes, of the descriptor for a terminal, the sandbox of a shell in
     its place.
+    `folders` are the directories that --build-context names, by name.
     """
 
     plan: Plan
@@ -105,6 +106,7 @@ class Request(Record):
     reach: Reach | None = None
     surroundings: Surroundings = Surroundings()
     inspect: Callable[[Callable[[int], Spec]], object] | None = None
+    folders: Mapping[str, Folder] = {}
 
 
 class Step(Record):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import bake_lists, files, words
+from rootless.cli import bake_allowed, bake_lists, files, words
 from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
@@ -41,6 +41,7 @@ def bake(given: Settings, arguments: Arguments) -> int:
     if arguments.print:
         print(printing.text(resolved))
         return 0
+    bake_allowed.check(resolved, arguments.allow, changes, given.environment)
     return _build(given, arguments, resolved)
 
 
@@ -52,20 +53,21 @@ def _build(given: Settings, arguments: Arguments, resolved: Resolved) -> int:
         for line in bake_run.commands(resolved):
             print(line)
         return 0
-    made = bake_run.run(given, resolved, _progress(given, arguments), _jobs(arguments.jobs))
+    how = str(arguments.progress)
+    if len(resolved.targets) > 1:
+        how = _shared(how, given.environment.get("BUILDKIT_PROGRESS", ""))
+    made = bake_run.run(given, resolved, how, _jobs(arguments.jobs))
     if arguments.metadata_file:
         with files.replacing(arguments.metadata_file) as fd:
             files.write_all(fd, bake_run.metadata_text(made), arguments.metadata_file)
     return 0
 
 
-def _progress(given: Settings, arguments: Arguments) -> str:
-    """How each build shows itself: plain, as several share a terminal, unless it is asked for."""
-    asked = arguments.progress
+def _shared(asked: str, around: str) -> str:
+    """How each of several builds shows itself: in lines, unless something else is asked for."""
     if asked == "tty":
         raise UsageError("--progress=tty is for one build", hint="write --progress=plain")
-    around = given.environment.get("BUILDKIT_PROGRESS", "")
-    return str(asked if asked != "auto" or around in ("quiet", "none", "rawjson") else "plain")
+    return "plain" if asked == "auto" and around not in ("quiet", "none", "rawjson") else asked
 
 
 def _jobs(text: str | None) -> int:

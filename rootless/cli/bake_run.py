@@ -16,6 +16,8 @@ from rootless.bake.definition import linked_names
 from rootless.cli import bake_words, words
 from rootless.cli.build import build
 from rootless.errors import RootlessError
+from rootless.store import Store
+from rootless.store.staging import Staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +37,15 @@ _COLOURS = ("36", "33", "32", "35", "34", "31")
 def check(resolved: Resolved) -> None:
     """RootlessError for the first target that `build` cannot do."""
     images = dict.fromkeys(resolved.targets, _NO_IMAGE)
-    for name in resolved.targets:
+    for name, target in resolved.targets.items():
         _command(resolved, name, images)
+        if len(resolved.targets) > 1 and any(
+            one.get("dest") == "-" for one in target.get("output", ())
+        ):
+            raise RootlessError(
+                f"target {name}: standard output is for one target",
+                hint=f"build it alone, or name a file: --set {name}.output=type=tar,dest=FILE",
+            )
 
 
 def commands(resolved: Resolved) -> Iterator[str]:
@@ -66,10 +75,10 @@ def _in_order(resolved: Resolved) -> list[str]:
 
 def run(given: Settings, resolved: Resolved, how: str, jobs: int) -> dict[str, dict[str, Any]]:
     """Build all targets; the metadata of each by its name. `how` is --progress."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="rootless-bake-") as folder:
-        kitchen = _Kitchen(given, resolved, how, folder)
+    with Staging(Store(given.root)) as staging:
+        if len(resolved.targets) == 1:
+            return _alone(given, resolved, how, staging.path)
+        kitchen = _Kitchen(given, resolved, how, staging.path)
         try:
             while kitchen.waiting or kitchen.building:
                 kitchen.begin(jobs)
@@ -77,6 +86,54 @@ def run(given: Settings, resolved: Resolved, how: str, jobs: int) -> dict[str, d
         finally:
             kitchen.end()
         return kitchen.made
+
+
+def _alone(given: Settings, resolved: Resolved, how: str, folder: str) -> dict[str, dict[str, Any]]:
+    """The only target is built by this process, and shown as `build` shows it."""
+    (name,) = resolved.targets
+    command = _told(_command(resolved, name, {}), name, how, folder)
+    _connect(command.stdin, 1, 2)
+    try:
+        code = build(given, bake_words.arguments(name, command))
+    except RootlessError as error:
+        raise _failed(name, error) from None
+    if code != 0:
+        raise _ended(name, code)
+    return {name: _metadata(folder, name)}
+
+
+def _told(command: Command, name: str, how: str, folder: str) -> Command:
+    """The command that also says where it writes what it made."""
+    path = os.path.join(folder, name)
+    extra = (f"--iidfile={path}.id", f"--metadata-file={path}.json", f"--progress={how}")
+    return command.replace(words=(*extra, *command.words))
+
+
+def _metadata(folder: str, name: str) -> dict[str, Any]:
+    """What the build of a target has written; nothing for a check."""
+    path = os.path.join(folder, f"{name}.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path, "rb") as file:
+        found: dict[str, Any] = leanjson.loads(file.read(), path)
+    return found
+
+
+def _image(folder: str, name: str) -> str:
+    with open(os.path.join(folder, f"{name}.id")) as file:
+        return file.read().strip()
+
+
+def _failed(name: str, error: RootlessError) -> RootlessError:
+    failure = RootlessError(f"target {name}: {error.message}", hint=error.hint)
+    failure.exit_code = 1
+    return failure
+
+
+def _ended(name: str, code: int) -> RootlessError:
+    failure = RootlessError(f"target {name} ended with exit code {code}")
+    failure.exit_code = code
+    return failure
 
 
 class _Oven:
@@ -114,11 +171,10 @@ class _Kitchen:
                 self.building[name] = self._started(name)
 
     def _started(self, name: str) -> _Oven:
-        images = {one: str(made["containerimage.config.digest"]) for one, made in self.made.items()}
+        needed = linked_names(self._resolved.targets[name])
+        images = {one: _image(self._folder, one) for one in needed}
         command = _command(self._resolved, name, images)
-        iidfile = os.path.join(self._folder, name)
-        extra = (f"--iidfile={iidfile}", f"--progress={self._how}")
-        command = command.replace(words=(*extra, *command.words))
+        command = _told(command, name, self._how, self._folder)
         out, err = process.pipe(), process.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -165,7 +221,7 @@ class _Kitchen:
         if not chunk or len(rest) > _LONGEST_LINE:
             lines, rest = [*lines, rest] if rest else lines, b""
         pending[:] = rest
-        for line in lines:
+        for line in filter(None, lines):
             self._say(oven.name, line, stream)
         if not chunk:
             os.close(fd)
@@ -185,23 +241,12 @@ class _Kitchen:
         try:
             code = oven.child.result()
         except RootlessError as error:
-            failure = RootlessError(f"target {oven.name}: {error.message}", hint=error.hint)
-            failure.exit_code = 1
-            raise failure from None
+            raise _failed(oven.name, error) from None
         finally:
             oven.child.close()
         if code != 0:
-            failure = RootlessError(f"target {oven.name} ended with exit code {code}")
-            failure.exit_code = code
-            raise failure
-        self.made[oven.name] = self._metadata(oven.name)
-
-    def _metadata(self, name: str) -> dict[str, Any]:
-        try:
-            with open(os.path.join(self._folder, name)) as file:
-                return {"containerimage.config.digest": file.read().strip()}
-        except FileNotFoundError:  # a check makes nothing
-            return {}
+            raise _ended(oven.name, code)
+        self.made[oven.name] = _metadata(self._folder, oven.name)
 
     def end(self) -> None:
         """End what is still being built."""
@@ -213,7 +258,7 @@ class _Kitchen:
 
 
 def _connect(stdin: str, out_fd: int, err_fd: int) -> None:
-    """In the child: what the build reads and where it writes."""
+    """What the build reads, and where it writes."""
     if stdin:
         fd = os.memfd_create("Dockerfile")
         with open(fd, "wb", closefd=False) as file:

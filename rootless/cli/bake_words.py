@@ -7,12 +7,13 @@ error that names the target and the attribute, before the first build begins.
 from __future__ import annotations
 
 from rootless.cli import parser, table
+from rootless.cli.bake_allowed import is_local
 from rootless.errors import RootlessError
 from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from rootless.bake.attributes import Target
@@ -34,7 +35,7 @@ _ENTRIES = {
     "secret": "--secret",
     "output": "--output",
 }
-_HERE = ("docker", "image", "cacheonly")  # outputs that an image in the store is
+_HERE = ("docker", "image")  # outputs that an image in the store is
 
 
 class Command(Record):
@@ -80,18 +81,18 @@ def _dockerfile(target: Target) -> str:
     written: str = target["dockerfile"]
     if written.startswith("cwd://"):
         return os.path.normpath(written.removeprefix("cwd://"))
-    if _is_remote(target["context"]):
+    if not is_local(target["context"]):
         return written
     return os.path.normpath(os.path.join(target["context"], written))
 
 
-def _is_remote(context: str) -> bool:
-    return "://" in context or context.startswith("git@")
-
-
 def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterator[Flag]:
     """(attribute, flag, value or None) for all that the target says."""
-    yield from _simple({**target, "tags": ()} if linked else target)
+    if linked:
+        target = {**target, "tags": (), "output": ()}
+    elif _is_default(target.get("output", ())):
+        target = {**target, "output": ()}
+    yield from _simple(target)
     yield from _listed(target)
     yield from _contexts(target, images)
     yield from _wider(target)
@@ -117,8 +118,7 @@ def _listed(target: Target) -> Iterator[Flag]:
         yield "platforms", "--platform", ",".join(target["platforms"])
     for attribute, flag in _ENTRIES.items():
         for entry in target.get(attribute, ()):
-            if attribute != "output" or not _is_default(entry):
-                yield attribute, flag, text_of(entry)
+            yield attribute, flag, text_of(entry)
     for key in target.get("ssh", ()):
         paths = ",".join(key.get("paths", ()))
         yield "ssh", "--ssh", f"{key['id']}={paths}" if paths else key["id"]
@@ -147,9 +147,9 @@ def _wider(target: Target) -> Iterator[Flag]:
         yield "call", "--call", call
 
 
-def _is_default(entry: Mapping[str, str]) -> bool:
-    """Whether an output is what `build` makes anyway: an image in the store."""
-    return entry.get("type") in _HERE and len(entry) == 1
+def _is_default(outputs: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the output is what `build` makes anyway: an image in the store."""
+    return len(outputs) == 1 and outputs[0].get("type") in _HERE and len(outputs[0]) == 1
 
 
 def text_of(entry: Mapping[str, Any]) -> str:

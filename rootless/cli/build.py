@@ -12,24 +12,29 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import build_flags, fetch, progress, wanted
+from rootless.cli import build_flags, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
+from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
 from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rootless.build.lock import Lock
     from rootless.build.plan.stages import Plan
+    from rootless.cli.build_lock import Locking
+    from rootless.cli.contexts import Found
     from rootless.cli.dockerfiles import Written
+    from rootless.cli.named import Named
     from rootless.cli.outside import Logins
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
-    from rootless.oci.platform import Platform
+    from rootless.cli.wanted import Wanted
     from rootless.registry.client import Client
     from rootless.store.images import Image
     from rootless.userns import IdMap
@@ -39,29 +44,30 @@ _LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
+    _check(given, arguments)
+    given = given.with_logins(arguments.authfile)
     with Contexts(given, Store(given.root)) as contexts:
         return _build(given, arguments, contexts)
 
 
 def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
-    from rootless.build import build as builder
-
-    _check_builder(given, arguments.builder)
     store = contexts.store
-    platforms = fetch.platforms(arguments.platform)
+    platforms = _platforms(arguments)
     tags = tuple(map(_tag, arguments.tag))
     words = (*build_flags.build_arg_words(arguments.build_arg_file), *arguments.build_arg)
     build_args = _build_args(given.environment, words)
     epoch = _epoch(arguments, {**given.environment, **build_args})
     goods = wanted.wanted(given, arguments, tags, platforms, epoch)
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
-    bases = _Bases(given, store, arguments, display)
+    given_contexts = named.parse(arguments.build_context)
+    bases = _Bases(given, store, arguments, display, given_contexts)
     context = contexts.find(arguments.context, bases.enter_early, build_args)
     written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
     if arguments.call or arguments.check:
         called = _call(arguments, written, build_args, platforms[0], bases)
         if called is not None:
             return called
+    locking = _locking(arguments, context, written, bases)
     target = arguments.target or ""
     settle = build_flags.settling(given, arguments)
     plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
@@ -80,6 +86,7 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         reach=Reach(contexts.web, given.environment),
         surroundings=build_flags.surroundings(given, arguments),
         inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
+        folders=given_contexts.folders,
     )
     for planned in plans:
         _explain(arguments, planned, bases, has_context=context.directory is not None)
@@ -87,10 +94,42 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         return 0
     pairs = zip(platforms, plans, strict=True)
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
+    if locking:
+        locking.check(store, requests, given_contexts.references)
+    built = _carry_out(store, requests, goods, display)
+    if locking:
+        locking.write()
+    return _verified(store, requests, built) if arguments.verify else 0
+
+
+def _carry_out(
+    store: Store, requests: Sequence[Request], goods: Wanted, display: BuildDisplay
+) -> Sequence[Image]:
+    from rootless.build import build as builder
+
     with display:
         built = builder.build_all(store, requests, display)
-    goods.deliver(store, built, bases.enter, display)
-    return 0
+    goods.deliver(store, built, requests[0].enter, display)
+    return built
+
+
+def _locking(
+    arguments: Arguments, context: Found, written: Written, bases: _Bases
+) -> Locking | None:
+    """What --lock and --locked ask for."""
+    if not (arguments.lock or arguments.locked):
+        return None
+    from rootless.cli.build_lock import Locking
+
+    locking = Locking(arguments, context, written)
+    bases.pin(locking.pins)
+    return locking
+
+
+def _verified(store: Store, requests: Sequence[Request], built: Sequence[Image]) -> int:
+    from rootless.cli import build_verify
+
+    return build_verify.verify(store, requests, built)
 
 
 def _call(
@@ -107,15 +146,43 @@ def _call(
     if wish.method == "build":
         return None
     target = arguments.target or ""
-    subject = build_call.Subject(written, build_args, platform, target, bases.has, bases.peek)
+    contexts = bases.named.contexts
+    subject = build_call.Subject(
+        written, build_args, platform, target, bases.has, bases.peek, contexts
+    )
     return build_call.call(wish, subject)
 
 
-def _check_builder(given: Settings, name: str | None) -> None:
-    if name is not None:
+def _check(given: Settings, arguments: Arguments) -> None:
+    """Refuse what asks for another builder than this one."""
+    if not arguments.skip_unused_stages:
+        raise UsageError(
+            "--skip-unused-stages=false: stages that the target does not need are never built",
+            hint="build such a stage by itself with --target",
+        )
+    for is_asked, what in (
+        (arguments.created_annotation, "--created-annotation"),
+        (arguments.identity_label, "--identity-label"),
+    ):
+        if is_asked:
+            raise UsageError(f"{what}: none is made here", hint="write --annotation or --label")
+    if arguments.builder is not None:
         from rootless.cli import builders
 
-        builders.check(given, name)
+        builders.check(given, arguments.builder)
+
+
+def _platforms(arguments: Arguments) -> tuple[Platform, ...]:
+    """Those of --platform, or the one that podman's --os, --arch and --variant make up."""
+    parts = (arguments.os, arguments.arch, arguments.variant)
+    if parts == (None, None, None):
+        return fetch.platforms(arguments.platform)
+    if arguments.platform:
+        raise UsageError("--platform has --os, --arch and --variant in it", hint="leave them out")
+    host = Platform.host()
+    architecture = arguments.arch or host.architecture
+    words = (arguments.os or host.os, architecture, arguments.variant)
+    return (Platform.parse("/".join(word for word in words if word)),)
 
 
 def _explain(arguments: Arguments, planned: Plan, bases: _Bases, *, has_context: bool) -> None:
@@ -140,7 +207,8 @@ def _planned(
     from rootless.build.plan import stages
 
     parsed = dockerfile.parse(written.content, written.name)
-    return stages.plan(parsed, build_args, platform, target, bases.has)
+    contexts = bases.named.contexts
+    return stages.plan(parsed, build_args, platform, target, bases.has, contexts)
 
 
 def _tag(text: str) -> Reference:
@@ -189,8 +257,14 @@ class _Bases:
     """Finds base images, in the store or in a registry, and enters the namespace for it."""
 
     def __init__(
-        self, given: Settings, store: Store, arguments: Arguments, display: BuildDisplay
+        self,
+        given: Settings,
+        store: Store,
+        arguments: Arguments,
+        display: BuildDisplay,
+        named: Named,
     ) -> None:
+        self.named = named
         self._given = given
         self._store = store
         self._arguments = arguments
@@ -200,6 +274,11 @@ class _Bases:
         self._ids: IdMap | None = None
         self._has_triggers = False
         self._logins: Logins | None = None
+        self._pins: Lock | None = None
+
+    def pin(self, pins: Lock) -> None:
+        """Pull images by the digests that a lock has for them."""
+        self._pins = pins
 
     def enter(self) -> IdMap:
         """Enter the user namespace, once, when somebody first needs it."""
@@ -222,9 +301,11 @@ class _Bases:
         What ONBUILD triggers of the bases will ask for is not known yet.
         """
         for reference, platform in planned.images():
+            if reference in self.named.layouts:
+                continue
             image = self._local(reference, platform)
             if image is None:
-                self._client(reference)
+                self._client(self._pinned(reference, platform))
             if image is None or image.config.onbuild:
                 self._has_triggers = True
 
@@ -234,17 +315,37 @@ class _Bases:
 
     def fetch(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, pulled when it is not in the store or --pull asks for it."""
+        if reference in self.named.layouts:
+            return self._loaded(reference, platform)
         image = self._local(reference, platform)
         if image is None:
             self._display.rest()
-            client = self._client(reference)
+            source = self._pinned(reference, platform)
+            client = self._client(source)
             self.enter()
-            display = self._display.pulling(self._given, str(reference))
-            image = fetch.pull(self._store, client, reference, platform, display)
+            display = self._display.pulling(self._given, str(source))
+            image = fetch.pull(self._store, client, source, platform, display)
         return image
+
+    def _loaded(self, reference: Reference, platform: Platform) -> Image:
+        """The image that stands for another, from its layout."""
+        if (reference, platform) not in self._peeked:
+            self.enter()
+            folder, name = self.named.layouts[reference]
+            self._peeked[reference, platform] = named.load(self._store, folder, name, platform)
+        return self._peeked[reference, platform]
+
+    def _pinned(self, reference: Reference, platform: Platform) -> Reference:
+        """What to ask a registry for: what the lock has, unless --pull asks what is there now."""
+        if self._pins is None or self._arguments.pull:
+            return reference
+        pin = self._pins.image(reference, platform)
+        return reference.replace(tag=None, digest=pin) if pin else reference
 
     def peek(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, with its config but without its layers where they are not."""
+        if reference in self.named.layouts:
+            return self._loaded(reference, platform)
         image = self._local(reference, platform) or self._peeked.get((reference, platform))
         if image is None:
             from rootless.image import pull
@@ -259,8 +360,14 @@ class _Bases:
         return image
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:
+        if reference in self.named.ids:
+            return obtain.find(self._store, self.named.ids[reference], policy="never")
         policy = "always" if self._arguments.pull else "missing"
-        return obtain.find(self._store, str(reference), platform, policy)
+        found = obtain.find(self._store, str(reference), platform, policy)
+        pinned = self._pinned(reference, platform)
+        if found is None and pinned != reference:
+            return obtain.find(self._store, str(pinned), platform, policy)
+        return found
 
     def _client(self, reference: Reference) -> Client:
         if reference not in self._clients:

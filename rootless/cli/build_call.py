@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rootless.build.plan.outline import Outline
     from rootless.build.plan.recipes import Fetch
+    from rootless.build.plan.sources import Remote
     from rootless.build.plan.stages import Plan, Stage
     from rootless.cli.dockerfiles import Written
     from rootless.dockerfile import Dockerfile
@@ -76,9 +77,11 @@ class Subject(Record):
     target: str
     has_image: Callable[[str], bool]
     fetch: Fetch
+    contexts: Mapping[str, Remote | str] = {}
 
     def plan(self, dockerfile: Dockerfile) -> Plan:
-        return stages.plan(dockerfile, self.build_args, self.platform, self.target, self.has_image)
+        given = (self.build_args, self.platform, self.target, self.has_image, self.contexts)
+        return stages.plan(dockerfile, *given)
 
 
 def call(wish: Call, subject: Subject) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.recipes import Recipes
-from rootless.build.plan.sources import UrlSource
 from rootless.cli import words
 
 _CONFIG_ONLY = "change the image's config; nothing runs"
@@ -44,7 +43,7 @@ def _base(planned: Plan, stage: Stage) -> str:
     if stage.base is None:
         return "nothing (scratch)"
     if isinstance(stage.base, int):
-        return f"stage {planned.stages[stage.base].title}"
+        return f"stage {planned.stage(stage.base).title}"
     return f"the image {stage.base}"
 
 
@@ -61,11 +60,11 @@ def _deed(planned: Plan, action: Action) -> str:
     if action.origin is None:
         origin = "the context"
     elif isinstance(action.origin, int):
-        origin = f"stage {planned.stages[action.origin].title}"
+        origin = f"stage {planned.stage(action.origin).title}"
     else:
         origin = f"the image {action.origin}"
     copied = [*action.sources, *(name for name, _ in action.contents)]
-    fetched = [one.url if isinstance(one, UrlSource) else one.shown for one in action.remotes]
+    fetched = [one.shown for one in action.remotes]
     if fetched and not copied:
         return f"fetch {', '.join(fetched)} to {action.destination}, as a layer"
     if fetched:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from rootless import __version__
 from rootless.cli import listing, words
@@ -37,7 +38,7 @@ _HEADERS = {
     "Buildkit": "BUILDKIT",
     "Platforms": "PLATFORMS",
 }
-_FIELDS = {**_HEADERS, "LastActivity": "LAST ACTIVITY", "Error": "ERROR", "Current": "CURRENT"}
+_FIELDS = {**_HEADERS, "LastActivity": "LAST ACTIVITY", "Error": "ERROR"}
 
 
 def check(given: Settings, name: str | None) -> None:
@@ -59,13 +60,14 @@ def ls(given: Settings, arguments: Arguments) -> int:
     """List the builder, by each of its names."""
     current = _current(given)
     form = arguments.format or ""
-    if form == "json":
+    if form.replace(" ", "") in ("json", "{{json.}}"):
         for name in _shown(given):
-            listing.show_value(_value(name, given, is_current=name == current), form)
+            listing.show_value(_value(name, given, is_current=name == current), "json")
         return 0
+    is_table = form == "" or form.startswith("table")
     rows = []
     for name in _shown(given):
-        rows += _rows(name, given, is_current=name == current)
+        rows += _rows(name, given, is_marked=is_table and name == current, is_tree=is_table)
     listing.show(rows, _FIELDS, [*_HEADERS], form)
     return 0
 
@@ -74,7 +76,8 @@ def inspect(given: Settings, arguments: Arguments) -> int:
     """Show the builder."""
     name = arguments.name or arguments.builder or _current(given)
     check(given, name)
-    print(f"Name:          {name}\nDriver:        {_DRIVER}\n\nNodes:")
+    print(f"Name:          {name}\nDriver:        {_DRIVER}")
+    print(f"Last Activity: {_activity(given, '%Y-%m-%d %H:%M:%S +0000 UTC')}\n\nNodes:")
     for key, value in (
         ("Name", name),
         ("Endpoint", Store(given.root).root),
@@ -199,6 +202,15 @@ def _platforms() -> list[str]:
     return [str(Platform.host())]
 
 
+def _activity(given: Settings, form: str = "%Y-%m-%dT%H:%M:%SZ") -> str:
+    """When a step was last recorded, or else now: this program is always there."""
+    try:
+        seconds = os.stat(Store(given.root).path("cache", "steps")).st_mtime
+    except OSError:
+        seconds = time.time()
+    return time.strftime(form, time.gmtime(seconds))
+
+
 def _value(name: str, given: Settings, *, is_current: bool) -> Row:
     """As docker's JSON has a builder."""
     node = {
@@ -212,21 +224,26 @@ def _value(name: str, given: Settings, *, is_current: bool) -> Row:
         "Current": is_current,
         "Driver": _DRIVER,
         "Dynamic": False,
+        "LastActivity": _activity(given),
         "Name": name,
         "Nodes": [node],
     }
 
 
-def _rows(name: str, given: Settings, *, is_current: bool) -> list[dict[str, str]]:
-    """A builder, and its node below it."""
+def _rows(name: str, given: Settings, *, is_marked: bool, is_tree: bool) -> list[dict[str, str]]:
+    """A builder and its node, which a table shows below it."""
     nothing = dict.fromkeys(_FIELDS, "")
-    current = {"Current": str(is_current).lower()}
+    branch = " \\_ " if is_tree else ""
     node = {
-        "Name": f" \\_ {name}",
-        "DriverEndpoint": f" \\_ {Store(given.root).root}",
+        "Name": f"{branch}{name}",
+        "DriverEndpoint": f"{branch}{Store(given.root).root}",
         "Status": "running",
         "Buildkit": f"rootless-{__version__}",
         "Platforms": ", ".join(_platforms()),
     }
-    head = {"Name": name + "*" * is_current, "DriverEndpoint": _DRIVER}
-    return [{**nothing, **head, **current}, {**nothing, **node, **current}]
+    head = {
+        "Name": name + "*" * is_marked,
+        "DriverEndpoint": _DRIVER,
+        "LastActivity": _activity(given),
+    }
+    return [{**nothing, **head}, {**nothing, **node}]

@@ -54,7 +54,7 @@ def _print_formatted(arguments: Arguments, found: list[Difference]) -> int:
 def _differences(store: Store, first: Image, second: Image) -> Iterator[Difference]:
     if first.id == second.id:
         return
-    yield from _fields("", _described(store, first), _described(store, second))
+    yield from fields("", _described(store, first), _described(store, second))
     if first.config.diff_ids != second.config.diff_ids:
         yield from _trees(store, first, second)
 
@@ -65,17 +65,17 @@ def _described(store: Store, image: Image) -> dict[str, Any]:
     return {**value, "rootfs": None, "layers": list(map(str, image.config.diff_ids))}
 
 
-def _fields(where: str, first: Any, second: Any) -> Iterator[Difference]:
+def fields(where: str, first: Any, second: Any) -> Iterator[Difference]:
     """Objects field by field, lists item by item."""
     if first == second:
         return
     if isinstance(first, dict) and isinstance(second, dict):
         for key in (*first, *(key for key in second if key not in first)):
-            yield from _fields(f"{where}.{key}".lstrip("."), first.get(key), second.get(key))
+            yield from fields(f"{where}.{key}".lstrip("."), first.get(key), second.get(key))
     elif isinstance(first, list) and isinstance(second, list):
         for at in range(max(len(first), len(second))):
             pair = [one[at] if at < len(one) else None for one in (first, second)]
-            yield from _fields(f"{where}[{at}]", *pair)
+            yield from fields(f"{where}[{at}]", *pair)
     else:
         yield Difference(where, "value", _shown(first), _shown(second))
 

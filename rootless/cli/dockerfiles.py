@@ -41,13 +41,13 @@ def find(context: str | None, shown: str, file: str | None, *, fetched: bool = F
         hint = _alike(*os.path.split(os.path.abspath(file))) if file else _alike(context)
         raise NotFoundError(error.message, hint=hint) from None
     if ignore is None:
-        ignore = _general_ignore(context, shown)
+        ignore = general_ignore(context, shown)
     return Written(path, content, ignore)
 
 
 def beside(context: str | None, shown: str, content: bytes, fetched: bool) -> Written:  # noqa: FBT001
     """A Dockerfile that came in another way than the context."""
-    ignore = b"" if fetched or context is None else _general_ignore(context, shown)
+    ignore = b"" if fetched or context is None else general_ignore(context, shown)
     return Written("Dockerfile", content, ignore)
 
 
@@ -91,7 +91,7 @@ def _read(context: str, path: str) -> tuple[bytes, bytes | None]:
         return content, None
 
 
-def _general_ignore(context: str, shown: str) -> bytes:
+def general_ignore(context: str, shown: str) -> bytes:
     """What docker's file says, or podman's where there is only that."""
     for name in _IGNORES:
         try:

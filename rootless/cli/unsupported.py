@@ -41,18 +41,25 @@ FLAGS = {
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
-    "build": """--build-context --cache-from --cache-to --no-cache-filter""",
+    "build": """--all-platforms --cache-from --cache-to --cache-ttl --cgroupns
+        --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
+        --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest
+        --no-cache-filter --omit-history --os-feature --os-version --pid --runtime-flag
+        --sbom-image-output --sbom-image-purl-output --sbom-merge-strategy --sbom-output
+        --sbom-purl-output --sbom-scanner-command --sbom-scanner-image --sign-by --stdin
+        --unsetannotation --userns --userns-gid-map --userns-gid-map-group --userns-uid-map
+        --userns-uid-map-user --uts""",
     "rmi": "--platform",
     "rm": "-l --link",
 }
 
 
 def flag(verb: Verb, name: str) -> UsageError | None:
-    """The error for a flag that only docker has; None where docker has none either."""
+    """The error for a flag that only docker or podman has; None where they have none either."""
     if name not in FLAGS.get(verb.name, "").split():
         return None
     return UsageError(
-        f"'rootless {verb.name}' does not support docker's {name} yet",
+        f"'rootless {verb.name}' does not support {name} yet",
         hint=f"'rootless {verb.name} --help' lists what it does support",
     )
 

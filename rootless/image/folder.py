@@ -202,7 +202,8 @@ class _Alone:
 
 
 class Layout:
-    """An OCI image layout, and the image in it called `name`; "" is the only one.
+    """An OCI image layout, and the image in it called `name`, or by `@` and its digest; "" is the
+    only one.
 
     What is put there is listed with `annotations`.
     """
@@ -220,7 +221,7 @@ class Layout:
     def top(self, folder: Folder) -> Document:
         """As `Form`."""
         entries = self._index(folder).manifests
-        found = [one for one in entries if self._name in ("", one.annotations.get(REF_NAME))]
+        found = [one for one in entries if self._name in _names(one)]
         if len({one.digest for one in found}) != 1:
             names = ", ".join(sorted(one.annotations.get(REF_NAME, "") for one in entries)[:20])
             what = f"no image called {self._name}" if self._name else "not exactly one image"
@@ -267,6 +268,11 @@ class Layout:
             raise IntegrityError(f"{what} lists no manifests")
         rest = others(value, ("schemaVersion", "mediaType", "manifests"))
         return Index(media_types.OCI_INDEX, tuple(map(Descriptor.decode, entries)), rest=rest)
+
+
+def _names(entry: Descriptor) -> tuple[str | None, ...]:
+    """What an image in a layout may be called by."""
+    return ("", entry.annotations.get(REF_NAME), f"@{entry.digest}")
 
 
 class Directory:

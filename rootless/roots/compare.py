@@ -1,4 +1,4 @@
-"""Two trees compared file by file: kind, mode, owner, link, attributes and contents, not times.
+"""Two trees compared file by file: kind, mode, owner, link, attributes, contents; times if asked.
 
 Runs as (mapped) root on trees that are only read: `view`s, for example. A file that both have from
 one layer has one inode and is not read. Follows no link; leaves nothing behind.
@@ -52,10 +52,10 @@ class _Found(Record):
     detail: str
 
 
-def compare(first_fd: int, second_fd: int) -> Iterator[Difference]:
+def compare(first_fd: int, second_fd: int, *, times: bool = False) -> Iterator[Difference]:
     """Every difference of two directories, a directory before what is in it.
 
-    RootlessError for what cannot be read.
+    With `times`, also when files were last changed. RootlessError for what cannot be read.
     """
     trees = (_Tree(first_fd), _Tree(second_fd))
     pending = [b"."]
@@ -64,6 +64,8 @@ def compare(first_fd: int, second_fd: int) -> Iterator[Difference]:
             path = pending.pop()
             first, second = (tree.look(path) for tree in trees)
             yield from _differences(path, first, second, trees)
+            if times and first and second:
+                yield from _times(path, first.status, second.status)
             names: set[bytes] = set()
             for tree, found in zip(trees, (first, second), strict=True):
                 if found and found.kind == "directory":
@@ -72,6 +74,17 @@ def compare(first_fd: int, second_fd: int) -> Iterator[Difference]:
     except OSError as error:
         where = os.fsdecode(error.filename or b"")
         raise RootlessError(f"{where} cannot be compared: {error.strerror}") from error
+
+
+def _times(path: bytes, first: os.stat_result, second: os.stat_result) -> Iterator[Difference]:
+    """Whole seconds: a layer's archive has no others."""
+    values = [str(int(one.st_mtime)) for one in (first, second)]
+    if values[0] != values[1]:
+        yield Difference(_where(path), "time", *values)
+
+
+def _where(path: bytes) -> str:
+    return "/" if path == b"." else "/" + os.fsdecode(path)
 
 
 def _below(path: bytes, name: bytes) -> bytes:
@@ -113,7 +126,7 @@ class _Tree:
 def _differences(
     path: bytes, first: _Found | None, second: _Found | None, trees: tuple[_Tree, _Tree]
 ) -> Iterator[Difference]:
-    where = "/" if path == b"." else "/" + os.fsdecode(path)
+    where = _where(path)
     if first is None or second is None:
         kinds = [one.kind if one else None for one in (first, second)]
         yield Difference(where, "presence", *kinds)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from datetime import datetime
 
 import pytest
 
@@ -184,22 +185,23 @@ def test_the_one_builder_has_as_many_names_as_a_script_wants(rootless, project):
     flags = ("--driver-opt", "network=host", "--buildkitd-flags", "--debug", "--use")
     assert rootless.ok(*create, *flags) == "builder-1f\n"
     shown = rootless.ok("buildx", "inspect", "--bootstrap", "--builder", "builder-1f")
-    told = dict(line.split(":", 1) for line in shown.splitlines()[:2])
-    assert {key: value.strip() for key, value in told.items()} == {
-        "Name": "builder-1f",
-        "Driver": "docker",
-    }
+    told = dict(line.split(":", 1) for line in shown.splitlines()[:3])
+    assert (told["Name"].strip(), told["Driver"].strip()) == ("builder-1f", "docker")
+    assert re.fullmatch(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC", told["Last Activity"])
     assert re.search(r"^Platforms: +linux/\w+", shown, re.MULTILINE)
     assert rootless.ok("buildx", "inspect") == shown
-    listed = [json.loads(line) for line in rootless.ok("buildx", "ls", "--format=json").split("\n")
-              if line]  # fmt: skip
+    said = rootless.ok("buildx", "ls", "--format", "{{json . }}")
+    assert said == rootless.ok("buildx", "ls", "--format=json")
+    listed = [json.loads(line) for line in said.splitlines()]
+    assert all(datetime.fromisoformat(one["LastActivity"]) for one in listed)
     assert {one["Name"]: one["Current"] for one in listed} == {
         "rootless": False,
         "builder-1f": True,
     }
     assert rootless.ok("buildx", "build", "--builder", "builder-1f", "-q", project)
     assert rootless("buildx", "rm", "builder-1f").stderr == "builder-1f removed\n"
-    assert rootless.ok("buildx", "ls", "--format", "{{.Name}}").splitlines()[0] == "rootless*"
+    assert rootless.ok("buildx", "ls", "--format", "{{.Name}}") == "rootless\nrootless\n"
+    assert rootless.ok("buildx", "ls").splitlines()[1].startswith("rootless* ")
     gone = rootless("build", "--builder", "builder-1f", project)
     assert gone.exit == 1
     assert 'no builder "builder-1f" found' in gone.stderr

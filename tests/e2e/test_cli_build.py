@@ -145,7 +145,7 @@ def test_a_credential_helper_is_asked_before_anything_is_done(
         (["build", "."], 1, "Dockerfile: there is no such file"),
         (["build", "-f", "none", "."], 1, "none: there is no such file"),
         (["build", "https://example.org/x.git#-x"], 1, "'-x' is not a git ref"),
-        (["build", "--secret", "id=x", "."], 125, "does not support docker's --secret yet"),
+        (["build", "--sign-by", "x", "."], 125, "does not support --sign-by yet"),
         (["build", "--network", "bridge", "."], 125, "it must be default or host or none"),
         (["build", "-t", "UPPER", "-f", "-", "."], 1, "the name must be in lower case"),
         (["build"], 1, "'rootless build' requires exactly 1 argument"),

@@ -17,6 +17,7 @@ import pytest
 from tests.support.machine import PROJECT
 
 EXAMPLES = PROJECT / "examples"
+MOUNTS = "type=exec.cachemount"
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "registry")
 
 
@@ -151,6 +152,74 @@ def test_a_monorepo_installs_apart_from_its_sources(rootless, fetch, python_imag
         file.write("# changed\n")
     again = rootless("build", "--progress", "plain", "-t", "repo", source)
     assert re.search(r"RUN for list .*\n#\d+ CACHED$", again.stderr, re.MULTILINE)
+
+
+@pytest.mark.needs("network", "mirror", "pypi", "npm")
+def test_downloads_are_kept_beside_the_image(rootless, fetch, node_image, tmp_path):
+    fetch(node_image)
+    source = tmp_path / "source"
+    shutil.copytree(EXAMPLES / "caches", source)
+    rootless.ok("build", "-t", "caches", source)
+    assert rootless.ok("run", "--rm", "caches") == "1.0 million\n"
+    kept = rootless.ok("buildx", "du", "--format", "{{.Description}}", "--filter", MOUNTS)
+    assert sorted(kept.splitlines()) == [
+        "cached mount /root/.cache/pip",
+        "cached mount /root/.npm",
+        "cached mount /var/cache/apt",
+        "cached mount /var/lib/apt",
+    ]
+    places = "/root/.cache /root/.npm /var/cache/apt /var/lib/apt"
+    look = f"find {places} -type f 2>/dev/null; true"
+    assert rootless.ok("run", "--rm", "caches", "sh", "-c", look) == ""
+
+    rows = rootless.ok("buildx", "du", "--format", "json", "--filter", MOUNTS).splitlines()
+    (apt,) = [row for row in map(json.loads, rows) if "/var/cache/apt" in row["Description"]]
+    assert apt["Size"].endswith("MB"), "the packages that apt downloaded"
+
+    (source / "requirements.txt").write_text("humanize==4.9.0\nsix==1.16.0\n")
+    again = rootless("build", "--progress", "plain", "-t", "caches", source)
+    assert again.exit == 0
+    assert re.search(r"apt-get install .*\n#\d+ CACHED$", again.stderr, re.MULTILINE)
+    rootless.ok("builder", "prune", "-f", "--filter", MOUNTS)
+    assert rootless.ok("buildx", "du", "--format", "{{.ID}}", "--filter", MOUNTS) == ""
+
+
+def test_a_secret_is_read_and_left_behind(rootless, fetch, busybox_image, tmp_path):
+    fetch(busybox_image)
+    (tmp_path / "token.txt").write_text("correct-horse-battery-staple")
+    secret = f"id=token,src={tmp_path / 'token.txt'}"
+    rootless.ok("build", "--secret", secret, "-t", "sealed", EXAMPLES / "secret")
+    sealed = rootless.ok("run", "--rm", "--network", "none", "sealed")
+    assert sealed == "sealed with a token of 28 characters\n"
+    rootless.ok("save", "-o", tmp_path / "sealed.tar", "sealed")
+    unpacked = subprocess.run(
+        ["grep", "-r", "-l", "correct-horse", rootless.root, tmp_path / "sealed.tar"],
+        capture_output=True,
+        check=False,
+    )
+    assert unpacked.stdout == b""
+    without = rootless("build", "--no-cache", EXAMPLES / "secret")
+    assert without.exit == 1
+    assert "token" in without.stderr.partition("error:")[2]
+
+
+@pytest.mark.needs("network", "mirror", "ssh-agent")
+def test_an_agent_signs_for_a_step(rootless, fetch, debian_image, busybox_image, tmp_path):
+    fetch(debian_image)
+    fetch(busybox_image)
+    key, agent = tmp_path / "key", tmp_path / "agent"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    with subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL) as running:
+        try:
+            variables = {**rootless.environment, "SSH_AUTH_SOCK": str(agent)}
+            while not agent.exists():
+                time.sleep(0.05)
+            subprocess.run(["ssh-add", "-q", key], env=variables, check=True)
+            rootless.ok("build", "--ssh", "default", "-t", "keys", EXAMPLES / "ssh", env=variables)
+        finally:
+            running.terminate()
+    shown = rootless.ok("run", "--rm", "--network", "none", "keys")
+    assert shown.split()[:2] == key.with_suffix(".pub").read_text().split()[:2]
 
 
 @contextlib.contextmanager

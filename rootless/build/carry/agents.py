@@ -212,16 +212,16 @@ class KeyAgent:
 
     def _await(self, path: str) -> None:
         """Until it listens, or has ended."""
-        from select import POLLIN, poll
+        from time import sleep
 
-        ended = poll()
-        ended.register(self._child.fileno(), POLLIN)
-        for _ in range(500):
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        for _ in range(1000):
             try:
                 connect(path).close()
             except OSError:
-                if ended.poll(20):
+                if os.waitid(os.P_PID, self._child.pid, options):
                     break
+                sleep(0.01)
             else:
                 return
         raise RootlessError(

@@ -96,7 +96,7 @@ class Runner:
         network = self._network if command.network == "default" else command.network
         process = runspec.Process(
             command.argv,
-            {**command.hidden, **command.env, **furnished.env},
+            {**command.env, **command.hidden, **furnished.env},
             command.cwd,
             command.user,
             capabilities=caps.ALL if command.insecure else self._keep,

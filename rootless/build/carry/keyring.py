@@ -6,18 +6,14 @@ is looked into, mounted, where nobody has done so yet.
 
 from __future__ import annotations
 
-import os
-
 from rootless.build.cache.key import Key
 from rootless.build.cache.origins import Origins
-from rootless.build.inputs.context import Context
+from rootless.build.inputs import context
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys
 from rootless.build.plan.actions import CopyFiles, RunCommand
 from rootless.build.stack import Stack
-from rootless.dockerfile.ignore import Ignore
-from rootless.oci.digest import Digest
 from rootless.store import images
 
 TYPE_CHECKING = False
@@ -47,8 +43,8 @@ class Keyring:
         self._recipes = recipes
         self._stages = stages
         self._origins = Origins(store)
-        self.context = _open_context(store, request)
-        self.remotes = Remotes(store, request.reach)
+        self.context = context.of(store, request.context) if request.context else None
+        self.remotes = Remotes(store, request.reach, request.folders)
         self._selection = Selection(self.context, recipes.ordered)
 
     def sources(self, action: Action) -> tuple[Source, ...]:
@@ -135,14 +131,3 @@ class Keyring:
         if isinstance(origin, int):
             return self._stages[origin]
         return self.stack(self._recipes.image(origin, stage.platform))
-
-
-def _open_context(store: Store, request: Request) -> Context | None:
-    folder = request.context
-    if folder is None:
-        return None
-    directory = os.path.abspath(folder.directory)
-    name = Digest.of(os.fsencode(directory)).hex[:16]
-    ignore = Ignore.parse(folder.ignore) if folder.ignore.strip() else None
-    memory = "" if folder.fetched else store.path("cache", "contexts", f"{name}.json")
-    return Context(directory, ignore, memory, keeps_owners=folder.keeps_owners)

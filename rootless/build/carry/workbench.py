@@ -15,7 +15,7 @@ from rootless.build.carry.layering import Finisher
 from rootless.build.carry.mounts import Furnished, Materials, furnish
 from rootless.build.inputs import contents, tree
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
-from rootless.build.plan.sources import UrlSource
+from rootless.build.plan.sources import FolderSource, UrlSource
 from rootless.build.request import Output, Warned
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
@@ -196,7 +196,7 @@ class Workbench:
             else:
                 files.copy(root.fd, root.target, action, (), -1)
             if isinstance(action, CopyFiles):
-                self._fetch(root.fd, root.target, action)
+                self._fetch(root.fd, root.target, action, key)
 
     def _copy(
         self,
@@ -217,16 +217,35 @@ class Workbench:
         if key.inputs != expected and changes.names:
             self._report(Warned(_changed(sorted(changes.names))))
 
-    def _fetch(self, root_fd: int, root: str, action: CopyFiles) -> None:
-        """What ADD takes from elsewhere."""
+    def _fetch(self, root_fd: int, root: str, action: CopyFiles, key: Key) -> None:
+        """What ADD takes from elsewhere, and what a context that has a name holds."""
         for one in action.remotes:
             fd, found = self._remotes.open(one, action.exclude)
-            unpacks = isinstance(one, UrlSource) and one.unpacks
+            how = action.replace(contents=(), unpacks=isinstance(one, UrlSource) and one.unpacks)
             try:
-                how = action.replace(contents=(), unpacks=unpacks)
-                files.copy(root_fd, root, how, found, fd)
+                if isinstance(one, FolderSource):
+                    self._load(root_fd, root, how, found, one)
+                else:
+                    files.copy(root_fd, root, how, found, fd)
             finally:
                 os.close(fd)
+        if action.remotes and not action.sources:
+            key.inputs = self._remotes.digest("", action.remotes)
+
+    def _load(
+        self,
+        root_fd: int,
+        root: str,
+        action: CopyFiles,
+        found: tuple[Source, ...],
+        one: FolderSource,
+    ) -> None:
+        """A directory of the user's, where others may write, too."""
+        context = self._remotes.context(one)
+        changes = context.changes()
+        files.copy(root_fd, root, action, found, context.fd, changes)
+        if changes.copied:
+            self._remotes.changed(one, changes)
 
 
 class _Listener:

@@ -18,19 +18,31 @@ from time import time_ns
 
 from rootless import leanjson
 from rootless.build.inputs import contents
+from rootless.dockerfile.ignore import Ignore
 from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.inputs.contents import Held
     from rootless.build.inputs.tree import Source
-    from rootless.dockerfile.ignore import Ignore
+    from rootless.build.request import Folder
+    from rootless.store import Store
 
 _GONE = (ENOENT, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO)  # nothing, or nothing of its kind
 _RACY = 50_000_000  # ns: a change this close to its hashing may not show in the times
 _UNUSED = 30 * 86_400 * 10**9  # ns after which what is remembered of a context goes
 _LONGEST = 1 << 16  # bytes of a directory's name as JSON
 _SPARE = 10_000  # remembered files that no COPY of this build asked for
+
+
+def of(store: Store, folder: Folder) -> Context:
+    """A directory, opened; what its files hold is remembered if it may be seen again."""
+    directory = os.path.abspath(folder.directory)
+    name = Digest.of(os.fsencode(directory)).hex[:16]
+    ignore = Ignore.parse(folder.ignore) if folder.ignore.strip() else None
+    memory = "" if folder.fetched else store.path("cache", "contexts", f"{name}.json")
+    return Context(directory, ignore, memory, keeps_owners=folder.keeps_owners)
 
 
 class Context:

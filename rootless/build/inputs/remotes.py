@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 
+from rootless.build.inputs import context as contexts
 from rootless.build.inputs import tree, url
+from rootless.build.plan.sources import FolderSource
 from rootless.dockerfile.remote import GitSource
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
@@ -20,10 +22,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.build.inputs.context import Changes, Context
     from rootless.build.inputs.git import Git
     from rootless.build.inputs.tree import Source
     from rootless.build.inputs.url import Web
     from rootless.build.plan.sources import Remote, UrlSource
+    from rootless.build.request import Folder
     from rootless.store import Store
 
 
@@ -37,9 +41,12 @@ class Reach(Record):
 class Remotes:
     """Everything fetched is below stagings of the process that fetched it, until `close`."""
 
-    def __init__(self, store: Store, reach: Reach | None) -> None:
+    def __init__(self, store: Store, reach: Reach | None, folders: Mapping[str, Folder]) -> None:
+        """`folders` are the directories that FolderSources name."""
         self._store = store
         self._reach = reach
+        self._given = folders
+        self._contexts: dict[str, Context] = {}
         self._git: Git | None = None
         self._versions: dict[Remote, str] = {}
         self._folders: dict[Remote, str] = {}
@@ -50,15 +57,38 @@ class Remotes:
         text = "\n".join((local, *map(self._version, remotes)))
         return Digest.of(text.encode("utf-8", "surrogateescape")).hex
 
+    def now(self, one: Remote) -> str:
+        """The digest of a file on the web, the commit of a repository."""
+        return self._version(one).split("\0")[2]
+
     def open(self, one: Remote, exclude: tuple[str, ...]) -> tuple[int, tuple[Source, ...]]:
         """A descriptor of the directory that has it, and the sources to copy from there."""
+        if isinstance(one, FolderSource):
+            context = self.context(one)
+            return os.dup(context.fd), tree.select(context.fd, "/", context.ignore)
         fd = os.open(self._folder(one), os.O_RDONLY | os.O_DIRECTORY)
         if isinstance(one, GitSource):
             return fd, tree.select_all(fd, ("/",), exclude=exclude)
         return fd, tree.select_all(fd, ("*",))
 
+    def context(self, one: FolderSource) -> Context:
+        """A directory of the user's."""
+        if one.name not in self._contexts:
+            self._contexts[one.name] = contexts.of(self._store, self._given[one.name])
+        return self._contexts[one.name]
+
+    def changed(self, one: FolderSource, changes: Changes) -> None:
+        """The directory is what was copied of it, for keys to come."""
+        context = self.context(one)
+        found = tree.select(context.fd, "/", context.ignore)
+        self._versions[one] = f"folder\0{context.digest(found, changes)}"
+
     def close(self) -> None:
         """Delete what this process has fetched; its parent's is the parent's."""
+        for context in self._contexts.values():
+            context.remember()
+            context.close()
+        self._contexts.clear()
         ours = [staged for pid, staged in self._stagings if pid == os.getpid()]
         for staged in ours:
             staged.discard()
@@ -72,6 +102,10 @@ class Remotes:
                 what = (self._git_program().commit(one), one.subdir, keeps, one.submodules)
                 place = one.shown if keeps or one.submodules else ""
                 self._versions[one] = "\0".join(("git", place, *map(str, what)))
+            elif isinstance(one, FolderSource):
+                context = self.context(one)
+                found = tree.select(context.fd, "/", context.ignore)
+                self._versions[one] = f"folder\0{context.digest(found)}"
             else:
                 version = url.known(self._store, self._web, one)
                 self._versions[one] = version.key(one) if version else self._fetched(one)
@@ -84,7 +118,7 @@ class Remotes:
         self._folders[one] = staged
         return version.key(one)
 
-    def _folder(self, one: Remote) -> str:
+    def _folder(self, one: GitSource | UrlSource) -> str:
         """The directory with what `one` names, fetched if it is not there yet."""
         if one not in self._folders:
             version = self._version(one)
@@ -93,7 +127,7 @@ class Remotes:
                 self._folders[one] = self._git_program().check_out(one, commit, self._stage())
             elif one not in self._folders and self._fetched(one) != version:
                 raise RootlessError(
-                    f"{one.url.partition('?')[0]} changed while the build ran",
+                    f"{one.shown} changed while the build ran",
                     hint="build again: what its server says of its ETag may be wrong, too",
                 )
         return self._folders[one]

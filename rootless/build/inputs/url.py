@@ -88,7 +88,7 @@ def fetch(store: Store, web: Web, source: UrlSource, folder: str) -> Version:
     digest = Digest.parse(f"{algorithm}:{hashed.hexdigest()}")
     if source.checksum not in (None, digest):
         raise IntegrityError(
-            f"{source.url.partition('?')[0]} has the checksum {digest}, not {source.checksum}",
+            f"{source.shown} has the checksum {digest}, not {source.checksum}",
             hint="correct --checksum, or find out who changed the file",
         )
     modified = seconds(headers.get("Last-Modified", ""))

@@ -33,7 +33,8 @@ def find(
     def base(number: int) -> int | ImageConfig | None:
         stage = plan.stages[number]
         if isinstance(stage.base, int):
-            return stage.base
+            is_context = stage.base < 0
+            return ImageConfig(stage.platform) if is_context else stage.base
         return config(stage) if stage.base else ImageConfig(stage.platform)
 
     asked = Asked(

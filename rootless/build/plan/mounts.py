@@ -132,9 +132,10 @@ def canonical(mount: Mount) -> tuple[object, ...]:
         case Tmpfs():
             return ("tmpfs", mount.target, mount.size, mount.writable)
         case Secret():
-            return ("secret", mount.target, mount.env, mount.id, mount.mode, mount.uid, mount.gid)
+            place = (mount.target, mount.env, mount.required)
+            return ("secret", mount.id, place, mount.mode, mount.uid, mount.gid)
         case Ssh():
-            return ("ssh", mount.target, mount.id, mount.mode, mount.uid, mount.gid)
+            return ("ssh", mount.id, mount.target, mount.required, mount.mode, mount.uid, mount.gid)
 
 
 def read(

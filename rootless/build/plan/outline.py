@@ -96,7 +96,7 @@ def _needed(plan: Plan) -> Iterator[Stage]:
             continue
         seen.add(stage.number)
         yield stage
-        base = [plan.stages[stage.base]] if isinstance(stage.base, int) else []
+        base = [plan.stage(stage.base)] if isinstance(stage.base, int) else []
         found = (plan.find(name, stage.number) for name in _origins(stage))
         waiting = [*base, *(one for one in found if one), *waiting]
 
@@ -148,7 +148,7 @@ class _Reader:
         """What its instructions see at its end, less what an image brings."""
         chain = [stage]
         while isinstance(chain[-1].base, int) and chain[-1].base not in self._environments:
-            chain.append(self._plan.stages[chain[-1].base])
+            chain.append(self._plan.stage(chain[-1].base))
         first = chain[-1].base
         environment = dict(self._environments[first]) if isinstance(first, int) else {}
         for one in reversed(chain[1:]):

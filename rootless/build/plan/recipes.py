@@ -71,7 +71,7 @@ class Recipes:
             chain.append(stage)
             if not isinstance(stage.base, int):
                 break
-            stage = self._plan.stages[stage.base]
+            stage = self._plan.stage(stage.base)
         return chain[::-1]
 
     def _resolve(self, stage: Stage) -> list[Stage]:
@@ -82,7 +82,7 @@ class Recipes:
         for step in recipe.steps:
             for origin in step.action.origins:
                 if isinstance(origin, int):
-                    origins.append(self._plan.stages[origin])
+                    origins.append(self._plan.stage(origin))
                 else:
                     self._obtain(origin, stage.platform, step.location)
             if step.action.reads_context:

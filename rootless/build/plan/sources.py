@@ -24,9 +24,24 @@ class UrlSource(Record):
     checksum: Digest | None = None
     unpacks: bool = False
 
+    @property
+    def shown(self) -> str:
+        """The URL without what may be a token."""
+        return self.url.partition("?")[0]
+
+
+class FolderSource(Record):
+    """A directory that --build-context names, less what its own .dockerignore leaves out."""
+
+    name: str
+
+    @property
+    def shown(self) -> str:
+        return f"the context {self.name}"
+
 
 if TYPE_CHECKING:
-    Remote = GitSource | UrlSource
+    Remote = GitSource | UrlSource | FolderSource
 
 
 def patterns(exclude: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,6 +84,7 @@ def _flagged(source: Remote, add: Add, checksum: str) -> Remote:
     if isinstance(source, GitSource):
         keeps = add.keep_git_dir or None
         return remote.agreed(source, keep_git_dir=keeps, checksum=checksum)
+    assert isinstance(source, UrlSource)
     return source.replace(
         checksum=Digest.parse(checksum) if checksum else None, unpacks=add.unpack is True
     )

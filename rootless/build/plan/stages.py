@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rootless.build.plan.sources import Remote
     from rootless.dockerfile import Dockerfile, Instruction
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -30,7 +31,8 @@ _CONTROLS = ("SOURCE_DATE_EPOCH", "BUILDKIT_")
 class Stage(Record):
     """One FROM and what follows it. `base` is an image, another stage's number, or None: scratch.
 
-    `name` is empty without AS; `image` is what FROM says, its variables replaced.
+    `name` is empty without AS; `image` is what FROM says, its variables replaced. A context that
+    --build-context names is a stage, too, with a number below 0, that holds what is at `remote`.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Stage(Record):
     origin: From
     instructions: tuple[Instruction, ...]
     image: str
+    remote: Remote | None = None
 
     @property
     def title(self) -> str:
@@ -53,6 +56,7 @@ class Plan(Record):
     `has_image` says whether a name is one of the images that are here. `env` is what every stage
     begins with, and `unset` what the image does not have at its end. `allow` names what commands
     may have beyond a sandbox.
+    `contexts` has what stands for images, by their whole names: other images, or stages below 0.
     """
 
     dockerfile: Dockerfile
@@ -65,10 +69,25 @@ class Plan(Record):
     env: Mapping[str, str] = {}
     unset: tuple[str, ...] = ()
     allow: frozenset[str] = frozenset({"network.host"})
+    contexts: Mapping[str, Stage | str] = {}
+
+    def stage(self, number: int) -> Stage:
+        """The stage with a number, or the context."""
+        if number >= 0:
+            return self.stages[number]
+        return next(
+            one for one in self.contexts.values() if isinstance(one, Stage) and one.number == number
+        )
 
     def find(self, name: str, before: int) -> Stage | None:
-        """The stage before number `before` that a name or number means."""
-        return _find(self.stages[:before], name)
+        """The stage before number `before` that a name or number means, or the context."""
+        context = _context(self.contexts, name)
+        return _find(self.stages[:before], name) or (None if isinstance(context, str) else context)
+
+    def image(self, name: str) -> str:
+        """The image that is meant by the name of one."""
+        context = _context(self.contexts, name)
+        return context if isinstance(context, str) else name
 
     def check_image(self, name: str, before: int) -> None:
         """RootlessError when `name`, which is no stage's, is that of a stage before number
@@ -83,6 +102,8 @@ class Plan(Record):
             )
 
     def _meant(self, name: str, before: int) -> str | None:
+        if _context(self.contexts, name) is not None:
+            return None
         name = name.lower()
         earlier = self.stages[:before]
         if any(mark in name for mark in "/.:@") or name in {one.image for one in earlier}:
@@ -113,7 +134,7 @@ class Plan(Record):
     def _image(self, name: str, stage: Stage) -> Iterator[tuple[Reference, Platform]]:
         try:
             self.check_image(name, stage.number)
-            yield Reference.parse(name), stage.platform
+            yield Reference.parse(self.image(name)), stage.platform
         except RootlessError:
             return
 
@@ -148,8 +169,12 @@ def plan(
     platform: Platform,
     target: str = "",
     has_image: Callable[[str], bool] = lambda _name: True,
+    contexts: Mapping[str, Remote | str] = {},
 ) -> Plan:
-    """The stages; DockerfileError shows the lines of what is wrong."""
+    """The stages; DockerfileError shows the lines of what is wrong.
+
+    `contexts` are what --build-context gives for names of images: other images, or files.
+    """
     arguments: dict[str, str] = {}
     variables = platform_arguments(platform, target or "default")
     stages: list[Stage] = []
@@ -164,8 +189,57 @@ def plan(
         assert isinstance(origin, From)
         body = dockerfile.instructions[head + 1 : end]
         stages.append(_stage(dockerfile, origin, body, stages, variables, platform))
+    given = _contexts(contexts, stages[0].origin, platform) if contexts else {}
+    stages = [_replaced(one, given) for one in stages] if given else stages
     wanted = _target(stages, target)
-    return Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args, has_image)
+    planned = Plan(dockerfile, tuple(stages), wanted, arguments, platform, build_args, has_image)
+    return planned.replace(contexts=given)
+
+
+def context_name(text: str) -> str:
+    """The whole name of an image, by which contexts are known; UsageError when it can be none."""
+    return str(Reference.parse(text))
+
+
+def _contexts(
+    given: Mapping[str, Remote | str], origin: From, platform: Platform
+) -> dict[str, Stage | str]:
+    """What stands for the names of images; files become stages that hold them."""
+    found: dict[str, Stage | str] = {}
+    for name, one in given.items():
+        known = context_name(name)
+        if isinstance(one, str):
+            found[known] = one
+        else:
+            number = -1 - len(found)
+            found[known] = Stage(number, name, None, platform, origin, (), "scratch", one)
+    return found
+
+
+def _context(contexts: Mapping[str, Stage | str], name: str) -> Stage | str | None:
+    if not contexts:
+        return None
+    try:
+        return contexts.get(context_name(name))
+    except RootlessError:
+        return None
+
+
+def _replaced(stage: Stage, contexts: Mapping[str, Stage | str]) -> Stage:
+    """`stage`, or what stands for it by its name, or on what stands for its base."""
+    context = _context(contexts, stage.name) if stage.name else None
+    if context is not None:
+        stage = stage.replace(instructions=())
+    elif not isinstance(stage.base, Reference):
+        return stage
+    else:
+        context = _context(contexts, stage.image)
+    if context is None:
+        return stage
+    if isinstance(context, Stage):
+        return stage.replace(base=context.number, image=context.name)
+    base = None if context == "scratch" else Reference.parse(context)
+    return stage.replace(base=base, image=context)
 
 
 def proxies(build_args: Mapping[str, str]) -> dict[str, str]:

@@ -78,6 +78,8 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:
         base = base.config
     else:
         resolver = _Resolver(plan, stage, base)
+    if stage.remote:
+        resolver.load(stage.remote)
     for trigger in base.onbuild:
         resolver.trigger(trigger)
     for one in stage.instructions:
@@ -148,6 +150,13 @@ class _Resolver:
                 history=tuple(self.history),
             )
         )
+
+    def load(self, remote: Remote) -> None:
+        """All the files of a context that --build-context names."""
+        text = f"load the context {self.stage.name}"
+        self.history.append(History(PENDING, text, _COMMENT))
+        action = CopyFiles((), "/", remotes=(remote,))
+        self.steps.append(Step(action, text, self.location))
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
@@ -227,7 +236,6 @@ class _Resolver:
         argv = configs.argv(self.config, command)
         if not argv:
             raise RootlessError("RUN has no command")
-        hidden = proxies(self.plan.build_args)
         mounts = mounting.read_all(
             one.mounts,
             self._expand,
@@ -241,7 +249,7 @@ class _Resolver:
             self.config.working_dir or "/",
             self.config.user,
             one.network,
-            {name: value for name, value in hidden.items() if name not in self.environment},
+            proxies(self.plan.build_args),
             script,
             mounts,
             one.security == "insecure",
@@ -255,7 +263,7 @@ class _Resolver:
                 raise RootlessError(f"{name} is not allowed", hint=f"allow it: --allow {name}")
 
     def _shown_arguments(self) -> str:
-        """ARGs in front of a command, as BuildKit's history has them."""
+        """ARGs in front of a command, as BuildKit's history has them: what the command sees."""
         known = {**self.arguments, **self.environment}
         pairs = [f"{name}={known[name] or ''}" for name in self.arguments]
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
@@ -327,7 +335,7 @@ class _Resolver:
         if later or name.isdecimal():
             raise RootlessError(f"--from={name} is not an earlier stage")
         self.plan.check_image(name, self.stage.number)
-        return Reference.parse(name)
+        return Reference.parse(self.plan.image(name))
 
     def workdir(self, one: instructions.Workdir) -> None:
         """No path, as of an empty variable, stays where we are; an absolute one stays as it is."""
@@ -364,7 +372,7 @@ class _Resolver:
             return self._expand(default)
         if name in self.plan.arguments:
             return self.plan.arguments[name]
-        return platform_arguments(self.stage.platform, self.stage.title).get(name)
+        return platform_arguments(self.stage.platform, self.plan.target.name or "default").get(name)
 
     def label(self, one: instructions.Label) -> None:
         pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]
@@ -417,7 +425,8 @@ class _Resolver:
         self._note(f"STOPSIGNAL {self.config.stop_signal}")
 
     def onbuild(self, one: instructions.Onbuild) -> None:
-        self.triggers.append(one.trigger)  # as in BuildKit, the history does not tell of it
+        """As BuildKit has it, history does not tell of it."""
+        self.triggers.append(one.trigger)
 
     def maintainer(self, one: instructions.Maintainer) -> None:
         self.config = self.config.replace(author=one.name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rootless.cli.table import (
+    AUTHFILE,
     CERT_DIR,
-    CONTENT_TRUST,
     NOTHING,
     TLS_VERIFY,
     Argument,
@@ -13,6 +13,7 @@ from rootless.cli.table import (
     many,
     text,
 )
+from rootless.cli.table.accepted import ACCEPTED, OF_PLATFORM
 from rootless.cli.table.builders import BUILDER
 from rootless.cli.table.sandboxes import SANDBOX
 
@@ -32,6 +33,11 @@ BUILD = Verb(
             help="only type=TYPE,disabled=true: attestations are not made",
         ),
         many("--build-arg", metavar="NAME[=VALUE]", help="set a build-time variable"),
+        many(
+            "--build-context",
+            metavar="NAME=WHAT",
+            help="let a directory, URL or image stand for the image or stage NAME",
+        ),
         BUILDER,
         text(
             "--call",
@@ -39,17 +45,14 @@ BUILD = Verb(
             help="say something of the Dockerfile instead: check, outline or targets[,format=json]",
         ),
         flag("--check", help="only look for what is rarely meant: as --call check"),
-        flag("--compress", help=NOTHING),
         text(
             "--compression",
             metavar="gzip|zstd[,LEVEL]",
             help="how layers are compressed that are pushed or written to an archive",
         ),
-        CONTENT_TRUST,
         flag("--dry-run", help="print the plan of the build, and stop"),
         flag("--explain", help="print what each step does, and why, before it happens"),
         text("-f", "--file", metavar="FILE", help="the Dockerfile, - for standard input"),
-        flag("--force-rm", help=NOTHING),
         text(
             "--format",
             metavar="oci|docker",
@@ -58,12 +61,6 @@ BUILD = Verb(
             help="media types of the image: oci [default] or docker",
         ),
         text("--iidfile", metavar="FILE", help="write the image's id to FILE"),
-        text(
-            "--isolation",
-            metavar="HOW",
-            choices=("default", "chroot", "oci", "process", "rootless"),
-            help=NOTHING,
-        ),
         text("--jobs", metavar="N", help="stages built at a time [default: the processors]"),
         text("--ignorefile", metavar="FILE", help="read FILE instead of .dockerignore"),
         many("--label", metavar="KEY[=VALUE]", help="add a label to the image"),
@@ -77,6 +74,8 @@ BUILD = Verb(
             default="default",
             help="network of RUN: default (this machine's), host or none",
         ),
+        flag("--lock", help="write what came from elsewhere to Dockerfile.lock"),
+        flag("--locked", help="refuse what is another than Dockerfile.lock says"),
         flag("--no-cache", help="run every step anew"),
         many(
             "-o",
@@ -97,7 +96,6 @@ BUILD = Verb(
         flag("--pull", help="ask the registry for newer base images"),
         flag("--push", help="push the image to the registry of its name"),
         flag("-q", "--quiet", help="print only the image's id"),
-        flag("--rm", help=NOTHING),
         flag("--rewrite-timestamp", help=NOTHING),
         text("--sbom", metavar="false", help="only false: attestations are not made"),
         text(
@@ -109,9 +107,13 @@ BUILD = Verb(
         text("--target", metavar="STAGE", help="stop at this stage"),
         text("--timestamp", metavar="SECONDS", help="the same as --source-date-epoch"),
         many("--unsetlabel", metavar="KEY", help="leave out a label of the base image"),
+        flag("--verify", help="build again without the cache, and show what differs"),
         CERT_DIR,
         TLS_VERIFY,
         *SANDBOX,
+        *ACCEPTED,
+        *OF_PLATFORM,
+        AUTHFILE,
     ),
     arguments=(Argument("context", "CONTEXT"),),
     examples=(
@@ -125,6 +127,7 @@ BUILD = Verb(
         "rootless build -o type=oci,dest=app.tar,compression=zstd .",
         "rootless build --secret id=token,src=token.txt --ssh default .",
         "rootless build --progress rawjson .",
+        "rootless build --locked --verify .",
         "rootless build --check .",
         "rootless build --call outline,format=json --target test .",
     ),

@@ -63,3 +63,36 @@ def test_a_copy_depends_on_contents_not_on_where_they_lie():
     assert key("COPY x/a /d", contents="c") == key("COPY a /d", contents="c")
     assert key("COPY a /d", contents="c") != key("COPY a /d", contents="e")
     assert key("COPY <<a /d\nx\na") != key("COPY <<a /d\ny\na")
+
+
+def of_run(flags, *, build_args=None):
+    text = f"FROM x\nARG N\nRUN {flags} a\n".encode()
+    planned = stages.plan(parse(text), build_args or {}, AMD64)
+    planned = planned.replace(allow=frozenset({"security.insecure", "network.host"}))
+    (step,) = steps.resolve(planned, planned.target, ImageConfig(AMD64)).steps
+    return keys.canonical(step.action, AMD64, "default")
+
+
+def test_what_counts_of_mounts():
+    """As in docker: of a cache its place only; of a secret all but what it is."""
+    plain = of_run("")
+    assert plain == of_run("", build_args={"http_proxy": "p", "BUILDKIT_CACHE_MOUNT_NS": "n"})
+    cache = of_run("--mount=type=cache,target=/c")
+    assert cache == of_run("--mount=type=cache,target=/c,id=other,sharing=locked,uid=3,mode=0700")
+    different = [
+        *(plain, cache, of_run("--mount=type=cache,target=/d"), of_run("--security=insecure")),
+        *(
+            of_run("--mount=type=tmpfs,target=/c"),
+            of_run("--mount=target=/c"),
+            of_run("--device=a/b=c"),
+        ),
+        *(
+            of_run("--mount=target=/c,rw"),
+            of_run("--mount=type=ssh"),
+            of_run("--mount=type=ssh,id=a"),
+        ),
+        *(of_run("--mount=type=secret,id=a"), of_run("--mount=type=secret,id=b")),
+        *(of_run("--mount=type=secret,id=a,required"), of_run("--mount=type=secret,id=a,env=A")),
+        *(of_run("--network=none"), of_run("--network=host")),
+    ]
+    assert len({repr(one) for one in different}) == len(different)

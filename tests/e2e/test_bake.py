@@ -1,0 +1,258 @@
+"""`bake`: targets become images, side by side, and what goes wrong names its target."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.support import flattened
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+FILE = """\
+group "default" {
+  targets = ["one", "two", "sub"]
+}
+target "one" {
+  args = { WHO = "a b" }
+  tags = ["one", "one:too"]
+}
+target "two" {
+  dockerfile-inline = "FROM busybox\\nRUN echo two > /two\\n"
+  tags = ["two"]
+}
+target "sub" {
+  context = "sub"
+  dockerfile = "Other"
+  target = "wanted"
+  tags = ["sub"]
+}
+target "bad" {
+  dockerfile-inline = "FROM busybox\\nRUN echo before; exit 3\\n"
+}
+target "slow" {
+  dockerfile-inline = "FROM busybox\\nRUN echo begun; sleep 600\\n"
+}
+"""
+
+
+@pytest.fixture
+def project(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    folder = tmp_path / "project"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "docker-bake.hcl").write_text(FILE)
+    (folder / "Dockerfile").write_text("FROM busybox\nARG WHO\nRUN echo $WHO > /who\n")
+    (folder / "sub/Other").write_text(
+        "FROM busybox AS wanted\nCOPY f /f\nFROM busybox\nRUN false\n"
+    )
+    (folder / "sub/f").write_text("file\n")
+    return folder
+
+
+@pytest.fixture
+def bake(rootless, project):
+    def run(*words, **options):
+        return rootless("bake", *words, cwd=project, **options)
+
+    return run
+
+
+def files_of(rootless, tmp_path, name):
+    rootless.ok("save", "-o", tmp_path / "saved.tar", name)
+    found = flattened.read(tmp_path / "saved.tar")[0]
+    (tmp_path / "saved.tar").unlink()
+    return found
+
+
+def test_a_group_is_built(bake, rootless, tmp_path):
+    result = bake()
+    assert result.exit == 0, result.stderr
+    assert files_of(rootless, tmp_path, "one:too")["who"].content == "a b\n"
+    assert files_of(rootless, tmp_path, "two")["two"].content == "two\n"
+    sub = files_of(rootless, tmp_path, "sub")
+    assert sub["f"].content == "file\n"
+    named = [line for line in result.stderr.splitlines() if "naming to" in line]
+    assert sorted(line.split(" |")[0].rstrip() for line in named) == ["one", "one", "sub", "two"]
+
+
+def test_the_second_time_all_is_cached_and_the_same(bake, rootless):
+    assert bake("--metadata-file", "m.json").exit == 0
+    before = rootless.ok("images", "-q", "--no-trunc")
+    again = bake("--metadata-file", "again.json")
+    assert again.stderr.count("CACHED") == 3
+    assert rootless.ok("images", "-q", "--no-trunc") == before
+
+
+def test_metadata_tells_what_was_made(bake, rootless, project):
+    assert bake("--metadata-file", "m.json", "one", "two").exit == 0
+    made = json.loads((project / "m.json").read_text())
+    assert sorted(made) == ["one", "two"]
+    ids = {name: rootless.ok("inspect", "-f", "{{.Id}}", name).strip() for name in made}
+    assert {name: one["containerimage.config.digest"] for name, one in made.items()} == ids
+
+
+def test_what_fails_names_its_target_and_ends_the_others(bake):
+    result = bake("bad", "slow", "--jobs=2", timeout=300)
+    assert result.exit == 1
+    assert "error: target bad: Dockerfile:2: process" in result.stderr
+    assert "bad  | #2" in result.stderr
+    assert "before" in result.stderr
+
+
+def test_one_target_is_told_as_build_tells_it(bake):
+    result = bake("two")
+    assert result.exit == 0
+    assert " | " not in result.stderr
+    assert "naming to docker.io/library/two:latest" in result.stderr
+    assert "error: target bad: " in bake("bad").stderr
+
+
+def test_nothing_is_built_when_one_target_cannot_be(bake, rootless, project):
+    text = (
+        'target "odd" {\n  ssh = ["default=/nothing"]\n  platforms = ["none/of/those/there"]\n}\n'
+    )
+    (project / "docker-bake.override.hcl").write_text(text)
+    result = bake("one", "odd")
+    assert result.exit != 0
+    assert "target odd" in result.stderr
+    assert "one" not in rootless.ok("images").split()
+
+
+def test_dry_run_gives_commands_that_a_shell_takes(bake, rootless, project, tmp_path):
+    script = bake("--dry-run").stdout
+    assert script.count("rootless build ") == 3
+    command = " ".join(rootless.command())
+    text = script.replace("rootless build", f"{command} build")
+    done = subprocess.run(
+        ["sh", "-e"], input=text.encode(), cwd=project, env=rootless.environment, check=False
+    )
+    assert done.returncode == 0
+    assert files_of(rootless, tmp_path, "one")["who"].content == "a b\n"
+    assert files_of(rootless, tmp_path, "two")["two"].content == "two\n"
+
+
+def test_check_runs_nothing(bake, rootless, project):
+    (project / "Dockerfile").write_text("from busybox\nRUN true\nMAINTAINER me\n")
+    result = bake("--check", "one", "two")
+    assert "one | " in result.stdout + result.stderr
+    assert "MaintainerDeprecated" in result.stdout + result.stderr
+    assert rootless.ok("images", "-q").count("\n") == 1
+
+
+def test_builds_end_with_the_command_whatever_ends_it(rootless, project):
+    command = rootless.command("bake", "slow", "two", "--jobs=2")
+    running = subprocess.Popen(
+        command, cwd=project, env=rootless.environment, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr
+    while "begun" not in running.stderr.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    running.communicate()  # the pipe's end comes when nobody holds it any more
+    deadline = time.monotonic() + 60
+    while sleepers(str(rootless.root)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sleepers(str(rootless.root)) == []
+    rootless.ok("system", "prune", "-f")
+    assert os.listdir(rootless.root / "tmp") == []
+
+
+def sleepers(root):
+    """Processes of this store's commands that are left."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if root in words and "bake" in words:
+            found.append(pid)
+    return found
+
+
+def test_a_compose_file_is_built(rootless, project, tmp_path):
+    (project / "docker-bake.hcl").unlink()
+    (project / "compose.yaml").write_text(
+        "services:\n  web:\n    image: web:${TAG:-none}\n    build:\n      context: .\n"
+        "      args: {WHO: compose}\n  db:\n    image: busybox\n"
+    )
+    environment = {**rootless.environment, "TAG": "v1"}
+    result = rootless("bake", cwd=project, env=environment)
+    assert result.exit == 0, result.stderr
+    assert files_of(rootless, tmp_path, "web:v1")["who"].content == "compose\n"
+
+
+def test_the_file_may_come_on_standard_input(rootless, project):
+    text = 'target "default" {\n  dockerfile-inline = "FROM busybox\\n"\n  tags = ["piped"]\n}\n'
+    assert rootless("bake", "-f", "-", cwd=project, stdin=text).exit == 0
+    assert "piped" in rootless.ok("images").split()
+    assert rootless("bake", "-f", "-", "--print", cwd=project, stdin="").exit == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-f", "none.hcl"), "none.hcl: there is no such file"),
+        (("onee",), "did you mean one?"),
+        (("--set", "one.tag=x"), "did you mean tags?"),
+        (("--list", "targts"), "did you mean targets?"),
+        (("--print", "--list", "targets"), "cannot be used together"),
+        (("--jobs", "0"), "is not a number of targets"),
+        (("--progress", "tty"), "is for one build"),
+        (("-f", "pipe"), "pipe is a pipe"),
+        (("-f", "bytes.hcl"), "it is not UTF-8"),
+        (("-f", "sub"), "sub is a directory"),
+    ],
+)
+def test_what_cannot_be_is_said(bake, project, words, told):
+    os.mkfifo(project / "pipe")
+    (project / "bytes.hcl").write_bytes(b'target "a" {\n  tags = ["\xff"]\n}\n')
+    result = bake(*words, timeout=60)
+    assert result.exit != 0
+    assert told in result.stderr
+
+
+LINKED = """\
+target "base" {
+  dockerfile-inline = "FROM busybox\\nRUN echo base > /base\\n"
+  tags = ["never-named"]
+}
+target "left" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM base\\nRUN echo left >> /base\\n"
+  tags = ["left"]
+}
+target "right" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM busybox\\nCOPY --from=base /base /right\\n"
+  tags = ["right"]
+}
+"""
+
+
+def test_a_target_is_made_from_another(bake, rootless, project, tmp_path):
+    (project / "docker-bake.hcl").write_text(LINKED)
+    result = bake("left", "right")
+    assert result.exit == 0, result.stderr
+    assert files_of(rootless, tmp_path, "left")["base"].content == "base\nleft\n"
+    assert files_of(rootless, tmp_path, "right")["right"].content == "base\n"
+    assert "never-named" not in rootless.ok("images")
+    assert result.stderr.count("base  | #2 [2/2] RUN echo base") == 1
+
+
+def test_an_image_by_its_id_stands_for_a_name(rootless, project):
+    image_id = rootless.ok("inspect", "-f", "{{.Id}}", "busybox").strip()
+    text = "FROM nowhere/else\nRUN echo > /f\n"
+    words = ("build", "-q", "--build-context", f"nowhere/else=docker-image://{image_id}")
+    assert rootless(*words, "-", stdin=text).exit == 0
+    missing = f"nowhere/else=docker-image://sha256:{'0' * 64}"
+    result = rootless("build", "-q", "--build-context", missing, "-", stdin=text)
+    assert result.exit == 1
+    assert "0" * 12 in result.stderr
