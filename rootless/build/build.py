@@ -85,7 +85,15 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     builder = Builder(store, request, report, recipes)
     try:
         stack = builder.build()
-        image = images.export(store, recipes.target, stack, request.form, request.enter)
+        form = request.form
+        if request.caching.inline:
+            from rootless.build.cache.remote import LABEL
+
+            label = builder.known(whole=False).encode()
+            form = form.replace(labels={**form.labels, LABEL: label})
+        image = images.export(store, recipes.target, stack, form, request.enter)
+        for share in request.caching.shares:
+            share.put(builder.known(whole=share.whole))
     finally:
         builder.close()
     report(Exported(image))

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rootless.build.cache.remote import Known, Remote
     from rootless.build.inputs.remotes import Reach
     from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
@@ -52,6 +53,38 @@ class Form(Record):
     is_listed: bool = True
 
 
+class Share(Record):
+    """Where a cache is to go: `put` takes what there is to know. All stages are in it, or with
+    `whole` unset only the layers of the image that was built.
+    """
+
+    put: Callable[[Known], object]
+    whole: bool
+
+
+class Caching(Record):
+    """What a build may take from caches, and gives to them.
+
+    `no_cache` makes every step anew, `fresh` those of stages with these names; layers made before
+    `oldest` (RFC 3339) are none. `sources` are asked for what this store lacks. `shares` get what
+    the build knows in the end, and with `inline` the image itself. `why`: tell why a step is not
+    cached.
+    """
+
+    no_cache: bool = False
+    fresh: frozenset[str] = frozenset()
+    oldest: str = ""
+    sources: tuple[Remote, ...] = ()
+    shares: tuple[Share, ...] = ()
+    inline: bool = False
+    why: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all stages are to be looked at, though the target may not need them."""
+        return any(one.whole for one in self.shares)
+
+
 class Surroundings(Record):
     """What the commands of a build are given beside their stage's files.
 
@@ -85,11 +118,10 @@ class Request(Record):
     `epoch` (seconds) replaces the clock in everything the image records. `enter` is
     `userns.enter`, or returns what it did; it is called when there is something to carry out:
     a build that finds all in the cache needs no namespace. `network` is default (the host's),
-    host or none. `no_cache` makes every step anew, `no_cache_filter` those of stages with these
-    names; `surroundings` is what commands are given. At most `jobs` strands of steps are carried
-    out at the same time. `reach` gets what ADD fetches from elsewhere. `inspect` is called where a
-    command has failed, with what makes, of the descriptor for a terminal, the sandbox of a shell in
-    its place.
+    host or none. `surroundings` is what commands are given. At most `jobs` strands of steps are
+    carried out at the same time. `reach` gets what ADD fetches from elsewhere. `inspect` is called
+    where a command has failed, with what makes, of the descriptor for a terminal, the sandbox of a
+    shell in its place.
     `folders` are the directories that --build-context names, by name.
     """
 
@@ -98,8 +130,7 @@ class Request(Record):
     fetch: Callable[[Reference, Platform], Image]
     enter: Callable[[], IdMap]
     form: Form = Form()
-    no_cache: bool = False
-    no_cache_filter: frozenset[str] = frozenset()
+    caching: Caching = Caching()
     network: str = "default"
     epoch: int | None = None
     jobs: int = 1
@@ -124,9 +155,10 @@ class Step(Record):
 
 
 class Started(Record):
-    """A step has begun; it was not cached."""
+    """A step has begun; it was not cached, for a `reason` if somebody wants to know."""
 
     step: Step
+    reason: str = ""
 
 
 class Output(Record):

@@ -12,7 +12,7 @@ import sys
 from rootless import userns
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
-from rootless.cli import build_flags, fetch, named, progress, wanted
+from rootless.cli import build_flags, caches, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
 from rootless.errors import UsageError
 from rootless.image import obtain
@@ -79,7 +79,7 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         fetch=bases.fetch,
         enter=bases.enter,
         form=goods.form(platforms[0]),
-        no_cache=arguments.no_cache,
+        caching=caches.parse(given, store, arguments, build_args, bases.enter, display),
         network=arguments.network,
         epoch=epoch,
         jobs=1 if arguments.debug_shell else _jobs(arguments.jobs),

@@ -41,10 +41,10 @@ FLAGS = {
         -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
         --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
-    "build": """--all-platforms --cache-from --cache-to --cache-ttl --cgroupns
+    "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest
-        --no-cache-filter --omit-history --os-feature --os-version --pid --runtime-flag
+        --omit-history --os-feature --os-version --pid --runtime-flag
         --sbom-image-output --sbom-image-purl-output --sbom-merge-strategy --sbom-output
         --sbom-purl-output --sbom-scanner-command --sbom-scanner-image --sign-by --stdin
         --unsetannotation --userns --userns-gid-map --userns-gid-map-group --userns-uid-map

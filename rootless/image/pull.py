@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-    from rootless.image.transport import Document, Read, Report, Tell
+    from rootless.image.transport import Document, Read, Report, Source, Tell
     from rootless.oci.descriptor import Descriptor
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -57,14 +57,24 @@ def pull(
     _check(reference, manifest, config, platform)
     pairs = manifest.pair(config.diff_ids)
     origin = f"{reference.registry}/{reference.repository}"
-
-    def bring() -> None:
-        with _Unpacking(store, pairs, origin) as unpacking:
-            copy.blobs(source, unpacking, manifest.layers, report)
-
-    copy.persist(source, bring)
+    copy.persist(source, lambda: bring(store, source, pairs, origin, report))
     sink.put_manifest(document, top=True)
     return sink.image
+
+
+def bring(
+    store: Store,
+    source: Source,
+    pairs: tuple[tuple[Descriptor, Digest], ...],
+    origin: str,
+    report: Report,
+) -> None:
+    """Bring some layers of an image, each with its diff_id, into the store, without the image.
+
+    They are held. `origin` is the repository they come from, registry and all, or nothing.
+    """
+    with _Unpacking(store, pairs, origin) as unpacking:
+        copy.blobs(source, unpacking, [blob for blob, _ in pairs], report)
 
 
 def peek(

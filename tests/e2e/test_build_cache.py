@@ -37,7 +37,7 @@ def cached(rootless, project, *flags):
     titles = re.findall(r"^#(\d+) \[.*?\] (\w+)", result.stderr, re.MULTILINE)
     steps = sorted(int(number) for number, word in titles if word != "FROM")
     found = re.findall(r"^#(\d+) CACHED$", result.stderr, re.MULTILINE)
-    return [1 + steps.index(int(number)) for number in found]
+    return sorted(1 + steps.index(int(number)) for number in found)
 
 
 def image_id(rootless):

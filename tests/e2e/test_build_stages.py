@@ -55,7 +55,7 @@ def test_both_run_before_either_is_done(build, rootless, tmp_path):
 def test_all_of_it_is_cached(build):
     first = build(DOCKERFILE)
     second = build(DOCKERFILE)
-    assert second.stderr.count("CACHED") == 7
+    assert second.stderr.count(" CACHED\n") == 8
     assert first.stderr.splitlines()[-2:] == second.stderr.splitlines()[-2:]
 
 

@@ -1,28 +1,37 @@
 """What earlier builds have made: `find` a step's layer by its key, or learn why there is none.
 
-`key` says what a step is, `local` keeps the records of this store, `origins` what COPY --from finds
-in other stages. Runs in the builder and in the processes that carry strands out; losing any of it
-only costs time.
+`key` says what a step is, `local` keeps the records of this store, `remote` those that other
+machines share, `origins` what COPY --from finds in other stages, `trails` what a step was the last
+time. Runs in the builder and in the processes that carry strands out; losing any of it only costs
+time.
 """
 
 from __future__ import annotations
 
 from rootless.build.cache import local
+from rootless.build.cache.key import contents_key
+from rootless.errors import RootlessError
 from rootless.record import Record
+from rootless.store.layers import Layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.build.cache.key import Key
+    from rootless.build.cache.remote import Remote
+    from rootless.build.request import Caching
+    from rootless.build.stack import Entry
     from rootless.oci.digest import Digest
     from rootless.store import Store
-    from rootless.store.layers import Layer
 
 
 class Hit(Record):
-    """A layer made earlier, and when (RFC 3339)."""
+    """A layer made earlier, and when (RFC 3339); one that is `elsewhere` is yet to be brought."""
 
     layer: Layer
     created: str
+    elsewhere: bool = False
 
 
 class Miss(Record):
@@ -34,16 +43,81 @@ class Miss(Record):
 class Cache:
     """The steps that this store, and whoever shares with it, has carried out."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, caching: Caching) -> None:
         self._store = store
+        self._remotes = caching.sources
+        self._oldest = caching.oldest
+        self._explains = caching.why
+        self._promised: dict[Digest, Remote] = {}
 
     def find(self, key: Key) -> Hit | Miss:
-        """The layer that the step with this key makes; it stays as long as the build runs."""
+        """The layer that the step with this key makes; it stays as long as the build runs.
+
+        One that is elsewhere has no path before `bring`.
+        """
         if not key.is_known:
             return Miss("what it rests on is made anew")
+        name = key.compute()
+        found = local.find(self._store, name)
+        if found and found[1] >= self._oldest:
+            return Hit(*found)
+        for remote in self._remotes:
+            there = remote.find(name)
+            if there and there[1] >= self._oldest:
+                return self._promise(remote, *there)
+        return Miss(self._reason(key, is_old=found is not None))
+
+    def bring(self, entries: Sequence[Entry]) -> None:
+        """Fetch the layers of hits that were elsewhere; the caller has entered the namespace."""
+        for remote in self._remotes:
+            mine = [
+                one for one in entries if one.layer and self._promised[one.layer.diff_id] is remote
+            ]
+            brought = remote.bring([one.layer.diff_id for one in mine if one.layer])
+            for entry in mine:
+                assert entry.layer is not None
+                if entry.layer.diff_id not in brought:
+                    raise RootlessError(f"the layer {entry.layer.diff_id} vanished from the store")
+                entry.layer = brought[entry.layer.diff_id]
+                entry.path = entry.layer.path
+
+    def has(self, key: Key, diff_id: Digest) -> bool:
+        """Whether this store knows that the step with this key makes just that layer."""
         found = local.find(self._store, key.compute())
-        return Hit(*found) if found else Miss("no step like it was carried out before")
+        return found is not None and found[0].diff_id == diff_id
 
     def record(self, key: Key, diff_id: Digest, created: str) -> None:
         """Remember what a step made."""
         local.record(self._store, key.compute(), diff_id, created, key.text)
+        if key.place:
+            from rootless.build.cache import trails
+
+            trails.record(self._store, key)
+
+    def contents(self, chain: str, selection: tuple[object, ...]) -> str | None:
+        """The digest of what a selection of paths has in layers: see `key.contents_key`."""
+        name = contents_key(chain, selection)
+        known = local.find_contents(self._store, name)
+        return known or next(filter(None, (one.contents(name) for one in self._remotes)), None)
+
+    def record_contents(self, chain: str, selection: tuple[object, ...], contents: str) -> None:
+        """Remember such a digest."""
+        local.record_contents(self._store, contents_key(chain, selection), contents)
+
+    def _promise(self, remote: Remote, diff_id: Digest, created: str) -> Hit:
+        from rootless.store import layers
+
+        here = layers.adopt(self._store, diff_id)
+        if here:
+            return Hit(here, created)
+        self._promised[diff_id] = remote
+        return Hit(Layer(diff_id, "", 0), created, elsewhere=True)
+
+    def _reason(self, key: Key, *, is_old: bool) -> str:
+        if is_old:
+            return "it was carried out longer ago than --cache-ttl allows"
+        if not self._explains:
+            return ""
+        from rootless.build.cache import trails
+
+        return trails.reason(self._store, key)

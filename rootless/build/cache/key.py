@@ -12,8 +12,6 @@ from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rootless.build.plan.actions import CopyFiles
     from rootless.build.stack import Stack
 
@@ -29,14 +27,26 @@ def key(action: tuple[object, ...], contents: str, chains: tuple[str, ...]) -> s
     return Digest.of(leanjson.dumps([_VERSION, action, contents, chains])).hex
 
 
+def contents_key(chain: str, selection: tuple[object, ...]) -> str:
+    """Where it is recorded what a selection of paths has in layers: those whose ChainID is
+    `chain`, or those that came about by a definition.
+    """
+    return key(("contents", *selection), "", (chain,))
+
+
 class Key:
     """The cache key of one step, known as soon as all layers it rests on are published.
 
     `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
-    carries the step out sets `inputs` to what was really read. `text` is for people, no part of it.
-    Of a RUN, `mounted` are the layers that its mounts read from, and `parts` the digests of what
-    they show.
+    carries the step out sets `inputs` to what was really read. Of a RUN, `mounted` are the layers
+    that its mounts read from, as far as they are there, and `parts` the digests of what they show.
+    `text` is for people, no part of it; `place` is where the step stands, `listing` what of the
+    context it reads, for `trails`.
     """
+
+    place = ""
+    text = ""
+    listing = ""
 
     def __init__(
         self,
@@ -44,15 +54,13 @@ class Key:
         inputs: str | None,
         beneath: Stack | None,
         origin: Stack | None = None,
-        mounted: Mapping[CopyFiles, Stack] | None = None,
     ) -> None:
         self.action = action
-        self.mounted = mounted or {}
+        self.mounted: dict[CopyFiles, Stack] = {}
         self.parts: dict[CopyFiles, str | None] = {}
         self.inputs = inputs
         self.beneath = beneath
         self.origin = origin
-        self.text = ""
 
     def combine(self) -> None:
         """Of a RUN: make `inputs` of `parts`."""

@@ -12,7 +12,6 @@ import os
 from time import time
 
 from rootless import leanjson
-from rootless.build.cache.key import key
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import text_map
 from rootless.oci.digest import Digest
@@ -48,14 +47,14 @@ def record(store: Store, step_key: str, diff_id: Digest, created: str, text: str
     _write(store, step_key, {"diff_id": str(diff_id), "created": created, "text": text[:_TEXT]})
 
 
-def find_contents(store: Store, chain: str, selection: tuple[object, ...]) -> str | None:
-    """The digest of what a `selection` of paths has in the layers whose ChainID is `chain`."""
-    return _read(store, key(("contents", *selection), "", (chain,))).get("contents")
+def find_contents(store: Store, contents_key: str) -> str | None:
+    """The digest recorded under a `key.contents_key`."""
+    return _read(store, contents_key).get("contents")
 
 
-def record_contents(store: Store, chain: str, selection: tuple[object, ...], contents: str) -> None:
+def record_contents(store: Store, contents_key: str, contents: str) -> None:
     """Remember such a digest: nobody needs to mount those layers for it again."""
-    _write(store, key(("contents", *selection), "", (chain,)), {"contents": contents})
+    _write(store, contents_key, {"contents": contents})
 
 
 def _read(store: Store, step_key: str) -> Mapping[str, str]:

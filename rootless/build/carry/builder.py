@@ -11,6 +11,7 @@ from __future__ import annotations
 from time import gmtime, monotonic, strftime, time
 
 from rootless.build.cache import Cache, Miss
+from rootless.build.carry.agenda import Agenda
 from rootless.build.carry.crew import Crew, ignore_interrupts
 from rootless.build.carry.graph import Graph
 from rootless.build.carry.keyring import Keyring
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.build.cache.remote import Known
     from rootless.build.carry.graph import Node, Strand
     from rootless.build.carry.workbench import Workbench
     from rootless.build.plan.actions import CopyFiles
@@ -49,11 +51,14 @@ class Builder:
         self._created = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
         self._graph = Graph(recipes.ordered, request.network, self._is_fresh)
         self._narrator = Narrator(self._graph, request.plan.dockerfile)
-        self._cache = Cache(store)
+        self._cache = Cache(store, request.caching)
+        self._begun: dict[int, _Work] = {}
         self._done: dict[int, Stack] = {}
         self._unfinished: dict[int, Stack] = {}
         self._stages: dict[int, Stack] = {}
-        self._keys = Keyring(store, request, recipes, self._stages)
+        self._reasons: dict[Node, str] = {}
+        self._told: set[Node] = set()
+        self._keys = Keyring(store, request, recipes, self._graph, self._cache, self._stages)
         self._bench: Workbench | None = None
 
     def build(self) -> Stack:
@@ -67,7 +72,33 @@ class Builder:
         finally:
             crew.close()
         self._finish()
+        for node in self._graph.shown:
+            if node not in self._told:  # nobody had to look at it: what it leads to is cached
+                self._report(Cached(self._narrator.event(node)))
         return self._stages[self._recipes.target.stage.number]
+
+    def known(self, *, whole: bool) -> Known:
+        """What another machine has to know to build the same from its cache: of the target's own
+        layers, or of the `whole` graph. All is published.
+        """
+        target = self._graph.ends[self._recipes.target.stage.number]
+        wanted = set(self._graph.nodes) if whole else set(target.line())
+        from rootless.build.cache.remote import Known
+
+        steps: dict[str, tuple[Digest, str]] = {}
+        contents: dict[str, str] = {}
+        for number, stack in self._done.items():
+            strand = self._graph.strands[number]
+            own = [node for node in strand.nodes if node.step]
+            base = len(stack.entries) - len(own)
+            for depth, node in enumerate(own, base):
+                entry = stack.entries[depth]
+                if node in wanted and entry.layer:
+                    key = self._keys.key(node, Stack(tuple(stack.entries[:depth])))
+                    if key.is_known and self._cache.has(key, entry.layer.diff_id):
+                        steps[key.compute()] = (entry.layer.diff_id, entry.created)
+                        contents |= self._keys.contents(node, key)
+        return Known(steps, contents)
 
     def close(self) -> None:
         """Let go of everything; what is unfinished is thrown away."""
@@ -76,10 +107,10 @@ class Builder:
 
     def _walk(self, crew: Crew) -> None:
         """All that is cached is taken first; of the strands that are left, `jobs` run at a time."""
-        waiting = list(self._graph.strands)
+        agenda = Agenda(self._graph, self._recipes.target, whole=self._request.caching.whole)
         works: list[_Work] = []
-        while waiting or works or crew.size:
-            works += self._take_ready(waiting)
+        while agenda or works or crew.size:
+            works += self._take_ready(agenda)
             if works and not crew.size and 1 in (len(works), self._request.jobs):
                 work = works.pop(0)
                 self._carry_out(work)
@@ -95,17 +126,25 @@ class Builder:
                 self._unfinished[work.strand.number] = work.stack
             self._join(*crew.next_result())
 
-    def _take_ready(self, waiting: list[Strand]) -> list[_Work]:
-        """Start the strands that can start; those with steps to carry out are returned."""
+    def _take_ready(self, agenda: Agenda) -> list[_Work]:
+        """Look at the strands that can be looked at; those with steps to carry out are returned.
+
+        What a strand copies from is only wanted when that strand is not cached.
+        """
         works = []
-        while ready := [one for one in waiting if one.needs <= self._done.keys()]:
-            for strand in ready:
-                waiting.remove(strand)
-                work = self._take_cached(strand)
-                if work.nodes:
-                    works.append(work)
-                else:
-                    self._end(strand, work.stack)
+        while strand := agenda.next(self._done.keys()):
+            work = self._begun.pop(strand.number, None) or self._begin(strand)
+            work = self._take_cached(work)
+            if work.nodes:
+                agenda.missed(strand)
+            if not work.nodes:
+                agenda.settled(strand)
+                self._end(strand, work.stack)
+            elif strand.needs <= self._done.keys():
+                agenda.settled(strand)
+                works.append(work)
+            else:
+                self._begun[strand.number] = work
         return works
 
     def _end(self, strand: Strand, stack: Stack) -> None:
@@ -113,27 +152,38 @@ class Builder:
         self._done[strand.number] = stack
         self._stages |= dict.fromkeys(self._graph.stages_of(strand), stack)
 
-    def _take_cached(self, strand: Strand) -> _Work:
-        """The beginning of a strand, as far as its steps are cached."""
-        stack = self._begin(strand)
-        left = [node for node in strand.nodes if node.step]
-        while left and not (self._request.no_cache or left[0].is_fresh):
+    def _take_cached(self, work: _Work) -> _Work:
+        """Go on with a strand as far as its steps are cached."""
+        stack, left = work.stack, list(work.nodes)
+        self._told |= set(left)
+        promised: list[Entry] = []
+        while left and not (self._request.caching.no_cache or left[0].is_fresh):
             with self._narrator.located(left[0], self._report):
                 key = self._keys.key(left[0], stack)
                 self._keys.read(left[0], key, self._contents)
                 found = self._cache.find(key)
             if isinstance(found, Miss):
+                self._reasons[left[0]] = found.reason
                 break
             created = found.created if self._request.epoch is None else self._created
-            stack.entries.append(Entry(found.layer.path, found.layer, created=created))
+            entry = Entry(found.layer.path, found.layer, created=created)
+            promised += [entry] if found.elsewhere else []
+            stack.entries.append(entry)
             self._report(Cached(self._narrator.event(left.pop(0))))
-        return _Work(strand, stack, tuple(left))
+        if promised:
+            self._request.enter()
+            self._cache.bring(promised)
+        return _Work(work.strand, stack, tuple(left))
 
-    def _begin(self, strand: Strand) -> Stack:
-        """What a strand goes on from; an image is told as a step, with the time it took."""
-        if strand.below:
-            return self._done[strand.below.number].copy()
-        root = strand.nodes[0]
+    def _begin(self, strand: Strand) -> _Work:
+        """A strand of which nothing has been done yet."""
+        below = strand.below
+        stack = self._done[below.number].copy() if below else self._root(strand.nodes[0])
+        return _Work(strand, stack, tuple(node for node in strand.nodes if node.step))
+
+    def _root(self, root: Node) -> Stack:
+        """The layers of a FROM; an image is told as a step, with the time it took."""
+        self._told.add(root)
         stage = root.recipe.stage
         if not isinstance(stage.base, Reference):
             return Stack()
@@ -155,14 +205,13 @@ class Builder:
         """Make the step's layer and put it on the stack."""
         assert node.step is not None
         key = self._keys.key(node, stack)
-        key.text = node.step.text
         event, action = self._narrator.event(node), node.step.action
-        self._report(Started(event))
+        self._report(Started(event, self._reason(node)))
         started = monotonic()
         if isinstance(action, RunCommand):
             self._keys.read(node, key, self._contents)
         self._workbench().perform(event, action, stack, self._keys.sources, key)
-        self._keys.keep(action, key)
+        self._keys.keep(node, key)
         self._report(Done(event, monotonic() - started))
 
     def _body(self, work: _Work) -> Callable[[Report], list[tuple[str, str]]]:
@@ -228,9 +277,19 @@ class Builder:
             )
         return self._bench
 
+    def _reason(self, node: Node) -> str:
+        """Why a step is carried out, where somebody asked."""
+        if not self._request.caching.why:
+            return ""
+        if self._request.caching.no_cache:
+            return "--no-cache"
+        if node.is_fresh:
+            return "--no-cache-filter"
+        return self._reasons.get(node) or "it rests on a step that is carried out"
+
     def _is_fresh(self, recipe: Recipe) -> bool:
         """--no-cache-filter: none of this stage's own steps may come from the cache."""
-        return recipe.stage.title in self._request.no_cache_filter
+        return recipe.stage.title in self._request.caching.fresh
 
 
 class _Work(Record):

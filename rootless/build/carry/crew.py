@@ -84,7 +84,7 @@ def ignore_interrupts() -> None:
 def _encode(event: Event) -> tuple[str, object]:
     match event:
         case Started():
-            return "started", (_named(event.step), None)
+            return "started", (_named(event.step), event.reason)
         case Cached():
             return "cached", (_named(event.step), None)
         case Output():
@@ -114,4 +114,4 @@ def _decode(kind: str, value: Any) -> Event:
         return Done(step, content)
     if kind == "failed":
         return Failed(step, content)
-    return Started(step) if kind == "started" else Cached(step)
+    return Started(step, content) if kind == "started" else Cached(step)

@@ -15,7 +15,7 @@ from rootless.build.plan import keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rootless.build.plan.steps import Recipe, Step
 
@@ -43,6 +43,13 @@ class Node:
         self.place = place
         self.reads = reads
         self.is_fresh = is_fresh
+
+    def line(self) -> Iterator[Node]:
+        """It, and those that it lies on, topmost first."""
+        node: Node | None = self
+        while node:
+            yield node
+            node = node.below
 
     @property
     def is_shown(self) -> bool:
@@ -75,10 +82,14 @@ class Graph:
         self._known: dict[tuple[object, ...], Node] = {}
         for recipe in recipes:
             self._add(recipe, network, is_fresh=is_fresh(recipe))
-        self.strands, strand_of = _strands(self.nodes, set(self.ends.values()))
+        self.strands, self._strand_of = _strands(self.nodes, set(self.ends.values()))
         self._stages_of: dict[int, list[int]] = {}
         for stage, end in self.ends.items():
-            self._stages_of.setdefault(strand_of[end].number, []).append(stage)
+            self._stages_of.setdefault(self._strand_of[end].number, []).append(stage)
+
+    def strand_of(self, stage: int) -> Strand:
+        """The strand that a stage ends with."""
+        return self._strand_of[self.ends[stage]]
 
     def stages_of(self, strand: Strand) -> list[int]:
         """The numbers of the stages that end with a strand."""

@@ -6,27 +6,31 @@ is looked into, mounted, where nobody has done so yet.
 
 from __future__ import annotations
 
-from rootless.build.cache.key import Key
+from rootless import leanjson
+from rootless.build.cache.key import Key, contents_key
 from rootless.build.cache.origins import Origins
-from rootless.build.inputs import context
+from rootless.build.inputs import contents, context
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys
 from rootless.build.plan.actions import CopyFiles, RunCommand
 from rootless.build.stack import Stack
+from rootless.errors import RootlessError
+from rootless.oci.digest import Digest
+from rootless.oci.reference import Reference
 from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rootless.build.carry.graph import Node
+    from rootless.build.cache import Cache
+    from rootless.build.carry.graph import Graph, Node
     from rootless.build.inputs.tree import Source
     from rootless.build.plan.actions import Action
     from rootless.build.plan.recipes import Recipes
     from rootless.build.plan.stages import Stage
     from rootless.build.request import Request
-    from rootless.oci.reference import Reference
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -35,14 +39,23 @@ class Keyring:
     """Everything that the steps of one build may read."""
 
     def __init__(
-        self, store: Store, request: Request, recipes: Recipes, stages: Mapping[int, Stack]
+        self,
+        store: Store,
+        request: Request,
+        recipes: Recipes,
+        graph: Graph,
+        cache: Cache,
+        stages: Mapping[int, Stack],
     ) -> None:
         """`stages` has the layers of those stages, by number, that are ready."""
         self._store = store
         self._request = request
         self._recipes = recipes
         self._stages = stages
-        self._origins = Origins(store)
+        self._graph = graph
+        self._origins = Origins(cache)
+        self._listings: dict[Action, str] = {}
+        self._definitions: dict[Node, str] = {}
         self.context = context.of(store, request.context) if request.context else None
         self.remotes = Remotes(store, request.reach, request.folders)
         self._selection = Selection(self.context, recipes.ordered)
@@ -57,55 +70,68 @@ class Keyring:
         action, stage = node.step.action, node.recipe.stage
         known = keys.canonical(action, stage.platform, self._request.network)
         beneath = None if isinstance(action, CopyFiles) and action.link else stack.copy()
-        if isinstance(action, RunCommand) and action.mounts:
-            return self._of_command(known, action, stage, beneath)
-        if not isinstance(action, CopyFiles):
-            return Key(known, "", beneath)
-        if action.origin is not None:
-            origin = self._origin(action.origin, stage)
-            return Key(known, self._origins.find(action, origin), beneath, origin)
-        sources = self.sources(action)
-        inputs = self.context.digest(sources) if self.context and sources else ""
-        if action.remotes:
-            inputs = self.remotes.digest(inputs, action.remotes)
-        return Key(known, inputs, beneath)
-
-    def _of_command(
-        self, known: tuple[object, ...], action: RunCommand, stage: Stage, beneath: Stack | None
-    ) -> Key:
-        """Of a RUN that shows files: their contents count, wherever they come from."""
-        mounted = {
-            one: self._origin(one.origin, stage) for one in action.read if one.origin is not None
-        }
-        key = Key(known, None, beneath, mounted=mounted)
-        for one in action.shown:
-            if one in mounted:
-                key.parts[one] = self._origins.find(one, mounted[one])
-            else:
-                sources = self.sources(one)
-                key.parts[one] = self.context.digest(sources) if self.context else ""
-        key.combine()
+        key = Key(known, "", beneath)
+        key.place, key.text = self._place(node), node.step.text
+        if isinstance(action, RunCommand):
+            self._mount(key, action, stage)
+        elif isinstance(action, CopyFiles) and action.origin is not None:
+            key.origin = self._origin(action.origin, stage)
+            key.inputs = self._copied(action, key.origin)
+        else:
+            key.listing, key.inputs = self._listing(action), self._inputs(action)
         return key
 
-    def read(self, node: Node, key: Key, contents: Callable[[CopyFiles, Stack], str]) -> None:
-        """Look by `contents` into a stage that is copied from, unless that was done before."""
+    def _mount(self, key: Key, action: RunCommand, stage: Stage) -> None:
+        """Of a RUN that shows files: their contents count, wherever they come from."""
+        if not action.mounts:
+            return
+        for one in action.read:
+            origin = None if one.origin is None else self._origin(one.origin, stage)
+            if origin:
+                key.mounted[one] = origin
+        for one in action.shown:
+            is_here = one.origin is None
+            known = self._inputs(one) if is_here else self._copied(one, key.mounted.get(one))
+            key.parts[one] = known
+        key.combine()
+
+    def read(self, node: Node, key: Key, look: Callable[[CopyFiles, Stack], str]) -> None:
+        """Find out by `look` what a stage has that is copied from, unless that was done before."""
         assert node.step is not None
         action = node.step.action
         if key.inputs is None and key.origin and isinstance(action, CopyFiles):
-            key.inputs = contents(action, key.origin)
-            self.keep(action, key)
+            key.inputs = look(action, key.origin)
+            self.keep(node, key)
         for one, part in list(key.parts.items()):
-            if part is None:
-                found = contents(one, key.mounted[one])
-                key.parts[one] = found
-                self._origins.keep(one, key.mounted[one], found)
+            if part is None and one in key.mounted:
+                key.parts[one] = found = look(one, key.mounted[one])
+                self._origins.keep(one, key.mounted[one], found, self._definition(one))
         if key.parts:
             key.combine()
 
-    def keep(self, action: Action, key: Key) -> None:
+    def keep(self, node: Node, key: Key) -> None:
         """Remember what a step has read of another stage."""
+        assert node.step is not None
+        action = node.step.action
         if isinstance(action, CopyFiles) and key.origin and key.inputs is not None:
-            self._origins.keep(action, key.origin, key.inputs)
+            self._origins.keep(action, key.origin, key.inputs, self._definition(action))
+
+    def contents(self, node: Node, key: Key) -> dict[str, str]:
+        """What the cache knows of what a step reads of another stage, to be shared."""
+        assert node.step is not None
+        action = node.step.action
+        read = dict(key.parts)
+        origins = dict(key.mounted)
+        if isinstance(action, CopyFiles):
+            read[action] = key.inputs
+            origins |= {action: key.origin} if key.origin else {}
+        found = {}
+        for one, digest in read.items():
+            if digest is not None and isinstance(one.origin, int):
+                chain = origins[one].chain_id if one in origins else ""
+                for name in filter(None, (chain, self._definition(one))):
+                    found[contents_key(name, one.selection)] = digest
+        return found
 
     def record(self) -> None:
         """Tell later builds what was read of layers that are published by now."""
@@ -126,8 +152,73 @@ class Keyring:
             self.context.remember()
             self.context.close()
 
-    def _origin(self, origin: int | Reference, stage: Stage) -> Stack:
-        """The layers that COPY --from reads."""
+    def _origin(self, origin: int | Reference, stage: Stage) -> Stack | None:
+        """The layers that COPY --from reads; None while a stage is not ready."""
         if isinstance(origin, int):
-            return self._stages[origin]
+            return self._stages.get(origin)
         return self.stack(self._recipes.image(origin, stage.platform))
+
+    def _copied(self, action: CopyFiles, origin: Stack | None) -> str | None:
+        """What a COPY --from finds, as far as that is known; of a stage that is not ready, what
+        was found when it came about in the same way.
+        """
+        if origin:
+            return self._origins.find(action, origin)
+        definition = self._definition(action)
+        return self._origins.find_defined(action, definition) if definition else None
+
+    def _inputs(self, action: Action) -> str:
+        """The digest of what an action reads of the context and of what is elsewhere."""
+        if isinstance(action, RunCommand):
+            parts = [self._inputs(one) for one in action.shown if one.origin is None]
+            return contents.digest("\n".join(parts)) if parts else ""
+        inputs = contents.digest(self._listing(action)) if action.reads_context else ""
+        remotes = action.remotes if isinstance(action, CopyFiles) else ()
+        return self.remotes.digest(inputs, remotes) if remotes else inputs
+
+    def _listing(self, action: Action) -> str:
+        """What an action reads of the context."""
+        if not action.reads_context:
+            return ""
+        if action not in self._listings:
+            sources = self.sources(action)
+            listed = self.context.listing(sources) if self.context and sources else ""
+            self._listings[action] = listed
+        return self._listings[action]
+
+    def _definition(self, action: CopyFiles) -> str:
+        """How the stage that is copied from comes about; empty where it may differ each time."""
+        if not isinstance(action.origin, int):
+            return ""
+        if not self._definitions:
+            for node in self._graph.nodes:  # each comes after all that it uses
+                self._definitions[node] = self._defined(node)
+        return self._definitions[self._graph.ends[action.origin]]
+
+    def _defined(self, node: Node) -> str:
+        stage = node.recipe.stage
+        if node.step is None:
+            if not isinstance(stage.base, Reference):
+                return "scratch"
+            return self.stack(self._recipes.image(stage.base, stage.platform)).chain_id or "empty"
+        below = [self._definitions[one] for one in (node.below, *node.reads) if one]
+        if node.is_fresh or self._request.caching.no_cache or "" in below:
+            return ""
+        action = node.step.action
+        known = keys.canonical(action, stage.platform, self._request.network)
+        try:
+            inputs = self._inputs(action)
+        except (RootlessError, OSError):  # told with its line when the step is looked at
+            return ""
+        named = [str(one) for one in action.named]
+        text = leanjson.dumps([known, named, inputs, below])
+        return Digest.of(text).hex
+
+    def _place(self, node: Node) -> str:
+        """Where a step stands, for `cache.trails`."""
+        stage = node.recipe.stage
+        name = self._request.plan.dockerfile.name
+        given = self._request.context
+        folder = given.directory if given and not given.fetched else ""
+        where = (folder, name, str(stage.platform), stage.title)
+        return Digest.of(leanjson.dumps([*where, node.place])).hex[:32]

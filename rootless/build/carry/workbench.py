@@ -213,7 +213,10 @@ class Workbench:
         files.copy(root_fd, root, action, sources, context.fd, changes, keeps_owners=keeps_owners)
         if not changes.copied:
             return
-        expected, key.inputs = key.inputs, context.digest(sources, changes)
+        expected, key.listing = key.inputs, context.listing(sources, changes)
+        key.inputs = contents.digest(key.listing)
+        if action.remotes:
+            key.inputs = self._remotes.digest(key.inputs, action.remotes)
         if key.inputs != expected and changes.names:
             self._report(Warned(_changed(sorted(changes.names))))
 

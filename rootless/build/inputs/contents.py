@@ -25,15 +25,20 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 
 
-def digest(sources: tuple[Source, ...], content: Content, *, owners: bool = False) -> str:
-    """A hex digest of everything `sources` put into an image.
+def listing(sources: tuple[Source, ...], content: Content, *, owners: bool = False) -> str:
+    """Everything `sources` put into an image, a line for each name: name, kind and contents,
+    between NULs. A directory's line, without contents, stands before those of its files.
 
     `content` gives the digest of what the file at a path holds and its `links`, or None for one
     that is not copied after all. With `owners` it matters whose the files are.
     """
     lines = _Lines(content, owners=owners)
-    text = "\n".join(line for source in sources for line in lines.of(source))
-    return Digest.of(text.encode("utf-8", "surrogateescape")).hex
+    return "\n".join(line for source in sources for line in lines.of(source))
+
+
+def digest(listed: str) -> str:
+    """The hex digest of a listing."""
+    return Digest.of(listed.encode("utf-8", "surrogateescape")).hex
 
 
 def of_image(root_fd: int, sources: tuple[Source, ...]) -> str:
@@ -42,7 +47,7 @@ def of_image(root_fd: int, sources: tuple[Source, ...]) -> str:
     def content(path: str, found: os.stat_result) -> Held:
         return read(root_fd, path, found, attributes=True), links(found)
 
-    return digest(sources, content, owners=True)
+    return digest(listing(sources, content, owners=True))
 
 
 def links(found: os.stat_result) -> tuple[int, int] | None:

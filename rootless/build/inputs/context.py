@@ -70,8 +70,12 @@ class Context:
         self._settled = time_ns() - _RACY
 
     def digest(self, sources: tuple[Source, ...], changes: Changes | None = None) -> str:
-        """A hex digest of everything `sources` would put into an image, or, but for `changes`,
-        has put there.
+        """A hex digest of the listing."""
+        return contents.digest(self.listing(sources, changes))
+
+    def listing(self, sources: tuple[Source, ...], changes: Changes | None = None) -> str:
+        """Everything `sources` would put into an image, or, but for `changes`, has put there: see
+        `contents.listing`.
         """
 
         def content(path: str, found: os.stat_result) -> Held | None:
@@ -80,7 +84,7 @@ class Context:
             known = self._content(path, found)
             return None if known is None else (known, contents.links(found))
 
-        return contents.digest(sources, content, owners=self.keeps_owners)
+        return contents.listing(sources, content, owners=self.keeps_owners)
 
     def changes(self) -> Changes:
         """To be told what a COPY reads."""

@@ -108,7 +108,12 @@ class CopyFiles(_Action):
     @property
     def named(self) -> tuple[object, ...]:
         image = str(self.origin) if isinstance(self.origin, Reference) else ""
-        return (self.sources, self.exclude, self.remotes, image)
+        return (self.selection, self.remotes, image)
+
+    @property
+    def selection(self) -> tuple[object, ...]:
+        """What it takes from where it copies."""
+        return (self.sources, self.parents, self.exclude)
 
     @property
     def reads_context(self) -> bool:

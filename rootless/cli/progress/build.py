@@ -113,6 +113,8 @@ class Plain(Silent):
         match event:
             case request.Started():
                 self._start(event.step)
+                if event.reason:
+                    _say(f"#{event.step.number} not cached: {words.escape(event.reason)}")
             case request.Output():
                 output = self._running[event.step]
                 self._print(event.step, output, output.add(event.content))
@@ -242,6 +244,9 @@ class Live(Silent):
             case request.Started():
                 self._total = event.step.total
                 self._running[event.step] = Output()
+                if event.reason:
+                    reason = words.escape(event.reason)
+                    self._block.settle([f"? {_title(event.step)}", f"    not cached: {reason}"])
             case request.Output():
                 self._running[event.step].add(event.content)
             case request.Cached():

@@ -50,6 +50,8 @@ class RawJson:
             case request.Started():
                 self._running[event.step] = self._begun(event.step)
                 self.write(vertexes=[self._running[event.step]])
+                if event.reason:
+                    self(request.Output(event.step, f"not cached: {event.reason}\n".encode()))
             case request.Output():
                 log = {"vertex": self._digest(event.step), "stream": _OUTPUT}
                 self.write(logs=[{**log, "data": _base64(event.content), "timestamp": _now()}])

@@ -44,6 +44,18 @@ BUILD = Verb(
             metavar="METHOD",
             help="say something of the Dockerfile instead: check, outline or targets[,format=json]",
         ),
+        many(
+            "--cache-from",
+            metavar="CACHE",
+            help="ask a shared cache for steps: type=registry,ref=NAME or type=local,src=DIR",
+        ),
+        many(
+            "--cache-to",
+            metavar="CACHE",
+            help="share the cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline"
+            "[,mode=min|max]",
+        ),
+        text("--cache-ttl", metavar="TIME", help="run again what is older, as 72h"),
         flag("--check", help="only look for what is rarely meant: as --call check"),
         text(
             "--compression",
@@ -77,6 +89,7 @@ BUILD = Verb(
         flag("--lock", help="write what came from elsewhere to Dockerfile.lock"),
         flag("--locked", help="refuse what is another than Dockerfile.lock says"),
         flag("--no-cache", help="run every step anew"),
+        many("--no-cache-filter", metavar="STAGE", help="run every step of these stages anew"),
         many(
             "-o",
             "--output",
@@ -108,6 +121,7 @@ BUILD = Verb(
         text("--timestamp", metavar="SECONDS", help="the same as --source-date-epoch"),
         many("--unsetlabel", metavar="KEY", help="leave out a label of the base image"),
         flag("--verify", help="build again without the cache, and show what differs"),
+        flag("--why", help="say of every step that is not cached what is different now"),
         CERT_DIR,
         TLS_VERIFY,
         *SANDBOX,
@@ -129,6 +143,9 @@ BUILD = Verb(
         "rootless build --progress rawjson .",
         "rootless build --locked --verify .",
         "rootless build --check .",
+        "rootless build --why .",
+        "rootless build --cache-from registry.example/app:cache "
+        "--cache-to type=registry,ref=registry.example/app:cache,mode=max .",
         "rootless build --call outline,format=json --target test .",
     ),
 )
