@@ -6,7 +6,6 @@ Places are understood, and logins read, before the user namespace is entered.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from time import gmtime, strftime, time
 
 from rootless import nearest
@@ -279,8 +278,7 @@ def _into_folder(
         from rootless.image import store as ends
 
         enter()  # layers belong to many ids
-        with ExitStack() as stack:
-            opened = stack.enter_context(folder.Folder(place.where, make=True))
+        with folder.Folder(place.where, make=True) as opened:
             sink: Sink = folder.Sink(opened, folder.Layout(place.tag))
             copy.copy(ends.Source(store, image), sink, lambda _: None)
 
