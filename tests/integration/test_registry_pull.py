@@ -601,6 +601,32 @@ def test_two_pulls_at_once_download_once(root, tmp_path):
     assert len(asked) == len(set(asked)) == 3
 
 
+MEMORY = """
+import resource
+own = open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]
+print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def test_a_layer_larger_than_the_memory_that_a_pull_may_take(root, tmp_path):
+    """Neither who downloads nor who unpacks holds it: 64 MiB are enough for any."""
+    noise = os.urandom(1 << 20)
+    content = b"".join(noise[at:] + noise[:at] for at in range(96))
+    image = write_layout(tmp_path / "big", "x:1", [layer({"big": content})])
+    assert max(path.stat().st_size for path in image.layout.rglob("*")) > 64 << 20
+    with HostileRegistry(serving(image, "a/b")) as registry:
+        argv = [sys.executable, "-c", PULL + MEMORY, str(root), f"{registry.address}/a/b:1"]
+        environment = {**os.environ, "PYTHONPATH": str(machine.PROJECT)}
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, timeout=300, check=True
+        )
+    own, unpacker = map(int, done.stdout.splitlines()[-1].split())
+    assert own < 64 << 10
+    assert unpacker < 64 << 10
+    (found,) = (root / "layers").rglob("big")
+    assert found.stat().st_size == len(content)
+
+
 @pytest.mark.parametrize("after", [0, 1, 3, 8])
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_pull_leaves_a_good_store(root, tmp_path, kill, after):
