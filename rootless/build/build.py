@@ -80,7 +80,11 @@ def _build(store: Store, request: Request, report: Report) -> Image:
     for message in request.plan.warnings():
         report(Warned(message))
     store.hold(())  # before any strand is carried out by a fork: what that makes is then ours too
-    recipes = Recipes(request.plan, request.fetch, has_context=request.context is not None)
+    recipes = Recipes(
+        request.plan,
+        request.fetch,
+        has_context=request.has_context,
+    )
     _check(request, recipes, report)
     builder = Builder(store, request, report, recipes)
     try:

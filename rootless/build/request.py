@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 class Folder(Record):
     """A directory that a build copies from; `ignore` is what its .dockerignore holds.
 
-    What was `fetched` is there for this build only. Of files that came in an archive the owners
-    count, too (`keeps_owners`); the others' are the host's.
+    What was `fetched` is there for this build only; one that `is_empty` stands for none. Of files
+    that came in an archive the owners count, too (`keeps_owners`); the others' are the host's.
     """
 
     directory: str
     ignore: bytes = b""
     fetched: bool = False
     keeps_owners: bool = False
+    is_empty: bool = False
 
 
 class Form(Record):
@@ -138,6 +139,11 @@ class Request(Record):
     surroundings: Surroundings = Surroundings()
     inspect: Callable[[Callable[[int], Spec]], object] | None = None
     folders: Mapping[str, Folder] = {}
+
+    @property
+    def has_context(self) -> bool:
+        """Whether there is anything to copy from."""
+        return self.context is not None and not self.context.is_empty
 
 
 class Step(Record):

@@ -10,7 +10,6 @@ import os
 import sys
 
 from rootless import userns
-from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Request
 from rootless.cli import build_flags, caches, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from rootless.build.lock import Lock
     from rootless.build.plan.stages import Plan
+    from rootless.build.request import Surroundings
     from rootless.cli.build_lock import Locking
     from rootless.cli.contexts import Found
     from rootless.cli.dockerfiles import Written
@@ -46,21 +46,22 @@ def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
     _check(given, arguments)
     given = given.with_logins(arguments.authfile)
-    with Contexts(given, Store(given.root)) as contexts:
-        return _build(given, arguments, contexts)
+    surroundings = build_flags.surroundings(given, arguments)
+    with Contexts(given, Store(given.root), surroundings.secrets) as contexts:
+        return _build(given, arguments, contexts, surroundings)
 
 
-def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
+def _build(
+    given: Settings, arguments: Arguments, contexts: Contexts, surroundings: Surroundings
+) -> int:
     store = contexts.store
     platforms = _platforms(arguments)
-    tags = tuple(map(_tag, arguments.tag))
     words = (*build_flags.build_arg_words(arguments.build_arg_file), *arguments.build_arg)
     build_args = _build_args(given.environment, words)
     epoch = _epoch(arguments, {**given.environment, **build_args})
-    goods = wanted.wanted(given, arguments, tags, platforms, epoch)
+    goods = wanted.wanted(given, arguments, tuple(map(_tag, arguments.tag)), platforms, epoch)
     display = progress.building(given, arguments.progress, quiet=arguments.quiet)
-    given_contexts = named.parse(arguments.build_context)
-    bases = _Bases(given, store, arguments, display, given_contexts)
+    bases = _Bases(given, store, arguments, display, named.parse(arguments.build_context))
     context = contexts.find(arguments.context, bases.enter_early, build_args)
     written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
     if arguments.call or arguments.check:
@@ -83,19 +84,19 @@ def _build(given: Settings, arguments: Arguments, contexts: Contexts) -> int:
         network=arguments.network,
         epoch=epoch,
         jobs=1 if arguments.debug_shell else _jobs(arguments.jobs),
-        reach=Reach(contexts.web, given.environment),
-        surroundings=build_flags.surroundings(given, arguments),
+        reach=contexts.reach,
+        surroundings=surroundings,
         inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
-        folders=given_contexts.folders,
+        folders=bases.named.folders,
     )
     for planned in plans:
-        _explain(arguments, planned, bases, has_context=context.directory is not None)
+        _explain(arguments, planned, bases, has_context=not context.is_empty)
     if arguments.dry_run:
         return 0
     pairs = zip(platforms, plans, strict=True)
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
     if locking:
-        locking.check(store, requests, given_contexts.references)
+        locking.check(store, requests, bases.named.references)
     built = _carry_out(store, requests, goods, display)
     if locking:
         locking.write()

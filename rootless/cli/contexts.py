@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Folder
 from rootless.cli import dockerfiles, files
 from rootless.cli.dockerfiles import Written
@@ -33,31 +34,32 @@ _YES = ("1", "t", "true")
 
 
 class Found(Record):
-    """A context: its `directory`, None for none, and what errors call it.
+    """A context: its `directory`, and what errors call it.
 
-    `text` is the Dockerfile where that is all that came. What is `fetched` was made for this build.
+    `text` is the Dockerfile where that is all that came; then the directory `is_empty`, if the
+    Dockerfile did not come from the web. What is `fetched` was made for this build.
     """
 
-    directory: str | None
+    directory: str
     shown: str
     text: bytes | None = None
     fetched: bool = False
     keeps_owners: bool = False
+    is_empty: bool = False
 
-    def folder(self, ignore: bytes) -> Folder | None:
+    def folder(self, ignore: bytes) -> Folder:
         """It as the builder wants it, with what its .dockerignore holds."""
-        if self.directory is None:
-            return None
-        return Folder(self.directory, ignore, self.fetched, self.keeps_owners)
+        return Folder(self.directory, ignore, self.fetched, self.keeps_owners, self.is_empty)
 
 
 class Contexts:
     """Those of one build; what was fetched is there until the end of `with`."""
 
-    def __init__(self, given: Settings, store: Store) -> None:
+    def __init__(self, given: Settings, store: Store, secrets: Mapping[str, bytes] = {}) -> None:
+        """`secrets` may have logins for the web, and for git."""
         self.store = store
-        self.web = Web(given)
-        self._given = given
+        self.web = Web(given, secrets)
+        self.reach = Reach(self.web, given.environment, secrets)
         self._staged: list[Staging] = []
 
     def __enter__(self) -> Self:
@@ -118,7 +120,7 @@ class Contexts:
         if tarball.is_archive(start):
             return self._unpacked(read, "standard input", enter)
         content = files.limited(read, "standard input")
-        return Found(None, "standard input", content)
+        return Found(self._folder(), "standard input", content, fetched=True, is_empty=True)
 
     def _archive(self, path: str, enter: Callable[[], IdMap]) -> Found:
         from rootless.build.inputs import tarball
@@ -153,7 +155,7 @@ class Contexts:
     def _repository(self, source: GitSource) -> Found:
         from rootless.build.inputs.git import Git
 
-        git = Git(self._given.environment)
+        git = Git(self.reach.environment, self.reach.secrets)
         commit = git.commit(source)
         return Found(git.check_out(source, commit, self._stage()), source.shown, fetched=True)
 

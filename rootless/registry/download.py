@@ -45,11 +45,11 @@ def parse(text: str, instead: str = _ANOTHER_PROGRAM) -> Url:
     return url
 
 
-def etag(url: Url, access: Access, known: str) -> str:
+def etag(url: Url, access: Access, known: str, login: str = "") -> str:
     """The ETag that the file has now, "" when that is not told; it was `known` before."""
     transport = http.Transport(url, access)
     try:
-        request = http.Request("HEAD", url.url, {"If-None-Match": known})
+        request = http.Request("HEAD", url.url, {"If-None-Match": known, **_login(login)})
         response = transport.follow(request, url)
         response.close()
     except RegistryError:
@@ -65,11 +65,15 @@ def etag(url: Url, access: Access, known: str) -> str:
 class Download:
     """An open answer; `read` it, in one thread, and close it at the end of `with`."""
 
-    def __init__(self, url: Url, access: Access, instead: str = _ANOTHER_PROGRAM) -> None:
+    def __init__(
+        self, url: Url, access: Access, instead: str = _ANOTHER_PROGRAM, login: str = ""
+    ) -> None:
         """RegistryError when the server does not answer with the file.
 
-        `instead` is what to do where this program can do nothing about that.
+        `instead` is what to do where this program can do nothing about that. `login` is what
+        Authorization says to the URL's own server.
         """
+        self._login = _login(login)
         self.received = 0
         """Bytes so far."""
         self._url = url
@@ -143,7 +147,7 @@ class Download:
         return response
 
     def _ask(self, headers: dict[str, str], wanted: int) -> Answer:
-        request = http.Request("GET", self._url.url, headers)
+        request = http.Request("GET", self._url.url, {**headers, **self._login})
         response = self._transport.follow(request, self._url)
         if response.status == wanted:
             return response
@@ -157,6 +161,10 @@ class Download:
             status=response.status,
             temporary=response.status >= 500 or response.status == 429,
         )
+
+
+def _login(text: str) -> dict[str, str]:
+    return {"Authorization": text} if text else {}
 
 
 def _size(response: Answer) -> int | None:

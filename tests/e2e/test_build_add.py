@@ -386,3 +386,43 @@ def test_without_git(try_build, rootless):
     assert result.exit == 1
     assert "git is not installed" in result.stderr
     assert "apt install git" in result.stderr
+
+
+def test_a_file_that_wants_a_login(try_build, server, tmp_path):
+    honest = server.respond
+
+    def respond(request):
+        if request.headers.get("Authorization") != "Bearer abc":
+            return Answer(401)
+        return honest(request)
+
+    server.respond = respond
+    (tmp_path / "token").write_text("abc")
+    (tmp_path / "header").write_text("Bearer abc\n")
+    assert "is answered with: 401" in try_build("ADD B/f.txt /x/").stderr
+    for name, file in (("TOKEN", "token"), ("HEADER", "header")):
+        secret = f"id=HTTP_AUTH_{name}_127.0.0.1,src={tmp_path / file}"
+        assert try_build("ADD B/f.txt /x/", "--no-cache", "--secret", secret).exit == 0
+    other = f"id=HTTP_AUTH_TOKEN_e.com,src={tmp_path / 'token'}"
+    assert try_build("ADD B/n.txt /x/", "--secret", other).exit == 1
+
+
+def test_a_login_does_not_follow_a_redirect(try_build, server, tmp_path):
+    with Website(tmp_path / "elsewhere") as other:
+        place = other.url.replace("127.0.0.1", "localhost")
+        server.files["/r/thing.bin"] = Answer(302, b"", {"Location": f"{place}/f.txt"})
+        (tmp_path / "token").write_text("abc")
+        secret = f"id=HTTP_AUTH_TOKEN_127.0.0.1,src={tmp_path / 'token'}"
+        result = try_build("ADD B/r/thing.bin /x/", "--secret", secret)
+        assert result.exit == 0, result.stderr
+        assert all("Authorization" not in one.headers for one in other.requests)
+        assert other.requests
+
+
+@with_git
+def test_tags_come_along_with_the_repository(build, repository):
+    files, _ = build("ADD --keep-git-dir=true B/git/r.git#v1 /x/")
+    tags = {name for name in files if name.startswith("x/.git/refs/tags/")}
+    packed = files.get("x/.git/packed-refs")
+    assert tags == {"x/.git/refs/tags/v1", "x/.git/refs/tags/v2"} or packed is not None
+    assert "x/.git/refs/remotes/origin/HEAD" not in files

@@ -361,3 +361,38 @@ def test_podmans_names(build, tmp_path):
     assert below(build(context)) == {"Containerfile", ".dockerignore", "secret"}
     (context / "other").write_text("FROM scratch\nCOPY Containerfile /other\n")
     assert set(build("-f", "other", context)) == {"other"}
+
+
+def test_all_of_no_context_is_nothing(build, attempt):
+    """As in docker; but a file that is named is missed, with the way out."""
+    assert set(build("-", stdin=b"FROM scratch\nCOPY . /x/\nCOPY * /y/\n")) == {"x"}
+    done = attempt("-", stdin=b"FROM scratch\nCOPY a /\n")
+    assert done.returncode == 1
+    assert "there is no build context to copy from" in done.stderr
+
+
+@with_git
+def test_a_repository_that_wants_a_login(attempt, server, repository, tmp_path):
+    honest = server.respond
+    basic = "basic eC1hY2Nlc3MtdG9rZW46c2VjcmV0"  # x-access-token:secret
+
+    def respond(request):
+        if request.headers.get("Authorization") not in (basic, "Basic bWU6dG9v"):
+            return Answer(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+        return honest(request)
+
+    server.respond = respond
+    url = f"{server.url}/git/r.git"
+    (tmp_path / "token").write_text("secret\n")
+    (tmp_path / "header").write_text("Basic bWU6dG9v\n")
+    assert "cannot be fetched" in attempt(url).stderr
+    for name, file in (
+        ("GIT_AUTH_TOKEN", "token"),
+        (f"GIT_AUTH_TOKEN.{server.address}", "token"),
+        ("GIT_AUTH_HEADER", "header"),
+    ):
+        done = attempt("--secret", f"id={name},src={tmp_path / file}", "--no-cache", url)
+        assert done.returncode == 0, done.stderr
+    done = attempt("--secret", f"id=GIT_AUTH_TOKEN.e.com,src={tmp_path / 'token'}", url)
+    assert "cannot be fetched" in done.stderr
+    assert "secret" not in done.stderr

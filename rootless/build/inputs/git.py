@@ -60,11 +60,15 @@ _SIGPIPE, _SIG_DFL = 13, 0
 class Git:
     """The program, with what it needs to know of the user."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], secrets: Mapping[str, bytes] | None = None
+    ) -> None:
         """`environment` is the user's; proxies, the ssh agent and known hosts are taken from it.
+        `secrets` may be logins, by BuildKit's names: see `_login`.
 
         NotFoundError when there is no git.
         """
+        self._secrets = secrets or {}
         self._program = programs.find("git", environment.get("PATH", ""))
         if not self._program:
             raise NotFoundError(
@@ -80,6 +84,7 @@ class Git:
         """The whole name of the commit that `source` means now; IntegrityError if it is another
         than it says. Nothing is asked of anybody where the name is given.
         """
+        self._log_in(source)
         found = source.ref if source.is_pinned else self._asked(source)
         if not found.startswith(source.commit):
             raise IntegrityError(
@@ -94,6 +99,7 @@ class Git:
 
         Their times are the commit's, so the same commit gives the same bytes.
         """
+        self._log_in(source)
         tree, folder = os.path.join(staged, "tree"), os.path.join(staged, "git")
         keeps = bool(source.keep_git_dir) and _clean(source.subdir) == ""
         os.mkdir(tree, 0o755)
@@ -102,13 +108,13 @@ class Git:
         here = (f"--git-dir={folder}", f"--work-tree={tree}")
         self._run(tree, *here, "init", "-q")
         self._run(tree, *here, "remote", "add", "--", "origin", source.remote)
-        self._fetch(here, tree, source, commit)
+        self._fetch(here, tree, source, commit, keeps=keeps)
         self._run(tree, *here, "checkout", "-q", "--force", "--detach", commit, "--")
         if source.submodules:
             self._submodules(here, tree, source)
         if keeps:
             self._run(tree, *here, "remote", "set-url", "--", "origin", source.shown)
-            _forget(folder, ("FETCH_HEAD", "logs", "ORIG_HEAD"))
+            _forget(folder, ("FETCH_HEAD", "logs", "ORIG_HEAD", "refs/remotes"))
         seconds = self._run(tree, *here, "show", "-s", "--format=%ct", commit, "--").split()
         _settle(tree, int(seconds[0]) if seconds else 0, keeps=keeps)
         return _inside(tree, source)
@@ -133,10 +139,27 @@ class Git:
             hint="a commit is named by all of its digits" if ref.isalnum() else None,
         )
 
-    def _fetch(self, here: tuple[str, ...], tree: str, source: GitSource, commit: str) -> None:
-        """That commit alone where the server gives it; else its ref's history, or everything."""
-        fetch = (*here, "fetch", "-q", "--no-tags", "--force")
-        attempts: list[tuple[str, ...]] = [("--depth=1", "origin", commit)]
+    def _log_in(self, source: GitSource) -> None:
+        """What the server of `source` is told of who asks; no command line shows it."""
+        for name in ("COUNT", "KEY_0", "VALUE_0"):
+            self._environment.pop(f"GIT_CONFIG_{name}", None)
+        if header := _login(source, self._secrets):
+            self._environment |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": f"http.{source.remote}.extraHeader",
+                "GIT_CONFIG_VALUE_0": f"Authorization: {header}",
+            }
+
+    def _fetch(
+        self, here: tuple[str, ...], tree: str, source: GitSource, commit: str, *, keeps: bool
+    ) -> None:
+        """That commit alone where the server gives it; else its ref's history, or everything.
+
+        Tags on it come along where the repository is kept.
+        """
+        fetch = (*here, "fetch", "-q", "--force", *(() if keeps else ("--no-tags",)))
+        place = f"+{commit}:refs/remotes/origin/HEAD" if keeps else commit
+        attempts: list[tuple[str, ...]] = [("--depth=1", "origin", place)]
         if source.ref and not source.is_pinned:
             attempts.append(("origin", source.ref))
         attempts.append(("origin", "+refs/*:refs/remotes/origin/*"))
@@ -175,6 +198,25 @@ class Git:
         if status:
             raise RootlessError(_last(complaint) or f"git ended with exit code {status}")
         return output.decode("utf-8", "surrogateescape")
+
+
+def _login(source: GitSource, secrets: Mapping[str, bytes]) -> str:
+    """What Authorization says: GIT_AUTH_HEADER, or GIT_AUTH_TOKEN as a password; with `.HOST`
+    for one host.
+    """
+    scheme, _, rest = source.remote.partition("://")
+    if scheme.lower() not in ("http", "https"):
+        return ""
+    host = rest.partition("/")[0].rpartition("@")[2]
+    for suffix in (f".{host}", ""):
+        if header := secrets.get(f"GIT_AUTH_HEADER{suffix}"):
+            return header.decode("latin-1").strip()
+        if token := secrets.get(f"GIT_AUTH_TOKEN{suffix}"):
+            from base64 import b64encode
+
+            login = b64encode(b"x-access-token:" + token.strip())
+            return f"basic {login.decode()}"
+    return ""
 
 
 def _ssh(environment: Mapping[str, str]) -> str:

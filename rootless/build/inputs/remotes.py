@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 
 
 class Reach(Record):
-    """How a build gets at what is elsewhere: `environment` is the user's, for git."""
+    """How a build gets at what is elsewhere: `environment` is the user's, for git, and `secrets`
+    may be logins.
+    """
 
     web: Web
     environment: Mapping[str, str]
+    secrets: Mapping[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return "Reach(…)"  # it has secrets
 
 
 class Remotes:
@@ -141,7 +147,7 @@ class Remotes:
         if self._git is None:
             from rootless.build.inputs.git import Git
 
-            self._git = Git(self._reached.environment)
+            self._git = Git(self._reached.environment, self._reached.secrets)
         return self._git
 
     @property

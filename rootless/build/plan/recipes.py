@@ -10,6 +10,7 @@ from __future__ import annotations
 from time import monotonic
 
 from rootless.build.plan import steps
+from rootless.build.plan.actions import CopyFiles
 from rootless.errors import RootlessError
 from rootless.oci.config import ImageConfig
 from rootless.oci.reference import Reference
@@ -18,8 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.build.plan.actions import Action
     from rootless.build.plan.stages import Plan, Stage
-    from rootless.build.plan.steps import Recipe
+    from rootless.build.plan.steps import Recipe, Step
     from rootless.dockerfile.errors import Location
     from rootless.oci.platform import Platform
     from rootless.store.images import Image
@@ -86,14 +88,16 @@ class Recipes:
                 else:
                     self._obtain(origin, stage.platform, step.location)
             if step.action.reads_context:
-                self._check_context(step.location)
+                self._check_context(step)
         return origins
 
-    def _check_context(self, location: Location) -> None:
-        if not self._has_context:
+    def _check_context(self, step: Step) -> None:
+        """Of an empty one nothing can be copied but all that there is."""
+        named = [source for one in _copies(step.action) for source in one.sources]
+        if not self._has_context and any(one.strip("./") not in ("", "*") for one in named):
             raise self._plan.dockerfile.error(
                 "there is no build context to copy from",
-                location,
+                step.location,
                 "name a directory as the context, and the Dockerfile with -f: -f - .",
             )
 
@@ -127,3 +131,9 @@ class Recipes:
 
         names = [stage.name for stage in self._plan.stages if stage.name]
         return nearest.hint(reference.repository.rpartition("/")[2], names, prefix="the stage ")
+
+
+def _copies(action: Action) -> list[CopyFiles]:
+    """What an action takes of the context, as COPYs."""
+    found = (action, *action.shown)
+    return [one for one in found if isinstance(one, CopyFiles) and one.reads_context]
