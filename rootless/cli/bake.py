@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import bake_allowed, bake_lists, files, words
+from rootless.cli import bake_allowed, bake_lists, builders, files, words
 from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ def bake(given: Settings, arguments: Arguments) -> int:
 
     if arguments.print and arguments.list:
         raise UsageError("--print and --list cannot be used together")
+    builders.check(given, arguments.builder)
     environment = _environment(given.environment, arguments.var)
     found = _files(given.environment, arguments.file)
     definition = reading.definition(found, environment, _given(), _read_text)
@@ -134,8 +135,8 @@ def _changes(arguments: Arguments) -> list[str]:
     for key in ("push", "load", "no_cache", "pull"):
         if getattr(arguments, key):
             found.append(f"*.{key.replace('_', '-')}=true")
-    if arguments.check:
-        found.append("*.call=lint")
+    if call := "lint" if arguments.check else arguments.call:
+        found.append(f"*.call={call}")
     for kind in ("sbom", "provenance"):
         if value := getattr(arguments, kind):
             found.append(f"*.attest={entries.attest_of(kind, value)}")

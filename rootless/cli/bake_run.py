@@ -3,7 +3,7 @@
 A target that others are made from comes before them. What a build says is passed on line by line
 with the target's name before it. The first that fails ends the others; so does the end of this
 process, whatever ends it. The builds share what is in the store: a step that two targets have is
-cached for the one that comes to it later.
+cached for the one that comes to it later, and stages that several need come before them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 
 from rootless import leanjson, process
 from rootless.bake.definition import linked_names
-from rootless.cli import bake_words, words
+from rootless.bake.evaluation import is_name
+from rootless.cli import bake_shared, bake_words, words
 from rootless.cli.build import build
 from rootless.errors import RootlessError
 from rootless.store import Store
@@ -21,7 +22,7 @@ from rootless.store.staging import Staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any, TextIO
 
     from rootless.bake.definition import Resolved
@@ -53,7 +54,7 @@ def commands(resolved: Resolved) -> Iterator[str]:
     from rootless.cli.bake_shell import line
 
     images = {name: f"IMAGE_OF_{name}" for name in resolved.targets}
-    for name in _in_order(resolved):
+    for name in _in_order(_needs(resolved)):
         yield line(name, _command(resolved, name, images))
 
 
@@ -62,12 +63,17 @@ def _command(resolved: Resolved, name: str, images: dict[str, str]) -> Command:
     return bake_words.command(name, resolved.targets[name], images, linked=linked)
 
 
-def _in_order(resolved: Resolved) -> list[str]:
-    """Every target after those that it is made from."""
+def _needs(resolved: Resolved) -> dict[str, set[str]]:
+    """Every target with those that it is made from."""
+    return {name: set(linked_names(target)) for name, target in resolved.targets.items()}
+
+
+def _in_order(needs: Mapping[str, set[str]]) -> list[str]:
+    """Every target after those that it needs."""
     found: list[str] = []
-    left = sorted(resolved.targets)
+    left = sorted(needs)
     while left:
-        ready = [one for one in left if set(linked_names(resolved.targets[one])) <= set(found)]
+        ready = [one for one in left if needs[one] <= set(found)]
         found += ready
         left = [one for one in left if one not in ready]
     return found
@@ -153,20 +159,38 @@ class _Kitchen:
 
     def __init__(self, given: Settings, resolved: Resolved, how: str, folder: str) -> None:
         self._given = given
-        self._resolved = resolved
+        self._needs = _needs(resolved)
+        self._resolved = self._sharing(resolved)
         self._how = how
         self._folder = folder
-        self._width = max(map(len, resolved.targets))
+        self._names = sorted(self._needs)
+        self._width = max(map(len, self._names))
         self._colour = words.colours(sys.stderr, given.environment)
-        self.waiting = _in_order(resolved)
+        self.waiting = _in_order(self._needs)
         self.building: dict[str, _Oven] = {}
         self.made: dict[str, dict[str, Any]] = {}
+        self._done: set[str] = set()
+
+    def _sharing(self, resolved: Resolved) -> Resolved:
+        """With stages that several targets need as targets of their own, which come first."""
+        targets = dict(resolved.targets)
+        before = ""
+        for one in bake_shared.find(resolved):
+            name = one.name
+            if one.target is not None:
+                while name in targets:
+                    name += " again"
+                targets[name] = one.target
+                self._needs[name] = {before, *linked_names(one.target)} - {""}
+                before = name
+            for waiting in one.waiting:
+                self._needs[waiting].add(name)
+        return resolved.replace(targets=targets)
 
     def begin(self, jobs: int) -> None:
         """Start those that need nothing that is not there, as many as may be."""
         for name in list(self.waiting):
-            needed = set(linked_names(self._resolved.targets[name]))
-            if len(self.building) < jobs and needed <= self.made.keys():
+            if len(self.building) < jobs and self._needs[name] <= self._done:
                 self.waiting.remove(name)
                 self.building[name] = self._started(name)
 
@@ -230,8 +254,7 @@ class _Kitchen:
     def _say(self, name: str, line: bytes, stream: TextIO) -> None:
         text = line.decode(errors="replace")
         if self._how != "rawjson":
-            at = sorted(self._resolved.targets).index(name)
-            colour = _COLOURS[at % len(_COLOURS)]
+            colour = _COLOURS[self._names.index(name) % len(_COLOURS)]
             painted = words.paint(name.ljust(self._width), colour, self._colour)
             text = f"{painted if stream is sys.stderr else name.ljust(self._width)} | {text}"
         print(text, file=stream, flush=True)
@@ -246,7 +269,9 @@ class _Kitchen:
             oven.child.close()
         if code != 0:
             raise _ended(oven.name, code)
-        self.made[oven.name] = _metadata(self._folder, oven.name)
+        self._done.add(oven.name)
+        if is_name(oven.name):
+            self.made[oven.name] = _metadata(self._folder, oven.name)
 
     def end(self) -> None:
         """End what is still being built."""

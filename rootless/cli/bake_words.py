@@ -61,7 +61,7 @@ def command(name: str, target: Target, images: Mapping[str, str], *, linked: boo
             )
         words += [flag] if value is None else [flag, value]
     inline = target.get("dockerfile-inline", "")
-    words += ["--file", "-" if inline else _dockerfile(target), target["context"]]
+    words += ["--file", "-" if inline else dockerfile_of(target), target["context"]]
     found = Command(tuple(words), inline)
     arguments(name, found)
     return found
@@ -75,7 +75,8 @@ def arguments(name: str, found: Command) -> parser.Arguments:
         raise RootlessError(f"target {name}: {error.message}", hint=error.hint) from None
 
 
-def _dockerfile(target: Target) -> str:
+def dockerfile_of(target: Target) -> str:
+    """The path of the Dockerfile, as -f takes it."""
     import os
 
     written: str = target["dockerfile"]

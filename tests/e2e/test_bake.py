@@ -256,3 +256,49 @@ def test_an_image_by_its_id_stands_for_a_name(rootless, project):
     result = rootless("build", "-q", "--build-context", missing, "-", stdin=text)
     assert result.exit == 1
     assert "0" * 12 in result.stderr
+
+
+SHARED = """\
+group "default" {
+  targets = ["lint", "test"]
+}
+target "all" {
+  name = each
+  matrix = { each = ["lint", "test", "base"] }
+  target = each
+  tags = [each]
+}
+"""
+STAGES = """\
+FROM busybox AS deps
+RUN echo deps $(cat /proc/sys/kernel/random/uuid) > /deps
+FROM deps AS base
+RUN echo base $(cat /proc/sys/kernel/random/uuid) > /base
+FROM base AS lint
+RUN echo lint > /lint
+FROM base AS test
+RUN echo test > /test
+FROM busybox AS other
+RUN false
+"""
+
+
+def test_a_stage_that_two_targets_need_is_carried_out_once(bake, rootless, project, tmp_path):
+    (project / "docker-bake.hcl").write_text(SHARED)
+    (project / "Dockerfile").write_text(STAGES)
+    result = bake("--jobs=4", "--metadata-file=m.json")
+    assert result.exit == 0, result.stderr
+    found = [files_of(rootless, tmp_path, name) for name in ("lint", "test")]
+    assert found[0]["deps"].content == found[1]["deps"].content
+    assert found[0]["base"].content == found[1]["base"].content
+    assert {"lint", "test"} == set(json.loads((project / "m.json").read_text()))
+    assert "stage base | " in result.stderr
+    assert "stage deps | " not in result.stderr
+
+
+def test_a_stage_that_is_a_target_is_waited_for_by_nobody_twice(bake, rootless, project, tmp_path):
+    (project / "docker-bake.hcl").write_text(SHARED)
+    (project / "Dockerfile").write_text(STAGES)
+    assert bake("--jobs=4", "lint", "test", "base").exit == 0
+    found = [files_of(rootless, tmp_path, name) for name in ("lint", "test", "base")]
+    assert len({one["base"].content for one in found}) == 1

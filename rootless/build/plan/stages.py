@@ -120,14 +120,20 @@ class Plan(Record):
         """The images that the target needs, as far as the Dockerfile tells: a base's ONBUILD may
         name more. What cannot be an image's name is left to `check_image` and `steps`.
         """
+        for stage in self.needed():
+            for name in _names(stage):
+                if self.find(name, stage.number) is None:
+                    yield from self._image(name, stage)
+
+    def needed(self) -> Iterator[Stage]:
+        """The target and the stages that it needs, as far as the Dockerfile tells."""
         waiting, seen = [self.target], {self.target.number}
         while waiting:
             stage = waiting.pop()
+            yield stage
             for name in _names(stage):
                 used = self.find(name, stage.number)
-                if used is None:
-                    yield from self._image(name, stage)
-                elif used.number not in seen:
+                if used is not None and used.number not in seen:
                     seen.add(used.number)
                     waiting.append(used)
 

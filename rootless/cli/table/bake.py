@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.table import Argument, Verb, flag, many, text
+from rootless.cli.table.builders import BUILDER
 
 BAKE = Verb(
     "bake",
@@ -15,6 +16,8 @@ BAKE = Verb(
         flag("--print", help="print what would be built as JSON, and stop"),
         text("--list", metavar="WHAT", help="list the targets or the variables, and stop"),
         flag("--dry-run", help="print the rootless build commands, and stop"),
+        BUILDER,
+        text("--call", metavar="METHOD", help="check, outline or targets: look, and stop"),
         flag("--check", help="check the Dockerfiles, and stop"),
         flag("--no-cache", help="run every step anew"),
         flag("--pull", help="ask the registry for newer base images"),
