@@ -10,6 +10,7 @@ import sys
 
 from rootless import leanjson, roots
 from rootless.build import build as builder
+from rootless.build.request import Caching
 from rootless.cli import words
 from rootless.cli.compare import fields
 from rootless.roots import compare
@@ -35,7 +36,8 @@ def verify(store: Store, requests: Sequence[Request], built: Sequence[Image]) ->
     found: list[str] = []
     for request, image in zip(requests, built, strict=True):
         form = request.form.replace(tags=(), is_listed=False)
-        again = builder.build(store, request.replace(no_cache=True, form=form), _silent)
+        afresh = request.replace(caching=Caching(no_cache=True), form=form)
+        again = builder.build(store, afresh, _silent)
         request.enter()
         if again.id != image.id:
             found += _differences(store, request, image, again)
