@@ -72,6 +72,48 @@ def test_files_of_the_context(build):
     assert [set(names) - {".", "w", "t", "rw"} for names in layers[2:]] == [set()] * 4
 
 
+def test_what_is_ignored_is_not_there_however_deep(build):
+    for name in ("a/keep", "a/key.pem", "a/b/key.pem", "a/b/c/f", "n/x/y", "n/x/z"):
+        (build.context / name).parent.mkdir(parents=True, exist_ok=True)
+        (build.context / name).write_text(name)
+    (build.context / "a/b").chmod(0o750)
+    (build.context / ".dockerignore").write_text("**/*.pem\nn\n!n/x/y\nDockerfile\n.dockerignore\n")
+    text = (
+        "FROM busybox\nRUN --mount=target=/s cd /s && find . -type f | sort; stat -c %a a/b; "
+        "cat a/key.pem a/b/key.pem 2>/dev/null; touch a/new 2>/dev/null || echo refused\n"
+        "RUN --mount=target=/s,rw cd /s && rm a/keep && touch a/b/new && find . -type f | sort\n"
+        "RUN --mount=source=a,target=/s cd /s && find . -type f | sort\n"
+        "COPY . /copy\nRUN cd /copy && find . -type f | sort\n"
+    )
+    kept = ["./a/b/c/f", "./a/keep", "./n/x/y"]
+    assert build(text).splitlines() == [
+        *(*kept, "750", "refused", "./a/b/c/f", "./a/b/new", "./n/x/y", "./b/c/f", "./keep"),
+        *kept,
+    ]
+    assert sorted(os.listdir(build.context / "a")) == ["b", "keep", "key.pem"]
+    assert sorted(os.listdir(build.context / "a/b")) == ["c", "key.pem"]
+
+
+def test_a_file_that_changes_while_it_is_shown_lets_the_step_be_repeated(build, rootless):
+    (build.context / "f").write_text("1\n")
+    text = "FROM busybox\nRUN --mount=source=f,target=/f echo ready; sleep 3; cat /f\n"
+    (build.context / "Dockerfile").write_text(text)
+    command = rootless.command("build", "--progress=plain", build.context)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=rootless.environment)
+    assert running.stderr is not None
+    while not running.stderr.readline().endswith(" ready\n"):
+        assert running.poll() is None
+    (build.context / "f").write_text("2\n")
+    said = running.stderr.read()
+    running.stderr.close()
+    assert running.wait() == 0
+    assert "/f of the context changed: this step will be repeated" in said
+    for content in ("1\n", "2\n"):
+        (build.context / "f").write_text(content)
+        assert build(text) == f"ready\n{content}"
+    assert build(text) == ""
+
+
 def test_files_of_stages_and_images(build):
     (build.context / "x").write_text("")
     said = build(
@@ -139,13 +181,13 @@ def test_a_cache_is_kept_and_no_part_of_the_image(build, rootless):
 
 def test_a_cache_begins_with_the_files_of_a_stage(build):
     text = (
-        "FROM busybox AS s\nRUN mkdir /o && echo hi > /o/f && chown 3:4 /o && chmod 750 /o\n"
+        "FROM busybox AS s\nRUN mkdir /o && echo hi > /o/f && chown 3:4 /o /o/f && chmod 750 /o\n"
         "FROM busybox\nRUN --mount=type=cache,from=s,source=/o,target=/c "
-        "echo {}; stat -c '%u:%g %a' /c; cat /c/*; echo more > /c/g\n"
+        "echo {}; stat -c '%u:%g %a' /c; stat -c %u /c/f; cat /c/*; echo more > /c/g\n"
         "RUN --mount=type=cache,target=/c ls /c\n"
     )
-    assert build(text.format(1)) == "1\n3:4 750\nhi\n"
-    assert build(text.format(2)) == "2\n3:4 750\nmore\nhi\n".replace("more\nhi", "hi\nmore")
+    assert build(text.format(1)) == "1\n3:4 750\n3\nhi\n"
+    assert build(text.format(2)) == "2\n3:4 750\n3\nhi\nmore\n"
 
 
 def test_what_a_failed_step_has_written_to_a_cache_stays(build):

@@ -1,9 +1,8 @@
 """What the mounts of one RUN need: files copied, layers mounted, caches held, agents listened to.
 
 Runs in the builder, before and while a command runs; all of it ends with `Furnished.close`. Files
-of the context are copied, as docker does it: what .dockerignore hides is not there, owners are
-root's, and what the command writes is thrown away with the copy. Of layers a mount of their own is
-shown. Secrets are handed to the sandbox as values, and exist as files in its memory only. A crash
+of the context are `shown`, of layers a mount of their own; what a command writes there is thrown
+away. Secrets are handed to the sandbox as values, and exist as files in its memory only. A crash
 leaves owned directories in tmp/; locks of caches and processes end with the builder.
 """
 
@@ -15,6 +14,7 @@ import stat
 from rootless import inroot, roots, userns
 from rootless.build.cache import mounts as kept
 from rootless.build.carry import agents, devices, files
+from rootless.build.carry.shown import Shown
 from rootless.build.inputs import tree
 from rootless.build.plan.actions import reading
 from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
@@ -56,6 +56,7 @@ class Furnished:
         self.operations: tuple[Operation, ...] = ()
         self.env: dict[str, str] = {}
         self._closers: list[Callable[[], object]] = []
+        self._watching: list[Callable[[], object]] = []
         self._folder = folder
 
     @property
@@ -67,6 +68,10 @@ class Furnished:
         """To be called by `close`, the last first."""
         self._closers.append(close)
 
+    def watch(self, look: Callable[[], object]) -> None:
+        """To be called by `close` while everything is still there."""
+        self._watching.append(look)
+
     def release(self) -> None:
         """Let go of all; no command uses it."""
         try:
@@ -77,8 +82,14 @@ class Furnished:
                 self.release()
 
     def close(self) -> None:
-        """The same, and take the mount points out of the layer; the command has ended."""
-        self.release()
+        """Look what has changed, let go, take the mount points out of the layer; the command has
+        ended.
+        """
+        try:
+            for look in self._watching:
+                look()
+        finally:
+            self.release()
         remove(self.record, f"{self._folder}/diff")
 
 
@@ -187,33 +198,31 @@ class _Furnisher:
         if action is None:
             path = self._new_folder()
         elif action.origin is None:
-            path = self._copied(action, mount.source)
+            path = self._shown(action, mount)
         else:
             path = self._viewed(action, mount.source)
         (self._folders if os.path.isdir(path) else self._files).append(mount.target)
         why = "what is written there is thrown away" if mount.writable else "a bind mount"
         return operations.Bind(path, mount.target, read_only=not mount.writable, why=why)
 
-    def _copied(self, action: CopyFiles, source: str) -> str:
+    def _shown(self, action: CopyFiles, mount: Bind) -> str:
         """Files of the context, as the image would have them."""
         context, found = self._materials.context, self._sources(action)
         if context is None or not found:
-            raise NotFoundError(f'"{source}" is not in the build context')
-        folder = self._new_folder()
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        changes = context.changes()
-        umask = os.umask(0)
-        try:
-            files.copy(folder_fd, folder, action, found, context.fd, changes)
-        finally:
-            os.umask(umask)
-            os.close(folder_fd)
-        if changes.copied:
-            self._key.parts[action] = context.digest(found, changes)
-        if not found[0].folders:
-            return f"{folder}/{found[0].name}"
-        os.chmod(folder, stat.S_IMODE(found[0].stat.st_mode))
-        return folder
+            raise NotFoundError(f'"{mount.source}" is not in the build context')
+        shown = Shown(context, action, found[0], self._new_folder())
+        self._furnished.at_end(shown.close)
+        shown.show(writable=mount.writable)
+        if shown.changes and shown.changes.copied:
+            self._key.parts[action] = context.digest(found, shown.changes)
+        self._furnished.watch(lambda: self._check(shown, action, mount))
+        return shown.path
+
+    def _check(self, shown: Shown, action: CopyFiles, mount: Bind) -> None:
+        """Nobody knows which files a command has read that were changed meanwhile."""
+        if not shown.is_as_it_was(self._key.parts[action]):
+            self._key.parts[action] = os.urandom(16).hex()
+            self._tell(f"{mount.source} of the context changed: this step will be repeated")
 
     def _viewed(self, action: CopyFiles, source: str) -> str:
         """Files of a stage or an image: a mount of its layers that is thrown away."""
@@ -262,7 +271,7 @@ class _Furnisher:
             folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             umask = os.umask(0)
             try:
-                files.copy(folder_fd, folder, action, found, view.fd)
+                files.copy(folder_fd, folder, action, found, view.fd, keeps_owners=True)
             finally:
                 os.umask(umask)
                 os.close(folder_fd)

@@ -131,6 +131,8 @@ class Workbench:
             status = self._attempt(action, root, furnished, relay)
         finally:
             furnished.close()
+        if key.parts:
+            key.combine()
         if status:
             command = " ".join(action.argv)
             hint = _HINTS.get(status, None if self._inspect else _LOOK)
@@ -170,10 +172,7 @@ class Workbench:
         if not all(one.is_published for one in key.mounted.values()):
             self._finisher.finish()
         materials = Materials(self._store, self._context, self._given)
-        furnished = furnish(materials, action, key, sources, root.writable, tell)
-        if key.parts:
-            key.combine()
-        return furnished
+        return furnish(materials, action, key, sources, root.writable, tell)
 
     def _write(
         self,
