@@ -95,7 +95,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
 
             label = builder.known(whole=False).encode()
             form = form.replace(labels={**form.labels, LABEL: label})
-        image = images.export(store, recipes.target, stack, form, request.enter)
+        image = images.export(store, recipes.target, stack, request.replace(form=form))
         for share in request.caching.shares:
             share.put(builder.known(whole=share.whole))
     finally:

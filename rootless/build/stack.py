@@ -5,6 +5,7 @@ Until a step's layer is published its place is the directory where it was made.
 
 from __future__ import annotations
 
+from rootless.build.plan import times
 from rootless.oci.digest import Digest
 from rootless.store import images
 
@@ -37,20 +38,32 @@ class Entry:
 
 
 class Stack:
-    """The layers a stage has so far, base first."""
+    """The layers a stage has so far, base first; `moment` is when the newest was made (seconds).
 
-    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
+    0 says that nothing is known of it: see `plan.times`.
+    """
+
+    def __init__(self, entries: tuple[Entry, ...] = (), moment: int = 0) -> None:
         self.entries = list(entries)
+        self.moment = moment
 
     @classmethod
-    def of(cls, published: tuple[Layer, ...], blobs: tuple[Descriptor, ...]) -> Stack:
-        """Of an image's layers, which its manifest lists as `blobs`."""
+    def of(
+        cls, published: tuple[Layer, ...], blobs: tuple[Descriptor, ...], created: str = ""
+    ) -> Stack:
+        """Of an image's layers, which its manifest lists as `blobs`; it was `created` then."""
         pairs = zip(published, blobs, strict=True)
-        return cls(tuple(Entry(layer.path, layer, blob) for layer, blob in pairs))
+        entries = tuple(Entry(layer.path, layer, blob) for layer, blob in pairs)
+        return cls(entries, times.seconds(created))
+
+    def add(self, entry: Entry) -> None:
+        """One more layer, which a step made."""
+        self.entries.append(entry)
+        self.moment = max(self.moment, times.seconds(entry.created))
 
     def copy(self) -> Stack:
         """A stack that goes on from this one."""
-        return Stack(tuple(self.entries))
+        return Stack(tuple(self.entries), self.moment)
 
     @property
     def paths(self) -> tuple[str, ...]:

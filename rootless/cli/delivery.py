@@ -166,7 +166,7 @@ class Delivery:
         form = self._form.replace(
             tags=self.names, annotations=self._annotations.index, is_listed=self.is_in_store
         )
-        return image.index(store, built, form, described)
+        return image.index(store, built, form, described, self._epoch)
 
     def _local(self, store: Store, built: Built, output: Output) -> None:
         self._lines.append(f"copying files to {output.path}")

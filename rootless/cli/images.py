@@ -13,7 +13,7 @@ from rootless.store import images as store_images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
@@ -48,7 +48,7 @@ def images(given: Settings, arguments: Arguments) -> int:
     asked = filters.parse(arguments.filter, _FILTERS)
     made = [(words.timestamp(image.created), image) for image in store_images.listing(store, _warn)]
     made.sort(key=lambda pair: -pair[0])
-    bounds = _bounds(store, asked)
+    bounds = _bounds(store, asked, made)
     kept = [
         image for at, image in made if not asked.pairs or _passes(store, image, at, asked, bounds)
     ]
@@ -203,12 +203,15 @@ def _passes(
     )
 
 
-def _bounds(store: Store, asked: Filters) -> tuple[float, float]:
+def _bounds(
+    store: Store, asked: Filters, made: Sequence[tuple[float, Listed]]
+) -> tuple[float, float]:
     """What is asked for was made after the first of these times and before the second."""
+    listed = {image.descriptor.digest: at for at, image in made}
 
     def times(key: str) -> list[float]:
-        found = (store_images.resolve(store, name) for name in asked.values(key))
-        return [words.timestamp(one.created) for one in found]
+        found = [store_images.resolve(store, name).descriptor for name in asked.values(key)]
+        return [listed[one.digest] for one in found if one.digest in listed]
 
     until = [asked.until] if asked.until is not None else []
     return max(times("since"), default=-inf), min([*times("before"), *until], default=inf)

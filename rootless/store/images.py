@@ -63,7 +63,8 @@ class Image(Record):
 
 
 class Listed(Record):
-    """What a list of images shows of one; `size` as `size` has it, `created` RFC 3339 or empty."""
+    """What a list of images shows of one; `size` as `size` has it; `created` is RFC 3339 or empty:
+    when it was built, if that was here, else what it says."""
 
     id: Digest
     descriptor: Descriptor
@@ -142,7 +143,7 @@ def _listed(store: Store, entry: Descriptor, found: Catalog) -> Listed:
     return Listed(
         Digest.parse(facts[index.IMAGE_ID]),
         entry.replace(annotations={}),
-        facts[index.IMAGE_CREATED],
+        entry.annotations.get(index.IMAGE_BUILT) or facts[index.IMAGE_CREATED],
         int(facts[index.IMAGE_SIZE]),
         *_names(found, entry),
     )
@@ -197,9 +198,10 @@ def tag_all(store: Store, references: Iterable[Reference], descriptor: Descripto
         names.append(str(reference))
 
     def change(entries: _Entries) -> _Entries:
+        kept = {*index.FACTS, index.IMAGE_BUILT}
         for entry in entries:
             if entry.digest == descriptor.digest:
-                facts = {key: text for key, text in entry.annotations.items() if key in index.FACTS}
+                facts = {key: text for key, text in entry.annotations.items() if key in kept}
                 named = entry.replace(annotations=facts)
                 return index.name_all(entries, dict.fromkeys(names, named))
         raise not_found(descriptor.digest.short)
@@ -268,12 +270,13 @@ def add(
 
 
 class Addition(Record):
-    """A manifest, or an index of manifests, to be added under new names: see `add`."""
+    """A manifest, or an index of manifests, to be added under new names: see `add`; `built` now."""
 
     content: bytes
     media_type: str
     references: tuple[Reference, ...] = ()
     source: Digest | None = None
+    built: str = ""
 
 
 def add_all(store: Store, additions: Iterable[Addition]) -> tuple[Image, ...]:
@@ -313,8 +316,8 @@ def _entry(store: Store, new: Addition) -> Descriptor:
     hold(store, image)
     _check_whole(store, image)
     annotations = _remembered(store, image)
-    if new.source:
-        annotations[index.SOURCE_DIGEST] = str(new.source)
+    annotations |= {index.SOURCE_DIGEST: str(new.source)} if new.source else {}
+    annotations |= {index.IMAGE_BUILT: new.built} if new.built else {}
     platform = None if new.media_type in media_types.INDEXES else image.config.platform
     return descriptor.replace(platform=platform, annotations=annotations)
 

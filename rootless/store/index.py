@@ -34,6 +34,8 @@ IMAGE_SIZE = "rootless.image.size"
 """Entry annotations of our own images: what a list of images shows, read from this one file."""
 
 NAMES = frozenset({REF_NAME, CONTAINERD_NAME})
+IMAGE_BUILT = "rootless.image.built"
+"""When it was built here: its `created` tells how old its inputs are."""
 FACTS = frozenset({IMAGE_ID, IMAGE_CREATED, IMAGE_SIZE})
 _MAX_BYTES = 64 << 20
 _ENTRY = '{"mediaType"'

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.build.plan.actions import CopyFiles
     from rootless.build.stack import Stack
 
-_VERSION = 1
+_VERSION = 2
 
 
 def key(action: tuple[object, ...], contents: str, chains: tuple[str, ...]) -> str:
@@ -40,13 +40,14 @@ class Key:
     `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
     carries the step out sets `inputs` to what was really read. Of a RUN, `mounted` are the layers
     that its mounts read from, as far as they are there, and `parts` the digests of what they show.
-    `text` is for people, no part of it; `place` is where the step stands, `listing` what of the
-    context it reads, for `trails`.
+    `text` is for people, `moment` the time (seconds) of what the step makes: no part of it; `place`
+    is where the step stands, `listing` what of the context it reads, for `trails`.
     """
 
     place = ""
     text = ""
     listing = ""
+    moment = 0
 
     def __init__(
         self,

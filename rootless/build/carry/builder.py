@@ -8,14 +8,15 @@ crash leaves owned directories in `tmp/`, and every published step in the cache.
 
 from __future__ import annotations
 
-from time import gmtime, monotonic, strftime, time
+from time import monotonic
 
-from rootless.build.cache import Cache, Miss
+from rootless.build.cache import Cache, Hit, Miss
 from rootless.build.carry.agenda import Agenda
 from rootless.build.carry.crew import Crew, ignore_interrupts
 from rootless.build.carry.graph import Graph
 from rootless.build.carry.keyring import Keyring
 from rootless.build.carry.narration import Narrator
+from rootless.build.plan import times
 from rootless.build.plan.actions import RunCommand
 from rootless.build.request import Cached, Done, Started
 from rootless.build.stack import Entry, Stack
@@ -47,8 +48,6 @@ class Builder:
         self._request = request
         self._report = report
         self._recipes = recipes
-        seconds = time() if request.epoch is None else request.epoch
-        self._created = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
         self._graph = Graph(recipes.ordered, request.network, self._is_fresh)
         self._narrator = Narrator(self._graph, request.plan.dockerfile)
         self._cache = Cache(store, request.caching)
@@ -165,10 +164,12 @@ class Builder:
             if isinstance(found, Miss):
                 self._reasons[left[0]] = found.reason
                 break
-            created = found.created if self._request.epoch is None else self._created
-            entry = Entry(found.layer.path, found.layer, created=created)
+            if self._is_too_new(found):
+                self._reasons[left[0]] = "its files were newer than SOURCE_DATE_EPOCH"
+                break
+            entry = Entry(found.layer.path, found.layer, created=found.created)
             promised += [entry] if found.elsewhere else []
-            stack.entries.append(entry)
+            stack.add(entry)
             self._report(Cached(self._narrator.event(left.pop(0))))
         if promised:
             self._request.enter()
@@ -205,6 +206,7 @@ class Builder:
         """Make the step's layer and put it on the stack."""
         assert node.step is not None
         key = self._keys.key(node, stack)
+        key.moment = self._keys.moment(node.step.action, key)
         event, action = self._narrator.event(node), node.step.action
         self._report(Started(event, self._reason(node)))
         started = monotonic()
@@ -244,7 +246,7 @@ class Builder:
             layer = layers.adopt(self._store, Digest.parse(diff_id))
             if layer is None:
                 raise RootlessError(f"the layer {diff_id} vanished from the store")
-            stack.entries.append(Entry(layer.path, layer, created=created))
+            stack.add(Entry(layer.path, layer, created=created))
         self._end(self._graph.strands[number], stack)
 
     def _finish(self) -> None:
@@ -273,7 +275,6 @@ class Builder:
                 self._keys.context,
                 self._keys.remotes,
                 self._cache,
-                self._created,
             )
         return self._bench
 
@@ -286,6 +287,11 @@ class Builder:
         if node.is_fresh:
             return "--no-cache-filter"
         return self._reasons.get(node) or "it rests on a step that is carried out"
+
+    def _is_too_new(self, hit: Hit) -> bool:
+        """Whether a layer was made of files that are newer than the epoch."""
+        epoch = self._request.epoch
+        return epoch is not None and times.seconds(hit.created) > epoch
 
     def _is_fresh(self, recipe: Recipe) -> bool:
         """--no-cache-filter: none of this stage's own steps may come from the cache."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from rootless import leanjson
 from rootless.build.cache.key import Key, contents_key
 from rootless.build.cache.origins import Origins
-from rootless.build.inputs import contents, context
+from rootless.build.inputs import contents, context, tree
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
-from rootless.build.plan import keys
+from rootless.build.plan import keys, times
 from rootless.build.plan.actions import CopyFiles, RunCommand
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
@@ -66,6 +66,31 @@ class Keyring:
 
     def key(self, node: Node, stack: Stack) -> Key:
         """What a step is recorded under; without `inputs` if nobody has read them yet."""
+        assert node.step is not None
+        key = self._key(node, stack)
+        epoch = self._request.epoch
+        if epoch is not None:
+            key.moment = self.moment(node.step.action, key)
+            if key.moment == epoch:
+                key.action = (*key.action, epoch)
+        return key
+
+    def moment(self, action: Action, key: Key) -> int:
+        """The time of what a step makes, in seconds."""
+        return times.moment(self._natural(action, key), self._request.epoch)
+
+    def _natural(self, action: Action, key: Key) -> int:
+        """The newest of what a step rests on and copies, in seconds; 0 where that is not known."""
+        found = key.beneath.moment if key.beneath else 0
+        if not isinstance(action, CopyFiles):
+            return found
+        if action.remotes and self._request.epoch is not None:
+            return 0  # how old they are is known when they are here
+        if key.origin:
+            return max(found, key.origin.moment)
+        return max(found, tree.newest(self.sources(action)))
+
+    def _key(self, node: Node, stack: Stack) -> Key:
         assert node.step is not None
         action, stage = node.step.action, node.recipe.stage
         known = keys.canonical(action, stage.platform, self._request.network)
@@ -143,7 +168,7 @@ class Keyring:
         if not all(found):
             self._request.enter()  # what must be unpacked again belongs to many ids
             found = images.layers_of(self._store, image)
-        return Stack.of(tuple(one for one in found if one), image.manifest.layers)
+        return Stack.of(tuple(one for one in found if one), image.manifest.layers, image.created)
 
     def close(self) -> None:
         """Let go of the context, and of what came from elsewhere."""

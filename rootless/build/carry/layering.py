@@ -28,21 +28,18 @@ if TYPE_CHECKING:
 class Finisher:
     """Turns snapshots into layers, in the order they were submitted."""
 
-    def __init__(self, store: Store, cache: Cache, created: str) -> None:
-        """`created` is the time that new layers are given."""
+    def __init__(self, store: Store, cache: Cache) -> None:
         self._store = store
         self._cache = cache
-        self._created = created
         self._worker: Worker | None = None
         self._pending: list[tuple[Snapshot, Entry, Key]] = []
         self._retired: list[Snapshot] = []
 
-    def submit(self, stack: Stack, snapshot: Snapshot, diff: str, key: Key) -> None:
-        """Put the snapshot's directory `diff` on top of `stack`; `key` is recorded when all layers
-        below it are published.
+    def submit(self, stack: Stack, snapshot: Snapshot, entry: Entry, key: Key) -> None:
+        """Put the layer, which is in the snapshot's directory, on top of `stack`; `key` is recorded
+        when all layers below it are published.
         """
-        entry = Entry(diff, created=self._created)
-        stack.entries.append(entry)
+        stack.add(entry)
         self._pending.append((snapshot, entry, key))
         if self._worker is None:
             self._worker = Worker(self._store)

@@ -7,17 +7,20 @@ are made, only when a step is not cached. A crash leaves owned directories in `t
 from __future__ import annotations
 
 import os
+from time import time_ns
 
 from rootless import roots
 from rootless.build.carry import files
+from rootless.build.carry.clamping import clamp
 from rootless.build.carry.commands import Runner
 from rootless.build.carry.layering import Finisher
 from rootless.build.carry.mounts import Furnished, Materials, furnish
 from rootless.build.inputs import contents, tree
+from rootless.build.plan import times
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.sources import FolderSource, UrlSource
 from rootless.build.request import Output, Warned
-from rootless.build.stack import Stack
+from rootless.build.stack import Entry, Stack
 from rootless.errors import RootlessError
 from rootless.sandbox.errors import SandboxError
 from rootless.store import skeleton, snapshots
@@ -60,14 +63,13 @@ class Workbench:
         context: Context | None,
         remotes: Remotes,
         cache: Cache,
-        created: str,
     ) -> None:
-        """`created` (RFC 3339) is the time of new layers."""
         self._store = store
         self._report = report
         self._context = context
         self._remotes = remotes
-        self._finisher = Finisher(store, cache, created)
+        self._epoch = request.epoch
+        self._finisher = Finisher(store, cache)
         self._ids = request.enter()
         hostname = request.plan.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox")
         self._runner = Runner(self._ids, request.network, request.surroundings, hostname)
@@ -79,8 +81,10 @@ class Workbench:
     ) -> None:
         """Put the layer that `action` makes on `stack`.
 
-        `sources` finds the context's files; `key` is what the layer is recorded under.
+        `sources` finds the files of the context; `key` is what the layer is recorded under, and
+        `key.moment` the time of what it makes.
         """
+        started = time_ns()
         self._finisher.publish_ready()
         self._finisher.discard_retired()
         snapshot = snapshots.create(self._store)
@@ -90,10 +94,12 @@ class Workbench:
                 self._run(event, action, root, sources, key)
             else:
                 self._write(action, root, sources(action), key)
+            diff = root.commit()
+            clamp(diff, key.moment, started, folders_only=_keeps_times(action, self._epoch))
         except BaseException:
             snapshot.discard()
             raise
-        self._finisher.submit(stack, snapshot, root.commit(), key)
+        self._finisher.submit(stack, snapshot, Entry(diff, created=times.text(key.moment)), key)
 
     def contents(self, action: CopyFiles, origin: Stack) -> str:
         """The digest of what a COPY --from finds in the layers of `origin`."""
@@ -286,6 +292,15 @@ def _changed(names: list[str]) -> str:
     return (
         f"{shown} changed while the build ran: the image has what was read; "
         "name what is no part of the image in .dockerignore"
+    )
+
+
+def _keeps_times(action: Action, epoch: int | None) -> bool:
+    """Whether all files come with the times they are to have: nobody needs to look at each."""
+    return (
+        isinstance(action, CopyFiles)
+        and not (action.contents or action.unpacks or action.remotes)
+        and epoch is None
     )
 
 

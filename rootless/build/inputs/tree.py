@@ -42,6 +42,18 @@ class Source(Record):
     folders: tuple[Folder, ...] = ()
 
 
+def newest(sources: tuple[Source, ...]) -> int:
+    """The latest time (whole seconds) of all that the sources bring; 0 for nothing."""
+    found = 0
+    for source in sources:
+        found = max(found, source.stat.st_mtime_ns)
+        for folder in source.folders:
+            found = max(
+                found, folder.stat.st_mtime_ns, *(one.st_mtime_ns for _, one in folder.files)
+            )
+    return found // 10**9
+
+
 def select(
     root_fd: int, pattern: str, ignore: Ignore | None = None, *, parents: bool = False
 ) -> tuple[Source, ...]:

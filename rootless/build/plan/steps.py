@@ -89,16 +89,16 @@ def resolve(plan: Plan, stage: Stage, base: ImageConfig | Recipe) -> Recipe:
     return Recipe(stage, tuple(resolver.steps), config, resolver.environment, resolver.arguments)
 
 
-def stamped(config: ImageConfig, times: tuple[str, ...]) -> ImageConfig:
+def stamped(config: ImageConfig, times: tuple[str, ...], epoch: str = "") -> ImageConfig:
     """`config` with the times (RFC 3339) at which its layers were made, base first.
 
-    What made no layer is as old as what came before it, so a build that is wholly cached gives
-    the very image it gave before.
+    What made no layer is as old as what came before it. With an `epoch` that is the time of
+    everything new.
     """
     pending = [one for one in config.history if one.created == PENDING]
     layered = sum(not one.empty_layer for one in pending)
-    coming = iter(times[len(times) - layered :])
-    last = config.created or (times[-layered] if layered else "")
+    coming = iter([epoch] * layered if epoch else times[len(times) - layered :])
+    last = epoch or config.created or (times[-layered] if layered else "")
     history = []
     for entry in config.history:
         if entry.created != PENDING:
