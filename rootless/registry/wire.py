@@ -318,7 +318,8 @@ class Answer:
         if not self._ended:
             self._frame()
         options = self.headers.get("Connection", "").lower()
-        self._keeps = version != "HTTP/1.0" and "close" not in options
+        is_odd = self._chunked and "Content-Length" in self.headers  # RFC 9112 §6.3, item 3
+        self._keeps = version != "HTTP/1.0" and "close" not in options and not is_odd
 
     def read(self, count: int) -> bytes:
         """The next bytes, `count` of them but at the end, where none is left: b""."""

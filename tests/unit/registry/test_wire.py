@@ -6,6 +6,8 @@ import socket
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rootless.registry import wire
 from rootless.registry.tls import context
@@ -184,3 +186,30 @@ def test_who_hangs_up_in_the_middle_of_a_body_may_have_said_why():
         closing.start()
         assert peer.ask("PATCH", pieces()).status == 413
         closing.join()
+
+
+def test_a_body_that_is_framed_twice_ends_its_connection():
+    """What a proxy before us took for its end may be another place."""
+    odd = b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    with Peer(OK + odd) as peer:
+        assert whole(peer.ask()) == b"x"
+        assert peer.idle == []
+
+
+HEADINGS = (
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 ",
+    b"",
+)
+
+
+@given(st.sampled_from(HEADINGS), st.binary(max_size=200))
+@settings(deadline=None)
+def test_whatever_comes_is_read_or_refused(heading, rest):
+    with Peer(heading + rest) as peer:
+        try:
+            whole(peer.ask())
+        except OSError:
+            assert peer.idle == []
