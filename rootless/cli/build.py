@@ -47,7 +47,8 @@ def build(given: Settings, arguments: Arguments) -> int:
     _check(given, arguments)
     given = given.with_logins(arguments.authfile)
     surroundings = build_flags.surroundings(given, arguments)
-    with Contexts(given, Store(given.root), surroundings.secrets) as contexts:
+    quiet = arguments.quiet or arguments.progress in ("quiet", "none", "rawjson")
+    with Contexts(given, Store(given.root), surroundings.secrets, quiet=quiet) as contexts:
         return _build(given, arguments, contexts, surroundings)
 
 

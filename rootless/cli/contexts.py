@@ -8,10 +8,11 @@ it, for their files may belong to many.
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.build.inputs.remotes import Reach
 from rootless.build.request import Folder
-from rootless.cli import dockerfiles, files
+from rootless.cli import dockerfiles, files, words
 from rootless.cli.dockerfiles import Written
 from rootless.cli.web import Web
 from rootless.errors import NotFoundError, UsageError
@@ -55,8 +56,18 @@ class Found(Record):
 class Contexts:
     """Those of one build; what was fetched is there until the end of `with`."""
 
-    def __init__(self, given: Settings, store: Store, secrets: Mapping[str, bytes] = {}) -> None:
-        """`secrets` may have logins for the web, and for git."""
+    def __init__(
+        self,
+        given: Settings,
+        store: Store,
+        secrets: Mapping[str, bytes] = {},
+        *,
+        quiet: bool = True,
+    ) -> None:
+        """`secrets` may have logins for the web, and for git. Unless it is to be `quiet`, standard
+        error is told of what is fetched.
+        """
+        self._quiet = quiet
         self.store = store
         self.web = Web(given, secrets)
         self.reach = Reach(self.web, given.environment, secrets)
@@ -140,6 +151,7 @@ class Contexts:
         from rootless.build.inputs import tarball
 
         shown = url.partition("?")[0]
+        self._tell(shown)
         with self.web.get(url) as answer:
             start, read = tarball.begin(answer.read)
             if tarball.is_archive(start):
@@ -156,6 +168,7 @@ class Contexts:
         from rootless.build.inputs.git import Git
 
         git = Git(self.reach.environment, self.reach.secrets)
+        self._tell(source.shown)
         commit = git.commit(source)
         return Found(git.check_out(source, commit, self._stage()), source.shown, fetched=True)
 
@@ -166,6 +179,10 @@ class Contexts:
         folder = self._folder()
         tarball.unpack(read, folder, ids)
         return Found(folder, shown, fetched=True, keeps_owners=True)
+
+    def _tell(self, shown: str) -> None:
+        if not self._quiet:
+            print(f"fetching the context {words.escape(shown)}", file=sys.stderr)
 
     def _folder(self) -> str:
         folder = os.path.join(self._stage(), "tree")

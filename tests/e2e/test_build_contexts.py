@@ -396,3 +396,10 @@ def test_a_repository_that_wants_a_login(attempt, server, repository, tmp_path):
     done = attempt("--secret", f"id=GIT_AUTH_TOKEN.e.com,src={tmp_path / 'token'}", url)
     assert "cannot be fetched" in done.stderr
     assert "secret" not in done.stderr
+
+
+@with_git
+def test_what_is_fetched_is_said(attempt, server, repository):
+    url = f"{server.url}/git/r.git"
+    assert f"fetching the context {url}\n" in attempt(url).stderr
+    assert "fetching" not in attempt("-q", url).stderr

@@ -251,3 +251,37 @@ def test_without_git():
     with pytest.raises(NotFoundError, match="git is not installed") as caught:
         Git({"PATH": "/nonexistent"})
     assert "apt install git" in caught.value.hint
+
+
+def test_over_ssh(git, repository, tmp_path, monkeypatch):
+    """By a program in place of ssh, which is told never to ask, and runs what it is given."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    ssh = folder / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\nfor last; do :; done\nsh -c "$last"\n')
+    ssh.chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": "/home/ada"}
+    environment |= {"SSH_AUTH_SOCK": "/run/agent", "GIT_SSH_COMMAND": "false"}
+    ours = Git(environment)
+    for place in (f"git@example.org:{repository.path}", f"ssh://git@example.org{repository.path}"):
+        source = remote.git(f"{place}#v1:d")
+        commit = ours.commit(source)
+        assert commit == repository.first
+        staged = tmp_path / place[:3]
+        staged.mkdir()
+        assert names(ours.check_out(source, commit, str(staged))) == ["e/f"]
+    said = (tmp_path / "log").read_text()
+    assert "-o BatchMode=yes" in said
+    assert "-o UserKnownHostsFile=/home/ada/.ssh/known_hosts" in said
+    assert " git@example.org " in said
+
+
+def test_an_unknown_host_is_explained(repository, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    ssh = folder / "ssh"
+    ssh.write_text("#!/bin/sh\necho Host key verification failed. >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    with pytest.raises(RootlessError, match="cannot be fetched") as caught:
+        Git({"PATH": f"{folder}:{os.environ['PATH']}"}).commit(remote.git("git@example.org:x"))
+    assert "ssh-keyscan" in caught.value.hint
