@@ -67,6 +67,12 @@ class Definition(Record):
 
     def resolve(self, asked: Sequence[str], overrides: Sequence[Override] = ()) -> Resolved:
         """The targets that these names and patterns mean, as they are to be built."""
+        try:
+            return self._resolve(asked, overrides)
+        except RecursionError:
+            raise BakeError("groups or targets are made of others, too deeply") from None
+
+    def _resolve(self, asked: Sequence[str], overrides: Sequence[Override]) -> Resolved:
         wanted = self._wanted(asked)
         builder = _Resolver(self, overrides)
         groups: dict[str, Group] = {}

@@ -121,6 +121,8 @@ class _Files:
         self.variables: dict[str, _Given] = {}
         self.functions: dict[str, Block] = {}
         self.blocks: list[Block] = []
+        self._plain: dict[tuple[str, str], Block] | None = None
+        self._matrices: list[Block] = []
         self.warnings: list[str] = []
         for body in bodies:
             self._sort(body)
@@ -312,12 +314,20 @@ class _Files:
 
     def named(self, kind: str, name: str) -> tuple[Block, Scope] | None:
         """The last block that makes the target, or group, of this name."""
-        found = None
-        for block in self.blocks:
-            if block.type == kind:
-                made = self.instances(block) if kind == "target" else [(block.labels[0], self)]
-                found = next(((block, scope) for one, scope in made if one == name), found)
-        return found
+        if self._plain is None:
+            self._plain = {}
+            for block in self.blocks:
+                if any(item.name == "matrix" for item in block.body.items):
+                    self._matrices.append(block)
+                else:
+                    self._plain[block.type, block.labels[0]] = block
+        if (kind, name) in self._plain:
+            return self._plain[kind, name], self
+        for block in reversed(self._matrices if kind == "target" else []):
+            for made, scope in self.instances(block):
+                if made == name:
+                    return block, scope
+        return None
 
     def renamed(self) -> dict[str, list[str]]:
         """Labels of blocks whose targets are called otherwise → those."""

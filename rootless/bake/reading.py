@@ -48,13 +48,23 @@ def definition(
             composed.append((file.name, file.text))
         else:
             bodies.append(body)
-    base = compose.parse(composed, environment, read) if composed else Definition({}, {})
-    return evaluation.evaluate(bodies, environment, given, base) if bodies else base
+    try:
+        base = compose.parse(composed, environment, read) if composed else Definition({}, {})
+        return evaluation.evaluate(bodies, environment, given, base) if bodies else base
+    except RecursionError:
+        raise BakeError("what is defined needs what is defined, too deeply") from None
 
 
 def _body(file: File) -> Body | None:
     """The body of an HCL or JSON file; None for what must be a compose file."""
     name = file.name.lower()
+    try:
+        return _parsed(file, name)
+    except RecursionError:
+        raise BakeError(f"{file.name} is nested too deeply") from None
+
+
+def _parsed(file: File, name: str) -> Body | None:
     if name.endswith(".json"):
         return document.parse(file.text, file.name)
     if name.endswith(".hcl"):

@@ -5,6 +5,9 @@ hashicorp/hcl, hclsyntax/spec.md. A line's end ends an argument, except inside b
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+
 from rootless.bake.errors import BakeError, Place
 from rootless.bake.hcl.nodes import (
     Attribute,
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from rootless.bake.hcl.values import Number
 
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<=", ">=", "<", ">"), ("+", "-"), ("*", "/", "%"))
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_DIGITS = re.compile("[0-9]*")
+_SPACES = re.compile("[ \t\r]*")
+_BLANKS = re.compile("[ \t\r\n]*")
 _WORDS = {"true": True, "false": False, "null": None}
 _DEEPEST = 100  # brackets in brackets
 
@@ -45,20 +52,6 @@ def parse(text: str, name: str) -> Body:
     return body
 
 
-def is_identifier(word: str) -> bool:
-    """Whether a word can be a name."""
-    return bool(word) and starts_name(word[0]) and all(map(_continues_name, word))
-
-
-def starts_name(letter: str) -> bool:
-    """Whether a name can begin with this letter."""
-    return letter.isalpha() or letter == "_"
-
-
-def _continues_name(letter: str) -> bool:
-    return letter.isalnum() or letter in "_-"
-
-
 class Parser:
     """A place in a text, and what can be read there."""
 
@@ -67,6 +60,9 @@ class Parser:
         self.name = name
         self.at = 0
         self.end = len(text)
+        self._lines = [0]  # where each begins
+        while found := text.find("\n", self._lines[-1]) + 1:
+            self._lines.append(found)
         self._open = 0  # brackets in which a line's end is a space
         self._depth = 0
 
@@ -84,8 +80,8 @@ class Parser:
     def place(self, at: int | None = None) -> Place:
         """Where a letter is; the next one when not given."""
         at = self.at if at is None else at
-        before = self.text[:at]
-        return Place(self.name, before.count("\n") + 1, at - before.rfind("\n"))
+        line = bisect_right(self._lines, at)
+        return Place(self.name, line, at - self._lines[line - 1] + 1)
 
     def error(self, message: str, at: int | None = None) -> BakeError:
         """What is wrong at the next letter, or at `at`."""
@@ -93,14 +89,14 @@ class Parser:
 
     def skip(self, *, lines: bool = False) -> None:
         """Go over spaces and comments, and line ends where they mean nothing."""
-        lines = lines or self._open > 0
-        while not self.ended:
-            if self.peek() in " \t\r" or (lines and self.peek() == "\n"):
-                self.at += 1
-            elif self.peek() == "#" or self.peek(2) == "//":
+        spaces = _BLANKS if lines or self._open > 0 else _SPACES
+        while True:
+            self.at = self._after(spaces)
+            letter = self.peek()
+            if letter == "#" or (letter == "/" and self.peek(2) == "//"):
                 found = self.text.find("\n", self.at, self.end)
                 self.at = self.end if found < 0 else found
-            elif self.peek(2) == "/*":
+            elif letter == "/" and self.peek(2) == "/*":
                 found = self.text.find("*/", self.at + 2, self.end)
                 if found < 0:
                     raise self.error("a comment without its end")
@@ -129,11 +125,13 @@ class Parser:
     def word(self) -> str:
         """The name that comes next; empty for none."""
         self.skip()
-        start = self.at
-        if starts_name(self.peek() or " "):
-            while not self.ended and _continues_name(self.peek()):
-                self.at += 1
+        start, self.at = self.at, self._after(_NAME)
         return self.text[start : self.at]
+
+    def _after(self, pattern: re.Pattern[str]) -> int:
+        """Where what matches here ends; here when nothing does."""
+        found = pattern.match(self.text, self.at, self.end)
+        return found.end() if found else self.at
 
     def name_needed(self) -> str:
         """The name that must come next."""
@@ -248,13 +246,13 @@ class Parser:
     def expression(self) -> Node:
         """An expression."""
         self.skip()
-        place = self.place()
+        start = self.at
         self._enter()
         found = self._binary(0)
         if self.take("?"):
             yes = self.expression()
             self.need(":")
-            found = Conditional(place, found, yes, self.expression())
+            found = Conditional(self.place(start), found, yes, self.expression())
         self._leave()
         return found
 
@@ -262,10 +260,10 @@ class Parser:
         if level == len(_LEVELS):
             return self._unary()
         self.skip()
-        place = self.place()
+        start = self.at
         left = self._binary(level + 1)
         while sign := self._sign(_LEVELS[level]):
-            left = Binary(place, left, sign, self._binary(level + 1))
+            left = Binary(self.place(start), left, sign, self._binary(level + 1))
         return left
 
     def _sign(self, signs: tuple[str, ...]) -> str:
@@ -276,9 +274,8 @@ class Parser:
 
     def _unary(self) -> Node:
         self.skip()
-        place = self.place()
         if self.peek() in ("-", "!"):
-            sign = self.peek()
+            place, sign = self.place(), self.peek()
             self.at += 1
             self._enter()
             of = self._unary()
@@ -334,9 +331,7 @@ class Parser:
         return values.number(self.text[start : self.at])
 
     def _digits(self) -> int:
-        start = self.at
-        while self.peek().isdecimal():
-            self.at += 1
+        start, self.at = self.at, self._after(_DIGITS)
         return self.at - start
 
     def _string(self) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rootless.bake.errors import BakeError, Place
 from rootless.bake.hcl.nodes import Conditional, Literal, Node, Repeat, Template
 from rootless.record import Record
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from rootless.bake.hcl.parser import Parser
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+_QUOTED = re.compile(r'[^"\\\n$%]+')
+_RAW = re.compile(r"[^\n$%]+")
 _BLANK = " \t\r\n\f\v\u0085\u00a0"
 
 
@@ -98,6 +102,9 @@ def _parts(parser: Parser, *, quote: bool) -> list[_Part]:
             text()
             found.append(_inserted(parser))
             start = parser.at
+        elif run := _plain(parser, quote=quote):
+            letters.append(run)
+            parser.at += len(run)
         else:
             letters.append(_letter(parser, quote=quote))
             if letters[-1] == "\n" and not quote:
@@ -105,6 +112,12 @@ def _parts(parser: Parser, *, quote: bool) -> list[_Part]:
                 start = parser.at
     text()
     return found
+
+
+def _plain(parser: Parser, *, quote: bool) -> str:
+    """The letters that come next and mean themselves."""
+    found = (_QUOTED if quote else _RAW).match(parser.text, parser.at, parser.end)
+    return found[0] if found else ""
 
 
 def _letter(parser: Parser, *, quote: bool) -> str:

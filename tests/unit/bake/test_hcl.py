@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rootless.bake import reading
 from rootless.bake.errors import BakeError
 from rootless.bake.hcl import document, functions, parser
 
@@ -100,6 +101,25 @@ def test_blanks_go_where_a_tilde_says():
 def test_what_is_nested_for_ever_is_refused(deep):
     with pytest.raises(BakeError):
         parser.parse(f"a = {deep}", "f")
+
+
+@pytest.mark.parametrize("deep", ['{"a":' * 900 + "1" + "}" * 900, "[" * 900 + "]" * 900])
+def test_json_that_is_nested_for_ever_is_refused(deep):
+    file = reading.File("a.json", f'{{"target": {{"a": {{"args": {deep}}}}}}}')
+    with pytest.raises(BakeError, match="nested too deeply"):
+        reading.definition([file], {}, {}, str)
+
+
+def test_targets_made_of_each_other_for_ever_are_refused():
+    lines = [f'target "t{n}" {{\n  inherits = ["t{n - 1}"]\n}}\n' for n in range(1, 3000)]
+    file = reading.File("a.hcl", 'target "t0" {\n}\n' + "".join(lines))
+    with pytest.raises(BakeError, match="too deeply"):
+        reading.definition([file], {}, {}, str).resolve(["t2999"])
+
+
+def test_a_file_of_megabytes_is_read_at_once():
+    text = f'a = "{"x" * (4 << 20)}"\n' + "#" * (4 << 20) + "\n" + "\n" * (1 << 20)
+    assert len(parser.parse(text, "f").items) == 1
 
 
 def test_a_long_chain_of_operators_is_no_recursion():
