@@ -206,7 +206,7 @@ def _by_itself(subject: Subject, dockerfile: Dockerfile) -> list[Finding]:
         base=lambda _number: None,
         needs=lambda _number: False,
         build_args=subject.build_args,
-        arguments=stages.platform_arguments(subject.platform, subject.target or "default"),
+        arguments=stages.platform_arguments(subject.platform, subject.target),
     )
     return check(dockerfile, asked, options)
 

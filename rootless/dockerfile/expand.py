@@ -1,6 +1,7 @@
 """Variables, quotes and escapes in the operands of instructions, as a POSIX shell reads them.
 
-Owns every `$` form of the Dockerfile language, and the patterns of `${v#p}`, `${v%p}`, `${v/p/r}`.
+Owns every `$` form of the Dockerfile language, and the patterns of `${v#p}`, `${v%p}`, `${v/p/r}`:
+`*` and `?` are all there is in them, and neither stands for a newline.
 Pure, and a hand-written scanner: a cached build expands each operand and must not wait for `re`.
 Errors are DockerfileErrors without a place; `Dockerfile.locate` adds it.
 """
@@ -76,6 +77,7 @@ class _Scanner:
         self.position = 0
         self.depth = 0
         self.length = 0
+        self.keeps_escapes = False
 
     def peek(self) -> str:
         """The next character, empty at the end."""
@@ -97,10 +99,14 @@ class _Scanner:
             elif one in self.quotes:
                 found.append((self.single() if one == "'" else self.double(), True))
             elif one == self.escape:
-                found.append((self.take(), True))
+                found.append((self.escaped(), True))
             else:
                 found.append((one, False))
         return found
+
+    def escaped(self) -> str:
+        """What an escape, just taken, and the character after it stand for."""
+        return (self.escape if self.keeps_escapes else "") + self.take()
 
     def single(self) -> str:
         end = self.text.find("'", self.position)
@@ -118,7 +124,9 @@ class _Scanner:
             if one == "$":
                 one = self.variable()
             elif one == self.escape and self.peek() in ('"', "$", self.escape):
-                one = self.take()
+                one = self.escaped()
+            elif one == self.escape and self.keeps_escapes:
+                one *= 2  # as docker has it
             quoted += one
         return quoted
 
@@ -179,6 +187,8 @@ class _Scanner:
             return self.replaced(value or "")
         if operator == ":":
             operator = self.take()
+            if operator and operator in "#%":
+                return self.trimmed(value or "", operator)
             value = value or None  # with the colon, empty counts as unset
         if not operator or operator not in "-+?":
             raise self.bad(start)
@@ -193,7 +203,9 @@ class _Scanner:
         )
 
     def alternative(self, name: str, value: str | None, operator: str) -> str:
+        before, self.keeps_escapes = self.keeps_escapes, False
         word = _join(self.pieces("}"))
+        self.keeps_escapes = before
         if operator == "+":
             return "" if value is None else word
         if value is not None:
@@ -203,9 +215,9 @@ class _Scanner:
         return word
 
     def trimmed(self, value: str, operator: str) -> str:
-        longest = self.peek() == operator
-        self.position += longest
-        pattern = _segments(self.pieces("}"))
+        text = self.raw("}")
+        longest = text.startswith(operator)
+        pattern = _segments(text[longest:])
         if operator == "#":
             return value[_match(pattern, value, longest=longest) or 0 :]
         backwards = [segment[::-1] for segment in pattern[::-1]]
@@ -214,52 +226,45 @@ class _Scanner:
     def replaced(self, value: str) -> str:
         everywhere = self.peek() == "/"
         self.position += everywhere
-        pattern = _segments(self.pieces("/"))
-        return _replace(pattern, value, _join(self.pieces("}")), everywhere=everywhere)
+        pattern = _segments(self.raw("/"))
+        return _replace(pattern, value, self.raw("}"), everywhere=everywhere)
+
+    def raw(self, stop: str) -> str:
+        """The text up to `stop`, in which escapes stay for the pattern to read."""
+        before, self.keeps_escapes = self.keeps_escapes, True
+        text = _join(self.pieces(stop))
+        self.keeps_escapes = before
+        return text
 
 
-# ── patterns: segments of single-character tests, with `*` between the segments ───────────────
+# ── patterns: segments of characters, with `*` between the segments ───────────────────────────
 
-Ranges = tuple[tuple[str, str], ...]
-Atom = tuple[bool, Ranges] | None  # (wanted, within these); None is any character
-Segment = list[Atom]
+Segment = list[str | None]  # None is any character
 
 
-def _segments(pieces: list[Piece]) -> list[Segment]:
-    text = [(one, protected) for piece, protected in pieces for one in piece]
+def _segments(text: str) -> list[Segment]:
+    """A pattern read: quotes protect nothing, and only `* ? \\ } /` can be escaped."""
     segments: list[Segment] = [[]]
     position = 0
     while position < len(text):
-        one, protected = text[position]
+        one = text[position]
         position += 1
-        if protected or one not in "*?[":
-            segments[-1].append((True, ((one, one),)))
-        elif one == "*":
+        if one == "*":
             segments.append([])
-        elif one == "?":
-            segments[-1].append(None)
+            continue
+        if one == "\\":
+            one = text[position : position + 1]
+            position += 1
+            if not one or one not in "*?\\}/":
+                raise DockerfileError(
+                    f"the pattern {text!r} has the escape '\\{one}'",
+                    near=text,
+                    hint="only \\* \\? \\\\ \\} and \\/ can be escaped in a pattern",
+                )
+            segments[-1].append(one)
         else:
-            atom, position = _bracket(text, position)
-            segments[-1].append(atom)
+            segments[-1].append(None if one == "?" else one)
     return segments
-
-
-def _bracket(text: list[Piece], start: int) -> tuple[Atom, int]:
-    """The set after a `[`, and where it ends; without a `]` it is just a bracket."""
-    wanted = text[start : start + 1] not in ([("!", False)], [("^", False)])
-    first = start if wanted else start + 1
-    end = next((at for at in range(first + 1, len(text)) if text[at] == ("]", False)), None)
-    if end is None:
-        return (True, (("[", "["),)), start
-    ranges, at = [], first
-    while at < end:
-        low = high = text[at][0]
-        if text[at + 1] == ("-", False) and at + 2 < end:
-            high = text[at + 2][0]
-            at += 2
-        ranges.append((low, high))
-        at += 1
-    return (wanted, tuple(ranges)), end + 1
 
 
 def _fits(segment: Segment, value: str, at: int) -> bool:
@@ -268,8 +273,8 @@ def _fits(segment: Segment, value: str, at: int) -> bool:
     return all(map(_accepts, segment, value[at : at + len(segment)]))
 
 
-def _accepts(atom: Atom, one: str) -> bool:
-    return atom is None or any(low <= one <= high for low, high in atom[1]) == atom[0]
+def _accepts(atom: str | None, one: str) -> bool:
+    return one != "\n" if atom is None else one == atom
 
 
 def _match(pattern: list[Segment], value: str, start: int = 0, *, longest: bool) -> int | None:
@@ -281,7 +286,9 @@ def _match(pattern: list[Segment], value: str, start: int = 0, *, longest: bool)
         return None
     end = start + len(pattern[0])
     for number, segment in enumerate(pattern[1:], 2):
-        places = range(end, len(value) - len(segment) + 1)
+        line = value.find("\n", end)
+        last = len(value) - len(segment)
+        places = range(end, (last if line < 0 else min(line, last)) + 1)
         ordered = reversed(places) if longest and number == len(pattern) else places
         place = next((at for at in ordered if _fits(segment, value, at)), None)
         if place is None:
@@ -291,17 +298,53 @@ def _match(pattern: list[Segment], value: str, start: int = 0, *, longest: bool)
 
 
 def _replace(pattern: list[Segment], value: str, replacement: str, *, everywhere: bool) -> str:
-    done, position = "", 0
-    if pattern == [[]]:
-        return value
-    while position < len(value):
+    """The matches from the left, the longest of each; an empty one is none right after another."""
+    done, position, last = "", 0, -1
+    while position <= len(value):
         end = _match(pattern, value, position, longest=True)
         if end is None and _fits(pattern[0], value, position):
-            break  # what follows the first `*` is nowhere behind, so no later start finds it
-        done += replacement if end is not None else value[position]
-        position = position + 1 if end is None else end
-        if end is not None and not everywhere:
-            break
+            # What follows the first `*` is nowhere in this line, so no later start finds it.
+            skipped = value.find("\n", position) + 1 or len(value) + 1
+            done += value[position:skipped]
+            position = skipped
+            continue
+        if end is not None and not end == position == last:
+            found = value[position:end]
+            done += _filled(replacement, found) if everywhere else replacement
+            if not everywhere:
+                return done + value[end:]
+            last = end
+        if end is None or end == position:
+            done += value[position : position + 1]
+            position += 1
+        else:
+            position = end
         if len(done) > MAX_LENGTH:
             raise DockerfileError(f"a replacement gives more than {MAX_LENGTH} characters")
-    return done + value[position:]
+    return done
+
+
+def _filled(replacement: str, found: str) -> str:
+    """For `//`, Go reads the replacement as a template: `$0` is what was found, `$$` a dollar."""
+    if "$" not in replacement:
+        return replacement
+    first, *parts = replacement.split("$")
+    filled, parts = first, parts[::-1]
+    while parts:
+        part = parts.pop()
+        if not part and parts:
+            filled += "$" + parts.pop()
+            continue
+        inner, brace, rest = part[1:].partition("}")
+        if not (part.startswith("{") and brace and _is_name(inner)):
+            length = next((at for at, one in enumerate(part) if not _is_name(one)), len(part))
+            inner, rest = part[:length], part[length:]
+        if inner:
+            filled += (found if inner == "0" else "") + rest
+        else:
+            filled += "$" + part
+    return filled
+
+
+def _is_name(text: str) -> bool:
+    return text.replace("_", "a").isalnum()

@@ -18,6 +18,7 @@ UNITS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": MILLISECOND,
     "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
 }  # fmt: skip
+MAX_COUNT = 2**31 - 1
 MAX_DURATION = 2**63 - 1  # what an image config can hold
 
 
@@ -71,8 +72,9 @@ class Flags(Record):
         return value
 
     def count(self, name: str) -> int:
-        value = self.text(name) or "0"
-        if not (value.isascii() and value.isdigit() and len(value) < 10):
+        value = (self.text(name) or "0").removeprefix("+")
+        is_number = value.isascii() and value.isdigit() and len(value) < 20
+        if not is_number or int(value) > MAX_COUNT:
             raise DockerfileError(f"--{name} takes a number, not {value!r}", near=value)
         return int(value)
 
@@ -109,6 +111,7 @@ def _truth(name: str, value: str | None) -> bool:
 
 def _duration(text: str) -> int | None:
     """Nanoseconds of decimal numbers with units, as Go writes them; None for anything else."""
+    text = text.removeprefix("+")
     total, position = 0, 0
     while position < len(text) and text != "0":
         start = position

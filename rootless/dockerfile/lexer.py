@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DIRECTIVES = ("syntax", "escape", "check")
 TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
 BLANKS = " \t\v\f\r"
-MAX_LINE = 0xFFFF  # characters of one physical line, as in other builders
+MAX_LINE = 0xFFFF  # bytes of one physical line less its newline, as in other builders
 
 _BLANKS_TO_SPACE = dict.fromkeys(map(ord, BLANKS), " ")
 
@@ -101,12 +101,16 @@ class _PhysicalLines:
         if line is None:
             return None
         self.number += 1
-        if len(line) > MAX_LINE:
+        if len(line) > MAX_LINE // 4 and _size(line) > MAX_LINE:
             raise DockerfileError(
-                f"the line is longer than {MAX_LINE} characters",
+                f"the line is longer than {MAX_LINE} bytes",
                 location=Location(self.number, self.number),
             )
         return line
+
+
+def _size(line: str) -> int:
+    return len(line.removesuffix("\n").encode("utf-8", "surrogateescape"))
 
 
 def _lines(text: str) -> list[str]:
@@ -148,8 +152,6 @@ def _logical_lines(lines: _PhysicalLines, escape: str) -> Iterator[LogicalLine]:
             continue
         start = lines.number
         joined = _join(line.lstrip(), lines, escape)
-        if not joined.strip():
-            continue
         try:
             yield _logical_line(joined, start, lines)
         except DockerfileError as error:
@@ -249,7 +251,14 @@ def json_array(text: str) -> tuple[str, ...] | None:
         return None
     if not all(isinstance(item, str) for item in value):
         raise DockerfileError("the JSON form takes strings only", near="[")
-    return tuple(value)
+    return tuple(map(_paired, value))
+
+
+def _paired(text: str) -> str:
+    """Halves of surrogate pairs are no characters: Go reads U+FFFD for them."""
+    if text.isascii():
+        return text
+    return "".join("\ufffd" if "\ud800" <= one <= "\udfff" else one for one in text)
 
 
 def _split_flags(text: str) -> tuple[tuple[str, ...], str]:
@@ -269,9 +278,9 @@ def _flag_word(text: str) -> tuple[str, int]:
     word, quote, position = "", "", 0
     while position < len(text):
         one = text[position]
-        if one == "\\" and position + 1 < len(text):
+        if one == "\\":
             position += 1
-            word += text[position]
+            word += text[position : position + 1]
         elif quote and one == quote:
             quote = ""
         elif quote:

@@ -51,6 +51,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TAKE_ARRAYS = ("ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME")
 NOT_TRIGGERS = ("ONBUILD", "FROM", "MAINTAINER")
 
 
@@ -130,7 +131,7 @@ def _exec_args(text: str) -> tuple[str, ...] | None:
     """The strings of the exec form, which the kernel must be able to take."""
     args = json_array(text)
     for arg in args or ():
-        if "\0" in arg or any("\ud800" <= one <= "\udfff" for one in arg):
+        if "\0" in arg:
             raise DockerfileError(f"{arg!r} cannot be passed to a program", near="[")
     return args
 
@@ -282,7 +283,7 @@ def _label(line: LogicalLine, escape: str) -> Label:
 
 def _arg(line: LogicalLine, escape: str) -> Arg:
     pairs = []
-    for word in split_quoted(_plain(line, "a name"), escape):
+    for word in split_quoted(_one(line, "a name"), escape):  # docker ignores flags here
         name, equals, default = word.partition("=")
         if not name:
             raise DockerfileError(f"ARG {word} has no name", near=word)
@@ -322,8 +323,7 @@ def _entrypoint(line: LogicalLine, _escape: str) -> Entrypoint:
 
 def _healthcheck(line: LogicalLine, _escape: str) -> Healthcheck:
     kind, rest = split_keyword(_one(line, "CMD and a command, or NONE"))
-    if kind == "NONE":
-        Flags.none(line)
+    if kind == "NONE":  # and any flags: docker ignores them
         if rest:
             raise DockerfileError("HEALTHCHECK NONE takes nothing more", near=rest)
         return Healthcheck(line.location, line.original, None)
@@ -353,13 +353,20 @@ def _shell(line: LogicalLine, _escape: str) -> Shell:
 
 
 def _stopsignal(line: LogicalLine, _escape: str) -> Stopsignal:
-    return Stopsignal(line.location, line.original, _plain(line, "a signal"))
+    return Stopsignal(line.location, line.original, _one(line, "a signal"))
 
 
 def _onbuild(line: LogicalLine, escape: str) -> Onbuild:
-    _plain(line, "an instruction")
+    """As in docker, only a trigger's form is looked at; the build that it is for asks the rest."""
+    keyword, _ = split_keyword(_plain(line, "an instruction"))
+    if keyword in NOT_TRIGGERS:
+        raise DockerfileError(f"{keyword} cannot be an ONBUILD trigger", near=keyword)
     trigger = line.original[len("ONBUILD") :].lstrip()
-    parse_trigger(trigger, escape)
+    inner = lex_original(trigger)
+    if inner.keyword in ("ENV", "LABEL") and inner.operands:
+        _pairs(inner, escape)
+    elif inner.keyword in _TAKE_ARRAYS:
+        json_array(inner.operands)
     return Onbuild(line.location, line.original, trigger)
 
 
@@ -387,3 +394,5 @@ _READERS: dict[str, Callable[[LogicalLine, str], Instruction]] = {
     "VOLUME": _volume,
     "WORKDIR": _workdir,
 }
+
+KEYWORDS = frozenset(_READERS)

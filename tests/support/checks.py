@@ -31,7 +31,7 @@ ONBUILD LABEL a=$NOWHERE
 
 
 def cases() -> list[dict]:
-    return [json.loads(line) for line in CASES.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in CASES.read_text("utf-8").split("\n") if line]
 
 
 def ask(case: dict) -> dict:

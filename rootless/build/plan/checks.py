@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from rootless.build.plan.stages import platform_arguments
 from rootless.dockerfile.lint import Asked, Options, check
 from rootless.oci.config import ImageConfig
 
@@ -41,7 +40,7 @@ def find(
         base=base,
         needs=needs,
         build_args=plan.build_args,
-        arguments=platform_arguments(plan.platform, plan.target.title),
+        arguments=plan.predefined,
         ignore=_ignore(ignore) if options.experimental else None,
     )
     return check(plan.dockerfile, asked, options)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 _MAX_PORT = 65535
-_MAX_SIGNAL = 64
+_MOST = 2**63
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -41,20 +41,42 @@ def ports(word: str) -> list[str]:
 
     RootlessError for what is not a port.
     """
-    numbers, _, protocol = word.rpartition(":")[2].partition("/")
-    first, dash, last = numbers.partition("-")
+    *outside, inside = word.rsplit(":", 2)
+    numbers, _, protocol = inside.partition("/")
     protocol = protocol.lower() or "tcp"
-    valid = (
-        first.isdecimal()
-        and (not dash or last.isdecimal())
-        and protocol in _PROTOCOLS
-        and int(first) <= int(last or first) <= _MAX_PORT
-    )
-    if not valid:
+    found = _range(numbers)
+    host = _range(outside[-1]) if outside and outside[-1] else found
+    fits = found and host and (len(found) == 1 or len(found) == len(host))
+    if not found or not fits or protocol not in _PROTOCOLS or not _is_address(outside[:-1]):
         raise RootlessError(
             f"{word!r} is not a port", hint="write it as in 80, 53/udp or 8000-8010/tcp"
         )
-    return [f"{port}/{protocol}" for port in range(int(first), int(last or first) + 1)]
+    return [f"{port}/{protocol}" for port in found]
+
+
+def _range(text: str) -> range | None:
+    """`80` or `80-82`."""
+    first, dash, last = text.partition("-")
+    ends = [one.removeprefix("+") for one in (first, last if dash else first)]
+    if not all(one.isascii() and one.isdecimal() and len(one) < 9 for one in ends):
+        return None
+    low, high = map(int, ends)
+    return range(low, high + 1) if low <= high <= _MAX_PORT else None
+
+
+def _is_address(parts: list[str]) -> bool:
+    """Whether what stands before `:host:port` is empty or an IP address."""
+    text = "".join(parts)
+    if not text:
+        return True
+    import ipaddress
+
+    bare = text[1:-1] if text[0] + text[-1] == "[]" else text
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    return True
 
 
 def with_entrypoint(
@@ -78,11 +100,12 @@ def with_healthcheck(config: ImageConfig, check: HealthcheckInstruction) -> Imag
 
 
 def with_stop_signal(config: ImageConfig, signal: str) -> ImageConfig:
-    """STOPSIGNAL, by name or number."""
+    """STOPSIGNAL, by name or number; docker takes every number but 0."""
     from signal import Signals
 
     name = signal.upper().removeprefix("SIG")
-    is_number = signal.isdecimal() and 0 < int(signal) <= _MAX_SIGNAL
+    digits = signal[1:] if signal[:1] in ("+", "-") else signal
+    is_number = digits.isascii() and digits.isdecimal() and 0 < int(digits[:20]) < _MOST
     is_real_time = name.startswith(("RTMIN", "RTMAX"))
     if not is_number and not is_real_time and f"SIG{name}" not in Signals.__members__:
         raise RootlessError(f"{signal!r} is not a signal", hint="write a name such as SIGTERM")

@@ -7,7 +7,6 @@ declare is not among it.
 from __future__ import annotations
 
 from rootless.build.plan.mounts import Secret, Ssh, read
-from rootless.build.plan.stages import platform_arguments
 from rootless.dockerfile.errors import DockerfileError, Location
 from rootless.dockerfile.expand import expand
 from rootless.dockerfile.instructions import Arg, Copy, Env, From, Run
@@ -115,7 +114,7 @@ class _Reader:
     def __init__(self, plan: Plan, comments: Comments) -> None:
         self._plan = plan
         self._comments = comments
-        self._values = platform_arguments(plan.platform, plan.target.title)
+        self._values = plan.predefined
         self._known: dict[str, Parameter] = {}
         self._parts: dict[str, set[str]] = {}
         self._environments: dict[int, dict[str, str]] = {}

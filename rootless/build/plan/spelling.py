@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rootless.dockerfile.quoting import quoted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.oci.config import Healthcheck
@@ -35,11 +37,6 @@ def _decimal(number: int, unit: int) -> str:
     whole, rest = divmod(number, unit)
     digits = f"{rest:0{len(str(unit)) - 1}}".rstrip("0") if rest else ""
     return f"{whole}.{digits}" if digits else str(whole)
-
-
-def quoted(word: str) -> str:
-    """As Go's %q does it."""
-    return '"' + "".join(letter if letter == "'" else _escaped(letter) for letter in word) + '"'
 
 
 def _escaped(letter: str) -> str:

@@ -79,6 +79,11 @@ class Plan(Record):
             one for one in self.contexts.values() if isinstance(one, Stage) and one.number == number
         )
 
+    @property
+    def predefined(self) -> dict[str, str]:
+        """What a stage can declare without anybody giving it, whatever its FROM says."""
+        return platform_arguments(self.platform, self.target.name)
+
     def find(self, name: str, before: int) -> Stage | None:
         """The stage before number `before` that a name or number means, or the context."""
         context = _context(self.contexts, name)
@@ -182,7 +187,7 @@ def plan(
     `contexts` are what --build-context gives for names of images: other images, or files.
     """
     arguments: dict[str, str] = {}
-    variables = platform_arguments(platform, target or "default")
+    variables = platform_arguments(platform, target or dockerfile.heads[-1].name)
     stages: list[Stage] = []
     heads: list[int] = []
     for at, one in enumerate(dockerfile.instructions):
@@ -259,8 +264,11 @@ def proxies(build_args: Mapping[str, str]) -> dict[str, str]:
 
 
 def platform_arguments(target: Platform, stage: str) -> dict[str, str]:
-    """The ARGs that every build knows: TARGETPLATFORM, BUILDOS and so on."""
-    values = {"TARGETSTAGE": stage}
+    """The ARGs that every build knows: TARGETPLATFORM, BUILDOS and so on.
+
+    They are about the whole build: `stage` is the target's name, empty without AS.
+    """
+    values = {"TARGETSTAGE": stage or "default"}
     for prefix, platform in (("TARGET", target), ("BUILD", Platform.host())):
         values[f"{prefix}PLATFORM"] = str(platform)
         values[f"{prefix}OS"] = platform.os
@@ -297,6 +305,12 @@ def _stage(
     platform = target
     image = _expanded(dockerfile, origin, origin.image, variables)
     wanted = _expanded(dockerfile, origin, origin.platform, variables)
+    if origin.platform and not wanted:
+        raise dockerfile.error(
+            f"the platform {origin.platform} is empty",
+            origin.location,
+            "give the ARG before FROM a default, or pass it with --build-arg",
+        )
     # As in docker, only a name in small letters: AS writes it so, and FROM is not read again.
     parent = _find(earlier, image) if not image.isdecimal() and image == image.lower() else None
     base: Reference | int | None = parent.number if parent else None

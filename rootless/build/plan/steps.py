@@ -14,10 +14,11 @@ from rootless.build.plan import mounts as mounting
 from rootless.build.plan import sources, spelling
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
 from rootless.build.plan.mode import Mode
-from rootless.build.plan.stages import ENTITLEMENTS, platform_arguments, proxies
+from rootless.build.plan.stages import ENTITLEMENTS, proxies
 from rootless.dockerfile import expand, instructions, parse_trigger
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import ScriptForm, ShellForm
+from rootless.dockerfile.quoting import quoted
 from rootless.errors import RootlessError
 from rootless.oci.config import DEFAULT_PATH, History, ImageConfig
 from rootless.oci.reference import Reference
@@ -269,7 +270,7 @@ class _Resolver:
         return f"|{len(pairs)} {' '.join(pairs)} " if pairs else ""
 
     def copy(self, one: instructions.Copy) -> None:
-        origin = self._origin(one.from_) if one.from_ else None
+        origin = self._origin(one.from_) if one.from_ and one.sources else None
         sources.check_local(tuple(map(self._expand, one.sources)))
         self._copy(one, "COPY", origin=origin, parents=one.parents)
 
@@ -296,7 +297,7 @@ class _Resolver:
             if "/" in name:
                 raise RootlessError(f"<<{name}: the name of a file has no slash in it")
         action = CopyFiles(
-            tuple(one for one in named if one not in names and not sources.elsewhere(one)),
+            tuple(one for one in named if not sources.elsewhere(one)),
             self._destination(destination),
             origin,
             tuple((heredoc.name, self._body(heredoc)) for heredoc in one.heredocs),
@@ -372,7 +373,7 @@ class _Resolver:
             return self._expand(default)
         if name in self.plan.arguments:
             return self.plan.arguments[name]
-        return platform_arguments(self.stage.platform, self.plan.target.name or "default").get(name)
+        return self.plan.predefined.get(name)
 
     def label(self, one: instructions.Label) -> None:
         pairs = [(self._expand(name), self._expand(value)) for name, value in one.pairs]
@@ -385,10 +386,8 @@ class _Resolver:
 
     def expose(self, one: instructions.Expose) -> None:
         escape = self.plan.dockerfile.escape
-        words = [
-            word for port in one.ports for word in expand.words(port, self.environment, escape)
-        ]
-        ports = {port for word in words for port in configs.ports(word)}
+        words = (expand.words(port, self.environment, escape) for port in one.ports)
+        ports = {port for some in words for word in some for port in configs.ports(word)}
         self.ports |= dict.fromkeys(sorted(ports))
         self._note(f"EXPOSE [{' '.join(sorted(ports))}]")
 
@@ -434,4 +433,4 @@ class _Resolver:
 
 
 def _quoted(argv: tuple[str, ...]) -> str:
-    return f"[{' '.join(map(spelling.quoted, argv))}]"
+    return f"[{' '.join(map(quoted, argv))}]"

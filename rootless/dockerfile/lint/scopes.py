@@ -16,6 +16,7 @@ from rootless.dockerfile.lint.findings import Finding
 from rootless.dockerfile.lint.suggest import meant
 from rootless.dockerfile.lint.writing import written
 from rootless.dockerfile.parser import parse_trigger
+from rootless.dockerfile.quoting import quoted
 from rootless.oci.config import DEFAULT_PATH, ImageConfig
 
 TYPE_CHECKING = False
@@ -284,12 +285,6 @@ class _Scope:
 
     def onbuild(self, one: Onbuild) -> None:
         self.triggers.append(one.trigger)
-
-
-def quoted(text: str) -> str:
-    """In double quotes, as Go's %q has it, for what words contain."""
-    escapes = {'"': '\\"', "\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-    return '"' + "".join(escapes.get(one, one) for one in text) + '"'
 
 
 _LOOKS: dict[type, Callable[..., None]] = {

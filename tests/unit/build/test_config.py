@@ -34,12 +34,14 @@ def test_what_is_not_a_port(word):
         config.ports(word)
 
 
-@pytest.mark.parametrize("signal", ["TERM", "SIGTERM", "sigterm", "9", "SIGRTMIN+3"])
+@pytest.mark.parametrize(
+    "signal", ["TERM", "SIGTERM", "sigterm", "9", "SIGRTMIN+3", "65", "-1", "+9"]
+)
 def test_signals(signal):
     assert config.with_stop_signal(EMPTY, signal).stop_signal == signal
 
 
-@pytest.mark.parametrize("signal", ["", "0", "65", "SIGNOT"])
+@pytest.mark.parametrize("signal", ["", "0", "-", "--1", "9" * 30, "SIGNOT"])
 def test_what_is_not_a_signal(signal):
     with pytest.raises(RootlessError, match="is not a signal"):
         config.with_stop_signal(EMPTY, signal)
