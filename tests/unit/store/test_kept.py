@@ -125,6 +125,8 @@ def test_a_layer_that_two_steps_need_goes_with_the_last(store, steps, make_image
     total = usage.only_kept(usage.cached())
     size = record.stat().st_size
     assert total == 2 * size + 9
+    both = kept.chosen(store, usage, lambda _: True, Limits(most=total - size - 5))
+    assert keys(both) == ["aa", "bb"], "one alone gives back no byte of the layer"
     first, _ = removal.prune_cache(store, lambda *_: True, Limits(most=total - size))
     assert keys(first) == ["aa"]
     assert layers.find(store, diff_id)
@@ -153,6 +155,7 @@ def test_a_cache_mount_that_a_build_uses_stays(store):
     fcntl.flock(fd, fcntl.LOCK_SH)
     found = {one.key: one.in_use for one in Usage(store).cached()}
     assert found == {"used": True, "free": False}
+    assert keys(kept.chosen(store, Usage(store), lambda _: True)) == ["free"]
     gone, size = removal.prune_cache(store, lambda *_: True)
     assert keys(gone) == ["free"]
     assert size == gone[0].size
