@@ -22,6 +22,7 @@ from rootless.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
     from rootless.build.lock import Lock
     from rootless.build.plan.stages import Plan
@@ -90,12 +91,12 @@ def _build(
         inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
         folders=bases.named.folders,
     )
-    for planned in plans:
-        _explain(arguments, planned, bases, has_context=not context.is_empty)
-    if arguments.dry_run:
-        return 0
     pairs = zip(platforms, plans, strict=True)
     requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
+    if arguments.dry_run or arguments.explain:
+        _explain(store, requests, sys.stdout if arguments.dry_run else sys.stderr)
+    if arguments.dry_run:
+        return 0
     if locking:
         locking.check(store, requests, bases.named.references)
     built = _carry_out(store, requests, goods, display)
@@ -187,15 +188,13 @@ def _platforms(arguments: Arguments) -> tuple[Platform, ...]:
     return (Platform.parse("/".join(word for word in words if word)),)
 
 
-def _explain(arguments: Arguments, planned: Plan, bases: _Bases, *, has_context: bool) -> None:
+def _explain(store: Store, requests: Sequence[Request], out: TextIO) -> None:
     """--dry-run and --explain: what is going to be done."""
-    if not (arguments.dry_run or arguments.explain):
-        return
     from rootless.cli import build_plan
 
-    stream = sys.stdout if arguments.dry_run else sys.stderr
-    for line in build_plan.lines(planned, bases.fetch, has_context=has_context):
-        print(line, file=stream)
+    for request in requests:
+        for line in build_plan.lines(store, request):
+            print(line, file=out)
 
 
 def _planned(

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -80,7 +81,63 @@ def test_dry_run_lists_each_line_where_it_stands(rootless, base, context):
     lines = ["ARG A=b", "RUN echo $A", "ENV C=d", "WORKDIR /w", 'CMD ["x"]', "COPY file /"]
     (context / "Dockerfile").write_text("\n".join(["FROM before", *lines]))
     said = rootless.ok("build", "--dry-run", context).splitlines()[1:]
-    assert [line.strip() for line in said[::2]] == ["RUN true", *lines]
+    shown = [line.strip() for line in said if not line.startswith(" " * 6)]
+    assert shown == ["RUN true", *lines]
+
+
+def outlook(rootless, context, *flags):
+    """What --dry-run says of each step: the first word, and the reason."""
+    said = rootless.ok("build", "--dry-run", *flags, context).splitlines()
+    found = {}
+    for line in said:
+        if line.startswith("  ") and line[2] != " ":
+            step = line.strip()
+        elif match := re.match(
+            r" {6}(cached|not cached|not looked at)(?:, key \w+)?:? ?(.*)", line
+        ):
+            found[step] = (match[1], match[2])
+    return found
+
+
+def test_dry_run_knows_what_is_cached_and_why_not(rootless, base, context):
+    copied = "COPY --from=tools /made /"
+    (context / "Dockerfile").write_text(
+        f"FROM {base} AS tools\nRUN echo 1 > /made\nFROM {base} AS unused\nRUN false\n"
+        f"FROM {base}\nARG V=1\nRUN echo $V > /v\nCOPY file /\n{copied}\n"
+    )
+    (context / "file").write_text("one")
+    first = outlook(rootless, context)
+    rests = ("not cached", "it rests on a step that is carried out")
+    assert first.keys() == {"RUN echo 1 > /made", "RUN echo $V > /v", "COPY file /", copied}
+    assert first["RUN echo $V > /v"] == ("not cached", "it was never carried out before")
+    assert first["COPY file /"] == first[copied] == rests
+    rootless.ok("build", "-q", context)
+    stored = sorted(path.name for path in (rootless.root / "cache" / "steps").iterdir())
+    again = outlook(rootless, context)
+    assert again.pop("RUN echo 1 > /made") == ("not looked at", "all that it leads to is cached")
+    assert {verdict for verdict, _ in again.values()} == {"cached"}
+    (context / "file").write_text("two")
+    changed = outlook(rootless, context)
+    assert changed["RUN echo $V > /v"][0] == changed["RUN echo 1 > /made"][0] == "cached"
+    assert changed["COPY file /"] == ("not cached", "file changed")
+    assert changed[copied] == rests
+    argument = outlook(rootless, context, "--build-arg", "V=2")
+    assert argument["RUN echo $V > /v"] == ("not cached", "V was '1', is '2'")
+    fresh = outlook(rootless, context, "--no-cache")
+    assert {reason for _, reason in fresh.values()} == {"--no-cache"}
+    assert stored == sorted(path.name for path in (rootless.root / "cache" / "steps").iterdir())
+    built = rootless("build", "--explain", "--progress=plain", context)
+    assert "not cached, key" in built.stderr
+    assert len(re.findall(r"^#\d+ CACHED$", built.stderr, re.MULTILINE)) == 2
+
+
+def test_dry_run_shows_the_plan_and_what_cannot_begin(rootless, base, context):
+    (context / "Dockerfile").write_text(f"FROM {base}\nCOPY flie /\nRUN true\n")
+    (context / "file").write_text("one")
+    result = rootless("build", "--dry-run", context)
+    assert result.exit == 1
+    assert "  RUN true\n" in result.stdout
+    assert 'Dockerfile:2: "flie" not found' in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--dry-run", "--explain", "--progress=plain"])

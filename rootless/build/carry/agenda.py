@@ -27,6 +27,9 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._wanted)
 
+    def __contains__(self, strand: Strand) -> bool:
+        return strand.number in self._wanted
+
     def next(self, done: Set[int]) -> Strand | None:
         """One that can be looked at: what it lies on is there, and, if it was looked at before,
         all else that it needs.

@@ -30,6 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.build.cache import Hit
+    from rootless.build.cache.key import Key
     from rootless.build.cache.remote import Known
     from rootless.build.carry.graph import Node, Strand
     from rootless.build.carry.workbench import Workbench
@@ -157,10 +159,7 @@ class Builder:
         self._told |= set(left)
         promised: list[Entry] = []
         while left and not (self._request.caching.no_cache or left[0].is_fresh):
-            with self._narrator.located(left[0], self._report):
-                key = self._keys.key(left[0], stack)
-                self._keys.read(left[0], key, self._contents)
-                found = self._cache.find(key)
+            _, found = self._look(left[0], stack)
             if isinstance(found, Miss):
                 self._reasons[left[0]] = found.reason
                 break
@@ -175,6 +174,13 @@ class Builder:
             self._request.enter()
             self._cache.bring(promised)
         return _Work(work.strand, stack, tuple(left))
+
+    def _look(self, node: Node, stack: Stack) -> tuple[Key, Hit | Miss]:
+        """What the cache knows of a step."""
+        with self._narrator.located(node, self._report):
+            key = self._keys.key(node, stack)
+            self._keys.read(node, key, self._contents)
+            return key, self._cache.find(key)
 
     def _begin(self, strand: Strand) -> _Work:
         """A strand of which nothing has been done yet."""
