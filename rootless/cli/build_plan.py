@@ -29,7 +29,7 @@ def lines(store: Store, request: Request) -> Iterator[str]:
     Of each step is said whether it is cached, and why not. What cannot begin is an error after
     the plan.
     """
-    recipes = Recipes(request.plan, request.fetch, has_context=request.context is not None)
+    recipes = Recipes(request.plan, request.fetch, has_context=request.has_context)
     forecast = Forecast(store, request, recipes)
     failure = None
     try:

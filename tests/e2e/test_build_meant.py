@@ -92,7 +92,7 @@ def test_a_target_written_badly(build):
     ("platform", "words"),
     [
         ("nonsense", "is no operating system and no architecture"),
-        ("linux/amd64,linux/arm64", "linux/amd64,linux/arm64: one at a time"),
+        ("linux/amd64,linux/arm64", "busybox:latest is for linux/"),
     ],
 )
 def test_platforms_that_cannot_be(build, platform, words):

@@ -132,12 +132,12 @@ def test_dry_run_knows_what_is_cached_and_why_not(rootless, base, context):
 
 
 def test_dry_run_shows_the_plan_and_what_cannot_begin(rootless, base, context):
-    (context / "Dockerfile").write_text(f"FROM {base}\nCOPY flie /\nRUN true\n")
+    (context / "Dockerfile").write_text(f"FROM {base}\nRUN true\nCOPY flie /\n")
     (context / "file").write_text("one")
     result = rootless("build", "--dry-run", context)
     assert result.exit == 1
     assert "  RUN true\n" in result.stdout
-    assert 'Dockerfile:2: "flie" not found' in result.stderr
+    assert 'Dockerfile:3: "flie" not found' in result.stderr
 
 
 @pytest.mark.parametrize("flag", ["--dry-run", "--explain", "--progress=plain"])

@@ -51,14 +51,20 @@ class Forecast(Builder):
         for strand in self._graph.strands:
             if strand in begun or strand in agenda:
                 for node in strand.nodes:
-                    reason = self._reason(node)
-                    self._seen.setdefault(node, Foreseen(reason=reason))
+                    self._await(node)
 
     def of(self, recipe: Recipe) -> list[Foreseen]:
         """Each step of a stage; one that equals another stage's is that."""
         end = self._graph.ends[recipe.stage.number]
         nodes = [node for node in end.line() if node.step][: len(recipe.steps)]
         return [self._seen.get(node, Foreseen()) for node in reversed(nodes)]
+
+    def _await(self, node: Node) -> None:
+        """A step is carried out in its turn; what it takes from the context is there, or not."""
+        if node.step and node not in self._seen:
+            with self._narrator.located(node, self._report):
+                self._keys.sources(node.step.action)
+            self._seen[node] = Foreseen(reason=self._reason(node))
 
     def _look(self, node: Node, stack: Stack) -> tuple[Key, Hit | Miss]:
         key, found = super()._look(node, stack)
