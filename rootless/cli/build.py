@@ -74,8 +74,7 @@ def _build(
     target = arguments.target or ""
     settle = build_flags.settling(given, arguments)
     plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
-    for planned in plans:
-        bases.prepare(planned)
+    _prepare(arguments, plans, bases)
     request = Request(
         plan=plans[0],
         context=context.folder(written.ignore),
@@ -133,6 +132,19 @@ def _verified(store: Store, requests: Sequence[Request], built: Sequence[Image])
     from rootless.cli import build_verify
 
     return build_verify.verify(store, requests, built)
+
+
+def _prepare(arguments: Arguments, plans: Sequence[Plan], bases: _Bases) -> None:
+    """Whether commands of other processors can be run is asked before anything is pulled."""
+    host = Platform.host()
+    if not arguments.dry_run and not all(
+        stage.platform.runs_on(host) for plan in plans for stage in plan.stages
+    ):
+        from rootless.cli import emulation
+
+        emulation.check(plans)
+    for planned in plans:
+        bases.prepare(planned)
 
 
 def _call(
