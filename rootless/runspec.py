@@ -166,9 +166,9 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
-        *_limits(process),
         Become(process.user, keep),
         *waits,
+        *_limits(process),
         Execute(
             process.argv,
             process.env,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 
+from rootless import linux
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -52,7 +53,7 @@ class Limit(Record):
 
 
 class Limits(Record):
-    """Set them, for the command and all it starts."""
+    """Set them, for the command and all it starts: the last thing before that."""
 
     limits: tuple[Limit, ...]
 
@@ -68,7 +69,14 @@ class Limits(Record):
             for one in self.limits
         )
 
-    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+    def apply(self, newroot: Newroot) -> None:
+        """What was opened on the way is closed first: the last operation opens one or two more."""
+        first = 3
+        for fd in sorted((newroot.program_fd, newroot.report_fd)):
+            if fd > first:
+                linux.close_range(first, fd - 1)
+            first = max(first, fd + 1)
+        linux.close_range(first)
         for one in self.limits:
             resource.setrlimit(NAMES[one.name], (one.soft, one.hard))
 

@@ -136,6 +136,7 @@ def _made(newroot: Newroot, path: str, *, is_folder: bool, mode: int = 0o755) ->
     above, missing = path, 0
     while (fd := newroot.existing_fd(above)) < 0:
         above, missing = os.path.dirname(above), missing + 1
+    os.close(fd)
     if not missing:
         return []
     if is_folder:

@@ -30,15 +30,16 @@ def test_hosts_names_and_resolvers(build):  # noqa: F811
 
 def test_limits_memory_powers(build, rootless):  # noqa: F811
     said = build(
-        "FROM busybox\nRUN ulimit -n; ulimit -Hn; "
+        "FROM busybox\nRUN --mount=type=tmpfs,target=/a/b --mount=type=cache,target=/c "
+        "ulimit -n; ulimit -Hn; "
         "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; "
         "grep -E 'CapEff|NoNew|Seccomp:' /proc/self/status | tr -d '\\t'\n",
-        *("--ulimit", "nofile=100:200", "--shm-size", "10m", "--cap-drop", "all"),
+        *("--ulimit", "nofile=20:30", "--shm-size", "10m", "--cap-drop", "all"),
         *("--cap-add", "NET_RAW", "--security-opt", "no-new-privileges"),
         *("--security-opt", "seccomp=unconfined"),
     )
     assert said.splitlines() == [
-        *("100", "200", "10240", "CapEff:0000000000002000", "NoNewPrivs:1", "Seccomp:0"),
+        *("20", "30", "10240", "CapEff:0000000000002000", "NoNewPrivs:1", "Seccomp:0"),
     ]
     said = build(
         "FROM busybox\nRUN --security=insecure grep -E 'CapEff|Seccomp:' /proc/self/status; "
@@ -148,7 +149,7 @@ def test_a_shell_where_a_command_failed(build, rootless, tmp_path):  # noqa: F81
     terminal.type("echo $WORD-$(id -un)-$(pwd)-$(ls)-$(cat /run/secrets/s)-$(stat -c %a /t); tty\n")
     terminal.expect("hello-nobody-/w-made-the secret-1777")
     terminal.expect("/dev/pts/0")
-    terminal.type("echo go$((1+1)); sleep 100\n")
+    terminal.type("sh -c 'echo go$((1+1)); exec sleep 1000'\n")
     terminal.expect("go2")
     terminal.type("\x03")  # ends what runs in the shell, not the build
     terminal.type("echo still $((40+2))\n")

@@ -182,12 +182,12 @@ def test_a_cache_is_kept_and_no_part_of_the_image(build, rootless):
 def test_a_cache_begins_with_the_files_of_a_stage(build):
     text = (
         "FROM busybox AS s\nRUN mkdir /o && echo hi > /o/f && chown 3:4 /o /o/f && chmod 750 /o\n"
-        "FROM busybox\nRUN --mount=type=cache,from=s,source=/o,target=/c "
+        "FROM busybox\nRUN echo {} > /own\nRUN --mount=type=cache,from=s,source=/o,target=/c "
         "echo {}; stat -c '%u:%g %a' /c; stat -c %u /c/f; cat /c/*; echo more > /c/g\n"
         "RUN --mount=type=cache,target=/c ls /c\n"
     )
-    assert build(text.format(1)) == "1\n3:4 750\n3\nhi\n"
-    assert build(text.format(2)) == "2\n3:4 750\n3\nhi\nmore\n"
+    assert build(text.format(1, 1)) == "1\n3:4 750\n3\nhi\n"
+    assert build(text.format(2, 2)) == "2\n3:4 750\n3\nhi\nmore\n"
 
 
 def test_what_a_failed_step_has_written_to_a_cache_stays(build):
@@ -238,6 +238,25 @@ def test_a_mount_point_replaced_by_a_link_takes_nothing_outside(build, tmp_path)
         f"&& ln -s {victim} /a) 2>/dev/null; mv /a /z 2>/dev/null; ln -s {victim} /a; true\n"
     )
     assert (victim / "b").is_dir()
+
+
+def test_a_target_behind_a_link_lies_inside(build, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    (tmp_path / "s").write_text("secret")
+    said = build(
+        f"FROM busybox\nRUN ln -s {victim} /l && ln -s {victim}/file /f && ln -s ../../etc /e\n"
+        "RUN --mount=type=cache,target=/l/c --mount=type=tmpfs,target=/l/t,size=1k "
+        "--mount=type=secret,id=s,target=/l/file --mount=type=secret,id=s,target=/f "
+        "--mount=type=bind,source=Dockerfile,target=/e/bound "
+        f"touch /l/c/x; cat /f; cat {victim}/file; ls /l /etc/bound\n",
+        *("--secret", f"id=s,src={tmp_path}/s"),
+    )
+    assert said.split() == ["secretsecret/etc/bound", "/l:", "c", "file", "t"]
+    assert os.listdir(victim) == ["file"]
+    assert (victim / "file").read_text() == "mine"
+    assert not {name for name in build.image()[0] if str(victim).lstrip("/") in name}
 
 
 def test_a_source_in_the_context_never_leaves_it(build, tmp_path):
@@ -297,44 +316,64 @@ def test_heredocs_exec_forms_and_triggers_have_mounts_too(build):
     assert said == "zz\n0\n1777\nscript\n"
 
 
-def two_at_once(build, rootless, sharing):
-    """Two builds whose commands use one cache; what each saw of the other."""
+@pytest.fixture
+def two(build, rootless, tmp_path):
+    """`two(sharing)`: a build that is in a cache, and a second that begins then; `go()` lets the
+    first end. Both as (process, lines).
+    """
+    (tmp_path / "go").mkdir()
     text = (
-        "FROM busybox\nRUN --mount=type=cache,id=c,target=/c,sharing={} "
-        "echo {} > /c/{}; i=0; while [ ! -e /c/{} ] && [ $i -lt {} ]; do sleep .1; i=$((i+1)); "
-        "done; ls /c; rm /c/{}; sleep .2\n"
+        "FROM busybox\nRUN --mount=type=cache,id=c,target=/c,sharing={0} touch /c/{1}; ls /c; "
+        "echo {1} is in; while [ {1} = a ] && [ ! -e /go/now ]; do sleep .1; done; rm /c/{1}\n"
     )
     running = []
-    for me, other in (("a", "b"), ("b", "a")):
-        folder = build.context.parent / me
+
+    def start(name, sharing):
+        folder = tmp_path / name
         folder.mkdir()
-        (folder / "Dockerfile").write_text(
-            text.format(sharing, me, me, other, 600 if sharing == "shared" else 9, me)
+        (folder / "Dockerfile").write_text(text.format(sharing, name))
+        words = ("build", "--progress=plain", "-v", f"{tmp_path}/go:/go", folder)
+        one = subprocess.Popen(
+            rootless.command(*words), stderr=subprocess.PIPE, text=True, env=rootless.environment
         )
-        command = rootless.command("build", "--progress=plain", folder)
-        running.append(
-            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=rootless.environment)
-        )
-    said = [one.communicate()[1] for one in running]
-    assert [one.returncode for one in running] == [0, 0], said
-    return [set(printed(one).split()) & {"a", "b"} for one in said], "".join(said)
+        running.append(one)
+        return one
+
+    def until(one, words):
+        said = ""
+        while not said.endswith(f"{words}\n"):
+            line = one.stderr.readline()
+            assert line, said
+            said += line
+        return said
+
+    def both(sharing, expected):
+        first = start("a", sharing)
+        until(first, " a is in")
+        second = start("b", sharing)
+        said = until(second, expected)
+        (tmp_path / "go/now").touch()
+        said += second.communicate()[1]
+        assert first.communicate()[1] is not None
+        assert (first.returncode, second.returncode) == (0, 0), said
+        return printed(said)
+
+    yield both
+    for one in running:
+        one.kill()
 
 
-def test_a_shared_cache_is_used_by_two_at_once(build, rootless):
-    seen, _ = two_at_once(build, rootless, "shared")
-    assert {"a", "b"} in seen
+def test_a_shared_cache_is_used_by_two_at_once(two):
+    assert two("shared", " b is in") == "a\nb\nb is in\n"
 
 
-def test_a_locked_cache_is_used_one_after_the_other(build, rootless):
-    seen, said = two_at_once(build, rootless, "locked")
-    assert sorted(map(sorted, seen)) == [["a"], ["b"]]
-    assert "waiting for another build that uses the cache c" in said
+def test_a_locked_cache_is_used_one_after_the_other(two):
+    said = two("locked", " waiting for another build that uses the cache c")
+    assert said == "waiting for another build that uses the cache c\nb\nb is in\n"
 
 
-def test_a_private_cache_is_another_for_a_second_at_once(build, rootless):
-    seen, said = two_at_once(build, rootless, "private")
-    assert sorted(map(sorted, seen)) == [["a"], ["b"]]
-    assert "waiting" not in said
+def test_a_private_cache_is_another_for_a_second_at_once(two):
+    assert two("private", " b is in") == "b\nb is in\n"
 
 
 def test_a_build_that_is_killed_leaves_its_cache_free(build, rootless):

@@ -103,7 +103,7 @@ def test_a_step_without_bounds_and_one_with_limits():
     spec = runspec.build_step(IDS, ROOTFS, process, isolation)
     order = names(spec)
     assert not {"Mask", "Protect"} & set(order)
-    assert order.index("Limits") < order.index("Become")
+    assert order[-2:] == ["Limits", "Execute"]  # few open files are enough for the last
     assert next(one for one in spec.operations if isinstance(one, Devices)).shm_size == 9
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.build.plan.actions import Action
     from rootless.build.request import Report, Request, Step
     from rootless.roots import Root
+    from rootless.sandbox.spec import Spec
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
@@ -87,11 +88,17 @@ class Workbench:
         started = time_ns()
         self._finisher.publish_ready()
         self._finisher.discard_retired()
+        if not all(one.is_published for one in key.mounted.values()):
+            self._finisher.finish()  # a cache is known by the names of the layers it begins with
         snapshot = snapshots.create(self._store)
+
+        def present() -> Root:
+            return self._present(action, stack, snapshot)
+
         try:
-            root = self._present(action, stack, snapshot)
+            root = present()
             if isinstance(action, RunCommand):
-                self._run(event, action, root, sources, key)
+                self._run(event, action, present, sources, key)
             else:
                 self._write(action, root, sources(action), key)
             diff = root.commit()
@@ -122,7 +129,14 @@ class Workbench:
         below = _below(action, stack).paths
         return roots.present(self._store, below, snapshot.path, bottom=bottom)
 
-    def _run(self, event: Step, action: RunCommand, root: Root, sources: Sources, key: Key) -> None:
+    def _run(
+        self,
+        event: Step,
+        action: RunCommand,
+        present: Callable[[], Root],
+        sources: Sources,
+        key: Key,
+    ) -> None:
         listener = _Listener()
 
         def relay(content: bytes) -> None:
@@ -132,9 +146,9 @@ class Workbench:
         def tell(text: str) -> None:
             self._report(Output(event, f"{text}\n".encode()))
 
-        furnished = self._furnish(action, root, sources, key, tell)
+        furnished = self._furnish(action, present(), sources, key, tell)
         try:
-            status = self._attempt(action, root, furnished, relay)
+            status = self._attempt(action, present, furnished, relay)
         finally:
             furnished.close()
         if key.parts:
@@ -151,17 +165,28 @@ class Workbench:
             )
 
     def _attempt(
-        self, action: RunCommand, root: Root, furnished: Furnished, relay: Callable[[bytes], None]
+        self,
+        action: RunCommand,
+        present: Callable[[], Root],
+        furnished: Furnished,
+        relay: Callable[[bytes], None],
     ) -> int:
-        """The status of a command; where it fails somebody may look around."""
+        """The status of a command; where it fails somebody may look around.
+
+        Layers below that were published meanwhile are where their names say.
+        """
+
+        def shell(terminal_fd: int) -> Spec:
+            return self._runner.shell(action, present(), furnished, terminal_fd)
+
         inspect = self._inspect or (lambda _: None)
         try:
-            status = self._runner.run(action, root, furnished, relay, self._finisher)
+            status = self._runner.run(action, present(), furnished, relay, self._finisher)
         except SandboxError:
-            inspect(lambda fd: self._runner.shell(action, root, furnished, fd))
+            inspect(shell)
             raise
         if status:
-            inspect(lambda fd: self._runner.shell(action, root, furnished, fd))
+            inspect(shell)
         return status
 
     def _furnish(
@@ -172,11 +197,9 @@ class Workbench:
         key: Key,
         tell: Callable[[str], None],
     ) -> Furnished:
-        """What the mounts of a command need; the layers they read from have their names."""
+        """What the mounts of a command need."""
         if not (action.mounts or action.devices or self._given.mounts):
             return Furnished(root.writable)
-        if not all(one.is_published for one in key.mounted.values()):
-            self._finisher.finish()
         materials = Materials(self._store, self._context, self._given)
         return furnish(materials, action, key, sources, root.writable, tell)
 
