@@ -45,7 +45,8 @@ def login(given: Settings, arguments: Arguments) -> int:
     registry = parse_registry(arguments.server or DOCKER_HUB)
     path = _file(given, arguments)
     if arguments.get_login:
-        return _get_login((path,) if arguments.authfile else given.auth_files, registry)
+        paths, inline = ((path,), "") if arguments.authfile else (given.auth_files, given.auth_text)
+        return _get_login(auth.find(paths, registry, inline=inline), registry)
     password = _password(arguments)
     stored = None
     if arguments.username is None and not password:
@@ -89,11 +90,10 @@ def _file(given: Settings, arguments: Arguments) -> str:
     return given.auth_files[0]
 
 
-def _get_login(paths: tuple[str, ...], registry: str) -> int:
-    found = auth.find(paths, registry)
-    if found is None:
+def _get_login(login: Credentials | None, registry: str) -> int:
+    if login is None:
         raise RootlessError(f"not logged in to {registry}", hint=f"rootless login {registry}")
-    print(words.escape(found.username))
+    print(words.escape(login.username))
     return 0
 
 

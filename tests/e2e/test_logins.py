@@ -215,6 +215,9 @@ def test_logins_in_the_environment_go_before_all_files(image, rootless, tmp_path
         rootless.ok(*pull, name, env=environment)
         assert sent(registry) - {None} == {f"Basic {pair('inline:x')['auth']}"}
         registry.requests.clear()
+        who = ("login", "--get-login", registry.address)
+        assert rootless.ok(*who, env=environment) == "inline\n"
+        registry.requests.clear()
         rootless.ok(*pull, "--authfile", tmp_path / "config.json", name, env=environment)
         assert sent(registry) - {None} == {f"Basic {pair('file:x')['auth']}"}
         registry.requests.clear()
