@@ -26,6 +26,8 @@ def rmi(given: Settings, arguments: Arguments) -> int:
 
     _check(arguments)
     store = Store(given.root)
+    if arguments.platform:
+        return _of_platform(store, arguments)
     userns.enter()
     removals, freed = removal.remove(
         store,
@@ -41,6 +43,24 @@ def rmi(given: Settings, arguments: Arguments) -> int:
         print(f"Deleted: {digest}")
     if errors:
         raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
+    return 0
+
+
+def _of_platform(store: Store, arguments: Arguments) -> int:
+    """With --platform: one image of each list that is named."""
+    from rootless import userns
+    from rootless.cli import fetch
+    from rootless.store import removal
+
+    platform = fetch.platform(arguments.platform)
+    userns.enter()
+    for name in arguments.names:
+        one = removal.remove_platform(
+            store, name, platform, force=arguments.force, users=users(store)
+        )
+        if one.error:
+            raise one.error
+        _print(one)
     return 0
 
 

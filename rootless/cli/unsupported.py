@@ -49,7 +49,6 @@ FLAGS = {
         --sbom-purl-output --sbom-scanner-command --sbom-scanner-image --sign-by --stdin
         --unsetannotation --userns --userns-gid-map --userns-gid-map-group --userns-uid-map
         --userns-uid-map-user --uts""",
-    "rmi": "--platform",
     "rm": "-l --link",
 }
 

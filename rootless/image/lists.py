@@ -161,5 +161,14 @@ def _is_taken(store: Store, name: Reference) -> bool:
 def _write(store: Store, name: Reference, new: Index) -> Digest:
     content = new.encode()
     if not new.manifests:
-        return images.add_empty(store, content, new.media_type, name).digest
+        return _add_empty(store, content, new.media_type, name)
     return images.add(store, content, new.media_type, (name,)).descriptor.digest
+
+
+def _add_empty(store: Store, content: bytes, media_type: str, name: Reference) -> Digest:
+    """An index that lists no image yet can be listed, filled and removed, and nothing else."""
+    digest = blobs.put(store, content)
+    facts = {index.IMAGE_ID: str(digest), index.IMAGE_CREATED: "", index.IMAGE_SIZE: "0"}
+    entry = Descriptor(media_type, digest, len(content), annotations=facts)
+    index.update(store, lambda there: index.name_all(there, {str(name): entry}))
+    return digest

@@ -295,20 +295,6 @@ def add_all(store: Store, additions: Iterable[Addition]) -> tuple[Image, ...]:
     return tuple(_load(store, entry, found, None) for entry in entries)
 
 
-def add_empty(store: Store, content: bytes, media_type: str, reference: Reference) -> Descriptor:
-    """Name an index that lists no image yet: it can be listed, filled and removed, nothing else."""
-    plain = Descriptor(media_type, blobs.put(store, content), len(content))
-    store.hold([plain.digest])
-    facts = {
-        index.IMAGE_ID: str(plain.digest),
-        index.IMAGE_CREATED: "",
-        index.IMAGE_SIZE: "0",
-    }
-    named = {str(reference): plain.replace(annotations=facts)}
-    index.update(store, lambda there: index.name_all(there, named))
-    return plain
-
-
 def _entry(store: Store, new: Addition) -> Descriptor:
     """The index entry, but for its name, of a manifest whose bytes are now in the store."""
     descriptor = Descriptor(new.media_type, blobs.put(store, new.content), len(new.content))
@@ -392,6 +378,14 @@ def family(store: Store, image: Image) -> list[tuple[Descriptor, Image]]:
         else:
             found.append((descriptor, one))
     return found
+
+
+def documents_of(store: Store, entry: Descriptor) -> frozenset[Digest]:
+    """The manifests that are here of what an entry stands for; none where that is damaged."""
+    try:
+        return frozenset(one.digest for one, _ in _members(store, entry))
+    except (NotFoundError, IntegrityError):
+        return frozenset()
 
 
 def _members(store: Store, top: Descriptor) -> list[tuple[Descriptor, Manifest]]:

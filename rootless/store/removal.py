@@ -11,7 +11,7 @@ from rootless.errors import NotFoundError, RootlessError
 from rootless.oci.digest import Digest
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import catalog, gc, images, index, kept, staging
+from rootless.store import blobs, catalog, gc, images, index, kept, lock, staging
 from rootless.store.usage import Usage
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from rootless.oci.descriptor import Descriptor
+    from rootless.oci.platform import Platform
     from rootless.store import Store
     from rootless.store.images import Listed
     from rootless.store.kept import Cached, Limits
@@ -178,6 +179,10 @@ class _Removing:
                 hint=f"remove the container first: rootless rm {user.short}; or use --force",
             )
 
+    def check(self, image_id: Digest) -> None:
+        """Refuse to take an image from the containers that need it."""
+        self._check(image_id, is_many=False)
+
     def _check(self, image_id: Digest, *, is_many: bool) -> None:
         """Refuse, in docker's words and order, to take an image by id from those who need it."""
         user = self._users.get(image_id)
@@ -242,6 +247,54 @@ def _is_many(names: tuple[str, ...]) -> bool:
 
 def _conflict(image_id: Digest, why: str, hint: str) -> RootlessError:
     return RootlessError(f"conflict: unable to delete {image_id.short} {why}", hint=hint)
+
+
+def remove_platform(
+    store: Store,
+    text: str,
+    platform: Platform,
+    *,
+    force: bool = False,
+    users: Mapping[Digest, User] = {},
+) -> Removal:
+    """Take the image for `platform` out of what `text` names, which stays for the others.
+
+    NotFoundError where it has none, RootlessError in the words of `remove`. Where it is the last
+    one, all goes as with `remove`. A crash leaves what the next collection takes.
+    """
+    entries = index.read(store)
+    entry, _ = images.catalog(store, entries).find(text)
+    image = images.resolve(store, text, platform)
+    if not image.config.platform.runs_on(platform):
+        raise NotFoundError(f"{text} has no image for {platform}")
+    family = images.family(store, image)
+    if len(family) == 1:
+        (removal,), _ = remove(store, [text], force=force, users=users)
+        return removal
+    chosen = next(top.digest for top, one in family if one.manifest == image.manifest)
+    for other in entries:
+        if other.digest != entry.digest and chosen in images.documents_of(store, other):
+            name = index.name_of(other) or other.digest.short
+            raise RootlessError(
+                f"the image for {platform} is one of {name}, too", hint=f"rootless rmi {name}"
+            )
+    _Removing(store, entries, users, force=force, many=True).check(image.id)
+    with store.writing(), lock.doom(store):
+        grave = staging.bury(store, blobs.path(store, chosen))
+    if grave:
+        staging.delete(grave)
+    facts = images.facts(store, entry)
+    index.update(
+        store,
+        lambda there: tuple(
+            one.replace(annotations={**one.annotations, **facts})
+            if one.digest == entry.digest
+            else one
+            for one in there
+        ),
+    )
+    gc.collect(store)
+    return Removal(deleted=(image.id,))
 
 
 def untag(store: Store, text: str, names: Sequence[str] = ()) -> None:

@@ -92,3 +92,36 @@ def test_an_image_of_one_platform_is_no_other(rootless, tmp_path, busybox_image)
         assert "does not provide the specified platform (linux/s390x)" in said.stderr
     said = rootless("load", "--platform", "linux/s390x", "-i", archive)
     assert "does not provide the specified platform (linux/s390x)" in said.stderr
+
+
+def test_the_image_for_a_platform_is_removed_alone(store, tmp_path):
+    before = json.loads(store.ok("image", "inspect", "--platform", "linux/arm64", "both:1"))
+    digest = before[0]["Descriptor"]["digest"]
+    said = store.ok("rmi", "--platform", "linux/arm64", "both:1")
+    assert said == f"Deleted: {before[0]['Id']}\n"
+    (left,) = json.loads(store.ok("image", "inspect", "both:1"))
+    assert (left["Architecture"], left["RepoTags"]) == ("s390x", ["both:1"])
+    assert left["Descriptor"]["digest"] == digest  # the list as it was, of which one is not here
+    assert left["Id"].removeprefix("sha256:")[:12] in store.ok("images")
+    missing = store("rmi", "--platform", "linux/arm64", "both:1")
+    assert missing.exit == 1
+    assert "linux/arm64" in missing.stderr
+    assert store.ok("system", "check") == "nothing in the store is damaged\n"
+    held = {path.name for path in (store.root / "blobs/sha256").iterdir()}
+    assert before[0]["Id"].removeprefix("sha256:") not in held
+    assert "Untagged: both:1\n" in store.ok("rmi", "--platform", "linux/s390x", "both:1")
+    assert store.ok("images", "-q") == ""
+
+
+def test_an_image_that_another_list_has_too_is_not_removed(store):
+    store.ok("manifest", "create", "more:1", "both:1", "--all")
+    store.ok("manifest", "annotate", "--variant", "v9", "more:1", _arm(store))
+    said = store("rmi", "--platform", "linux/arm64", "both:1")
+    assert said.exit == 1
+    assert "more:1" in said.stderr
+    assert json.loads(store.ok("image", "inspect", "--platform", "linux/arm64", "both:1"))
+
+
+def _arm(store):
+    entries = json.loads(store.ok("manifest", "inspect", "both:1"))["manifests"]
+    return next(one["digest"] for one in entries if one["platform"]["architecture"] == "arm64")

@@ -166,6 +166,11 @@ VERBS = (
                 help="remove an id with all its names, and what a stopped container uses; "
                 "ignore unknown",
             ),
+            text(
+                "--platform",
+                metavar="OS/ARCH",
+                help="of what stands for several platforms, only the image for this one",
+            ),
             flag("--no-prune", help="does nothing: no image here has untagged parents"),
         ),
         arguments=(Argument("names", "IMAGE", "any"),),
