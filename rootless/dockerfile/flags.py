@@ -68,7 +68,10 @@ class Flags(Record):
         """One of `allowed`, whose first is the default."""
         value = self.text(name) or allowed[0]
         if value not in allowed:
-            raise DockerfileError(f"--{name} is one of {', '.join(allowed)}", near=value)
+            from rootless import nearest
+
+            problem = f"--{name} is one of {', '.join(allowed)}"
+            raise DockerfileError(problem, near=value, hint=nearest.hint(value, allowed))
         return value
 
     def count(self, name: str) -> int:

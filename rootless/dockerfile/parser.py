@@ -330,7 +330,10 @@ def _healthcheck(line: LogicalLine, _escape: str) -> Healthcheck:
     flags = Flags.of(line, "interval", "timeout", "start-period", "start-interval", "retries")
     command = _command(rest)
     if kind != "CMD":
-        raise DockerfileError(f"HEALTHCHECK takes CMD or NONE, not {kind}")
+        from rootless import nearest
+
+        hint = nearest.hint(kind, ("CMD", "NONE"))
+        raise DockerfileError(f"HEALTHCHECK takes CMD or NONE, not {kind}", hint=hint)
     if not rest or command == ExecForm(()):
         raise DockerfileError("HEALTHCHECK CMD needs a command")
     return Healthcheck(

@@ -166,3 +166,47 @@ def test_the_last_epoch_of_all(rootless, failing):
     (failing.context / "Dockerfile").write_text("FROM busybox\nRUN true\n")
     rootless.ok("build", "-t", "late", failing.context)
     assert rootless.ok("inspect", "-f", "{{.Created}}", "late") == "9999-12-31T23:59:59Z\n"
+
+
+def test_a_trigger_that_fails_is_quoted_at_our_from(failing, rootless):
+    base = "FROM busybox\nONBUILD COPY f /\nONBUILD RUN echo shown; exit 3\n"
+    rootless.ok("build", "-t", "triggers", "-", stdin=base)
+    said = failing("# ours\nFROM triggers\nRUN true\n")
+    assert " > [3/4] ONBUILD RUN echo shown; exit 3:" in said
+    assert "ONBUILD RUN echo shown; exit 3 (of the base): process" in said
+    assert "   2 | >>> FROM triggers\n   3 |     RUN true\n" in said
+    (failing.context / "f").unlink()
+    said = failing("FROM triggers\n")
+    assert 'ONBUILD COPY f / (of the base): "f" not found' in said
+
+
+def test_a_chain_of_copies_shows_the_line_that_fails(failing):
+    said = failing(
+        "FROM busybox AS one\nRUN touch /here\nFROM scratch AS two\nCOPY --from=one /here /x\n"
+        "FROM scratch\nCOPY --from=two /xx /\n"
+    )
+    assert '"/xx" not found' in said
+    assert "   6 | >>> COPY --from=two /xx /" in said
+    assert "did you mean x?" in said
+    said = failing(
+        "FROM busybox AS one\nFROM scratch AS two\nCOPY --from=one /gone /x\n"
+        "FROM scratch\nCOPY --from=two /x /\n"
+    )
+    assert "   3 | >>> COPY --from=one /gone /x" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("FROM scratch\nRUN --network=hots y\n", "did you mean host?"),
+        ("FROM scratch\nRUN --security=insecur y\n", "did you mean insecure?"),
+        ("FROM scratch\nRUN --mount=typ=cache,target=/x y\n", "did you mean type?"),
+        ("FROM scratch\nRUN --mount=type=cach,target=/x y\n", "did you mean cache?"),
+        ("ARG VERSION=1\nFROM scratch:$VERSOIN\n", "did you mean $VERSION?"),
+        ("FROM scratch\nHEALTHCHECK CDM x\n", "did you mean CMD?"),
+        ("FROM scratch\nSTOPSIGNAL SIGTREM\n", "did you mean SIGTERM?"),
+        ("FROM --platfrom=x scratch\n", "did you mean --platform?"),
+    ],
+)
+def test_a_slip_is_told(failing, text, hint):
+    assert f"hint: {hint}" in failing(text)

@@ -47,7 +47,8 @@ class Narrator:
         if isinstance(error, OSError) and error.errno in _LIMITS:
             return  # the line is not at fault, and there is no descriptor left to find words with
         hint = error.hint if isinstance(error, RootlessError) else None
-        raise self._dockerfile.error(message, node.step.location, hint) from error
+        told = node.step.complaint(message)
+        raise self._dockerfile.error(told, node.step.location, hint) from error
 
 
 class Located:

@@ -108,5 +108,8 @@ def with_stop_signal(config: ImageConfig, signal: str) -> ImageConfig:
     is_number = digits.isascii() and digits.isdecimal() and 0 < int(digits[:20]) < _MOST
     is_real_time = name.startswith(("RTMIN", "RTMAX"))
     if not is_number and not is_real_time and f"SIG{name}" not in Signals.__members__:
-        raise RootlessError(f"{signal!r} is not a signal", hint="write a name such as SIGTERM")
+        from rootless import nearest
+
+        hint = nearest.hint(f"SIG{name}", Signals.__members__) or "write a name such as SIGTERM"
+        raise RootlessError(f"{signal!r} is not a signal", hint=hint)
     return config.replace(stop_signal=signal)

@@ -86,7 +86,7 @@ class Recipes:
                 if isinstance(origin, int):
                     origins.append(self._plan.stage(origin))
                 else:
-                    self._obtain(origin, stage.platform, step.location)
+                    self._obtain(origin, stage.platform, step.location, step.complaint)
             if step.action.reads_context:
                 self._check_context(step)
         return origins
@@ -96,7 +96,7 @@ class Recipes:
         named = [source for one in _copies(step.action) for source in one.sources]
         if not self._has_context and any(one.strip("./") not in ("", "*") for one in named):
             raise self._plan.dockerfile.error(
-                "there is no build context to copy from",
+                step.complaint("there is no build context to copy from"),
                 step.location,
                 "name a directory as the context, and the Dockerfile with -f: -f - .",
             )
@@ -113,7 +113,13 @@ class Recipes:
             raise self._plan.dockerfile.error(error.message, place, error.hint) from None
         return self._obtain(stage.base, stage.platform, stage.origin.location).config
 
-    def _obtain(self, reference: Reference, platform: Platform, location: Location) -> Image:
+    def _obtain(
+        self,
+        reference: Reference,
+        platform: Platform,
+        location: Location,
+        complaint: Callable[[str], str] = str,
+    ) -> Image:
         key = (reference, platform)
         if key not in self._images:
             started = monotonic()
@@ -121,7 +127,8 @@ class Recipes:
                 self._images[key] = self._fetch(reference, platform)
             except RootlessError as error:
                 hint = self._meant(reference) or error.hint
-                raise self._plan.dockerfile.error(error.message, location, hint) from error
+                told = complaint(error.message)
+                raise self._plan.dockerfile.error(told, location, hint) from error
             self._seconds[key] = monotonic() - started
         return self._images[key]
 

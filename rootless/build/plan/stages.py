@@ -305,12 +305,6 @@ def _stage(
     platform = target
     image = _expanded(dockerfile, origin, origin.image, variables)
     wanted = _expanded(dockerfile, origin, origin.platform, variables)
-    if origin.platform and not wanted:
-        raise dockerfile.error(
-            f"the platform {origin.platform} is empty",
-            origin.location,
-            "give the ARG before FROM a default, or pass it with --build-arg",
-        )
     # As in docker, only a name in small letters: AS writes it so, and FROM is not read again.
     parent = _find(earlier, image) if not image.isdecimal() and image == image.lower() else None
     base: Reference | int | None = parent.number if parent else None
@@ -325,9 +319,21 @@ def _stage(
             base = _reference(image)
     except RootlessError as error:
         meant = _find(earlier, image)
-        hint = f"the stage is called {meant.name}" if meant and meant.name else error.hint
+        hint = f"the stage is called {meant.name}" if meant and meant.name else None
+        hint = hint or _misspelled(dockerfile, origin, variables) or error.hint
         raise dockerfile.error(error.message, origin.location, hint) from None
     return Stage(len(earlier), origin.name, base, platform, origin, body, image)
+
+
+def _misspelled(dockerfile: Dockerfile, origin: From, known: Mapping[str, str]) -> str | None:
+    """The variable that one of a FROM stands for which nobody has declared."""
+    from rootless import nearest
+
+    used: set[str] = set()
+    for text in (origin.image, origin.platform):
+        expand.expand(text, known, dockerfile.escape, used)
+    hints = (nearest.hint(name, known, prefix="$") for name in sorted(used - known.keys()))
+    return next(filter(None, hints), None)
 
 
 def _names(stage: Stage) -> Iterator[str]:

@@ -41,11 +41,24 @@ PENDING = "pending"
 
 
 class Step(Record):
-    """One instruction that makes a layer; `location` is its place in the Dockerfile."""
+    """One instruction that makes a layer; `location` is its place in the Dockerfile.
+
+    What an ONBUILD of the base brings has the place of our FROM, and a `text` that says so.
+    """
 
     action: Action
     text: str
     location: Location
+
+    def complaint(self, message: str) -> str:
+        """`message`, and of which trigger it is where the line at `location` does not show it."""
+        return of_trigger(self.text, message) if self.text.startswith("ONBUILD ") else message
+
+
+def of_trigger(text: str, message: str) -> str:
+    """What is wrong with an ONBUILD of the base, in one sentence."""
+    first = text.partition("\n")[0]
+    return f"{first if len(first) < 200 else first[:200] + '…'} (of the base): {message}"
 
 
 class Recipe(Record):
@@ -136,6 +149,7 @@ class _Resolver:
         self.arguments: dict[str, str | None] = {}
         self.steps: list[Step] = []
         self.has_own_cmd = False
+        self.origin = ""  # what a step's text begins with
         self.location = stage.origin.location
 
     def finished(self) -> ImageConfig:
@@ -161,12 +175,14 @@ class _Resolver:
 
     def trigger(self, text: str) -> None:
         """An ONBUILD instruction of the base; its place is our FROM."""
+        self.origin = "ONBUILD "
         try:
-            one = parse_trigger(text)
-        except DockerfileError as error:
-            problem = f"ONBUILD {text} of the base image: {error.problem}"
-            raise self.plan.dockerfile.error(problem, self.location, error.hint) from None
-        self.apply(one)
+            self._change(parse_trigger(text))
+        except RootlessError as error:
+            problem = error.problem if isinstance(error, DockerfileError) else error.message
+            told = of_trigger(f"{self.origin}{text}", problem)
+            raise self.plan.dockerfile.error(told, self.location, error.hint) from None
+        self.origin = ""
 
     def apply(self, one: Instruction) -> None:
         """Change the state; errors are given their place."""
@@ -227,7 +243,8 @@ class _Resolver:
 
     def _add(self, one: Instruction, action: Action, created_by: str) -> None:
         self.history.append(History(PENDING, created_by, _COMMENT))
-        self.steps.append(Step(action, one.original.partition("\n")[0], self.location))
+        text = self.origin + one.original.partition("\n")[0]
+        self.steps.append(Step(action, text, self.location))
 
     def run(self, one: instructions.Run) -> None:
         self._check_allowed(one)

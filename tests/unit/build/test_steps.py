@@ -62,7 +62,7 @@ def test_proxies_reach_commands_but_neither_key_nor_history():
 
 
 def test_what_a_command_may_have_is_for_the_caller_to_say():
-    with pytest.raises(DockerfileError, match=r"Dockerfile:2: security.insecure is not allowed"):
+    with pytest.raises(DockerfileError, match=r"Dockerfile:2: .*security.insecure is not allowed"):
         resolve("FROM x\nRUN --security=insecure x\n")
     planned = planning.plan(parse(b"FROM x\nRUN --security=insecure x\n"), {}, AMD64)
     planned = planned.replace(allow=frozenset({"security.insecure"}))
@@ -202,8 +202,37 @@ def test_triggers_run_first_and_are_gone():
 
 def test_a_trigger_that_cannot_be_shows_our_from():
     base = BASE.replace(onbuild=("RUN --security=insecure x",))
-    with pytest.raises(DockerfileError, match=r"Dockerfile:2: security.insecure is not allowed"):
+    with pytest.raises(DockerfileError, match=r"Dockerfile:2: .*security.insecure is not allowed"):
         resolve("# a comment\nFROM x\n", base=base)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "told"),
+    [
+        ("RUNN x", "ONBUILD RUNN x (of the base): there is no instruction 'RUNN'"),
+        ("COPY --frm=x a b", "ONBUILD COPY --frm=x a b (of the base): COPY has no flag --frm"),
+        ("STOPSIGNAL X\nY", "ONBUILD STOPSIGNAL X (of the base): the text has more than one"),
+        ("ENV a=${b:?needed}", "ONBUILD ENV a=${b:?needed} (of the base): b: needed"),
+        ("EXPOSE x", "ONBUILD EXPOSE x (of the base): 'x' is not a port"),
+        ("EXPOSE " + "u" * 999, "ONBUILD EXPOSE " + "u" * 180),
+    ],
+)
+def test_an_error_of_a_trigger_quotes_it(trigger, told):
+    base = BASE.replace(onbuild=("ENV fine=1", trigger))
+    with pytest.raises(DockerfileError) as caught:
+        resolve("# a comment\nFROM x\nRUN y\n", base=base)
+    assert caught.value.message.startswith(f"Dockerfile:2: {told}")
+    assert len(caught.value.message) < 2000
+    assert "   2 | >>> FROM x\n" in caught.value.message
+
+
+def test_a_step_of_a_trigger_says_so():
+    recipe = resolve("FROM x\nRUN own\n", base=BASE.replace(onbuild=("RUN theirs",)))
+    assert [step.text for step in recipe.steps] == ["ONBUILD RUN theirs", "RUN own"]
+    assert [step.complaint("bad") for step in recipe.steps] == [
+        "ONBUILD RUN theirs (of the base): bad",
+        "bad",
+    ]
 
 
 def test_history_reads_as_buildkit_writes_it():
