@@ -111,6 +111,8 @@ def _entry(of: Value, name: str) -> Value:
 
 
 def _element(of: list[Value], key: Value) -> Value:
+    if isinstance(of, values.Set):
+        raise BakeError("the elements of a set have no places")
     at = values.number(key)
     if not isinstance(at, int) or not 0 <= at < len(of):
         raise BakeError(f"there is no element {values.text(key)} in a list of {len(of)}")

@@ -19,6 +19,10 @@ _LONGEST = 300  # digits of a number
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
+class Set(list["Value"]):
+    """A list whose elements come once and have no places: each is its own key."""
+
+
 def kind(value: Value) -> str:
     """The word for a value's kind, as messages use it."""
     if value is None:
@@ -118,7 +122,9 @@ def mapping(value: Value) -> dict[str, Value]:
 
 
 def pairs(value: Value) -> list[tuple[Value, Value]]:
-    """Keys and values to go through: a list's positions, a map's keys in their order."""
+    """Keys and values to go through: positions in a list, the keys of a map in their order."""
+    if isinstance(value, Set):
+        return [(one, one) for one in value]
     if isinstance(value, list):
         return list(enumerate(value))
     return sorted(mapping(value).items())
@@ -148,12 +154,12 @@ def distinct(values: list[Value]) -> list[Value]:
     return found
 
 
-def as_set(values: list[Value]) -> list[Value]:
+def as_set(values: list[Value]) -> Set:
     """As a set gives its elements: each once, numbers by size and strings by name."""
     once = distinct(values)
     if len({kind(value) for value in once}) == 1 and not isinstance(once[0], list | dict):
-        return sorted(once)
-    return once
+        return Set(sorted(once))
+    return Set(once)
 
 
 def _article(value: Value) -> str:

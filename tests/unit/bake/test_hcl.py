@@ -89,6 +89,20 @@ def test_the_answer_that_is_not_taken_may_be_wrong():
     assert value('x == null ? "none" : x.y', x=None) == "none"
 
 
+def test_a_set_has_no_places():
+    both = 'setunion(["b"], ["a", "b"])'
+    assert value(f'[for k, v in {both} : "${{k}}${{v}}"]') == ["aa", "bb"]
+    for wrong in (f"{both}[0]", f"element({both}, 0)", f"concat({both}, [])"):
+        with pytest.raises(BakeError, match="no places"):
+            value(wrong)
+
+
+def test_parts_of_a_string_are_counted_as_docker_counts_them():
+    words = ['substr("hello", -3, 0)', 'substr("hello", 1, 0)', 'substr("hello", -9, 2)']
+    assert [value(one) for one in words] == ["llo", "", "he"]
+    assert value('format("%q", "<é>")') == '"<é>"'
+
+
 def test_a_bool_is_no_number():
     assert value('[1 == true, "1" == 1, true == true]') == [False, False, True]
 

@@ -49,33 +49,33 @@ def _json_decoded(text: str) -> Value:
         raise BakeError(error.message) from None
 
 
-def json_encoded(value: Value) -> str:
-    """As Go writes JSON: keys sorted; <, > and & as escapes; other letters as they are."""
+def json_encoded(value: Value, *, html: bool = True) -> str:
+    """As Go writes JSON: keys sorted; with `html`, <, > and & as escapes; other letters plain."""
     if isinstance(value, dict):
-        pairs = [f"{json_encoded(key)}:{json_encoded(value[key])}" for key in sorted(value)]
-        return "{" + ",".join(pairs) + "}"
+        pairs = [(go_string(key, html=html), value[key]) for key in sorted(value)]
+        return "{" + ",".join(f"{key}:{json_encoded(one, html=html)}" for key, one in pairs) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(json_encoded, value)) + "]"
+        return "[" + ",".join(json_encoded(one, html=html) for one in value) + "]"
     if isinstance(value, str):
-        return go_string(value)
+        return go_string(value, html=html)
     if value is None or isinstance(value, bool):
         return leanjson.dumps(value).decode()
     return values.text(value)
 
 
-def go_string(text: str) -> str:
+def go_string(text: str, *, html: bool = True) -> str:
     """A JSON string as Go's encoder writes it."""
     short = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b"}
     short["\f"] = "\\f"
     found = [
-        short.get(letter) or (f"\\u{ord(letter):04x}" if _is_escaped(letter) else letter)
+        short.get(letter) or (f"\\u{ord(letter):04x}" if _is_escaped(letter, html) else letter)
         for letter in text
     ]
     return '"' + "".join(found) + '"'
 
 
-def _is_escaped(letter: str) -> bool:
-    return letter < " " or letter in "<>&\u2028\u2029"
+def _is_escaped(letter: str, html: bool) -> bool:  # noqa: FBT001
+    return letter < " " or letter in "\u2028\u2029" or (html and letter in "<>&")
 
 
 def _url_encoded(text: str) -> str:

@@ -43,6 +43,8 @@ def _compacted(given: list[Value]) -> list[Value]:
 
 
 def _joined(*given: list[Value]) -> list[Value]:
+    if any(isinstance(one, values.Set) for one in given):
+        raise BakeError("a set is no list: its elements have no places")
     return [one for each in given for one in each]
 
 
@@ -51,8 +53,8 @@ def _contains(given: list[Value], value: Value) -> bool:
 
 
 def _element(given: list[Value], at: float) -> Value:
-    if not given:
-        raise BakeError("the list is empty")
+    if not given or isinstance(given, values.Set):
+        raise BakeError("the list is empty" if not given else "elements of a set have no places")
     return given[int(at) % len(given)]
 
 

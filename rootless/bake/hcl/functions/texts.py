@@ -7,6 +7,7 @@ import re
 
 from rootless.bake.errors import BakeError
 from rootless.bake.hcl import values
+from rootless.bake.hcl.functions.codes import json_encoded
 from rootless.bake.hcl.functions.signature import Function
 
 TYPE_CHECKING = False
@@ -39,7 +40,8 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 def _substring(text: str, offset: float, length: float) -> str:
     start, count = int(offset), int(length)
-    start = max(start + len(text), 0) if start < 0 else start
+    if start < 0:  # from the end; there, no letter means all, as in the library of docker's bake
+        start, count = max(start + len(text), 0), count or -1
     return text[start:] if count < 0 else text[start : start + count]
 
 
@@ -145,7 +147,7 @@ def _verb(found: re.Match[str], value: Value) -> str:
     elif verb in ("s", "q"):
         text = values.text(value)
         text = text if precision is None else text[: int(precision or 0)]
-        text = _json(text) if verb == "q" else text
+        text = json_encoded(text, html=False) if verb == "q" else text
     elif verb == "t":
         text = "true" if values.boolean(value) else "false"
     elif verb in "bdoxX":
@@ -164,16 +166,10 @@ def _shown(value: Value, *, quoted: bool) -> str:
     if isinstance(value, str) and not quoted:
         return value
     return (
-        _json(value)
+        json_encoded(value, html=False)
         if value is None or isinstance(value, str | list | dict)
         else values.text(value)
     )
-
-
-def _json(value: Value) -> str:
-    from rootless import leanjson
-
-    return leanjson.dumps(value).decode()
 
 
 def _formatted_each(pattern: str, *given: Value) -> list[str]:
