@@ -46,6 +46,15 @@ def bake(given: Settings, arguments: Arguments) -> int:
     return _build(given, arguments, resolved)
 
 
+def names(environment: Mapping[str, str], named: tuple[str, ...]) -> list[str]:
+    """The groups and targets that files define: what a shell completes."""
+    from rootless.bake import reading
+
+    around = _environment(environment, ())
+    definition = reading.definition(_files(environment, named), around, _given(), _read_text)
+    return definition.names
+
+
 def _build(given: Settings, arguments: Arguments, resolved: Resolved) -> int:
     from rootless.cli import bake_run
 

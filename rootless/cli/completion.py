@@ -176,6 +176,14 @@ def _stages(context: click.Context, incomplete: str) -> list[CompletionItem]:
     return _beginning(names, incomplete)
 
 
+def _targets(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """What the bake files define; standard input is the shell's."""
+    from rootless.cli import bake
+
+    files = tuple(context.params.get("file") or ())
+    return [] if "-" in files else _beginning(bake.names(os.environ, files), incomplete)
+
+
 def _verbs(_context: click.Context, incomplete: str) -> list[CompletionItem]:
     from rootless.cli import table
 
@@ -226,6 +234,8 @@ _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
     "SOURCE_IMAGE[:TAG]": _images,
     "SRC:DST[:ro]": _volume,
     "STAGE": _stages,
+    "TARGET": _targets,
     "TARGET_IMAGE[:TAG]": _images,
     "bash|zsh|fish": _words("bash", "fish", "zsh"),
+    "targets|variables": _words("targets", "variables"),
 }

@@ -81,6 +81,15 @@ def test_stages_of_the_dockerfile(ask, tmp_path):
     assert ask("rootless build --target ", before="cd /") == []
 
 
+def test_targets_of_the_bake_files(ask, tmp_path):
+    file = tmp_path / "some.hcl"
+    file.write_text('group "all" {\n  targets = ["app"]\n}\ntarget "app" {\n}\n')
+    assert ask(f"rootless bake -f {file} a") == ["all", "app"]
+    assert ask(f"rootless bake -f {file} app al") == ["all"]
+    assert ask(f"rootless bake -f {tmp_path / 'none.hcl'} a") == []
+    assert ask("rootless bake --list v") == ["variables"]
+
+
 def test_files_and_directories_are_left_to_bash(ask):
     assert ask("rootless build -f ") == ["option default"]
     assert ask("rootless load -i x") == ["option default"]

@@ -14,7 +14,7 @@ BAKE = Verb(
         many("--set", metavar="TARGET.KEY=VALUE", help="change a target; *.KEY changes all"),
         many("--var", metavar="NAME=VALUE", help="set a variable of the files"),
         flag("--print", help="print what would be built as JSON, and stop"),
-        text("--list", metavar="WHAT", help="list the targets or the variables, and stop"),
+        text("--list", metavar="targets|variables", help="list them, and stop"),
         flag("--dry-run", help="print the rootless build commands, and stop"),
         BUILDER,
         text("--call", metavar="METHOD", help="check, outline or targets: look, and stop"),
