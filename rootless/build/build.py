@@ -93,11 +93,11 @@ def _build(store: Store, request: Request, report: Report) -> Image:
         if request.caching.inline:
             from rootless.build.cache.remote import LABEL
 
-            label = builder.known(whole=False).encode()
+            label = builder.known(whole=False, mounts=False).encode()
             form = form.replace(labels={**form.labels, LABEL: label})
         image = images.export(store, recipes.target, stack, request.replace(form=form))
         for share in request.caching.shares:
-            share.put(builder.known(whole=share.whole))
+            share.put(builder.known(whole=share.whole, mounts=share.mounts))
     finally:
         builder.close()
     report(Exported(image))

@@ -56,11 +56,13 @@ class Form(Record):
 
 class Share(Record):
     """Where a cache is to go: `put` takes what there is to know. All stages are in it, or with
-    `whole` unset only the layers of the image that was built.
+    `whole` unset only the layers of the image that was built; with `mounts` what is in the cache
+    mounts of its commands, too.
     """
 
     put: Callable[[Known], object]
     whole: bool
+    mounts: bool
 
 
 class Caching(Record):

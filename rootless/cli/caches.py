@@ -34,7 +34,17 @@ REGISTRY, LOCAL, INLINE = "registry", "local", "inline"
 _TYPES = (REGISTRY, LOCAL, INLINE)
 _DOCKERS = ("gha", "s3", "azblob")
 _FROM = {"type", "ref", "src", "tag", "digest"}
-_TO = {"type", "ref", "dest", "tag", "mode", "compression", "compression-level", "ignore-error"}
+_TO = {
+    "type",
+    "ref",
+    "dest",
+    "tag",
+    "mode",
+    "compression",
+    "compression-level",
+    "ignore-error",
+    "mounts",
+}
 _WITHOUT_EFFECT = {"force-compression", "image-manifest", "oci-mediatypes", "registry.insecure"}
 
 
@@ -45,6 +55,7 @@ class Place(Record):
     where: str = ""
     tag: str = "latest"
     whole: bool = False
+    mounts: bool = False
     compression: str = ""
     may_fail: bool = False
 
@@ -123,7 +134,8 @@ def _shares(
     """--cache-to, but for what goes into the image itself."""
     places = [place for place in map(_to, arguments.cache_to) if place.kind != INLINE]
     return tuple(
-        Share(_put(given, store, place, arguments, enter, report), place.whole) for place in places
+        Share(_put(given, store, place, arguments, enter, report), place.whole, place.mounts)
+        for place in places
     )
 
 
@@ -152,6 +164,7 @@ def _to(text: str) -> Place:
         kind,
         tag=values.get("tag", "latest"),
         whole=whole == "max",
+        mounts=values.get("mounts") == "true",
         compression=packed,
         may_fail=values.get("ignore-error") == "true",
     )

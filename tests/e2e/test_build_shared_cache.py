@@ -130,6 +130,26 @@ def test_an_image_keeps_its_own_cache(machines, project, registry):
     assert ran(second, project, "--cache-from", name) == []
 
 
+def test_what_is_in_cache_mounts_is_shared_when_asked(machines, project, tmp_path):
+    first, second = machines
+    (project / "Dockerfile").write_text(
+        "FROM busybox\nARG V\n"
+        "RUN --mount=type=cache,target=/c,uid=7,mode=0711 "
+        "if test -e /c/made; then stat -c %u:%a /c /c/made > /seen; else echo no > /seen; "
+        "touch /c/made; chown 5 /c/made; chmod 640 /c/made; fi\n"
+    )
+    folder = tmp_path / "cache"
+    place = f"type=local,dest={folder}"
+    ran(first, project, "--cache-to", place)
+    assert files(first, tmp_path)["seen"].content == "no\n"
+    ran(second, project, "--build-arg=V=1", "--cache-from", f"type=local,src={folder}")
+    assert files(second, tmp_path)["seen"].content == "no\n"
+    second.ok("builder", "prune", "-f", "-a")
+    ran(first, project, "--cache-to", f"{place},mounts=true")
+    ran(second, project, "--build-arg=V=1", "--cache-from", f"type=local,src={folder}")
+    assert files(second, tmp_path)["seen"].content == "7:711\n5:640\n"
+
+
 def test_nothing_is_left_of_the_exported_cache(machines, project, tmp_path):
     first, _ = machines
     ran(first, project, "--cache-to", f"type=local,dest={tmp_path / 'cache'},mode=max")

@@ -49,6 +49,7 @@ class Cache:
         self._oldest = caching.oldest
         self._explains = caching.why
         self._promised: dict[Digest, Remote] = {}
+        self._mounts: dict[str, Layer] = {}
 
     def find(self, key: Key) -> Hit | Miss:
         """The layer that the step with this key makes; it stays as long as the build runs.
@@ -93,6 +94,21 @@ class Cache:
             from rootless.build.cache import trails
 
             trails.record(self._store, key)
+
+    def fetch_mount(self, name: str) -> None:
+        """Bring what machines share of a cache mount, if any; in the namespace, before a fork."""
+        for remote in self._remotes:
+            diff_id = remote.mount(name)
+            if diff_id:
+                self._mounts |= dict.fromkeys([name], remote.bring([diff_id])[diff_id])
+
+    def shares_mount(self, name: str) -> bool:
+        """Whether `fetch_mount` would bring something."""
+        return any(remote.mount(name) for remote in self._remotes)
+
+    def mount(self, name: str) -> Layer | None:
+        """What was fetched of a cache mount."""
+        return self._mounts.get(name)
 
     def contents(self, chain: str, selection: tuple[object, ...]) -> str | None:
         """The digest of what a selection of paths has in layers: see `key.contents_key`."""

@@ -53,12 +53,13 @@ def take(
     store: Store,
     mount: Cache,
     named: str,
-    fill: Callable[[str], None] | None,
+    fill: Callable[[str], bool],
     waiting: Callable[[], object],
 ) -> Held:
     """The directory `named` for one command, as its sharing mode says.
 
-    `fill` puts into a new one what it begins with; `waiting` is called before a wait for others.
+    `fill` puts into a new one what it begins with, if anything; `waiting` is called before a wait
+    for others.
     Who wants a private one gets another while the first is in use.
     """
     number = 0
@@ -75,7 +76,18 @@ def take(
             os.close(fd)
 
 
-def _open(store: Store, path: str, mount: Cache, fill: Callable[[str], None] | None) -> int:
+def look(store: Store, named: str) -> Held | None:
+    """The directory `named`, if there is one, to read from; waits while somebody has it alone."""
+    path = store.path("cache", "mounts", named)
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return Held(path, fd)
+
+
+def _open(store: Store, path: str, mount: Cache, fill: Callable[[str], bool]) -> int:
     while True:
         try:
             return os.open(path, _DIRECTORY)
@@ -83,13 +95,11 @@ def _open(store: Store, path: str, mount: Cache, fill: Callable[[str], None] | N
             _make(store, path, mount, fill)
 
 
-def _make(store: Store, path: str, mount: Cache, fill: Callable[[str], None] | None) -> None:
+def _make(store: Store, path: str, mount: Cache, fill: Callable[[str], bool]) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     with store.writing(), staging.Staging(store, ("data",)) as staged:
         data = os.path.join(staged.path, "data")
-        if fill:
-            fill(data)
-        else:
+        if not fill(data):
             os.chown(data, mount.uid, mount.gid)
             os.chmod(data, mount.mode)
         with open(os.path.join(staged.path, "mount.json"), "wb") as file:

@@ -1,11 +1,11 @@
 """A cache that machines share: an image of layers that steps made, with a label that says which.
 
 Any registry keeps it, and any folder. The label `rootless.cache` of its config is JSON: {"version",
-"steps": {key: [diff_id, created]}, "contents": {key: digest}}, keys being those of `cache.key`. An
-image that was built with an inline cache has that label too. Keys are exact, and what a layer is
-made of is verified as in any pull; that a layer is what a step makes is believed, as of an image.
-Read in the builder, by threads that end before anything here returns; a crash leaves what a pull
-leaves.
+"steps": {key: [diff_id, created]}, "contents": {key: digest}, "mounts": {name: diff_id}}, with keys
+of `cache.key` and names of `cache.mounts`. An image that was built with an inline cache has that
+label too. Keys are exact, and what a layer is made of is verified as in any pull; that a layer is
+what a step makes is believed, as of an image. Read in the builder, by threads that end before
+anything here returns; a crash leaves what a pull leaves.
 """
 
 from __future__ import annotations
@@ -36,10 +36,13 @@ _VERSION = 1
 
 
 class Known(Record):
-    """What a cache says: `steps` has (diff_id, created) by key, `contents` a digest by key."""
+    """What a cache says: `steps` has (diff_id, created) by key, `contents` a digest by key, and
+    `mounts` a layer that has what is in a cache mount, by name.
+    """
 
     steps: Mapping[str, tuple[Digest, str]] = {}
     contents: Mapping[str, str] = {}
+    mounts: Mapping[str, Digest] = {}
 
     @classmethod
     def parse(cls, label: str) -> Known:
@@ -54,22 +57,33 @@ class Known(Record):
             raise IntegrityError("the cache lists no steps")
         if not all(isinstance(one, str) for one in contents.values()):
             raise IntegrityError("the cache has contents that are no digests")
-        return cls({key: _step(one) for key, one in steps.items()}, contents)
+        mounts = value.get("mounts", {})
+        if not isinstance(mounts, dict):
+            raise IntegrityError("the cache has mounts that are none")
+        named = {name: Digest.parse(one) for name, one in mounts.items()}
+        return cls({key: _step(one) for key, one in steps.items()}, contents, named)
 
     def __or__(self, other: Known) -> Known:
         """Both; where they differ, `other`."""
-        return Known({**self.steps, **other.steps}, {**self.contents, **other.contents})
+        return Known(
+            {**self.steps, **other.steps},
+            {**self.contents, **other.contents},
+            {**self.mounts, **other.mounts},
+        )
 
     def encode(self) -> str:
         """As a label."""
         steps = {key: [str(digest), made] for key, (digest, made) in sorted(self.steps.items())}
         contents = dict(sorted(self.contents.items()))
-        value = {"version": _VERSION, "steps": steps, "contents": contents}
+        value: dict[str, object] = {"version": _VERSION, "steps": steps, "contents": contents}
+        if self.mounts:
+            value["mounts"] = {name: str(one) for name, one in sorted(self.mounts.items())}
         return leanjson.dumps(value).decode()
 
     def image(self, store: Store) -> Image:
         """The cache as an image, its layers once each; it has no name, and is held."""
-        found = {diff_id: layers.adopt(store, diff_id) for diff_id, _ in self.steps.values()}
+        wanted = [*(diff_id for diff_id, _ in self.steps.values()), *self.mounts.values()]
+        found = {diff_id: layers.adopt(store, diff_id) for diff_id in wanted}
         there = sorted((one for one in found.values() if one), key=lambda one: str(one.diff_id))
         config = ImageConfig(
             Platform.host(),
@@ -111,6 +125,10 @@ class Remote:
         """The layer that a step with this key made, and when."""
         return self._load()[0].steps.get(key)
 
+    def mount(self, name: str) -> Digest | None:
+        """The layer that has what is in a cache mount."""
+        return self._load()[0].mounts.get(name)
+
     def contents(self, key: str) -> str | None:
         """What is recorded under a `key.contents_key`."""
         return self._load()[0].contents.get(key)
@@ -149,7 +167,8 @@ def _read(source: Source) -> tuple[Known, Mapping[Digest, Descriptor]]:
     if not found:
         raise NotFoundError("it has no cache in it")
     steps = {key: one for key, one in known.steps.items() if one[0] in found}
-    return known.replace(steps=steps), found
+    mounts = {name: one for name, one in known.mounts.items() if one in found}
+    return known.replace(steps=steps, mounts=mounts), found
 
 
 def _manifests(source: Source) -> Sequence[Manifest]:

@@ -78,28 +78,22 @@ class Builder:
                 self._report(Cached(self._narrator.event(node)))
         return self._stages[self._recipes.target.stage.number]
 
-    def known(self, *, whole: bool) -> Known:
-        """What another machine has to know to build the same from its cache: of the target's own
-        layers, or of the `whole` graph. All is published.
+    def known(self, *, whole: bool, mounts: bool) -> Known:
+        """What another machine has to know to build the same from its cache: of the `whole` graph
+        or of the target's own layers; and what is in cache `mounts`. All is published.
         """
-        target = self._graph.ends[self._recipes.target.stage.number]
-        wanted = set(self._graph.nodes) if whole else set(target.line())
-        from rootless.build.cache.remote import Known
+        from rootless.build.carry import sharing
 
-        steps: dict[str, tuple[Digest, str]] = {}
-        contents: dict[str, str] = {}
-        for number, stack in self._done.items():
-            strand = self._graph.strands[number]
-            own = [node for node in strand.nodes if node.step]
-            base = len(stack.entries) - len(own)
-            for depth, node in enumerate(own, base):
-                entry = stack.entries[depth]
-                if node in wanted and entry.layer:
-                    key = self._keys.key(node, Stack(tuple(stack.entries[:depth])))
-                    if key.is_known and self._cache.has(key, entry.layer.diff_id):
-                        steps[key.compute()] = (entry.layer.diff_id, entry.created)
-                        contents |= self._keys.contents(node, key)
-        return Known(steps, contents)
+        wanted = self._graph.nodes
+        if not whole:
+            target = self._graph.ends[self._recipes.target.stage.number]
+            wanted = [*target.line()]
+        steps = sharing.Steps(self._graph, self._keys, self._cache)
+        known = steps.known(wanted, self._done)
+        if mounts:
+            self._request.enter()
+            known = known.replace(mounts=sharing.mounts(self._store, self._graph))
+        return known
 
     def close(self) -> None:
         """Let go of everything; what is unfinished is thrown away."""
@@ -143,10 +137,22 @@ class Builder:
                 self._end(strand, work.stack)
             elif strand.needs <= self._done.keys():
                 agenda.settled(strand)
+                self._fetch_mounts(work)
                 works.append(work)
             else:
                 self._begun[strand.number] = work
         return works
+
+    def _fetch_mounts(self, work: _Work) -> None:
+        """Bring what machines share of the caches that commands will find new here."""
+        if not self._request.caching.sources:
+            return
+        from rootless.build.carry import sharing
+
+        for name in sharing.missing(self._store, work.nodes):
+            if self._cache.shares_mount(name):
+                self._request.enter()
+                self._cache.fetch_mount(name)
 
     def _end(self, strand: Strand, stack: Stack) -> None:
         """A strand's layers are there; the stages that end with it are ready."""

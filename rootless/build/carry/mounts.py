@@ -16,7 +16,7 @@ from rootless.build.cache import mounts as kept
 from rootless.build.carry import agents, devices, files
 from rootless.build.carry.shown import Shown
 from rootless.build.inputs import tree
-from rootless.build.plan.actions import reading
+from rootless.build.plan.actions import CopyFiles, reading
 from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
 from rootless.errors import NotFoundError, RootlessError
 from rootless.sandbox import operations
@@ -27,10 +27,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from rootless.build.cache import Cache as StepCache
     from rootless.build.cache.key import Key
     from rootless.build.inputs.context import Context
     from rootless.build.inputs.tree import Source
-    from rootless.build.plan.actions import CopyFiles, RunCommand
+    from rootless.build.plan.actions import RunCommand
     from rootless.build.plan.mounts import Mount
     from rootless.build.request import Surroundings
     from rootless.sandbox.spec import Operation
@@ -42,9 +43,12 @@ _MOST_OF_AN_ENV = 128 << 10  # bytes of one variable: MAX_ARG_STRLEN
 class Materials:
     """What the mounts of all commands of a build are made of."""
 
-    def __init__(self, store: Store, context: Context | None, given: Surroundings) -> None:
+    def __init__(
+        self, store: Store, context: Context | None, cache: StepCache, given: Surroundings
+    ) -> None:
         self.store = store
         self.context = context
+        self.cache = cache
         self.given = given
 
 
@@ -91,6 +95,25 @@ class Furnished:
         finally:
             self.release()
         remove(self.record, f"{self._folder}/diff")
+
+
+def copy_tree(source: str, folder: str) -> None:
+    """Everything below one directory into another, owners, modes and times too."""
+    source_fd, folder_fd = (os.open(one, os.O_RDONLY | os.O_DIRECTORY) for one in (source, folder))
+    umask = os.umask(0)
+    try:
+        found = tree.select_all(source_fd, ("/",))
+        files.copy(folder_fd, folder, CopyFiles(("/",), "/"), found, source_fd, keeps_owners=True)
+        _like(folder, os.fstat(source_fd))
+    finally:
+        os.umask(umask)
+        os.close(source_fd)
+        os.close(folder_fd)
+
+
+def _like(folder: str, status: os.stat_result) -> None:
+    os.chown(folder, status.st_uid, status.st_gid)
+    os.chmod(folder, stat.S_IMODE(status.st_mode))
 
 
 def furnish(
@@ -252,32 +275,29 @@ class _Furnisher:
         def waiting() -> None:
             self._tell(f"waiting for another build that uses the cache {mount.id}")
 
-        fill = (lambda folder: self._fill(mount, folder)) if reading(mount) else None
+        def fill(folder: str) -> bool:
+            return self._fill(mount, name, folder)
+
         return kept.take(self._materials.store, mount, name, fill, waiting)
 
     def _seed(self, mount: Cache) -> str:
         action = reading(mount)
         return self._key.mounted[action].chain_id if action else ""
 
-    def _fill(self, mount: Cache, folder: str) -> None:
-        """What a new cache begins with."""
+    def _fill(self, mount: Cache, name: str, folder: str) -> bool:
+        """Put there what a new cache begins with, or what others share; whether there is any."""
         action = reading(mount)
-        assert action is not None
+        if action is None:
+            shared = self._materials.cache.mount(name)
+            if shared:
+                copy_tree(shared.path, folder)
+            return shared is not None
         with roots.view(self._materials.store, self._key.mounted[action].paths) as view:
             real = _real(view.fd, mount.source)
             if not os.path.isdir(real):
                 raise RootlessError(f'"{mount.source}", which a cache begins with, is no directory')
-            found = tree.select_all(view.fd, action.sources)
-            folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            umask = os.umask(0)
-            try:
-                files.copy(folder_fd, folder, action, found, view.fd, keeps_owners=True)
-            finally:
-                os.umask(umask)
-                os.close(folder_fd)
-            status = os.stat(real)
-            os.chown(folder, status.st_uid, status.st_gid)
-            os.chmod(folder, stat.S_IMODE(status.st_mode))
+            copy_tree(real, folder)
+        return True
 
     def _secret(self, mount: Secret) -> None:
         content = self._materials.given.secrets.get(mount.id)

@@ -71,6 +71,7 @@ class Workbench:
         self._remotes = remotes
         self._epoch = request.epoch
         self._finisher = Finisher(store, cache)
+        self._cache = cache
         self._ids = request.enter()
         hostname = request.plan.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox")
         self._runner = Runner(self._ids, request.network, request.surroundings, hostname)
@@ -200,7 +201,7 @@ class Workbench:
         """What the mounts of a command need."""
         if not (action.mounts or action.devices or self._given.mounts):
             return Furnished(root.writable)
-        materials = Materials(self._store, self._context, self._given)
+        materials = Materials(self._store, self._context, self._cache, self._given)
         return furnish(materials, action, key, sources, root.writable, tell)
 
     def _write(
