@@ -190,7 +190,7 @@ def _told(path: str, folder: str) -> tuple[str, str, float]:
         return INTERNAL, "", 0.0
     if not isinstance(value, dict) or "diff_id" not in value:
         return (STEP if value is None else INTERNAL), "", 0.0
-    return STEP, str(value.get("text", "")), _seconds(value.get("created"))
+    return STEP, str(value.get("text", "")), _seconds(value.get("made"))
 
 
 def _seconds(created: object) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rootless.build.cache.key import Key
-    from rootless.build.cache.remote import Remote
+    from rootless.build.cache.remote import Remote, Shared
     from rootless.build.request import Caching
     from rootless.build.stack import Entry
     from rootless.oci.digest import Digest
@@ -60,12 +60,12 @@ class Cache:
             return Miss("what it rests on is made anew")
         name = key.compute()
         found = local.find(self._store, name)
-        if found and found[1] >= self._oldest:
-            return Hit(*found)
+        if found and found.made >= self._oldest:
+            return Hit(found.layer, found.created)
         for remote in self._remotes:
             there = remote.find(name)
-            if there and there[1] >= self._oldest:
-                return self._promise(remote, *there)
+            if there and there.made >= self._oldest:
+                return self._promise(remote, there)
         return Miss(self._reason(key, is_old=found is not None))
 
     def bring(self, entries: Sequence[Entry]) -> None:
@@ -82,10 +82,10 @@ class Cache:
                 entry.layer = brought[entry.layer.diff_id]
                 entry.path = entry.layer.path
 
-    def has(self, key: Key, diff_id: Digest) -> bool:
-        """Whether this store knows that the step with this key makes just that layer."""
+    def made(self, key: Key, diff_id: Digest) -> str | None:
+        """When the step with this key made just that layer; None if this store does not know."""
         found = local.find(self._store, key.compute())
-        return found is not None and found[0].diff_id == diff_id
+        return found.made if found and found.layer.diff_id == diff_id else None
 
     def record(self, key: Key, diff_id: Digest, created: str) -> None:
         """Remember what a step made."""
@@ -120,14 +120,14 @@ class Cache:
         """Remember such a digest."""
         local.record_contents(self._store, contents_key(chain, selection), contents)
 
-    def _promise(self, remote: Remote, diff_id: Digest, created: str) -> Hit:
+    def _promise(self, remote: Remote, there: Shared) -> Hit:
         from rootless.store import layers
 
-        here = layers.adopt(self._store, diff_id)
+        here = layers.adopt(self._store, there.diff_id)
         if here:
-            return Hit(here, created)
-        self._promised[diff_id] = remote
-        return Hit(Layer(diff_id, "", 0), created, elsewhere=True)
+            return Hit(here, there.created)
+        self._promised[there.diff_id] = remote
+        return Hit(Layer(there.diff_id, "", 0), there.created, elsewhere=True)
 
     def _reason(self, key: Key, *, is_old: bool) -> str:
         if is_old:

@@ -9,12 +9,13 @@ builder.
 from __future__ import annotations
 
 import os
-from time import time
+from time import gmtime, strftime, time
 
 from rootless import leanjson
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import text_map
 from rootless.oci.digest import Digest
+from rootless.record import Record
 from rootless.store import layers, replace_file
 
 TYPE_CHECKING = False
@@ -28,23 +29,31 @@ _MINUTE = 60
 _TEXT = 200  # characters
 
 
-def find(store: Store, step_key: str) -> tuple[Layer, str] | None:
-    """The layer recorded under a key, and when it was made (RFC 3339), if the store still has the
-    layer; then it stays.
-    """
+class Made(Record):
+    """What a step made: a `layer`, `created` as its image has it, in truth at `made`; RFC 3339."""
+
+    layer: Layer
+    created: str
+    made: str
+
+
+def find(store: Store, step_key: str) -> Made | None:
+    """What is recorded under a key, if the store still has the layer; then it stays."""
     found = _read(store, step_key)
     try:
         layer = layers.adopt(store, Digest.parse(found.get("diff_id")))
     except (OSError, IntegrityError):
         return None
-    return (layer, found.get("created", "")) if layer else None
+    return Made(layer, found.get("created", ""), found.get("made", "")) if layer else None
 
 
 def record(store: Store, step_key: str, diff_id: Digest, created: str, text: str = "") -> None:
     """Remember what a step made, and the beginning of its `text`, for people. Not synced: losing
     a record only costs time.
     """
-    _write(store, step_key, {"diff_id": str(diff_id), "created": created, "text": text[:_TEXT]})
+    made = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+    found = {"diff_id": str(diff_id), "created": created, "made": made, "text": text[:_TEXT]}
+    _write(store, step_key, found)
 
 
 def find_contents(store: Store, contents_key: str) -> str | None:

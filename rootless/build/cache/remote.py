@@ -1,8 +1,8 @@
 """A cache that machines share: an image of layers that steps made, with a label that says which.
 
 Any registry keeps it, and any folder. The label `rootless.cache` of its config is JSON: {"version",
-"steps": {key: [diff_id, created]}, "contents": {key: digest}, "mounts": {name: diff_id}}, with keys
-of `cache.key` and names of `cache.mounts`. An image that was built with an inline cache has that
+"steps": {key: [diff_id, created, made]}, "contents": {key: digest}, "mounts": {name: diff_id}}, with
+keys of `cache.key` and names of `cache.mounts`. An image that was built with an inline cache has that
 label too. Keys are exact, and what a layer is made of is verified as in any pull; that a layer is
 what a step makes is believed, as of an image. Read in the builder, by threads that end before
 anything here returns; a crash leaves what a pull leaves.
@@ -35,12 +35,28 @@ LABEL = "rootless.cache"
 _VERSION = 1
 
 
+class Shared(Record):
+    """What a step made: a layer, `created` as its image has it, in truth at `made`; RFC 3339."""
+
+    diff_id: Digest
+    created: str
+    made: str
+
+    @classmethod
+    def decode(cls, value: object) -> Shared:
+        """IntegrityError for what is none."""
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise IntegrityError("the cache has a step that is no layer")
+        diff_id, created, made = (*value, "", "", "")[:3]
+        return cls(Digest.parse(diff_id), created, made)
+
+
 class Known(Record):
-    """What a cache says: `steps` has (diff_id, created) by key, `contents` a digest by key, and
-    `mounts` a layer that has what is in a cache mount, by name.
+    """What a cache says: `steps` and `contents` (a digest) by key, and `mounts`, a layer that has
+    what is in a cache mount, by name.
     """
 
-    steps: Mapping[str, tuple[Digest, str]] = {}
+    steps: Mapping[str, Shared] = {}
     contents: Mapping[str, str] = {}
     mounts: Mapping[str, Digest] = {}
 
@@ -61,7 +77,7 @@ class Known(Record):
         if not isinstance(mounts, dict):
             raise IntegrityError("the cache has mounts that are none")
         named = {name: Digest.parse(one) for name, one in mounts.items()}
-        return cls({key: _step(one) for key, one in steps.items()}, contents, named)
+        return cls({key: Shared.decode(one) for key, one in steps.items()}, contents, named)
 
     def __or__(self, other: Known) -> Known:
         """Both; where they differ, `other`."""
@@ -73,7 +89,10 @@ class Known(Record):
 
     def encode(self) -> str:
         """As a label."""
-        steps = {key: [str(digest), made] for key, (digest, made) in sorted(self.steps.items())}
+        steps = {
+            key: [str(one.diff_id), one.created, one.made]
+            for key, one in sorted(self.steps.items())
+        }
         contents = dict(sorted(self.contents.items()))
         value: dict[str, object] = {"version": _VERSION, "steps": steps, "contents": contents}
         if self.mounts:
@@ -82,7 +101,7 @@ class Known(Record):
 
     def image(self, store: Store) -> Image:
         """The cache as an image, its layers once each; it has no name, and is held."""
-        wanted = [*(diff_id for diff_id, _ in self.steps.values()), *self.mounts.values()]
+        wanted = [*(one.diff_id for one in self.steps.values()), *self.mounts.values()]
         found = {diff_id: layers.adopt(store, diff_id) for diff_id in wanted}
         there = sorted((one for one in found.values() if one), key=lambda one: str(one.diff_id))
         config = ImageConfig(
@@ -101,13 +120,6 @@ class Known(Record):
         return images.Image(top, manifest, config)
 
 
-def _step(value: object) -> tuple[Digest, str]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise IntegrityError("the cache has a step that is no layer")
-    diff_id, created = (*value, "", "")[:2]
-    return Digest.parse(diff_id), created
-
-
 class Remote:
     """A cache somewhere else, asked for the first time when this store has no layer of a step."""
 
@@ -121,8 +133,8 @@ class Remote:
         self._warn = warn
         self._loaded: tuple[Known, Mapping[Digest, Descriptor]] | None = None
 
-    def find(self, key: str) -> tuple[Digest, str] | None:
-        """The layer that a step with this key made, and when."""
+    def find(self, key: str) -> Shared | None:
+        """What the step with this key made."""
         return self._load()[0].steps.get(key)
 
     def mount(self, name: str) -> Digest | None:
@@ -166,7 +178,7 @@ def _read(source: Source) -> tuple[Known, Mapping[Digest, Descriptor]]:
         known |= own
     if not found:
         raise NotFoundError("it has no cache in it")
-    steps = {key: one for key, one in known.steps.items() if one[0] in found}
+    steps = {key: one for key, one in known.steps.items() if one.diff_id in found}
     mounts = {name: one for name, one in known.mounts.items() if one in found}
     return known.replace(steps=steps, mounts=mounts), found
 

@@ -10,7 +10,7 @@ import os
 
 from rootless import linux
 from rootless.build.cache import mounts as kept
-from rootless.build.cache.remote import Known
+from rootless.build.cache.remote import Known, Shared
 from rootless.build.carry.mounts import copy_tree
 from rootless.build.plan.actions import RunCommand, reading
 from rootless.build.plan.mounts import Cache
@@ -54,9 +54,10 @@ class Steps:
         key = self._keys.key(node, Stack(tuple(stack.entries[:depth])))
         if entry.layer is None or not key.is_known:
             return Known()
-        if not self._cache.has(key, entry.layer.diff_id):
+        made = self._cache.made(key, entry.layer.diff_id)
+        if made is None:
             return Known()
-        steps = {key.compute(): (entry.layer.diff_id, entry.created)}
+        steps = {key.compute(): Shared(entry.layer.diff_id, entry.created, made)}
         return Known(steps, self._keys.contents(node, key))
 
 

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.build.cache.remote import Known
+from rootless.build.cache.remote import Known, Shared
 from rootless.errors import IntegrityError
 from rootless.oci.digest import Digest
 
-KNOWN = Known({"k": (Digest.of(b"1"), "2026-01-02T03:04:05Z")}, {"c": "d" * 64})
+KNOWN = Known(
+    {"k": Shared(Digest.of(b"1"), "2025-01-02T03:04:05Z", "2026-01-02T03:04:05Z")},
+    {"c": "d" * 64},
+    {"m": Digest.of(b"2")},
+)
 
 
 def test_what_is_written_is_read():
