@@ -2,7 +2,6 @@
 
     cache/steps/<key>.json        which layer a step made, or ("internal") what it found in layers
     cache/contexts/<name>.json    the digests of a context's files
-    cache/trails/<name>.json      ("internal") what a step was when it was carried out last
     cache/urls/<name>.json        ("internal") what a URL led to
     cache/mounts/<name>/          a directory of RUN --mount=type=cache, data/, which its user has
                                   flocked, and mount.json: its id, when it was made
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 STEP, INTERNAL, CONTEXT, MOUNT = "regular", "internal", "source.local", "exec.cachemount"
 """The kinds, as docker calls them."""
 
-_RECORDS = ("cache/steps", "cache/contexts", "cache/trails", "cache/urls")
+_RECORDS = ("cache/steps", "cache/contexts", "cache/urls")
 _MOUNTS = "cache/mounts"
 _LONGEST = 1 << 16  # bytes of the beginning of a record
 _SAME_TIME = 60  # seconds in which the steps of one build were of use
@@ -186,8 +185,6 @@ def _told(path: str, folder: str) -> tuple[str, str, float]:
         value = None
     if folder == "cache/contexts":
         return CONTEXT, f"local source for {value}" if isinstance(value, str) else "", 0.0
-    if folder == "cache/trails":
-        return INTERNAL, "", 0.0
     if not isinstance(value, dict) or "diff_id" not in value:
         return (STEP if value is None else INTERNAL), "", 0.0
     return STEP, str(value.get("text", "")), _seconds(value.get("made"))

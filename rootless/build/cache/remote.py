@@ -1,11 +1,11 @@
 """A cache that machines share: an image of layers that steps made, with a label that says which.
 
 Any registry keeps it, and any folder. The label `rootless.cache` of its config is JSON: {"version",
-"steps": {key: [diff_id, created, made]}, "contents": {key: digest}, "mounts": {name: diff_id}}, with
-keys of `cache.key` and names of `cache.mounts`. An image that was built with an inline cache has that
-label too. Keys are exact, and what a layer is made of is verified as in any pull; that a layer is
-what a step makes is believed, as of an image. Read in the builder, by threads that end before
-anything here returns; a crash leaves what a pull leaves.
+"steps": {key: [diff_id, created, made]}, "contents": {key: digest}, "mounts": {name: diff_id}};
+keys are those of `cache.key`, names those of `cache.mounts`. An image that was built with an inline
+cache has that label too. Keys are exact, and what a layer is made of is verified as in any pull;
+that a layer is what a step makes is believed, as of an image. Read in the builder, by threads that
+end before anything here returns; a crash leaves what a pull leaves.
 """
 
 from __future__ import annotations

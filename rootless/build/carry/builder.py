@@ -97,7 +97,11 @@ class Builder:
 
     def close(self) -> None:
         """Let go of everything; what is unfinished is thrown away."""
-        self._clear_bench()
+        if self._bench:
+            from rootless.build.cache import trails
+
+            self._bench.close()
+            trails.forget_unused(self._store)
         self._keys.close()
 
     def _walk(self, crew: Crew) -> None:

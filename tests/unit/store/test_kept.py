@@ -25,7 +25,7 @@ def steps(store, make_image):
         diff_id = str(image.config.diff_ids[0])
         path = Path(store.path("cache/steps", f"{key}.json"))
         created = f"2020-01-01T{hours:02}:00:00Z"
-        path.write_text(json.dumps({"diff_id": diff_id, "created": created, "text": f"RUN {key}"}))
+        path.write_text(json.dumps({"diff_id": diff_id, "made": created, "text": f"RUN {key}"}))
         os.utime(path, (NOW - hours * 3600,) * 2)
         if not named:
             removal.prune(store)
