@@ -293,6 +293,41 @@ def test_labels_and_annotations(store, context, tmp_path):
     assert "index annotations not supported for single platform" in refused.stderr
 
 
+@pytest.mark.needs("shared")
+def test_all_that_is_written_keeps_the_schemas(store, context, tmp_path):
+    """Of an image and of a list, compressed in each way, with annotations, squashed or not."""
+    pytest.importorskip("jsonschema")
+    from tests.support.schemas import validator
+
+    words = ["--annotation", "a=b", "--annotation", "manifest-descriptor:c=d", "-t", "x:1"]
+    lists = ["--annotation", "index:e=f", "--platform", "linux/arm64,linux/s390x"]
+    (context / "list").write_text("FROM scratch\nCOPY a /\nHEALTHCHECK CMD x\n")
+    kinds = set()
+    for number, more in enumerate(
+        (
+            [",compression=zstd", "--squash"],
+            [",compression=uncompressed", "--label", "l=m"],
+            ["", "-f", context / "list", *lists],
+        )
+    ):
+        path = tmp_path / f"{number}.tar"
+        store.ok("build", "-o", f"type=oci,dest={path}{more[0]}", *words, *more[1:], context)
+        files, index = blobs_of(path)
+        validator("image-index").validate(index)
+        validator("image-layout").validate(json.loads(files["oci-layout"]))
+        pending = list(index["manifests"])
+        while pending:
+            entry = pending.pop()
+            found = json.loads(member(files, entry))
+            kind = "image-index" if "manifests" in found else "image-manifest"
+            kinds.add(kind)
+            validator(kind).validate(found)
+            pending += found.get("manifests", [])
+            if "config" in found:
+                validator("config").validate(json.loads(member(files, found["config"])))
+    assert kinds == {"image-index", "image-manifest"}
+
+
 def test_docker_media_types(store, context, tmp_path):
     words = ["--format", "docker", "--annotation", "a=b", "--metadata-file", tmp_path / "m"]
     store.ok("build", *words, "-t", "x", context)

@@ -94,7 +94,12 @@ def test_prune_takes_what_no_image_needs_and_builds_stay_cached(rootless, projec
     assert len(table.splitlines()) == 3, "a header, the context and the stage that is in no image"
     assert total[0] == "5"
     assert total.endswith("kB\n")
-    assert sorted(row["Type"] for row in rows(rootless)) == ["internal", "internal", "regular", "regular"]
+    assert sorted(row["Type"] for row in rows(rootless)) == [
+        "internal",
+        "internal",
+        "regular",
+        "regular",
+    ]
     assert rootless.ok("builder", "prune", "-f") == "Total:\t0B\n"
     assert cached(rootless, project) == 3
     assert "all build cache" in rootless("builder", "prune", "-a", stdin="n\n").stdout

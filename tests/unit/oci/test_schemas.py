@@ -12,11 +12,10 @@ from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.oci.manifest import Index, Manifest
 from rootless.oci.platform import Platform
-from tests.support import machine
+from tests.support.schemas import validator
 
 jsonschema = pytest.importorskip("jsonschema")
-referencing = pytest.importorskip("referencing")
-draft4 = pytest.importorskip("referencing.jsonschema").DRAFT4
+pytest.importorskip("referencing")
 pytestmark = pytest.mark.needs("shared")
 
 LAYER = Descriptor(media_types.OCI_LAYER_GZIP, Digest.of(b"x"), 5, None, {"a": "b"})
@@ -34,18 +33,6 @@ CONFIG = ImageConfig(
     diff_ids=(Digest.of(b"x"),),
     history=(History("2024-01-02T03:04:05Z", "RUN true"), History(empty_layer=True)),
 )
-
-
-def validator(name: str):
-    """The schema called `name`; the schemas refer to each other by relative file names."""
-    folder = machine.SHARED / "image-spec" / "schema"
-
-    def retrieve(address: str):
-        schema = json.loads((folder / address.rpartition("/")[2]).read_bytes())
-        return referencing.Resource(schema, draft4)
-
-    registry = referencing.Registry(retrieve=retrieve)
-    return jsonschema.Draft4Validator(retrieve(f"{name}-schema.json").contents, registry=registry)
 
 
 @pytest.mark.parametrize(
