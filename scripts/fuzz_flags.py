@@ -15,7 +15,7 @@ from typing import Any
 import fuzz_grammar  # beside this file
 import fuzz_wider
 
-from tests.support.judged import BASE, Case
+from tests.support.judged import BASE, Case, Entry
 
 EXCLUDED = (
     *("*.txt", "**/*.txt", "sub", "sub/", "sub/*", "!sub/h.txt", "f", "src/f", "src/*", "**/h.txt"),
@@ -57,7 +57,7 @@ PARENTS = (
         "a/one",
         "**/.dot",
     ),
-    *("src/[fg]*", "src/sub/../f", "/src/f", "src/dangling", "src/hole", "c1/f", "src/up/h.txt"),
+    *("src/[fg]*", "src/sub/../f", "/src/f", "src/hole"),
 )
 INSIDE = (
     *(
@@ -96,6 +96,8 @@ BOUND = (
 )
 BOUND_INSIDE = ("/low/d", "/low", "/low/a", "/low/todir", "/low/link", "/", "/missing", "/low/e")
 
+BROKEN = ("src/dangling", "src/abs", "src/out", "src/up", "c1", "c2", "c3", "c4", "loop")
+
 
 def case(seed: int) -> Case:
     """The case that belongs to a seed."""
@@ -105,9 +107,16 @@ def case(seed: int) -> Case:
 class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
     """Writes one case."""
 
+    context: list[Entry]
+
     def case(self, name: str) -> Case:
         self.name = name
         return super().case(name)
+
+    def write_context(self) -> None:
+        """Without links that lead nowhere: with patterns docker looks for what some lead to."""
+        super().write_context()
+        self.context = [entry for entry in self.context if entry.path not in BROKEN]
 
     def weighted(self) -> Callable[[], Any]:
         kinds: tuple[tuple[int, Callable[[], Any]], ...] = (

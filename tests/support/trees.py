@@ -125,7 +125,18 @@ def filled(config: dict[str, Any]) -> dict[str, Any]:
 
 def _history(entries: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(
-        f"{'- ' if one.get('empty_layer') else ''}{one.get('created_by', '')}" for one in entries
+        f"{'- ' if one.get('empty_layer') else ''}{in_order(one.get('created_by', ''))}"
+        for one in entries
+    )
+
+
+def in_order(line: str) -> str:
+    """A line of history; docker writes the ports of one EXPOSE in any order."""
+    before, is_ports, ports = line.partition("EXPOSE [")
+    return (
+        f"{before}{is_ports}{' '.join(sorted(ports.removesuffix(']').split()))}]"
+        if is_ports
+        else line
     )
 
 

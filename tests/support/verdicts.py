@@ -38,7 +38,9 @@ def image_of(answer: dict[str, Any], base: Image) -> Image:
     tree = {**base.tree, **answer["changed"]}
     for path in answer["removed"]:
         del tree[path]
-    return Image(tree, trees.filled(answer["config"]), tuple(answer.get("history", ())))
+    return Image(
+        tree, trees.filled(answer["config"]), tuple(map(trees.in_order, answer.get("history", ())))
+    )
 
 
 def differences(

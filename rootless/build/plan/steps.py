@@ -338,9 +338,9 @@ class _Resolver:
         return expand.expand_body(heredoc.content, self.environment)
 
     def _destination(self, text: str) -> str:
-        """Absolute from the working directory, its final `/` kept."""
+        """Absolute from the working directory, its final `/` kept; `..` at the end is no folder."""
         path = os.path.normpath(os.path.join("/", self.config.working_dir, text))
-        is_folder = text.endswith("/") or os.path.basename(text) in (".", "..")
+        is_folder = text in ("", ".") or text.endswith(("/", "/."))
         path = "/" + path.lstrip("/")
         return path.rstrip("/") + "/" if is_folder else path
 
