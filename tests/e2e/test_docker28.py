@@ -19,7 +19,6 @@ ON_PURPOSE = {
     "modes/chown-two-colons": "docker takes it for an unknown group, and those for root's",
     "mounts/bind-selinux-letters": "podman takes them",
     "parents/context-whole": "docker copies nothing",
-    "settings/stopsignal-too-big": "there is no such signal",
     "stages/target-a-stage-by-number": "docker has numbers for COPY --from only; podman takes them",
     "syntax/onbuild-unknown": "docker says so in the child",
 }

@@ -7,6 +7,7 @@ Those that were kept before histories were looked at have none.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -57,7 +58,9 @@ def differences(
         return [] if "refused" in answer else [f"+ refused: {ours.strip()}"]
     if "refused" in answer:
         return [f"- refused: {answer['refused']}"]
-    images = [_comparable(image_of(answer, base)), _comparable(ours)]
+    theirs = image_of(answer, base)
+    copied = {path for path, line in theirs.tree.items() if " t=" in line}
+    images = [_comparable(theirs, copied), _comparable(ours, copied)]
     if drops_copies:
         images = [_without_links_to(base, image) for image in images]
     return trees.difference(*images)
@@ -68,7 +71,8 @@ def _without_links_to(base: Image, image: Image) -> Image:
     unchanged = {
         line.partition(" h=")[2]
         for path, line in image.tree.items()
-        if " h=" in line and line.partition(" h=")[0] == base.tree.get(path, "").partition(" h=")[0]
+        if " h=" in line
+        and line.partition(" h=")[0] == _timeless(base.tree.get(path, "")).partition(" h=")[0]
     }
     tree = {
         path: line.partition(" h=")[0] if line.partition(" h=")[2] in unchanged else line
@@ -77,21 +81,28 @@ def _without_links_to(base: Image, image: Image) -> Image:
     return image._replace(tree=tree)
 
 
-def _comparable(image: Image) -> Image:
-    """Without the set-id bits of files that the build has written to.
+def _comparable(image: Image, copied: set[str]) -> Image:
+    """Without times, and without the set-id bits of files that the build has written to.
 
-    In a user namespace the kernel takes them away, even from root, when a command writes to a file
-    that has them; there is nothing to be done. What COPY brings has its old time, and is compared.
+    What a build makes has a time of its own here, so that the same build gives the same image. In a
+    user namespace the kernel takes set-id bits away, even from root, when a command writes to a
+    file that has them; there is nothing to be done. What was `copied`, for docker left it its old
+    time, is compared.
     """
-    tree = {path: _without_set_ids(line) for path, line in image.tree.items()}
+    tree = {path: _comparable_line(line, path in copied) for path, line in image.tree.items()}
     return image._replace(tree=tree)
 
 
-def _without_set_ids(line: str) -> str:
+def _comparable_line(line: str, is_copied: bool) -> str:
+    line = _timeless(line)
     kind, mode, rest = f"{line} ".split(" ", 2)
-    if kind != "f" or " t=" in line:
+    if kind != "f" or is_copied:
         return line
     return f"f {int(mode, 8) & 0o1777:o} {rest}".rstrip()
+
+
+def _timeless(line: str) -> str:
+    return re.sub(r" t=\d+", "", line)
 
 
 class Builder:
