@@ -48,7 +48,9 @@ class Forked(Rootless):
 
     def close(self) -> None:
         assert self._server.stdin
+        assert self._server.stdout
         self._server.stdin.close()
+        self._server.stdout.close()
         self._server.wait()
 
 
