@@ -484,6 +484,7 @@ def names(monkeypatch, addresses):
     real = socket.getaddrinfo
 
     def lookup(host, *arguments, **options):
+        host = host.decode() if isinstance(host, bytes) else host
         if host not in addresses:
             return real(host, *arguments, **options)
         asked.append(host)
