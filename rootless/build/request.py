@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rootless.build.cache.remote import Known, Remote
-    from rootless.build.inputs.remotes import Reach
+    from rootless.build.inputs.url import Web
     from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -111,6 +111,19 @@ class Surroundings(Record):
 
     def __repr__(self) -> str:
         return "Surroundings(…)"  # it has secrets
+
+
+class Reach(Record):
+    """How a build gets at what is elsewhere: `environment` is the user's, for git, and `secrets`
+    may be logins.
+    """
+
+    web: Web
+    environment: Mapping[str, str]
+    secrets: Mapping[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        return "Reach(…)"  # it has secrets
 
 
 class Request(Record):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.build.inputs.remotes import Reach
-from rootless.build.request import Folder
+from rootless.build.request import Folder, Reach
 from rootless.cli import dockerfiles, files, words
 from rootless.cli.dockerfiles import Written
 from rootless.cli.web import Web

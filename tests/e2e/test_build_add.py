@@ -426,3 +426,23 @@ def test_tags_come_along_with_the_repository(build, repository):
     packed = files.get("x/.git/packed-refs")
     assert tags == {"x/.git/refs/tags/v1", "x/.git/refs/tags/v2"} or packed is not None
     assert "x/.git/refs/remotes/origin/HEAD" not in files
+
+
+def test_a_trigger_of_the_base(build, rootless, tmp_path):
+    build("ONBUILD ADD --chmod=755 B/f.txt /x/")
+    rootless.ok("tag", "test", "base:1")
+    rootless.ok("build", "-t", "test", "-", stdin="FROM base:1\n")
+    rootless.ok("save", "-o", tmp_path / "test.tar", "test")
+    files = flattened.read(tmp_path / "test.tar")[0]
+    assert files["x/f.txt"][:2] == ("hello\n", 0o755)
+
+
+def test_two_builds_at_once(try_build, rootless, server):
+    text = f"FROM scratch\nADD {server.url}/f.txt {server.url}/n.txt /x/\n"
+    (try_build.context / "Dockerfile").write_text(text)
+    command = rootless.command("build", "-q", try_build.context)
+    options = {"env": rootless.environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = [subprocess.Popen(command, **options) for _ in range(3)]
+    ends = [(*one.communicate(), one.returncode) for one in running]
+    assert [code for *_, code in ends] == [0, 0, 0], ends
+    assert os.listdir(rootless.root / "tmp") == []

@@ -221,11 +221,11 @@ class Builder:
     def _perform(self, node: Node, stack: Stack) -> None:
         """Make the step's layer and put it on the stack."""
         assert node.step is not None
-        key = self._keys.key(node, stack)
-        key.moment = self._keys.moment(node.step.action, key)
         event, action = self._narrator.event(node), node.step.action
         self._report(Started(event, self._reason(node)))
         started = monotonic()
+        key = self._keys.key(node, stack)  # may have to fetch something
+        key.moment = self._keys.moment(action, key)
         if isinstance(action, RunCommand):
             self._keys.read(node, key, self._contents)
         self._workbench().perform(event, action, stack, self._keys.sources, key)

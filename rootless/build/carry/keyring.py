@@ -10,7 +10,6 @@ from rootless import leanjson
 from rootless.build.cache.key import Key, contents_key
 from rootless.build.cache.origins import Origins
 from rootless.build.inputs import contents, context, tree
-from rootless.build.inputs.remotes import Remotes
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys, times
 from rootless.build.plan.actions import CopyFiles, RunCommand
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from rootless.build.cache import Cache
     from rootless.build.carry.graph import Graph, Node
+    from rootless.build.inputs.remotes import Remotes
     from rootless.build.inputs.tree import Source
     from rootless.build.plan.actions import Action
     from rootless.build.plan.recipes import Recipes
@@ -57,8 +57,17 @@ class Keyring:
         self._listings: dict[Action, str] = {}
         self._definitions: dict[Node, str] = {}
         self.context = context.of(store, request.context) if request.context else None
-        self.remotes = Remotes(store, request.reach, request.folders)
+        self._remotes: Remotes | None = None
         self._selection = Selection(self.context, recipes.ordered)
+
+    @property
+    def remotes(self) -> Remotes:
+        """What comes from elsewhere; most builds take nothing from there."""
+        if self._remotes is None:
+            from rootless.build.inputs.remotes import Remotes
+
+            self._remotes = Remotes(self._store, self._request.reach, self._request.folders)
+        return self._remotes
 
     def sources(self, action: Action) -> tuple[Source, ...]:
         """The context's files that an action takes."""
@@ -86,6 +95,8 @@ class Keyring:
             return found
         if action.remotes and self._request.epoch is not None:
             return 0  # how old they are is known when they are here
+        if action.remotes:
+            found = max(found, self.remotes.newest(action.remotes))
         if key.origin:
             return max(found, key.origin.moment)
         return max(found, tree.newest(self.sources(action)))
@@ -172,7 +183,8 @@ class Keyring:
 
     def close(self) -> None:
         """Let go of the context, and of what came from elsewhere."""
-        self.remotes.close()
+        if self._remotes:
+            self._remotes.close()
         if self.context:
             self.context.remember()
             self.context.close()

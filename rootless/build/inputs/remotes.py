@@ -15,7 +15,6 @@ from rootless.build.plan.sources import FolderSource
 from rootless.dockerfile.remote import GitSource
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
-from rootless.record import Record
 from rootless.store.staging import Staging
 
 TYPE_CHECKING = False
@@ -27,21 +26,8 @@ if TYPE_CHECKING:
     from rootless.build.inputs.tree import Source
     from rootless.build.inputs.url import Web
     from rootless.build.plan.sources import Remote, UrlSource
-    from rootless.build.request import Folder
+    from rootless.build.request import Folder, Reach
     from rootless.store import Store
-
-
-class Reach(Record):
-    """How a build gets at what is elsewhere: `environment` is the user's, for git, and `secrets`
-    may be logins.
-    """
-
-    web: Web
-    environment: Mapping[str, str]
-    secrets: Mapping[str, bytes] = {}
-
-    def __repr__(self) -> str:
-        return "Reach(…)"  # it has secrets
 
 
 class Remotes:
@@ -76,6 +62,15 @@ class Remotes:
         if isinstance(one, GitSource):
             return fd, tree.select_all(fd, ("/",), exclude=exclude)
         return fd, tree.select_all(fd, ("*",))
+
+    def newest(self, remotes: tuple[Remote, ...]) -> int:
+        """The latest time (whole seconds) of all that they bring; it is fetched for that."""
+        found = 0
+        for one in remotes:
+            fd, sources = self.open(one, ())
+            os.close(fd)
+            found = max(found, tree.newest(sources))
+        return found
 
     def context(self, one: FolderSource) -> Context:
         """A directory of the user's."""

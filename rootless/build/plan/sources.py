@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.dockerfile import remote
 from rootless.dockerfile.ignore import Ignore
-from rootless.dockerfile.remote import GitSource
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
 from rootless.record import Record
@@ -12,6 +10,7 @@ from rootless.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.dockerfile.instructions import Add
+    from rootless.dockerfile.remote import GitSource
 
 
 class UrlSource(Record):
@@ -74,6 +73,8 @@ def elsewhere(text: str) -> Remote | None:
     """What is named that is not in a context; None for a path."""
     if "://" not in text and "@" not in text:
         return None
+    from rootless.dockerfile import remote
+
     repository = remote.git(text)
     if repository:
         return repository
@@ -81,7 +82,9 @@ def elsewhere(text: str) -> Remote | None:
 
 
 def _flagged(source: Remote, add: Add, checksum: str) -> Remote:
-    if isinstance(source, GitSource):
+    from rootless.dockerfile import remote
+
+    if isinstance(source, remote.GitSource):
         keeps = add.keep_git_dir or None
         return remote.agreed(source, keep_git_dir=keeps, checksum=checksum)
     assert isinstance(source, UrlSource)
