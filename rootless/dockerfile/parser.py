@@ -81,8 +81,9 @@ def _located(line: LogicalLine, escape: str) -> Instruction:
     try:
         return _instruction(line, escape)
     except DockerfileError as error:
+        near = error.near or line.original[: len(line.keyword)]
         raise DockerfileError(
-            error.problem, near=error.near, hint=error.hint, location=line.location
+            error.problem, near=near, hint=error.hint, location=line.location
         ) from None
 
 

@@ -21,8 +21,20 @@ def test_the_tree_is_buildkits(case):
     "case", folders(BUILDKIT / "parser/testfiles-negative"), ids=lambda case: case.name
 )
 def test_what_buildkit_refuses_is_refused(case):
-    with pytest.raises(DockerfileError):
+    with pytest.raises(DockerfileError) as caught:
         parse((case / "Dockerfile").read_bytes())
+    if case.name not in ("empty_dockerfile", "only_comments"):  # which have no line to blame
+        assert (caught.value.line, caught.value.column) > (0, 0)
+
+
+@pytest.mark.parametrize("case", folders(BUILDKIT / "parser/testfiles"), ids=lambda case: case.name)
+def test_what_is_refused_has_a_place(case):
+    """These are cases for BuildKit's lexer, and not all of them are whole Dockerfiles."""
+    try:
+        parse((case / "Dockerfile").read_bytes())
+    except DockerfileError as error:
+        assert error.line
+        assert error.column
 
 
 def test_line_numbers():
