@@ -21,16 +21,63 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rootless.build.carry.layering import Finisher
-    from rootless.build.carry.mounts import Furnished
     from rootless.build.plan.actions import RunCommand
     from rootless.build.request import Surroundings
     from rootless.roots import Root
-    from rootless.sandbox.spec import Spec
+    from rootless.sandbox.spec import Operation, Spec
     from rootless.userns import IdMap
 
 _CHUNK = 1 << 16
 _HOSTS = "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _RESOLVER = "/etc/resolv.conf"
+
+
+class Furnished:
+    """The mounts of one command. `operations` are for its sandbox, `env` is what they add."""
+
+    def __init__(self, folder: str) -> None:
+        """`folder` is the step's snapshot: diff/ is what the command changes."""
+        self.operations: tuple[Operation, ...] = ()
+        self.env: dict[str, str] = {}
+        self._closers: list[Callable[[], object]] = []
+        self._watching: list[Callable[[], object]] = []
+        self._folder = folder
+
+    @property
+    def record(self) -> str:
+        """The file that lists the mount points which were made."""
+        return f"{self._folder}/mounts/made"
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """To be called by `close`, the last first."""
+        self._closers.append(close)
+
+    def watch(self, look: Callable[[], object]) -> None:
+        """To be called by `close` while everything is still there."""
+        self._watching.append(look)
+
+    def release(self) -> None:
+        """Let go of all; no command uses it."""
+        try:
+            while self._closers:
+                self._closers.pop()()
+        finally:
+            if self._closers:
+                self.release()
+
+    def close(self) -> None:
+        """Look what has changed, let go, take the mount points out of the layer; the command has
+        ended.
+        """
+        try:
+            for look in self._watching:
+                look()
+        finally:
+            self.release()
+        if self.operations:
+            from rootless.sandbox.mountpoints import remove
+
+            remove(self.record, f"{self._folder}/diff")
 
 
 class Runner:

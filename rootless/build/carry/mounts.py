@@ -14,13 +14,14 @@ import stat
 from rootless import inroot, roots, userns
 from rootless.build.cache import mounts as kept
 from rootless.build.carry import agents, devices, files
+from rootless.build.carry.commands import Furnished
 from rootless.build.carry.shown import Shown
 from rootless.build.inputs import tree
 from rootless.build.plan.actions import CopyFiles, reading
 from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
 from rootless.errors import NotFoundError, RootlessError
 from rootless.sandbox import operations
-from rootless.sandbox.mountpoints import Memory, MountPoints, remove
+from rootless.sandbox.mountpoints import Memory, MountPoints
 from rootless.sandbox.secrets import SecretFile, Secrets
 
 TYPE_CHECKING = False
@@ -50,51 +51,6 @@ class Materials:
         self.context = context
         self.cache = cache
         self.given = given
-
-
-class Furnished:
-    """The mounts of one command. `operations` are for its sandbox, `env` is what they add."""
-
-    def __init__(self, folder: str) -> None:
-        """`folder` is the step's snapshot: diff/ is what the command changes."""
-        self.operations: tuple[Operation, ...] = ()
-        self.env: dict[str, str] = {}
-        self._closers: list[Callable[[], object]] = []
-        self._watching: list[Callable[[], object]] = []
-        self._folder = folder
-
-    @property
-    def record(self) -> str:
-        """The file that lists the mount points which were made."""
-        return f"{self._folder}/mounts/made"
-
-    def at_end(self, close: Callable[[], object]) -> None:
-        """To be called by `close`, the last first."""
-        self._closers.append(close)
-
-    def watch(self, look: Callable[[], object]) -> None:
-        """To be called by `close` while everything is still there."""
-        self._watching.append(look)
-
-    def release(self) -> None:
-        """Let go of all; no command uses it."""
-        try:
-            while self._closers:
-                self._closers.pop()()
-        finally:
-            if self._closers:
-                self.release()
-
-    def close(self) -> None:
-        """Look what has changed, let go, take the mount points out of the layer; the command has
-        ended.
-        """
-        try:
-            for look in self._watching:
-                look()
-        finally:
-            self.release()
-        remove(self.record, f"{self._folder}/diff")
 
 
 def copy_tree(source: str, folder: str) -> None:

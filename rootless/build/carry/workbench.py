@@ -12,9 +12,8 @@ from time import time_ns
 from rootless import roots
 from rootless.build.carry import files
 from rootless.build.carry.clamping import clamp
-from rootless.build.carry.commands import Runner
+from rootless.build.carry.commands import Furnished, Runner
 from rootless.build.carry.layering import Finisher
-from rootless.build.carry.mounts import Furnished, Materials, furnish
 from rootless.build.inputs import contents, tree
 from rootless.build.plan import times
 from rootless.build.plan.actions import CopyFiles, MakeFolder, RunCommand
@@ -201,6 +200,8 @@ class Workbench:
         """What the mounts of a command need."""
         if not (action.mounts or action.devices or self._given.mounts):
             return Furnished(root.writable)
+        from rootless.build.carry.mounts import Materials, furnish
+
         materials = Materials(self._store, self._context, self._cache, self._given)
         return furnish(materials, action, key, sources, root.writable, tell)
 
