@@ -43,7 +43,7 @@ _FIELDS = {**_HEADERS, "LastActivity": "LAST ACTIVITY", "Error": "ERROR"}
 
 def check(given: Settings, name: str | None) -> None:
     """Refuse a builder that is none: NotFoundError."""
-    if name is not None and name not in _names(given):
+    if name is not None and name not in names(given):
         raise NotFoundError(
             f'no builder "{words.escape(name)}" found',
             hint="there is one, called rootless; buildx create --name gives it another name",
@@ -131,10 +131,10 @@ def use(given: Settings, arguments: Arguments) -> int:
 
 def rm(given: Settings, arguments: Arguments) -> int:
     """Take names away; what was built and the cache stay."""
-    names = arguments.names or (() if arguments.all_inactive else (_current(given),))
+    going = arguments.names or (() if arguments.all_inactive else (_current(given),))
     store = Store(given.root)
     code = 0
-    for name in names:
+    for name in going:
         if complaint := _refusal(given, name):
             print(f"failed to remove {words.escape(name)}: {complaint}", file=sys.stderr)
             code = 1
@@ -160,10 +160,10 @@ def stop(given: Settings, arguments: Arguments) -> int:
 def _refusal(given: Settings, name: str) -> str:
     if name in OWN:
         return "it is the builder itself, which is part of rootless"
-    return "" if name in _names(given) else f'no builder "{words.escape(name)}" found'
+    return "" if name in names(given) else f'no builder "{words.escape(name)}" found'
 
 
-def _names(given: Settings) -> tuple[str, ...]:
+def names(given: Settings) -> tuple[str, ...]:
     """All names that there are, its own first."""
     try:
         made = sorted(os.listdir(Store(given.root).path("builders")))
@@ -174,7 +174,7 @@ def _names(given: Settings) -> tuple[str, ...]:
 
 def _shown(given: Settings) -> tuple[str, ...]:
     """Those that are listed: `default` is only answered to."""
-    return tuple(name for name in _names(given) if name != OWN[1])
+    return tuple(name for name in names(given) if name != OWN[1])
 
 
 def _current(given: Settings) -> str:

@@ -184,6 +184,13 @@ def _targets(context: click.Context, incomplete: str) -> list[CompletionItem]:
     return [] if "-" in files else _beginning(bake.names(os.environ, files), incomplete)
 
 
+def _builders(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    from rootless.cli import builders
+
+    root = context.find_root().params.get("root")
+    return _beginning(builders.names(settings.read(os.environ, root=root)), incomplete)
+
+
 def _verbs(_context: click.Context, incomplete: str) -> list[CompletionItem]:
     from rootless.cli import table
 
@@ -218,6 +225,7 @@ _FILTERS = {
     "system prune": _words(*_PRUNE_FILTERS),
 }
 _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
+    "BUILDER": _builders,
     "CAP": _capabilities,
     "COMMAND": _verbs,
     "CONTAINER": _containers,

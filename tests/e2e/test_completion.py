@@ -53,6 +53,16 @@ def images(rootless, tmp_path):
     rootless.ok("tag", "app:v2", "app")
 
 
+def test_builders_and_what_their_cache_is_asked_for(ask, rootless):
+    assert ask("rootless build --builder r") == ["rootless"]
+    rootless.ok("buildx", "create", "--name", "runner")
+    assert ask("rootless build --builder r") == ["rootless", "runner"]
+    assert ask("rootless buildx rm ru") == ["runner"]
+    assert ask("rootless builder p") == ["prune"]
+    assert ask("rootless build --progress r") == ["rawjson"]
+    assert ask("rootless builder du --filter in") == ["inuse"]
+
+
 def test_verbs_flags_and_choices(ask):
     assert ask("rootless im") == ["image", "images", "import"]
     assert ask("rootless image l") == ["list", "load", "ls"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from rootless.cli.table import NOTHING, Argument, Verb, flag, many, text
 
-BUILDER = text("--builder", metavar="NAME", help="a name of the builder: there is one only")
+BUILDER = text("--builder", metavar="BUILDER", help="a name of the builder: there is one only")
 _FORMAT = text("--format", metavar="TEMPLATE", help="'table', 'json' or a Go template")
 _FILTER = many(
     "--filter",
     metavar="KEY=VALUE",
     help="only what until=TIME (of last use), type=TYPE, id=ID, shared or private=BOOL all allow",
 )
-_NAME = Argument("name", "NAME", "optional")
+_NAME = Argument("name", "BUILDER", "optional")
 
 VERBS = (
     Verb(
@@ -102,7 +102,7 @@ VERBS = (
         "Choose one of the builder's names",
         "rootless.cli.builders:use",
         options=(flag("--default", help=NOTHING), flag("--global", help=NOTHING)),
-        arguments=(Argument("name", "NAME"),),
+        arguments=(Argument("name", "BUILDER"),),
         examples=("rootless buildx use mine",),
     ),
     Verb(
@@ -116,7 +116,7 @@ VERBS = (
             flag("--keep-daemon", help=NOTHING),
             flag("--keep-state", help=NOTHING),
         ),
-        arguments=(Argument("names", "NAME", "any"),),
+        arguments=(Argument("names", "BUILDER", "any"),),
         examples=("rootless buildx rm mine",),
     ),
     Verb(
