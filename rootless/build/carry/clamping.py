@@ -11,23 +11,34 @@ import stat
 from errno import ENAMETOOLONG
 
 from rootless import inroot
+from rootless.record import Record
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NANO = 10**9
+_NEVER = 1 << 64
 _TICK = 20_000_000  # ns by which the clock of files may lag behind
 
 
-def clamp(directory: str, moment: int, started: int, *, folders_only: bool = False) -> None:
-    """Give everything below `directory`, and itself, that is newer than `moment` (seconds), or was
-    made since `started` (ns), that time. With `folders_only` files have the right time already.
+class Clamp(Record):
+    """What was made since `started` (ns), or is newer than `latest`, gets the time `moment`; both
+    in seconds. With `folders_only` files have the right time already.
     """
+
+    moment: int
+    started: int
+    latest: int | None = None
+    folders_only: bool = False
+
+
+def clamp(directory: str, how: Clamp) -> None:
+    """Do that to everything below `directory`, and to itself."""
     root_fd = os.open(directory, _DIRECTORY)
     parents = inroot.Parents(root_fd)
-    clamping = _Clamping(parents, moment, started - _TICK)
+    clamping = _Clamping(parents, how)
     try:
         pending = [b"."]
         while pending:
-            pending += clamping.folder(pending.pop(), folders_only=folders_only)
+            pending += clamping.folder(pending.pop(), folders_only=how.folders_only)
         clamping.entry(".", os.fstat(root_fd), root_fd)
     finally:
         parents.close()
@@ -35,11 +46,11 @@ def clamp(directory: str, moment: int, started: int, *, folders_only: bool = Fal
 
 
 class _Clamping:
-    def __init__(self, parents: inroot.Parents, moment: int, since: int) -> None:
+    def __init__(self, parents: inroot.Parents, how: Clamp) -> None:
         self._parents = parents
-        self._limit = (moment + 1) * _NANO
-        self._since = since
-        self._times = (moment * _NANO, moment * _NANO)
+        self._limit = _NEVER if how.latest is None else (how.latest + 1) * _NANO
+        self._since = how.started - _TICK
+        self._times = (how.moment * _NANO, how.moment * _NANO)
 
     def folder(self, path: bytes, *, folders_only: bool) -> list[bytes]:
         """What is in a folder; the folders in it are returned."""

@@ -11,7 +11,7 @@ from time import time_ns
 
 from rootless import roots
 from rootless.build.carry import files
-from rootless.build.carry.clamping import clamp
+from rootless.build.carry.clamping import Clamp, clamp
 from rootless.build.carry.commands import Furnished, Runner
 from rootless.build.carry.layering import Finisher
 from rootless.build.inputs import contents, tree
@@ -102,11 +102,18 @@ class Workbench:
             else:
                 self._write(action, root, sources(action), key)
             diff = root.commit()
-            clamp(diff, key.moment, started, folders_only=_keeps_times(action, self._epoch))
+            clamp(diff, self._clamp(action, key.moment, started))
         except BaseException:
             snapshot.discard()
             raise
         self._finisher.submit(stack, snapshot, Entry(diff, created=times.text(key.moment)), key)
+
+    def _clamp(self, action: Action, moment: int, started: int) -> Clamp:
+        """Copied files keep their times, but for an epoch: nobody needs to look at each then."""
+        if not isinstance(action, CopyFiles):
+            return Clamp(moment, started, moment)
+        is_plain = not (action.contents or action.unpacks or action.remotes)
+        return Clamp(moment, started, self._epoch, folders_only=is_plain and self._epoch is None)
 
     def contents(self, action: CopyFiles, origin: Stack) -> str:
         """The digest of what a COPY --from finds in the layers of `origin`."""
@@ -317,15 +324,6 @@ def _changed(names: list[str]) -> str:
     return (
         f"{shown} changed while the build ran: the image has what was read; "
         "name what is no part of the image in .dockerignore"
-    )
-
-
-def _keeps_times(action: Action, epoch: int | None) -> bool:
-    """Whether all files come with the times they are to have: nobody needs to look at each."""
-    return (
-        isinstance(action, CopyFiles)
-        and not (action.contents or action.unpacks or action.remotes)
-        and epoch is None
     )
 
 
