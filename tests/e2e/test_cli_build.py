@@ -82,7 +82,7 @@ def test_dry_run_lists_each_line_where_it_stands(rootless, base, context):
     (context / "Dockerfile").write_text("\n".join(["FROM before", *lines]))
     said = rootless.ok("build", "--dry-run", context).splitlines()[1:]
     shown = [line.strip() for line in said if not line.startswith(" " * 6)]
-    assert shown == ["RUN true", *lines]
+    assert shown == ["ONBUILD RUN true", *lines]
 
 
 def outlook(rootless, context, *flags):
