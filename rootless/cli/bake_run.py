@@ -74,6 +74,8 @@ def _in_order(needs: Mapping[str, set[str]]) -> list[str]:
     left = sorted(needs)
     while left:
         ready = [one for one in left if needs[one] <= set(found)]
+        if not ready:
+            raise RootlessError(f"these targets wait for each other: {', '.join(left)}")
         found += ready
         left = [one for one in left if one not in ready]
     return found
@@ -111,7 +113,7 @@ def _alone(given: Settings, resolved: Resolved, how: str, folder: str) -> dict[s
 def _told(command: Command, name: str, how: str, folder: str) -> Command:
     """The command that also says where it writes what it made."""
     path = os.path.join(folder, name)
-    extra = (f"--iidfile={path}.id", f"--metadata-file={path}.json", f"--progress={how}")
+    extra = (f"--metadata-file={path}.json", f"--progress={how}")
     return command.replace(words=(*extra, *command.words))
 
 
@@ -160,7 +162,9 @@ class _Kitchen:
     def __init__(self, given: Settings, resolved: Resolved, how: str, folder: str) -> None:
         self._given = given
         self._needs = _needs(resolved)
-        self._resolved = self._sharing(resolved)
+        self._images: dict[str, str] = {}
+        """A target that others are made from → the one of which the image is taken."""
+        self._resolved = self._with_images(self._sharing(resolved))
         self._how = how
         self._folder = folder
         self._names = sorted(self._needs)
@@ -170,6 +174,21 @@ class _Kitchen:
         self.building: dict[str, _Oven] = {}
         self.made: dict[str, dict[str, Any]] = {}
         self._done: set[str] = set()
+
+    def _with_images(self, resolved: Resolved) -> Resolved:
+        """What gives files only is built for its image, too, where others are made from it."""
+        targets = dict(resolved.targets)
+        for name in {one for target in targets.values() for one in linked_names(target)}:
+            self._images[name] = name
+            outputs = targets[name].get("output", ())
+            if any(one["type"] in ("local", "tar") for one in outputs):
+                image = self._images[name] = f"{name} for others"
+                targets[image] = {**targets[name], "tags": [], "output": []}
+                users = [user for user, needed in self._needs.items() if name in needed]
+                self._needs[image] = {*self._needs[name], name}
+                for user in users:
+                    self._needs[user] |= {image}
+        return resolved.replace(targets=targets)
 
     def _sharing(self, resolved: Resolved) -> Resolved:
         """With stages that several targets need as targets of their own, which come first."""
@@ -196,9 +215,12 @@ class _Kitchen:
 
     def _started(self, name: str) -> _Oven:
         needed = linked_names(self._resolved.targets[name])
-        images = {one: _image(self._folder, one) for one in needed}
+        images = {one: _image(self._folder, self._images[one]) for one in needed}
         command = _command(self._resolved, name, images)
         command = _told(command, name, self._how, self._folder)
+        if name in self._images.values():
+            path = os.path.join(self._folder, name)
+            command = command.replace(words=(f"--iidfile={path}.id", *command.words))
         out, err = process.pipe(), process.pipe()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -302,3 +302,20 @@ def test_a_stage_that_is_a_target_is_waited_for_by_nobody_twice(bake, rootless, 
     assert bake("--jobs=4", "lint", "test", "base").exit == 0
     found = [files_of(rootless, tmp_path, name) for name in ("lint", "test", "base")]
     assert len({one["base"].content for one in found}) == 1
+
+
+def test_files_may_come_out_of_targets_that_others_are_made_from(bake, rootless, project, tmp_path):
+    base = 'target "base" {\n  output = ["out"]\n'
+    (project / "docker-bake.hcl").write_text(LINKED.replace('target "base" {\n', base, 1))
+    result = bake("base", "left", "right")
+    assert result.exit == 0, result.stderr
+    assert (project / "out/base").read_text() == "base\n"
+    assert files_of(rootless, tmp_path, "left")["base"].content == "base\nleft\n"
+    assert files_of(rootless, tmp_path, "right")["right"].content == "base\n"
+
+
+def test_one_target_may_give_files(bake, project):
+    assert bake("two", "--set", "two.output=type=tar,dest=o.tar").exit == 0
+    assert (project / "o.tar").stat().st_size > 1000
+    assert bake("one", "two", "--set", "*.output=o").exit == 0
+    assert {"who", "two"} <= set(os.listdir(project / "o"))
