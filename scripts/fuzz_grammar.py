@@ -6,10 +6,8 @@ Few names are used, so that steps meet: files are removed, replaced by directori
 copied over again. Most cases can be built; some must be refused.
 
 Left out is where we differ from docker on purpose. A name for --chown that the image does not have
-is refused here, and is 0:0 there. Several sources whose destination is not there yet make a
-directory here; there each is written over the one before, and one file is left of them. --link
-makes a layer as if copied to scratch here; docker without containerd's store ignores the flag, so
-that it is used only where both are the same.
+is refused here, and is 0:0 there. --link makes a layer as if copied to scratch here; docker without
+containerd's store ignores the flag, so that it is used only where both are the same.
 """
 
 from __future__ import annotations
