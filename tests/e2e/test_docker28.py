@@ -20,7 +20,6 @@ ON_PURPOSE = {
     "mounts/bind-selinux-letters": "podman takes them",
     "parents/context-whole": "docker copies nothing",
     "stages/target-a-stage-by-number": "docker has numbers for COPY --from only; podman takes them",
-    "syntax/onbuild-unknown": "docker says so in the child",
 }
 """Cases in which we differ, and why."""
 
