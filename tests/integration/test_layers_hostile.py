@@ -77,17 +77,16 @@ def test_contained(name, outside, tmp_path):
     assert found == expected
 
 
-@pytest.mark.parametrize("name", ["dotdot", "hardlink-abs"])
+@pytest.mark.parametrize("name", ["dotdot", "hardlink-abs", "symlink-rel-write"])
 def test_refused_over_a_tree_as_well(name, outside, tmp_path):
     entries = evil_tars.REFUSED[name](os.fsencode(outside)) + evil_tars.END
     with pytest.raises(IntegrityError):
         layers.unpack(entries, tmp_path / "layer", whiteouts=False, into=b"/a/b")
 
 
-@pytest.mark.parametrize("name", ["symlink-abs-write", "symlink-rel-write"])
-def test_links_over_a_tree_lead_to_folders_in_it(name, outside, tmp_path):
+def test_a_link_over_a_tree_leads_to_a_folder_in_it(outside, tmp_path):
     """As docker does it, what is not there is made; nothing is written outside."""
-    entries = evil_tars.REFUSED[name](os.fsencode(outside)) + evil_tars.END
+    entries = evil_tars.REFUSED["symlink-abs-write"](os.fsencode(outside)) + evil_tars.END
     layers.unpack(entries, tmp_path / "layer", whiteouts=False, into=b"/a/b")
     names = layers.listing(tmp_path / "layer")
     assert any(one.startswith(b"a/b/") and one.endswith(b"/victim/file") for one in names)

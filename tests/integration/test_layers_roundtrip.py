@@ -141,9 +141,16 @@ def test_sockets_are_left_out(work):
         assert layers.write(work / "tree") == bytes(1024)
 
 
-def test_a_file_named_like_a_whiteout_is_refused(work):
+def test_a_file_named_like_a_whiteout_becomes_one(work):
+    """As in docker: whoever unpacks the layer takes it for what it is called."""
     (work / "tree").mkdir()
     (work / "tree" / ".wh.x").touch()
+    with tarfile.open(fileobj=io.BytesIO(layers.write(work / "tree"))) as archive:
+        assert archive.getnames() == [".wh.x"]
+
+
+def test_a_directory_named_like_a_whiteout_is_refused(work):
+    (work / "tree" / ".wh.x").mkdir(parents=True)
     with pytest.raises(RootlessError, match=r"'\.wh\.x'"):
         layers.write(work / "tree")
 
