@@ -244,8 +244,8 @@ def publish_sealed(
     return layer
 
 
-def measure(directory: str) -> Measure:
-    """The tar that a directory in overlayfs form makes."""
+def measure(directory: str, see: Put | None = None) -> Measure:
+    """The tar that a directory in overlayfs form makes; `see` is shown its bytes."""
     from hashlib import sha256
 
     from rootless.archive import diff
@@ -257,6 +257,8 @@ def measure(directory: str) -> Measure:
         nonlocal size
         digest.update(chunk)
         size += len(chunk)
+        if see:
+            see(chunk)
 
     contents = diff.write(directory, put)
     return Measure(Digest("sha256", digest.hexdigest()), size, contents)

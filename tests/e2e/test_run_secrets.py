@@ -254,3 +254,20 @@ def test_key_files_are_served_by_an_agent_that_ends_with_the_build(build, tmp_pa
     for wrong in ("closed", "context/Dockerfile"):
         said = build(text, "--ssh", f"default={tmp_path / wrong}", *host, ok=False)
         assert "is no private key that an agent takes without a passphrase" in said
+
+
+def test_a_secret_or_a_key_that_got_into_a_layer_is_told(build, rootless, secret):  # noqa: F811
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"
+    (build.context / "id_ed25519").write_text(key)
+    (build.context / "Dockerfile").write_text(
+        "FROM busybox\nRUN --mount=type=secret,id=k mkdir /etc/app; "
+        f"(echo -n token=; {CAT}) > /etc/app/config\nCOPY id_ed25519 /root/.ssh/\nRUN true\n"
+    )
+    said = rootless("build", "--progress=plain", "--secret", secret, build.context).stderr
+    there = "is in the image, for whoever gets that:"
+    warned = [line for line in said.splitlines() if there in line]
+    assert warned == [
+        f"warning: the secret 'k' {there} /etc/app/config",
+        f"warning: a private key {there} /root/.ssh/id_ed25519",
+    ]
+    assert VALUE not in said

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from rootless import linux, process
+from rootless.build.carry.leaks import Leaks
 from rootless.build.stack import Entry
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
@@ -18,6 +19,8 @@ from rootless.store import layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from rootless.build.cache import Cache
     from rootless.build.cache.key import Key
     from rootless.build.stack import Stack
@@ -28,7 +31,16 @@ if TYPE_CHECKING:
 class Finisher:
     """Turns snapshots into layers, in the order they were submitted."""
 
-    def __init__(self, store: Store, cache: Cache) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache,
+        secrets: Mapping[str, bytes],
+        warn: Callable[[str], object],
+    ) -> None:
+        """`warn` is told where one of the `secrets`, or a private key, has got into a layer."""
+        self._secrets = secrets
+        self._warn = warn
         self._store = store
         self._cache = cache
         self._worker: Worker | None = None
@@ -42,7 +54,7 @@ class Finisher:
         stack.add(entry)
         self._pending.append((snapshot, entry, key))
         if self._worker is None:
-            self._worker = Worker(self._store)
+            self._worker = Worker(self._store, self._secrets)
         self._worker.submit(snapshot.path)
 
     @property
@@ -79,11 +91,13 @@ class Finisher:
         """Publish the lowest; when that fails, all that lies on it is lost too."""
         snapshot, entry, key = self._pending[0]
         try:
-            diff_id = worker.result()
+            diff_id, leaks = worker.result()
             entry.layer = layers.publish_sealed(self._store, snapshot, diff_id)
         except BaseException:
             self._give_up()
             raise
+        for leak in leaks:
+            self._warn(leak)
         entry.path = entry.layer.path
         del self._pending[0]
         if snapshot.is_ours:
@@ -99,13 +113,13 @@ class Finisher:
 class Worker:
     """A forked process that seals layers, in the order in which they are submitted."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, secrets: Mapping[str, bytes]) -> None:
         requests, self._request_fd = process.pipe()
 
         def body(send: process.Send) -> None:
             os.close(self._request_fd)
             while folders := _read_waiting(requests):
-                _seal_all(store, folders, send)
+                _seal_all(store, folders, secrets, send)
 
         try:
             self._child = process.fork(body, "the process that packs layers")
@@ -125,9 +139,12 @@ class Worker:
         """Whether `result` would return at once."""
         return _is_readable(self.answer_fd)
 
-    def result(self) -> Digest:
-        """The next diff_id, its layer sealed and on disk; RootlessError says why there is none."""
-        return Digest("sha256", self._child.receive().value)
+    def result(self) -> tuple[Digest, list[str]]:
+        """The next diff_id, its layer sealed and on disk, and what to warn of; RootlessError says
+        why there is none.
+        """
+        diff_id, leaks = self._child.receive().value
+        return Digest("sha256", diff_id), leaks
 
     def close(self) -> None:
         """End it; a measurement that still runs is of no use to anybody."""
@@ -146,27 +163,32 @@ def _read_waiting(requests: int) -> list[str]:
     return folders
 
 
-def _seal_all(store: Store, folders: list[str], send: process.Send) -> None:
+def _seal_all(
+    store: Store, folders: list[str], secrets: Mapping[str, bytes], send: process.Send
+) -> None:
     """Layers that wait together share the time that the disk takes; those below a bad one count."""
     sealed, failure = [], None
     with store.writing():
         for folder in folders:
             try:
-                sealed.append(_seal(folder))
+                sealed.append(_seal(folder, secrets))
             except RootlessError as error:
                 failure = error
                 break
         linux.syncfs(folders[0])
-    for diff_id in sealed:
-        send(diff_id.hex)
+    for one in sealed:
+        send(one)
     if failure:
         raise RootlessError(f"the layer cannot be packed: {failure}", hint=failure.hint)
 
 
-def _seal(folder: str) -> Digest:
-    measure = layers.measure(os.path.join(folder, "diff"))
+def _seal(folder: str, secrets: Mapping[str, bytes]) -> list[object]:
+    """What `Worker.result` is told."""
+    directory = os.path.join(folder, "diff")
+    leaks = Leaks(secrets)
+    measure = layers.measure(directory, leaks.see)
     layers.seal(folder, measure)
-    return measure.diff_id
+    return [measure.diff_id.hex, leaks.found(directory)]
 
 
 def _is_readable(fd: int) -> bool:

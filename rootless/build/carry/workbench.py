@@ -69,7 +69,9 @@ class Workbench:
         self._context = context
         self._remotes = remotes
         self._epoch = request.epoch
-        self._finisher = Finisher(store, cache)
+        self._finisher = Finisher(
+            store, cache, request.surroundings.secrets, lambda text: report(Warned(text))
+        )
         self._cache = cache
         self._ids = request.enter()
         hostname = request.plan.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox")
