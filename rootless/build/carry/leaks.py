@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _BEGIN, _KEY = b"-----BEGIN ", b"PRIVATE KEY-----"
+_FILE = b"\0" + _BEGIN  # the content of a file comes after the end of a header: zeros
 _LABEL = 64  # bytes in which the first line of a key ends
 _SHORTEST = 8  # bytes of a secret that is looked for: less is found anywhere
 _PIECE = 1 << 20
@@ -28,18 +29,19 @@ class Leaks:
         """`secrets` are contents by id."""
         stripped = {name: content.strip() for name, content in secrets.items()}
         self._secrets = {one: text for one, text in stripped.items() if len(text) >= _SHORTEST}
-        self._longest = max(map(len, self._secrets.values()), default=0)
+        self._kept = max(_LABEL, *map(len, self._secrets.values()), 0)
         self._seen: set[str] = set()
         self._end = b""
 
     def see(self, chunk: bytes | memoryview) -> None:
-        """The next bytes of the layer; the beginning of a file is that of a chunk."""
-        if chunk[: len(_BEGIN)] == _BEGIN and _is_key(bytes(chunk[:_LABEL])):
-            self._seen.add("")
-        if self._secrets:
-            text = self._end + bytes(chunk)
-            self._seen |= {one for one, value in self._secrets.items() if value in text}
-            self._end = text[1 - self._longest :] if self._longest > 1 else b""
+        """The next bytes of the layer's tar."""
+        text = self._end + bytes(chunk)
+        at = text.find(_FILE)
+        while at >= 0:
+            self._seen |= {""} if _is_key(text[at + 1 : at + _LABEL]) else set()
+            at = text.find(_FILE, at + 1)
+        self._seen |= {one for one, value in self._secrets.items() if value in text}
+        self._end = text[-self._kept :]
 
     def found(self, directory: str) -> list[str]:
         """Sentences about the layer in `directory`, for people."""

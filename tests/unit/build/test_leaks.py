@@ -12,6 +12,7 @@ SECRET = b"correct horse battery"
 
 def leaks(folder, *chunks, secrets=None):
     found = Leaks({"token": SECRET} if secrets is None else secrets)
+    found.see(bytes(8))  # a header ends like that
     for chunk in chunks:
         found.see(chunk)
     return found.found(str(folder))
@@ -37,6 +38,8 @@ def test_a_secret_is_seen_across_chunks(folder, cut):
 def test_a_key_is_a_file_that_begins_as_one(folder):
     assert leaks(folder, KEY) == ["a private key is in the image, for whoever gets that: /etc/id"]
     assert leaks(folder, memoryview(KEY)) != []
+    assert leaks(folder, KEY[:20], KEY[20:]) != []
+    assert leaks(folder, b"other", bytes(500) + KEY) != []
     assert leaks(folder, b"A key begins with " + KEY) == []
     assert leaks(folder, b"-----BEGIN PUBLIC KEY-----\nPRIVATE KEY-----") == []
 
