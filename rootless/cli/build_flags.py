@@ -66,9 +66,7 @@ def allowed(words: Iterable[str]) -> frozenset[str]:
     """--allow: docker's names of entitlements."""
     for word in words:
         if word.partition("=")[0] not in _ALLOWED:
-            raise UsageError(
-                f"unknown entitlement {word}", hint=f"there are {', '.join(ENTITLEMENTS)}"
-            )
+            raise UsageError(f"unknown entitlement {word}", hint=f"there are {', '.join(_ALLOWED)}")
     return frozenset(words)
 
 

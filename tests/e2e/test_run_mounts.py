@@ -289,7 +289,7 @@ def test_a_source_in_the_context_never_leaves_it(build, tmp_path):
         ("--mount=type=tmpfs,target=/etc/passwd", "/etc/passwd"),
         ("--mount=source=Dockerfile,target=/etc", "/etc"),
         ("--mount=type=cache,target=/c,uid=4000000", "4000000"),
-        ("--device=vendor.com/class=name", "there is no CDI device vendor.com/class=name"),
+        ("--device=vendor.com/class=name", "device is not allowed"),
         ("--security=insecure", "security.insecure is not allowed"),
     ],
 )
@@ -314,6 +314,23 @@ def test_heredocs_exec_forms_and_triggers_have_mounts_too(build):
         "RUN --mount=type=tmpfs,target=/t <<EOF\n#!/bin/sh\necho script\nEOF\n"
     )
     assert said == "zz\n0\n1777\nscript\n"
+
+
+@pytest.mark.parametrize("powers", [("--cap-add", "SYS_ADMIN"), ("--allow", "security.insecure")])
+@pytest.mark.parametrize("source", ["src", "src/file", "."])
+def test_no_power_makes_a_bind_writable(build, powers, source):
+    """Who may mount can take the read-only away: then what is shown is no file of the user's."""
+    (build.context / "src").mkdir()
+    (build.context / "src" / "file").write_text("mine")
+    insecure = "--security=insecure " if powers[0] == "--allow" else ""
+    said = build(
+        f"FROM busybox\nRUN {insecure}--mount=source={source},target=/m "
+        "cat /m /m/file /m/src/file; mount -o remount,rw,bind /m; "
+        "for one in /m /m/file /m/src/file; do echo pwn > $one; rm -f $one; done; true\n",
+        *powers,
+    )
+    assert "mine" in said
+    assert (build.context / "src" / "file").read_text() == "mine"
 
 
 @pytest.fixture

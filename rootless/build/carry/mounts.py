@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOST_OF_AN_ENV = 128 << 10  # bytes of one variable: MAX_ARG_STRLEN
 
+_REMOUNTS = "SYS_ADMIN"
+
 
 class Materials:
     """What the mounts of all commands of a build are made of."""
@@ -86,7 +88,8 @@ def furnish(
     `sources` finds the context's files; `tell` is given what the user should know meanwhile.
     """
     furnished = Furnished(folder)
-    furnisher = _Furnisher(materials, key, sources, folder, furnished, tell)
+    remounts = command.insecure or _REMOUNTS in (materials.given.capabilities or ())
+    furnisher = _Furnisher(materials, key, sources, folder, furnished, tell, remounts=remounts)
     if command.mounts or command.devices or materials.given.mounts:
         os.mkdir(f"{folder}/mounts", 0o755)
         try:
@@ -108,7 +111,11 @@ class _Furnisher:
         folder: str,
         furnished: Furnished,
         tell: Callable[[str], object],
+        *,
+        remounts: bool,
     ) -> None:
+        """`remounts`: the command may make writable what is mounted read-only."""
+        self._remounts = remounts
         self._materials = materials
         self._key = key
         self._sources = sources
@@ -191,7 +198,7 @@ class _Furnisher:
             raise NotFoundError(f'"{mount.source}" is not in the build context')
         shown = Shown(context, action, found[0], self._new_folder())
         self._furnished.at_end(shown.close)
-        shown.show(writable=mount.writable)
+        shown.show(apart=mount.writable or self._remounts)
         if shown.changes and shown.changes.copied:
             self._key.parts[action] = context.digest(found, shown.changes)
         self._furnished.watch(lambda: self._check(shown, action, mount))

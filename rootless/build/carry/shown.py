@@ -42,13 +42,15 @@ class Shown:
         self._mounted = ""
         self.changes: Changes | None = None
 
-    def show(self, *, writable: bool) -> None:
-        """Make it there; RootlessError when it cannot be read."""
+    def show(self, *, apart: bool) -> None:
+        """Make it there, `apart` from the files themselves where a command could write to them;
+        RootlessError when it cannot be read.
+        """
         if not self._is_roots():
             self._copy()
-        elif self._source.folders and (writable or self._context.ignore):
+        elif self._source.folders and (apart or self._context.ignore):
             self._overlay()
-        elif writable:
+        elif apart:
             self._copy()
         else:
             self._bind()

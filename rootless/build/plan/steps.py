@@ -276,6 +276,8 @@ class _Resolver:
         self._add(one, action, f"RUN {self._shown_arguments()}{' '.join(argv)} # buildkit")
 
     def _check_allowed(self, one: instructions.Run) -> None:
+        if one.devices and not any(word.partition("=")[0] == "device" for word in self.plan.allow):
+            raise RootlessError("device is not allowed", hint="allow it: --allow device")
         for name in (f"network.{one.network}", f"security.{one.security}"):
             if name in ENTITLEMENTS and name not in self.plan.allow:
                 raise RootlessError(f"{name} is not allowed", hint=f"allow it: --allow {name}")

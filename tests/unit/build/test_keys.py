@@ -68,7 +68,7 @@ def test_a_copy_depends_on_contents_not_on_where_they_lie():
 def of_run(flags, *, build_args=None):
     text = f"FROM x\nARG N\nRUN {flags} a\n".encode()
     planned = stages.plan(parse(text), build_args or {}, AMD64)
-    planned = planned.replace(allow=frozenset({"security.insecure", "network.host"}))
+    planned = planned.replace(allow=frozenset({"security.insecure", "network.host", "device"}))
     (step,) = steps.resolve(planned, planned.target, ImageConfig(AMD64)).steps
     return keys.canonical(step.action, AMD64, "default")
 
