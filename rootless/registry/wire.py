@@ -469,9 +469,10 @@ def _status(line: bytes) -> tuple[str, int, str]:
 
 
 def _request(first: str, headers: Mapping[str, str]) -> bytes:
-    """A request's head; ValueError for a field that would be two."""
+    """A request's head; ValueError for a field that would be two: its value may be a login."""
     lines = [f"{first} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    for line in lines:
+    for name, line in zip(("", *headers), lines, strict=True):
         if not line.isascii() or not line.replace("\t", " ").isprintable():
-            raise ValueError(f"{line[:150]!r} cannot be sent")
+            what = f"the header {name[:150]!r}" if name else "the URL"
+            raise ValueError(f"{what} has characters that cannot be sent")
     return "\r\n".join([*lines, "", ""]).encode("ascii")
