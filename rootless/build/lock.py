@@ -7,6 +7,8 @@ it fetches to know that is thrown away again. The file is sorted JSON, for peopl
 
 from __future__ import annotations
 
+import os
+
 from rootless import leanjson
 from rootless.build.inputs.remotes import Remotes
 from rootless.build.plan.actions import CopyFiles
@@ -111,6 +113,14 @@ def image_name(reference: Reference, platform: Platform) -> str:
     return f"{reference} {platform}"
 
 
+def url_name(source: UrlSource) -> str:
+    """How the lock calls a file on the web: a query, which may be a token, only by a digest."""
+    query = source.url[len(source.shown) :]
+    if not query:
+        return source.shown
+    return f"{source.shown} (query {Digest.of(os.fsencode(query)).hex[:12]})"
+
+
 def find(store: Store, request: Request, given: frozenset[Reference] = frozenset()) -> list[Used]:
     """All that the build takes from elsewhere and does not name by a digest itself.
 
@@ -163,4 +173,4 @@ def _remote(remotes: Remotes, source: Remote, location: Location) -> Iterator[Us
             name = f"{source.shown}#{source.ref}" if source.ref else source.shown
             yield Used("git", name, remotes.now(source), location)
     elif isinstance(source, UrlSource) and source.checksum is None:
-        yield Used("urls", source.url, remotes.now(source), location)
+        yield Used("urls", url_name(source), remotes.now(source), location)

@@ -94,6 +94,26 @@ def test_a_file_on_the_web(build, context, tmp_path):
     assert f"Dockerfile:2: {server.url}/f.txt was sha256:000" in result.stderr
 
 
+def test_a_query_is_not_told(build, context, tmp_path):
+    with Website(tmp_path / "repositories") as server:
+        for path in ("/f.txt?token=secret", "/f.txt?token=hidden"):
+            server.files[path] = server.files["/f.txt"]
+        lines = "".join(f"ADD {server.url}/f.txt?token={one} /{one}\n" for one in ("$T", "hidden"))
+        text = f"FROM scratch\nARG T\n{lines}"
+        flags = ("--build-arg", "T=secret")
+        assert build(text, "--lock", *flags).exit == 0
+        assert len(pins(context)["urls"]) == 2
+        assert all(name.startswith(f"{server.url}/f.txt (query ") for name in pins(context)["urls"])
+        assert build(text, "--locked", *flags).exit == 0
+        changed = pins(context)
+        changed["urls"] = dict.fromkeys(changed["urls"], "sha256:" + "0" * 64)
+        (context / "Dockerfile.lock").write_text(json.dumps(changed))
+        result = build(text, "--locked", *flags)
+    assert result.exit == 1
+    assert f"Dockerfile:3: {server.url}/f.txt (query " in result.stderr
+    assert "secret" not in result.stderr + (context / "Dockerfile.lock").read_text()
+
+
 @with_git
 def test_a_repository_whose_branch_moves(build, context, tmp_path):
     with Website(tmp_path / "repositories") as server:
