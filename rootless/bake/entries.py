@@ -83,16 +83,19 @@ def caches(texts: Iterable[str]) -> list[Entry]:
 
 
 def _secret(text: str) -> Entry:
+    return _secret_of([_pair(field, text) for field in fields(text)])
+
+
+def _secret_of(pairs: Iterable[tuple[str, str]]) -> Entry:
     found: Entry = {}
     of = ""
-    for field in fields(text):
-        key, value = _pair(field, text)
+    for key, value in pairs:
         if key == "type" and value in ("file", "env"):
             of = value
         elif key in ("source", *_SECRET_KEYS):
             found["src" if key == "source" else key] = value
         else:
-            raise BakeError(f"{text!r}: a secret has no {field!r}", hint="write id=, src= or env=")
+            raise BakeError(f"a secret has no {key}={value!r}", hint="write id=, src= or env=")
     if of == "env" and not found.get("env"):
         found["env"] = found.pop("src", "")
     return found
@@ -128,6 +131,9 @@ def of_value(kind: str, value: Value) -> Entry:
     """One entry written as a string or as an object."""
     if not isinstance(value, dict):
         return parse(kind, values.text(value))
+    if kind == "secret":
+        given = {key: one for key, one in value.items() if one is not None}
+        return _secret_of((key.strip().lower(), values.text(given[key])) for key in given)
     found: Entry = {}
     for key, one in value.items():
         if one is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rootless.bake.definition import Resolved
     from rootless.bake.reading import File
+    from rootless.cli.bake_allowed import Allowed
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
 
@@ -42,8 +43,10 @@ def bake(given: Settings, arguments: Arguments) -> int:
     if arguments.print:
         print(printing.text(resolved))
         return 0
-    bake_allowed.check(resolved, arguments.allow, changes, given.environment)
-    return _build(given, arguments, resolved)
+    allowed = bake_allowed.parse(arguments.allow, changes, given.environment)
+    for name, target in sorted(resolved.targets.items()):
+        allowed.check(name, target)
+    return _build(given, arguments, resolved, allowed)
 
 
 def names(environment: Mapping[str, str], named: tuple[str, ...]) -> list[str]:
@@ -55,7 +58,7 @@ def names(environment: Mapping[str, str], named: tuple[str, ...]) -> list[str]:
     return definition.names
 
 
-def _build(given: Settings, arguments: Arguments, resolved: Resolved) -> int:
+def _build(given: Settings, arguments: Arguments, resolved: Resolved, allowed: Allowed) -> int:
     from rootless.cli import bake_run
 
     bake_run.check(resolved)
@@ -66,7 +69,7 @@ def _build(given: Settings, arguments: Arguments, resolved: Resolved) -> int:
     how = str(arguments.progress)
     if len(resolved.targets) > 1:
         how = _shared(how, given.environment.get("BUILDKIT_PROGRESS", ""))
-    made = bake_run.run(given, resolved, how, _jobs(arguments.jobs))
+    made = bake_run.run(given, resolved, how, _jobs(arguments.jobs), allowed)
     if arguments.metadata_file:
         with files.replacing(arguments.metadata_file) as fd:
             files.write_all(fd, bake_run.metadata_text(made), arguments.metadata_file)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from rootless.bake.definition import Resolved
+    from rootless.cli.bake_allowed import Allowed
     from rootless.cli.bake_words import Command
     from rootless.cli.settings import Settings
 
@@ -81,12 +82,17 @@ def _in_order(needs: Mapping[str, set[str]]) -> list[str]:
     return found
 
 
-def run(given: Settings, resolved: Resolved, how: str, jobs: int) -> dict[str, dict[str, Any]]:
-    """Build all targets; the metadata of each by its name. `how` is --progress."""
+def run(
+    given: Settings, resolved: Resolved, how: str, jobs: int, allowed: Allowed
+) -> dict[str, dict[str, Any]]:
+    """Build all targets; the metadata of each by its name. `how` is --progress.
+
+    What a target may reach is looked at again where it begins: those before it may have written.
+    """
     with Staging(Store(given.root)) as staging:
         if len(resolved.targets) == 1:
             return _alone(given, resolved, how, staging.path)
-        kitchen = _Kitchen(given, resolved, how, staging.path)
+        kitchen = _Kitchen(given, resolved, how, staging.path, allowed)
         try:
             while kitchen.waiting or kitchen.building:
                 kitchen.begin(jobs)
@@ -159,8 +165,11 @@ class _Oven:
 class _Kitchen:
     """All targets: those that wait, those being built, and what was made."""
 
-    def __init__(self, given: Settings, resolved: Resolved, how: str, folder: str) -> None:
+    def __init__(
+        self, given: Settings, resolved: Resolved, how: str, folder: str, allowed: Allowed
+    ) -> None:
         self._given = given
+        self._allowed = allowed
         self._needs = _needs(resolved)
         self._images: dict[str, str] = {}
         """A target that others are made from → the one of which the image is taken."""
@@ -214,6 +223,7 @@ class _Kitchen:
                 self.building[name] = self._started(name)
 
     def _started(self, name: str) -> _Oven:
+        self._allowed.check(name, self._resolved.targets[name])
         needed = linked_names(self._resolved.targets[name])
         images = {one: _image(self._folder, self._images[one]) for one in needed}
         command = _command(self._resolved, name, images)

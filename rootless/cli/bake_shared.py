@@ -10,7 +10,7 @@ from __future__ import annotations
 from rootless import dockerfile
 from rootless.build.plan import stages
 from rootless.cli import dockerfiles, fetch
-from rootless.cli.bake_allowed import is_local
+from rootless.cli.bake_words import dockerfile_of, is_local
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -88,8 +88,6 @@ def _needed(target: Target) -> dict[int, Stage]:
     if inline:
         text, name = inline.encode(), "Dockerfile"
     else:
-        from rootless.cli.bake_words import dockerfile_of
-
         written = dockerfiles.find(target["context"], target["context"], dockerfile_of(target))
         text, name = written.content, written.name
     platform = fetch.platform(target["platforms"][0] if target.get("platforms") else None)

@@ -1,4 +1,4 @@
-"""A target as the words of a `rootless build` command. Pure.
+"""A target as the words of a `rootless build` command. Pure but for a look at what contexts are.
 
 So a target can do what `build` can, and nothing else: a flag that `build` does not have is an
 error that names the target and the attribute, before the first build begins.
@@ -6,8 +6,9 @@ error that names the target and the attribute, before the first build begins.
 
 from __future__ import annotations
 
+import os
+
 from rootless.cli import parser, table
-from rootless.cli.bake_allowed import is_local
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -76,15 +77,26 @@ def arguments(name: str, found: Command) -> parser.Arguments:
 
 
 def dockerfile_of(target: Target) -> str:
-    """The path of the Dockerfile, as -f takes it."""
-    import os
-
+    """The path of the Dockerfile, as -f takes it; a relative one counts from the context where that
+    is elsewhere.
+    """
     written: str = target["dockerfile"]
+    is_here = is_local(target["context"])
     if written.startswith("cwd://"):
-        return os.path.normpath(written.removeprefix("cwd://"))
-    if not is_local(target["context"]):
-        return written
-    return os.path.normpath(os.path.join(target["context"], written))
+        path = os.path.normpath(written.removeprefix("cwd://"))
+        return path if is_here else os.path.abspath(path)
+    return os.path.normpath(os.path.join(target["context"], written)) if is_here else written
+
+
+def is_local(context: str) -> bool:
+    """Whether a context is a path here, not a URL, a repository, an image or a target.
+
+    As in `build`, what is there is a path, however it is called.
+    """
+    elsewhere = ("target:", "docker-image:", "oci-layout:", "git@")
+    if os.path.lexists(context) or context.startswith("cwd://"):
+        return True
+    return not ("://" in context or context.startswith(elsewhere))
 
 
 def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterator[Flag]:
@@ -121,12 +133,13 @@ def _listed(target: Target) -> Iterator[Flag]:
         for entry in target.get(attribute, ()):
             yield attribute, flag, text_of(entry)
     for key in target.get("ssh", ()):
-        paths = ",".join(key.get("paths", ()))
-        yield "ssh", "--ssh", f"{key['id']}={paths}" if paths else key["id"]
+        yield "ssh", "--ssh", ssh_text(key)
 
 
 def _contexts(target: Target, images: Mapping[str, str]) -> Iterator[Flag]:
     for name, context in sorted(target.get("contexts", {}).items()):
+        if "=" in name:
+            raise RootlessError(f"contexts: {name!r} is no name: there is an = in it")
         other = context.removeprefix("target:")
         place = f"docker-image://{images[other]}" if other != context else context
         yield "contexts", "--build-context", f"{name}={place.removeprefix('cwd://')}"
@@ -155,6 +168,17 @@ def _is_default(outputs: Sequence[Mapping[str, str]]) -> bool:
 
 def text_of(entry: Mapping[str, Any]) -> str:
     """An entry as one line of CSV, its type first."""
+
+    def field(text: str) -> str:
+        quoted = text.replace('"', '""')
+        return f'"{quoted}"' if set(text) & set(',"\r\n') else text
+
     first = [f"type={entry['type']}"] if "type" in entry else []
     fields = first + [f"{key}={entry[key]}" for key in sorted(entry) if key != "type"]
-    return ",".join(f'"{one}"' if "," in one else one for one in fields)
+    return ",".join(map(field, fields))
+
+
+def ssh_text(key: Mapping[str, Any]) -> str:
+    """A key as --ssh takes it."""
+    paths = ",".join(key.get("paths", ()))
+    return f"{key['id']}={paths}" if paths else str(key["id"])

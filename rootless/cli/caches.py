@@ -204,6 +204,13 @@ def _unknown(flag: str, kind: str) -> UsageError:
     return UsageError(f"{flag}: a cache of type {kind} is not supported", hint=hint)
 
 
+def folder(flag: str, text: str) -> str:
+    """The folder of a cache of type local, as it is written; "" for other types. UsageError."""
+    known, key = (_FROM, "src") if flag == "--cache-from" else (_TO, "dest")
+    values = dict(_values(flag, text, known, "ref"))
+    return values.get(key, "") if values["type"] == LOCAL else ""
+
+
 def _needed(flag: str, text: str, values: Mapping[str, str], key: str) -> str:
     if not values.get(key):
         raise UsageError(f"{flag} {text}: there is no {key}", hint=f"add ,{key}=…")

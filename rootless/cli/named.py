@@ -59,7 +59,7 @@ def parse(words: tuple[str, ...]) -> Named:
         layouts.pop(known, None)
         ids.pop(known, None)
         if value.startswith(_LAYOUT):
-            layouts[known] = _layout(value.removeprefix(_LAYOUT))
+            layouts[known] = layout(value.removeprefix(_LAYOUT))
             contexts[name] = str(known)
         elif image_id := _id(value):
             ids[known] = image_id
@@ -97,7 +97,7 @@ def _parse(name: str, value: str, folders: dict[str, Folder]) -> Remote | str:
     return FolderSource(name)
 
 
-def _layout(text: str) -> tuple[str, str]:
+def layout(text: str) -> tuple[str, str]:
     """FOLDER, FOLDER:TAG or FOLDER@DIGEST."""
     folder, at, digest = text.partition("@")
     if at:

@@ -71,7 +71,7 @@ class Output(Record):
 
 def parse(arguments: Arguments) -> tuple[Output, ...]:
     """All that the command line asks for; UsageError, RootlessError."""
-    found = [_output(text) for text in arguments.output if text]
+    found = [output(text) for text in arguments.output if text]
     if arguments.push:
         found = _pushed(found)
     if arguments.load and not any(one.is_in_store for one in found):
@@ -106,7 +106,7 @@ def _pushed(outputs: list[Output]) -> list[Output]:
     return [*outputs, Output(IMAGE, push=True)]
 
 
-def _output(text: str) -> Output:
+def output(text: str) -> Output:
     """`DIR`, `-`, or `type=TYPE[,KEY=VALUE]`."""
     if text == "-":
         return Output(TAR, "-")

@@ -319,3 +319,30 @@ def test_one_target_may_give_files(bake, project):
     assert (project / "o.tar").stat().st_size > 1000
     assert bake("one", "two", "--set", "*.output=o").exit == 0
     assert {"who", "two"} <= set(os.listdir(project / "o"))
+
+
+def test_what_a_target_may_reach_is_looked_at_where_it_begins(bake, project, tmp_path):
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/f").write_text("secret\n")
+    (project / "docker-bake.hcl").write_text(
+        """
+target "first" {
+  dockerfile-inline = "FROM busybox AS made\\nRUN mkdir /s && ln -s ../../victim /s/late\\n\
+FROM scratch\\nCOPY --from=made /s /\\n"
+  output = ["type=local,dest=out"]
+}
+target "second" {
+  contexts = { first = "target:first", late = "out/late" }
+  dockerfile-inline = "FROM busybox\\nCOPY --from=late f /f\\nCOPY --from=first / /x\\n"
+}
+"""
+    )
+    result = bake("first", "second")
+    assert result.exit != 0
+    assert "target second: contexts would read out/late" in result.stderr
+
+
+def test_a_file_does_not_let_itself_in(bake, project):
+    (project / "docker-bake.override.hcl").write_text('target "two" {\n  ssh = ["default"]\n}\n')
+    assert "--allow ssh" in bake("two").stderr
+    assert bake("two", "--dry-run", "--allow", "ssh").exit == 0

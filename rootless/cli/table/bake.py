@@ -33,7 +33,11 @@ BAKE = Verb(
         text("--metadata-file", metavar="FILE", help="write what was built to FILE, as JSON"),
         text("--provenance", metavar="WHAT", help="the same for every target"),
         text("--sbom", metavar="WHAT", help="the same for every target"),
-        many("--allow", metavar="WHAT=PATH", help="let targets use files beyond this directory"),
+        many(
+            "--allow",
+            metavar="WHAT",
+            help="let targets have fs=PATH beyond this directory, ssh or security.insecure",
+        ),
         text("--jobs", metavar="N", help="targets built at a time [default: the processors]"),
     ),
     arguments=(Argument("targets", "TARGET", "any"),),
