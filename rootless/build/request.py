@@ -114,13 +114,14 @@ class Surroundings(Record):
 
 
 class Reach(Record):
-    """How a build gets at what is elsewhere: `environment` is the user's, for git, and `secrets`
-    may be logins.
+    """How a build gets at what is elsewhere: `environment` is the user's, for git, `secrets` may
+    be logins, and `agent` is the socket of the ssh agent that a Dockerfile may use, "" for none.
     """
 
     web: Web
     environment: Mapping[str, str]
     secrets: Mapping[str, bytes] = {}
+    agent: str = ""
 
     def __repr__(self) -> str:
         return "Reach(…)"  # it has secrets

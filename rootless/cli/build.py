@@ -49,7 +49,7 @@ def build(given: Settings, arguments: Arguments) -> int:
     given = given.with_logins(arguments.authfile)
     surroundings = build_flags.surroundings(given, arguments)
     quiet = arguments.quiet or arguments.progress in ("quiet", "none", "rawjson")
-    with Contexts(given, Store(given.root), surroundings.secrets, quiet=quiet) as contexts:
+    with Contexts(given, Store(given.root), surroundings, quiet=quiet) as contexts:
         return _build(given, arguments, contexts, surroundings)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.build.request import Folder, Reach
+from rootless.build.request import Folder, Reach, Surroundings
 from rootless.cli import dockerfiles, files, words
 from rootless.cli.dockerfiles import Written
 from rootless.cli.web import Web
@@ -59,18 +59,20 @@ class Contexts:
         self,
         given: Settings,
         store: Store,
-        secrets: Mapping[str, bytes] = {},
+        surroundings: Surroundings,
         *,
         quiet: bool = True,
     ) -> None:
-        """`secrets` may have logins for the web, and for git. Unless it is to be `quiet`, standard
-        error is told of what is fetched.
+        """`surroundings` may have logins for the web and for git among its secrets, and an agent
+        for ssh. Unless it is to be `quiet`, standard error is told of what is fetched.
         """
         self._quiet = quiet
         self.store = store
+        secrets = surroundings.secrets
         self.web = Web(given, secrets)
-        self.reach = Reach(self.web, given.environment, secrets)
         self._staged: list[Staging] = []
+        agent = self._agent(surroundings.agents.get("default", ""))
+        self.reach = Reach(self.web, given.environment, secrets, agent)
 
     def __enter__(self) -> Self:
         return self
@@ -166,10 +168,21 @@ class Contexts:
     def _repository(self, source: GitSource) -> Found:
         from rootless.build.inputs.git import Git
 
-        git = Git(self.reach.environment, self.reach.secrets)
+        own = None if source.is_ssh else ""  # who names its host is the user
+        git = Git(self.reach.environment, self.reach.secrets, self.reach.agent or own)
         self._tell(source.shown)
         commit = git.commit(source)
         return Found(git.check_out(source, commit, self._stage()), source.shown, fetched=True)
+
+    def _agent(self, socket: str) -> str:
+        """That socket, by a name that ssh can use: it does not keep a descriptor of ours."""
+        if not socket.startswith("/proc/self/"):
+            return socket
+        from rootless.build.carry.agents import Door, open_doors
+
+        path = os.path.join(self._stage(), "agent")
+        open_doors((Door(socket, path, 0o600, os.getuid(), os.getgid()),))
+        return path
 
     def _unpacked(self, read: Read, shown: str, enter: Callable[[], IdMap]) -> Found:
         from rootless.build.inputs import tarball

@@ -50,6 +50,12 @@ class GitSource(Record):
         return is_commit(self.ref)
 
     @property
+    def is_ssh(self) -> bool:
+        """Whether it is fetched over ssh."""
+        scheme, mark, _ = self.remote.partition("://")
+        return not mark or scheme.lower() == "ssh"
+
+    @property
     def shown(self) -> str:
         """The remote without a login, which may be a token."""
         scheme, mark, rest = self.remote.partition("://")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -386,6 +387,57 @@ def test_without_git(try_build, rootless):
     assert result.exit == 1
     assert "git is not installed" in result.stderr
     assert "apt install git" in result.stderr
+
+
+@with_git
+@pytest.mark.parametrize(
+    ("line", "context", "flags", "asked"),
+    [
+        ("ADD git@e.org:x /x/", ".", (), ""),
+        ("ADD git@e.org:x /x/", ".", ("--ssh", "other"), ""),
+        ("ADD git@e.org:x /x/", ".", ("--ssh", "default"), "own"),
+        ("ADD git@e.org:x /x/", ".", ("--ssh", "default=SOCKET"), "given"),
+        ("COPY . /", "git@e.org:x", (), "own"),
+        ("COPY . /", "git@e.org:x", ("--ssh", "default=SOCKET"), "given"),
+    ],
+)
+def test_whose_agent_ssh_asks(try_build, rootless, tmp_path, line, context, flags, asked):
+    """A Dockerfile may name any host: it uses no key that was not given to the build."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(f'#!/bin/sh\necho "$SSH_AUTH_SOCK" >>{tmp_path}/log\nexit 255\n')
+    (folder / "ssh").chmod(0o755)
+    environment = {**rootless.environment, "PATH": f"{folder}:{os.environ['PATH']}"}
+    environment["SSH_AUTH_SOCK"] = str(tmp_path / "own")
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        one.bind(str(tmp_path / "own"))
+        two.bind(str(tmp_path / "given"))
+        words = [word.replace("SOCKET", str(tmp_path / "given")) for word in flags]
+        if context == ".":
+            result = try_build(line, *words, env=environment)
+        else:
+            result = rootless("build", *words, context, env=environment)
+    assert result.exit == 1
+    assert "cannot be fetched" in result.stderr
+    said = (tmp_path / "log").read_text().split("\n")[0]
+    assert said == (str(tmp_path / asked) if asked else "")
+
+
+@with_git
+@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent here")
+def test_a_key_file_is_offered_to_a_git_server(try_build, rootless, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(f"#!/bin/sh\nssh-add -l >{tmp_path}/log 2>&1\nexit 255\n")
+    (folder / "ssh").chmod(0o755)
+    key = tmp_path / "key"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", key], check=True
+    )
+    environment = {**rootless.environment, "PATH": f"{folder}:{os.environ['PATH']}"}
+    result = try_build("ADD git@e.org:x /x/", "--ssh", f"default={key}", env=environment)
+    assert "cannot be fetched" in result.stderr
+    assert " mine (ED25519)" in (tmp_path / "log").read_text()
 
 
 def test_a_file_that_wants_a_login(try_build, server, tmp_path):

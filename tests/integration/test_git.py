@@ -262,7 +262,7 @@ def test_over_ssh(git, repository, tmp_path, monkeypatch):
     ssh.chmod(0o755)
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": "/home/ada"}
     environment |= {"SSH_AUTH_SOCK": "/run/agent", "GIT_SSH_COMMAND": "false"}
-    ours = Git(environment)
+    ours = Git(environment, agent=None)
     for place in (f"git@example.org:{repository.path}", f"ssh://git@example.org{repository.path}"):
         source = remote.git(f"{place}#v1:d")
         commit = ours.commit(source)
@@ -274,6 +274,43 @@ def test_over_ssh(git, repository, tmp_path, monkeypatch):
     assert "-o BatchMode=yes" in said
     assert "-o UserKnownHostsFile=/home/ada/.ssh/known_hosts" in said
     assert " git@example.org " in said
+    assert "Identity" not in said
+
+
+@pytest.mark.parametrize(
+    ("agent", "used", "options"),
+    [
+        (None, "/run/own", []),
+        ("", "", ["IdentityFile=none", "IdentityAgent=none"]),
+        ("/run/given", "/run/given", ["IdentityFile=none"]),
+    ],
+)
+def test_whose_keys_ssh_uses(repository, server, tmp_path, agent, used, options):
+    """Also for a submodule, whose place somebody else has written."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    ssh = folder / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "$SSH_AUTH_SOCK|$@" >>{tmp_path}/log\nexit 255\n')
+    ssh.chmod(0o755)
+    text = '[submodule "m"]\n path = m\n url = git@example.org:x\n'
+    (repository.path / ".gitmodules").write_text(text)
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{repository.first},m")
+    repository.git("add", ".gitmodules")
+    repository.git("commit", "-qm", "x")
+    commit = repository.git("rev-parse", "HEAD")
+    path = f"{folder}:{os.environ['PATH']}"
+    ours = Git({"PATH": path, "SSH_AUTH_SOCK": "/run/own"}, agent=agent)
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    with pytest.raises(RootlessError):
+        ours.commit(remote.git("git@example.org:x"))
+    with pytest.raises(RootlessError, match="submodules"):
+        ours.check_out(remote.git(server.url), commit, str(staged))
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        assert line.startswith(f"{used}|")
+        assert [word for word in line.split() if "Identity" in word] == options
 
 
 def test_an_unknown_host_is_explained(repository, tmp_path):

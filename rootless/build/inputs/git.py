@@ -51,7 +51,7 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
 }
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-_PASSED_ON = ("PATH", "SSH_AUTH_SOCK", *_PROXIES, *(name.upper() for name in _PROXIES))
+_PASSED_ON = ("PATH", *_PROXIES, *(name.upper() for name in _PROXIES))
 _MOST = 1 << 20  # bytes of an answer: a few refs
 _END = 1 << 12  # bytes of what git complains of that are kept
 _SIGPIPE, _SIG_DFL = 13, 0
@@ -61,10 +61,14 @@ class Git:
     """The program, with what it needs to know of the user."""
 
     def __init__(
-        self, environment: Mapping[str, str], secrets: Mapping[str, bytes] | None = None
+        self,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, bytes] | None = None,
+        agent: str | None = "",
     ) -> None:
-        """`environment` is the user's; proxies, the ssh agent and known hosts are taken from it.
-        `secrets` may be logins, by BuildKit's names: see `_login`.
+        """`environment` is the user's; proxies and known hosts are taken from it. `secrets` may be
+        logins, by BuildKit's names: see `_login`. `agent` is the socket of the one ssh agent that
+        is asked, "" for none; None for the user's agent and key files.
 
         NotFoundError when there is no git.
         """
@@ -76,7 +80,10 @@ class Git:
                 hint="install it (apt install git, dnf install git), or name a directory",
             )
         passed_on = {name: one for name, one in environment.items() if name in _PASSED_ON}
-        self._environment = {**passed_on, **_ENVIRONMENT, "GIT_SSH_COMMAND": _ssh(environment)}
+        self._environment = {**passed_on, **_ENVIRONMENT}
+        self._environment["GIT_SSH_COMMAND"] = _ssh(environment, agent)
+        if socket := environment.get("SSH_AUTH_SOCK") if agent is None else agent:
+            self._environment["SSH_AUTH_SOCK"] = socket
         if certificates := environment.get("SSL_CERT_FILE"):
             self._environment["GIT_SSL_CAINFO"] = certificates
 
@@ -219,12 +226,19 @@ def _login(source: GitSource, secrets: Mapping[str, bytes]) -> str:
     return ""
 
 
-def _ssh(environment: Mapping[str, str]) -> str:
-    """How ssh is asked: never for a password, and with the hosts that the user knows."""
+def _ssh(environment: Mapping[str, str], agent: str | None) -> str:
+    """How ssh is asked: never for a password, and with the hosts that the user knows.
+
+    A key of the user's is used without a question, so whoever names the host must be the user.
+    """
     known = os.path.join(environment.get("HOME", "/nonexistent"), ".ssh", "known_hosts")
     options = ["BatchMode=yes", "PermitLocalCommand=no", "ClearAllForwardings=yes"]
     if " " not in known and '"' not in known and "'" not in known:
         options.append(f"UserKnownHostsFile={known}")
+    if agent is not None:
+        options.append("IdentityFile=none")
+    if agent == "":
+        options.append("IdentityAgent=none")
     return " ".join(["ssh", "-F", "/dev/null", *(f"-o {option}" for option in options)])
 
 
@@ -293,8 +307,8 @@ def _unreachable(source: GitSource, error: RootlessError) -> RootlessError:
     hint = "check the URL, and that the repository may be read without a password"
     if "Host key verification failed" in said or "Could not read from remote" in said:
         hint = (
-            "an ssh key must be in an agent (ssh-add), and the host be known: "
-            "ssh-keyscan HOST >> ~/.ssh/known_hosts"
+            "an ssh key must be in an agent (ssh-add), which ADD asks with --ssh default, and the "
+            "host be known: ssh-keyscan HOST >> ~/.ssh/known_hosts"
         )
     return RootlessError(f"{source.shown} cannot be fetched: {said}", hint=hint)
 

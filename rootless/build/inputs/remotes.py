@@ -142,7 +142,7 @@ class Remotes:
         if self._git is None:
             from rootless.build.inputs.git import Git
 
-            self._git = Git(self._reached.environment, self._reached.secrets)
+            self._git = Git(self._reached.environment, self._reached.secrets, self._reached.agent)
         return self._git
 
     @property
