@@ -26,9 +26,6 @@ if TYPE_CHECKING:
             """The function of a name; BakeError when there is none."""
 
 
-_MOST_LETTERS = 1 << 20
-
-
 class Node(Record):
     """An expression at its place."""
 
@@ -130,7 +127,7 @@ class Splat(Node):
         if of is None:
             return []
         found = of if isinstance(of, list) else [of]
-        return [self.each.value(Local(scope, {"*": one})) for one in found]
+        return list(values.counted(self.each.value(Local(scope, {"*": one})) for one in found))
 
 
 class Call(Node):
@@ -160,7 +157,7 @@ class Tuple(Node):
     items: tuple[Node, ...]
 
     def compute(self, scope: Scope) -> Value:
-        return [item.value(scope) for item in self.items]
+        return list(values.counted(item.value(scope) for item in self.items))
 
 
 class Object(Node):
@@ -169,7 +166,8 @@ class Object(Node):
     items: tuple[tuple[Node, Node], ...]
 
     def compute(self, scope: Scope) -> Value:
-        return {values.text(key.value(scope)): one.value(scope) for key, one in self.items}
+        found = {values.text(key.value(scope)): one.value(scope) for key, one in self.items}
+        return values.bounded(found)
 
 
 class For(Node):
@@ -189,7 +187,7 @@ class For(Node):
                 yield inner
 
     def compute(self, scope: Scope) -> Value:
-        return [self.result.value(inner) for inner in self.rounds(scope)]
+        return list(values.counted(self.result.value(inner) for inner in self.rounds(scope)))
 
 
 class ForObject(For):
@@ -200,8 +198,9 @@ class ForObject(For):
 
     def compute(self, scope: Scope) -> Value:
         found: dict[str, Value] = {}
-        for inner in self.rounds(scope):
-            key, one = values.text(self.new.value(inner)), self.result.value(inner)
+        pairs = ([self.new.value(inner), self.result.value(inner)] for inner in self.rounds(scope))
+        for new, one in values.counted(pairs):
+            key = values.text(new)
             if self.groups:
                 found.setdefault(key, []).append(one)
             elif key in found:
@@ -257,17 +256,15 @@ class Template(Node):
     parts: tuple[Node, ...]
 
     def compute(self, scope: Scope) -> Value:
-        found = "".join([values.text(part.value(scope)) for part in self.parts])
-        if len(found) > _MOST_LETTERS:
-            raise BakeError("the string grows over a million letters")
-        return found
+        return "".join(map(values.text, values.counted(part.value(scope) for part in self.parts)))
 
 
 class Repeat(For):
     """`%{ for … }…%{ endfor }` in a template: its texts, joined."""
 
     def compute(self, scope: Scope) -> Value:
-        return "".join([values.text(self.result.value(inner)) for inner in self.rounds(scope)])
+        found = values.counted(self.result.value(inner) for inner in self.rounds(scope))
+        return "".join(map(values.text, found))
 
 
 class Local:

@@ -10,12 +10,16 @@ from rootless.bake.errors import BakeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     Number = Any  # int | Decimal: mypy does not know that the two go together
     Value = Any  # None | bool | Number | str | list[Value] | dict[str, Value]
 
+MOST = 1 << 20
+"""Letters and elements that a value may have, those that it holds in two places counted twice."""
 _LONGEST = 300  # digits of a number
+_MOST_BITS = 1 << 12  # of a number that was computed
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
@@ -48,7 +52,10 @@ def equal(one: Value, other: Value) -> bool:
 
 
 def whole(number: Number) -> Number:
-    """The same number, as an int when it is one."""
+    """The same number, as an int when it is one; BakeError for a huge one."""
+    bits = number.bit_length() if isinstance(number, int) else 3 * abs(number.adjusted())
+    if bits > _MOST_BITS:
+        raise BakeError("the number grows too large")
     return int(number) if number == int(number) else number
 
 
@@ -105,6 +112,41 @@ def boolean(value: Value) -> bool:
     if isinstance(value, str) and value in _TRUE + _FALSE:
         return value in _TRUE
     raise BakeError(f"true or false is needed, and this is {_article(value)}")
+
+
+def counted(found: Iterable[Value]) -> Iterator[Value]:
+    """The same values; BakeError as soon as they are more than MOST together."""
+    left = MOST
+    for one in found:
+        left = _left(one, left)
+        yield one
+
+
+def bounded(value: Value) -> Value:
+    """The same value; BakeError when it is more than MOST."""
+    _left(value, MOST)
+    return value
+
+
+def _left(value: Value, left: int) -> int:
+    """How much of `left` a value leaves."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        left -= 1
+        if isinstance(one, str):
+            left -= len(one)
+        elif isinstance(one, list):
+            left -= len(one)
+            pending += one if left >= 0 else ()
+        elif isinstance(one, dict):
+            left -= sum(map(len, one))
+            pending += one.values()
+        elif isinstance(one, int):
+            whole(one)
+        if left < 0:
+            raise BakeError("the value grows over a million letters and elements")
+    return left
 
 
 def elements(value: Value) -> list[Value]:

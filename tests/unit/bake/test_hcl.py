@@ -146,6 +146,67 @@ def test_strings_do_not_grow_beyond_reason():
         value('"${s}${s}"', s="x" * (1 << 20))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'join(s, ["a", "b", "c"])',
+        'join("", [s, s])',
+        'replace("aaa", "a", s)',
+        'replace(s, "", s)',
+        'regex_replace("aaa", "a", s)',
+        'regex_replace("aaa", "(.*)", "${replace(s, "x", "$1")}")',
+        'format("%500000000d", 1)',
+        'format("%.500000000f", 1)',
+        'format("%1[99999999999]d", 1)',
+        'format("%s%[1]s%[1]s", s)',
+        'formatlist("%s%s", [for n in range(1000) : n], s)',
+        'indent(500000000, "\\n")',
+        'indent(500000, "\\n\\n\\n")',
+        'jsonencode(replace(s, "x", "<"))',
+        'urlencode(replace(s, "x", "é"))',
+        "[for n in range(1000) : s]",
+        "{ for n in range(1000) : n => s }",
+        '"%{ for n in range(1000) }${s}%{ endfor }"',
+        "[s, s]",
+        "{ a = s, b = s }",
+        "concat(l, l)",
+        "setproduct(l, l)",
+        "multiply(n, n)",
+        "n * n",
+        "pow(pow(10, 90), 300)",
+    ],
+)
+def test_no_value_grows_beyond_reason(text):
+    wide = "x" * 600_000
+    with pytest.raises(BakeError, match=r"grows|too wide|not indented|not too long"):
+        value(text, s=wide, l=[0] * 600_000, n=1 << 4000)
+
+
+def test_what_is_shared_is_counted_each_time():
+    lines = [f"v{n} = [v{n - 1}, v{n - 1}]" for n in range(1, 40)]
+    names = {"v0": "x"}
+    with pytest.raises(BakeError, match="grows over a million"):
+        for line in lines:
+            name, _, text = line.partition(" = ")
+            names[name] = value(text, **names)
+    assert len(names) < 22
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'regex("(a*)*b", s)',
+        'regexall("(a|a)*b", s)',
+        'regex_replace(s, "a*a*a*a*a*a*a*a*b", "")',
+        'regex("a", join("", [s, s, s, s, s, s, s, s]))',
+    ],
+)
+def test_a_search_ends(text):
+    with pytest.raises(BakeError, match="too long"):
+        value(text, s="a" * 20_000)
+    assert value('regex("a+", "baac")') == "aa"
+
+
 @given(st.text(alphabet='ab=1{}[]()"$%~.,:?!-+*/<>&|#\n \\E', max_size=40))
 def test_whatever_a_file_holds_it_is_read_or_refused(text):
     try:

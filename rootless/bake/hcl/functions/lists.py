@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.bake.hcl.values import Number, Value
 
-_MOST = 100_000  # elements that a function may make
-
 
 def _chunked(given: list[Value], size: float) -> list[Value]:
     step = int(size)
@@ -133,7 +131,7 @@ def _products(*given: list[Value]) -> list[Value]:
     count = 1
     for one in given:
         count *= len(one)
-    if len(given) < 2 or count > _MOST:
+    if len(given) < 2 or count * len(given) > values.MOST:
         raise BakeError("two lists or more are needed, and not too long ones")
     return [list(row) for row in product(*given)]
 

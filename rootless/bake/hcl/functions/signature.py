@@ -25,7 +25,7 @@ _CONVERT: dict[str, Callable[[Value], Value]] = {
 class Function(Record):
     """`work` and the kinds it takes, a letter an argument: s(tring) n(umber) b(ool) l(ist) m(ap)
     a(ny, null too) or v(alue, not null); a last `*` repeats the letter before it from 0 times on,
-    a `+` from 1.
+    a `+` from 1. No result is larger than values.MOST.
     """
 
     takes: str
@@ -36,7 +36,7 @@ class Function(Record):
         if letters is None:
             raise BakeError(f"takes {self._count()}, not {len(given)}")
         taken = [_converted(letter, one) for letter, one in zip(letters, given, strict=True)]
-        return self.work(*taken)
+        return values.bounded(self.work(*taken))
 
     def _letters(self, count: int) -> str | None:
         takes = self.takes

@@ -1,9 +1,10 @@
-"""Functions of strings. Pure."""
+"""Functions of strings. Pure, but for the clock that ends a search with a hostile pattern."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+import signal
 
 from rootless.bake.errors import BakeError
 from rootless.bake.hcl import values
@@ -12,14 +13,32 @@ from rootless.bake.hcl.functions.signature import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless.bake.hcl.values import Value
 
 _LONGEST_PATTERN = 1000
+_LONGEST_SEARCHED = 1 << 16
+_SECONDS = 1.0  # of the processor, for one search
 _VERB = re.compile(
-    r"%(?P<flags>[-+ #0]*)(?P<width>\d*|\*)(?:\.(?P<precision>\d*))?(?:\[(?P<at>\d+)\])?(?P<verb>.)"
+    r"%(?P<flags>[-+ #0]*)(?P<width>\d*)(?:\.(?P<precision>\d*))?(?:\[(?P<at>\d+)\])?(?P<verb>.)"
 )
+_LONGEST_NUMBER = 4  # digits of a width in a format
+
+
+def _meter() -> Callable[[str], str]:
+    """Gives back what it is given; BakeError once that is more than values.MOST together."""
+    left = values.MOST
+
+    def passed_on(text: str) -> str:
+        nonlocal left
+        left -= len(text)
+        if left < 0:
+            raise BakeError("the string grows over a million letters")
+        return text
+
+    return passed_on
 
 
 def _chomped(text: str) -> str:
@@ -27,14 +46,21 @@ def _chomped(text: str) -> str:
 
 
 def _indented(spaces: float, text: str) -> str:
-    return text.replace("\n", "\n" + " " * int(spaces))
+    if not 0 <= spaces <= values.MOST:
+        raise BakeError(f"a text is not indented by {values.text(spaces)}")
+    return _replaced(text, "\n", "\n" + " " * int(spaces))
 
 
 def _joined(separator: str, *lists: list[Value]) -> str:
-    return separator.join([values.text(one) for each in lists for one in each])
+    texts = [values.text(one) for each in lists for one in each]
+    if sum(map(len, texts)) + len(texts) * len(separator) > values.MOST:
+        raise BakeError("the string grows over a million letters")
+    return separator.join(texts)
 
 
 def _replaced(text: str, old: str, new: str) -> str:
+    if text.count(old) * len(new) > values.MOST:
+        raise BakeError("the string grows over a million letters")
     return text.replace(old, new)
 
 
@@ -69,6 +95,23 @@ _CLASSES = {
 }
 
 
+def _in_time(text: str, work: Callable[[], Value]) -> Value:
+    """What `work` finds in `text`: Python's patterns may search for ever, RE2's do not."""
+    if len(text) > _LONGEST_SEARCHED:
+        raise BakeError(f"a text of {len(text)} letters is too long for a pattern")
+
+    def late(*_: object) -> None:
+        raise BakeError("the search takes too long")
+
+    before = signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
+    try:
+        return work()
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def _captured(found: re.Match[str]) -> Value:
     if not found.re.groups:
         return found[0]
@@ -76,30 +119,34 @@ def _captured(found: re.Match[str]) -> Value:
 
 
 def _matched(pattern: str, text: str) -> Value:
-    found = _compiled(pattern).search(text)
+    compiled = _compiled(pattern)
+    found = _in_time(text, lambda: compiled.search(text))
     if not found:
         raise BakeError("the pattern matches nothing")
     return _captured(found)
 
 
 def _all_matched(pattern: str, text: str) -> Value:
-    return [_captured(found) for found in _compiled(pattern).finditer(text)]
+    found = map(_captured, _compiled(pattern).finditer(text))
+    return _in_time(text, lambda: list(values.counted(found)))
 
 
-def _regex_replaced(text: str, pattern: str, new: str) -> str:
+def _regex_replaced(text: str, pattern: str, new: str) -> Value:
+    compiled, passed_on = _compiled(pattern), _meter()
+
     def filled(found: re.Match[str]) -> str:
         def group(name: re.Match[str]) -> str:
             if name[0] == "$$":
                 return "$"
             key: Any = name[1] or name[2]
             try:
-                return found[int(key) if key.isdecimal() else key] or ""
-            except (IndexError, KeyError):
+                return passed_on(found[int(key) if key.isdecimal() else key] or "")
+            except (IndexError, KeyError, ValueError):
                 return ""
 
-        return re.sub(r"\$\$|\$(?:(\w+)|\{(\w+)\})", group, new)
+        return re.sub(r"\$\$|\$(?:(\w+)|\{(\w+)\})", group, passed_on(new))
 
-    return _compiled(pattern).sub(filled, text)
+    return _in_time(text, lambda: compiled.sub(filled, text))
 
 
 def _split(separator: str, text: str) -> list[str]:
@@ -122,17 +169,20 @@ def _formatted(pattern: str, *given: Value) -> str:
     """Go's verbs, as far as they mean something for HCL's values."""
     used: set[int] = set()
     following = 0
+    passed_on = _meter()
 
     def filled(found: re.Match[str]) -> str:
         nonlocal following
         if found["verb"] == "%":
             return "%"
+        if any(len(found[name] or "") > _LONGEST_NUMBER for name in ("width", "precision", "at")):
+            raise BakeError(f"{found[0][:60]!r} is too wide")
         at = int(found["at"]) - 1 if found["at"] else following
         if not 0 <= at < len(given):
             raise BakeError(f"there is no argument for {found[0]!r}")
         used.add(at)
         following = at + 1
-        return _verb(found, given[at])
+        return passed_on(_verb(found, given[at]))
 
     text = _VERB.sub(filled, pattern)
     if len(used) < len(given):
@@ -179,10 +229,11 @@ def _formatted_each(pattern: str, *given: Value) -> list[str]:
     if len(counts) > 1:
         raise BakeError("the lists are not of one length")
     rows = range(counts.pop())
-    return [
+    texts = (
         _formatted(pattern, *[one[at] if isinstance(one, list) else one for one in given])
         for at in rows
-    ]
+    )
+    return list(values.counted(texts))
 
 
 FUNCTIONS = {
