@@ -247,6 +247,63 @@ def test_a_login_is_wanted(git, server):
     assert any(one.headers.get("Authorization") for one in server.requests)
 
 
+def test_a_login_in_the_url_is_in_no_file_and_no_command(repository, server, tmp_path):
+    honest = server.respond
+
+    def respond(request):
+        if "/r.git" not in request.path:  # a submodule, which is not told
+            assert "Authorization" not in request.headers
+        elif request.headers.get("Authorization") != "basic bWU6aGkgZGRlbg==":  # me:hi dden
+            return Answer(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+        return honest(request)
+
+    inner = server.repositories.make("inner.git")
+    inner.commit({"in": "in\n"})
+    repository.git("submodule", "add", "-q", server.url.replace("r.git", "inner.git"), "m")
+    text = '[submodule "m"]\n path = m\n url = ../inner.git\n'
+    repository.commit({".gitmodules": text})
+    server.respond = respond
+    server.url = server.url.replace("http://", "http://me:hi%20dden@")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    real = shutil.which("git")
+    (folder / "git").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/log\nexec {real} "$@"\n')
+    (folder / "git").chmod(0o755)
+    ours = Git({"PATH": f"{folder}:{os.environ['PATH']}"})
+    source = remote.git(f"{server.url}?keep-git-dir=1")
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    tree = ours.check_out(source, ours.commit(source), str(staged))
+    assert "m/in" in names(tree)
+    said = (tmp_path / "log").read_text()
+    assert "ls-remote" in said
+    for content in (said, *(Path(tree, one).read_bytes().decode("latin-1") for one in files(tree))):
+        assert "dden" not in content
+        assert "bWU6" not in content
+
+
+def files(tree):
+    return [one for one in names(tree) if not os.path.islink(os.path.join(tree, one))]
+
+
+@pytest.mark.parametrize(
+    ("login", "secrets"),
+    [("", {"GIT_AUTH_TOKEN": b"abc"}), ("", {"GIT_AUTH_HEADER": b"x"}), ("me:hidden@", {})],
+)
+def test_a_login_does_not_follow_a_redirect(server, repository, tmp_path, login, secrets):
+    with HostileRegistry(server.repositories.respond) as other:
+        place = f"http://{other.address.replace('127.0.0.1', 'localhost')}"
+        server.respond = lambda request: Answer(302, b"", {"Location": place + request.path})
+        source = remote.git(server.url.replace("http://", f"http://{login}"))
+        with pytest.raises(RootlessError, match="cannot be fetched"):
+            Git(os.environ, secrets).check_out(source, repository.second, str(tmp_path))
+        assert server.requests[0].headers["Authorization"]
+        assert not other.requests
+        ours = Git(os.environ)
+        assert ours.commit(remote.git(server.url)) == repository.second
+        assert other.requests
+
+
 def test_without_git():
     with pytest.raises(NotFoundError, match="git is not installed") as caught:
         Git({"PATH": "/nonexistent"})

@@ -114,13 +114,12 @@ class Git:
             folder = os.path.join(tree, ".git")
         here = (f"--git-dir={folder}", f"--work-tree={tree}")
         self._run(tree, *here, "init", "-q")
-        self._run(tree, *here, "remote", "add", "--", "origin", source.remote)
+        self._run(tree, *here, "remote", "add", "--", "origin", source.shown)
         self._fetch(here, tree, source, commit, keeps=keeps)
         self._run(tree, *here, "checkout", "-q", "--force", "--detach", commit, "--")
         if source.submodules:
             self._submodules(here, tree, source)
         if keeps:
-            self._run(tree, *here, "remote", "set-url", "--", "origin", source.shown)
             _forget(folder, ("FETCH_HEAD", "logs", "ORIG_HEAD", "refs/remotes"))
         seconds = self._run(tree, *here, "show", "-s", "--format=%ct", commit, "--").split()
         _settle(tree, int(seconds[0]) if seconds else 0, keeps=keeps)
@@ -130,7 +129,7 @@ class Git:
         """What the remote says of the ref, or of its default branch."""
         wanted = (source.ref, f"{source.ref}^{{}}") if source.ref else ("HEAD",)
         try:
-            answer = self._run("/", "ls-remote", "-q", "--", source.remote, *wanted)
+            answer = self._run("/", "ls-remote", "-q", "--", source.shown, *wanted)
         except RootlessError as error:
             raise _unreachable(source, error) from None
         lines = (line.partition("\t") for line in answer.splitlines())
@@ -147,14 +146,19 @@ class Git:
         )
 
     def _log_in(self, source: GitSource) -> None:
-        """What the server of `source` is told of who asks; no command line shows it."""
-        for name in ("COUNT", "KEY_0", "VALUE_0"):
+        """What the server of `source` is told of who asks; no command line and no file shows it.
+
+        Git would tell it whoever the server redirects to, so then it follows nobody.
+        """
+        for name in ("COUNT", "KEY_0", "VALUE_0", "KEY_1", "VALUE_1"):
             self._environment.pop(f"GIT_CONFIG_{name}", None)
         if header := _login(source, self._secrets):
             self._environment |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"http.{source.remote}.extraHeader",
+                "GIT_CONFIG_COUNT": "2",
+                "GIT_CONFIG_KEY_0": f"http.{source.shown}.extraHeader",
                 "GIT_CONFIG_VALUE_0": f"Authorization: {header}",
+                "GIT_CONFIG_KEY_1": f"http.{source.shown}.followRedirects",
+                "GIT_CONFIG_VALUE_1": "false",
             }
 
     def _fetch(
@@ -209,21 +213,29 @@ class Git:
 
 def _login(source: GitSource, secrets: Mapping[str, bytes]) -> str:
     """What Authorization says: GIT_AUTH_HEADER, or GIT_AUTH_TOKEN as a password; with `.HOST`
-    for one host.
+    for one host. Else the login in the URL.
     """
     scheme, _, rest = source.remote.partition("://")
     if scheme.lower() not in ("http", "https"):
         return ""
-    host = rest.partition("/")[0].rpartition("@")[2]
+    login, _, host = rest.partition("/")[0].rpartition("@")
     for suffix in (f".{host}", ""):
         if header := secrets.get(f"GIT_AUTH_HEADER{suffix}"):
             return header.decode("latin-1").strip()
         if token := secrets.get(f"GIT_AUTH_TOKEN{suffix}"):
-            from base64 import b64encode
+            return _basic(b"x-access-token", token.strip())
+    if not login:
+        return ""
+    from urllib.parse import unquote_to_bytes
 
-            login = b64encode(b"x-access-token:" + token.strip())
-            return f"basic {login.decode()}"
-    return ""
+    user, _, password = os.fsencode(login).partition(b":")
+    return _basic(unquote_to_bytes(user), unquote_to_bytes(password))
+
+
+def _basic(user: bytes, password: bytes) -> str:
+    from base64 import b64encode
+
+    return f"basic {b64encode(user + b':' + password).decode()}"
 
 
 def _ssh(environment: Mapping[str, str], agent: str | None) -> str:
