@@ -36,6 +36,7 @@ _ENTRIES = {
     "secret": "--secret",
     "output": "--output",
 }
+_ATTESTATIONS = ("provenance", "sbom")
 _HERE = ("docker", "image")  # outputs that an image in the store is
 
 
@@ -62,7 +63,9 @@ def command(name: str, target: Target, images: Mapping[str, str], *, linked: boo
             )
         words += [flag] if value is None else [flag, value]
     inline = target.get("dockerfile-inline", "")
-    words += ["--file", "-" if inline else dockerfile_of(target), target["context"]]
+    words += ["--file", "-" if inline else dockerfile_of(target)]
+    context = target["context"]
+    words += ["--", context] if context.startswith("-") else [context]
     found = Command(tuple(words), inline)
     arguments(name, found)
     return found
@@ -147,6 +150,8 @@ def _contexts(target: Target, images: Mapping[str, str]) -> Iterator[Flag]:
 
 def _wider(target: Target) -> Iterator[Flag]:
     for attest in target.get("attest", ()):
+        if attest["type"] not in _ATTESTATIONS:
+            raise RootlessError(f"attest: there is no type {attest['type']!r}")
         if attest.get("disabled"):
             yield "attest", f"--{attest['type']}", "false"
         else:

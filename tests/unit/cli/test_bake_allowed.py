@@ -9,7 +9,7 @@ import pytest
 from rootless.bake import attributes, entries
 from rootless.bake.overrides import parse
 from rootless.cli import bake_allowed
-from rootless.cli.bake_words import command, text_of
+from rootless.cli.bake_words import arguments, command, text_of
 from rootless.errors import RootlessError, UsageError
 
 
@@ -157,3 +157,14 @@ def test_a_name_of_a_context_holds_no_path():
     target = {"context": ".", "dockerfile": "D", "contexts": {"a=d": "s/../v"}}
     with pytest.raises(RootlessError, match="is no name"):
         command("a", target, {}, linked=False)
+
+
+def test_no_value_is_a_flag():
+    target = {"context": "--volume=/etc:/e", "dockerfile": "D", "tags": ["--push"]}
+    made = command("a", target, {}, linked=False)
+    found = arguments("a", made)
+    assert (found.context, found.tag) == ("--volume=/etc:/e", ("--push",))
+    assert (found.volume, found.push) == ((), False)
+    attest = [{"type": "push", "disabled": True}]
+    with pytest.raises(RootlessError, match="no type 'push'"):
+        command("a", {**target, "attest": attest}, {}, linked=False)
