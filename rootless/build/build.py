@@ -93,7 +93,7 @@ def _build(store: Store, request: Request, report: Report) -> Image:
         if request.caching.inline:
             from rootless.build.cache.remote import LABEL
 
-            label = builder.known(whole=False, mounts=False).encode()
+            label = builder.known(whole=False, mounts=False).timeless().encode()
             form = form.replace(labels={**form.labels, LABEL: label})
         image = images.export(store, recipes.target, stack, request.replace(form=form))
         for share in request.caching.shares:

@@ -46,6 +46,7 @@ class Stack:
     def __init__(self, entries: tuple[Entry, ...] = (), moment: int = 0) -> None:
         self.entries = list(entries)
         self.moment = moment
+        self._base = moment
 
     @classmethod
     def of(
@@ -63,7 +64,14 @@ class Stack:
 
     def copy(self) -> Stack:
         """A stack that goes on from this one."""
-        return Stack(tuple(self.entries), self.moment)
+        return self.upto(len(self.entries))
+
+    def upto(self, depth: int) -> Stack:
+        """The lowest `depth` layers, as the stack was when it had no more."""
+        below = Stack((), self._base)
+        for entry in self.entries[:depth]:
+            below.add(entry)
+        return below
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ def verify(store: Store, requests: Sequence[Request], built: Sequence[Image]) ->
     found: list[str] = []
     for request, image in zip(requests, built, strict=True):
         form = request.form.replace(tags=(), is_listed=False)
-        afresh = request.replace(caching=Caching(no_cache=True), form=form)
+        afresh = request.replace(
+            caching=Caching(no_cache=True, inline=request.caching.inline), form=form
+        )
         again = builder.build(store, afresh, _silent)
         request.enter()
         if again.id != image.id:

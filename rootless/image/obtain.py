@@ -31,7 +31,7 @@ def find(
     if policy == "always":
         return None
     try:
-        image = images.resolve(store, text)
+        image = _resolve(store, text, wanted)
     except NotFoundError:
         if policy == "never":
             raise
@@ -45,6 +45,16 @@ def find(
         f"the image {text} is for {has}, not for {wanted}",
         hint=f"use --platform {has}, or give the image for {wanted} that name",
     )
+
+
+def _resolve(store: Store, text: str, wanted: Platform | None) -> Image:
+    """That for the platform, where the name stands for several; else any, to say what it is."""
+    try:
+        return images.resolve(store, text, wanted)
+    except NotFoundError:
+        if wanted is None:
+            raise
+        return images.resolve(store, text)
 
 
 def pull(

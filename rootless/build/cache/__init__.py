@@ -82,6 +82,10 @@ class Cache:
                 entry.layer = brought[entry.layer.diff_id]
                 entry.path = entry.layer.path
 
+    def forsake(self) -> None:
+        """Ask no shared cache any more."""
+        self._remotes = ()
+
     def made(self, key: Key, diff_id: Digest) -> str | None:
         """When the step with this key made just that layer; None if this store does not know."""
         found = local.find(self._store, key.compute())
@@ -99,8 +103,12 @@ class Cache:
         """Bring what machines share of a cache mount, if any; in the namespace, before a fork."""
         for remote in self._remotes:
             diff_id = remote.mount(name)
-            if diff_id:
-                self._mounts |= dict.fromkeys([name], remote.bring([diff_id])[diff_id])
+            try:
+                found = remote.bring([diff_id]) if diff_id else {}
+            except RootlessError:  # a mount that is new holds nothing, as without a shared cache
+                continue
+            for layer in found.values():
+                self._mounts[name] = layer
 
     def shares_mount(self, name: str) -> bool:
         """Whether `fetch_mount` would bring something."""

@@ -39,7 +39,8 @@ class Key:
 
     `inputs` is the digest of the files it reads, `origin` the layers that --from names. Whoever
     carries the step out sets `inputs` to what was really read. Of a RUN, `mounted` are the layers
-    that its mounts read from, as far as they are there, and `parts` the digests of what they show.
+    that its mounts read from, as far as they are there, and `parts` the digests of what they show,
+    `shown` in which order.
     `text` is for people, `moment` the time (seconds) of what the step makes: no part of it; `place`
     is where the step stands, `listing` what of the context it reads, for `trails`.
     """
@@ -59,13 +60,14 @@ class Key:
         self.action = action
         self.mounted: dict[CopyFiles, Stack] = {}
         self.parts: dict[CopyFiles, str | None] = {}
+        self.shown: tuple[CopyFiles, ...] = ()
         self.inputs = inputs
         self.beneath = beneath
         self.origin = origin
 
     def combine(self) -> None:
         """Of a RUN: make `inputs` of `parts`."""
-        parts = [self.parts[one] for one in self.parts]
+        parts = [self.parts[one] for one in self.shown]
         self.inputs = None if None in parts else Digest.of(leanjson.dumps(parts)).hex
 
     @property

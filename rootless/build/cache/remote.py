@@ -87,6 +87,11 @@ class Known(Record):
             {**self.mounts, **other.mounts},
         )
 
+    def timeless(self) -> Known:
+        """Without the clock's times, for an image that is to be the same when it is built again."""
+        steps = {key: one.replace(made=one.created) for key, one in self.steps.items()}
+        return self.replace(steps=steps)
+
     def encode(self) -> str:
         """As a label."""
         steps = {

@@ -18,7 +18,7 @@ from rootless.build.carry.keyring import Keyring
 from rootless.build.carry.narration import Narrator
 from rootless.build.plan import times
 from rootless.build.plan.actions import RunCommand
-from rootless.build.request import Cached, Done, Started
+from rootless.build.request import Cached, Done, Started, Warned
 from rootless.build.stack import Entry, Stack
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
@@ -167,6 +167,7 @@ class Builder:
         """Go on with a strand as far as its steps are cached."""
         stack, left = work.stack, list(work.nodes)
         self._told |= set(left)
+        depth = len(stack.entries)
         promised: list[Entry] = []
         while left and not (self._request.caching.no_cache or left[0].is_fresh):
             _, found = self._look(left[0], stack)
@@ -179,11 +180,26 @@ class Builder:
             entry = Entry(found.layer.path, found.layer, created=found.created)
             promised += [entry] if found.elsewhere else []
             stack.add(entry)
-            self._report(Cached(self._narrator.event(left.pop(0))))
-        if promised:
-            self._request.enter()
-            self._cache.bring(promised)
+            del left[0]
+        taken = work.nodes[: len(work.nodes) - len(left)]
+        if promised and not self._bring(promised):
+            here = stack.entries.index(promised[0])
+            taken = taken[: here - depth]
+            stack, left = stack.upto(here), [*work.nodes[len(taken) :]]
+        for node in taken:
+            self._report(Cached(self._narrator.event(node)))
         return _Work(work.strand, stack, tuple(left))
+
+    def _bring(self, promised: list[Entry]) -> bool:
+        """Fetch layers of shared caches; without one that cannot be had, nothing is lost."""
+        self._request.enter()
+        try:
+            self._cache.bring(promised)
+        except RootlessError as error:
+            self._report(Warned(f"a shared cache is not used any more: {error.message}"))
+            self._cache.forsake()
+            return False
+        return True
 
     def _look(self, node: Node, stack: Stack) -> tuple[Key, Hit | Miss]:
         """What the cache knows of a step."""

@@ -108,7 +108,7 @@ class Graph:
             action = step.action
             reads = tuple(self.ends[one] for one in action.origins if isinstance(one, int))
             known = keys.canonical(action, stage.platform, network)
-            identity = (head, known, action.named, reads, is_fresh)
+            identity = (head, known, action.named, reads, is_fresh, str(stage.platform))
             head = self._node(identity, Node(recipe, step, head, place, reads, is_fresh=is_fresh))
         self.ends[stage.number] = head
 

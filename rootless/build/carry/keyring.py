@@ -13,6 +13,7 @@ from rootless.build.inputs import contents, context, tree
 from rootless.build.inputs.selection import Selection
 from rootless.build.plan import keys, times
 from rootless.build.plan.actions import CopyFiles, RunCommand
+from rootless.build.plan.stages import HOSTNAME
 from rootless.build.stack import Stack
 from rootless.errors import RootlessError
 from rootless.oci.digest import Digest
@@ -56,6 +57,7 @@ class Keyring:
         self._origins = Origins(cache)
         self._listings: dict[Action, str] = {}
         self._definitions: dict[Node, str] = {}
+        self._fresh: set[Node | None] | None = None
         self.context = context.of(store, request.context) if request.context else None
         self._remotes: Remotes | None = None
         self._selection = Selection(self.context, recipes.ordered)
@@ -109,6 +111,8 @@ class Keyring:
         key = Key(known, "", beneath)
         key.place, key.text = self._place(node), node.step.text
         if isinstance(action, RunCommand):
+            if self._request.plan.hostname != HOSTNAME:
+                key.action = (*key.action, self._request.plan.hostname)
             self._mount(key, action, stage)
         elif isinstance(action, CopyFiles) and action.origin is not None:
             key.origin = self._origin(action.origin, stage)
@@ -125,6 +129,7 @@ class Keyring:
             origin = None if one.origin is None else self._origin(one.origin, stage)
             if origin:
                 key.mounted[one] = origin
+        key.shown = action.shown
         for one in action.shown:
             is_here = one.origin is None
             known = self._inputs(one) if is_here else self._copied(one, key.mounted.get(one))
@@ -202,7 +207,9 @@ class Keyring:
         if origin:
             return self._origins.find(action, origin)
         definition = self._definition(action)
-        return self._origins.find_defined(action, definition) if definition else None
+        if not definition or self._is_fresh(action.origin):
+            return None
+        return self._origins.find_defined(action, definition)
 
     def _inputs(self, action: Action) -> str:
         """The digest of what an action reads of the context and of what is elsewhere."""
@@ -223,8 +230,19 @@ class Keyring:
             self._listings[action] = listed
         return self._listings[action]
 
+    def _is_fresh(self, origin: int | Reference | None) -> bool:
+        """Whether what earlier builds found in a stage does not count for this one."""
+        if self._request.caching.no_cache:
+            return True
+        if self._fresh is None:
+            self._fresh = set()
+            for node in self._graph.nodes:
+                if node.is_fresh or not self._fresh.isdisjoint((node.below, *node.reads)):
+                    self._fresh.add(node)
+        return isinstance(origin, int) and self._graph.ends[origin] in self._fresh
+
     def _definition(self, action: CopyFiles) -> str:
-        """How the stage that is copied from comes about; empty where it may differ each time."""
+        """How the stage that is copied from comes about; empty where that cannot be told."""
         if not isinstance(action.origin, int):
             return ""
         if not self._definitions:
@@ -239,7 +257,7 @@ class Keyring:
                 return "scratch"
             return self.stack(self._recipes.image(stage.base, stage.platform)).chain_id or "empty"
         below = [self._definitions[one] for one in (node.below, *node.reads) if one]
-        if node.is_fresh or self._request.caching.no_cache or "" in below:
+        if "" in below:
             return ""
         action = node.step.action
         known = keys.canonical(action, stage.platform, self._request.network)
@@ -247,8 +265,10 @@ class Keyring:
             inputs = self._inputs(action)
         except (RootlessError, OSError):  # told with its line when the step is looked at
             return ""
+        images = [one for one in action.origins if isinstance(one, Reference)]
+        read = [self.stack(self._recipes.image(one, stage.platform)).chain_id for one in images]
         named = [str(one) for one in action.named]
-        text = leanjson.dumps([known, named, inputs, below])
+        text = leanjson.dumps([known, named, inputs, below, read])
         return Digest.of(text).hex
 
     def _place(self, node: Node) -> str:

@@ -51,7 +51,7 @@ class Steps:
     def _step(self, node: Node, stack: Stack, depth: int) -> Known:
         """One step, whose layer is the entry of `stack` at `depth`."""
         entry = stack.entries[depth]
-        key = self._keys.key(node, Stack(tuple(stack.entries[:depth])))
+        key = self._keys.key(node, stack.upto(depth))
         if entry.layer is None or not key.is_known:
             return Known()
         made = self._cache.made(key, entry.layer.diff_id)

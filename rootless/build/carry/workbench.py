@@ -74,7 +74,7 @@ class Workbench:
         )
         self._cache = cache
         self._ids = request.enter()
-        hostname = request.plan.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", "buildkitsandbox")
+        hostname = request.plan.hostname
         self._runner = Runner(self._ids, request.network, request.surroundings, hostname)
         self._given = request.surroundings
         self._inspect = request.inspect

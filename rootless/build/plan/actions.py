@@ -108,7 +108,7 @@ class CopyFiles(_Action):
     @property
     def named(self) -> tuple[object, ...]:
         image = str(self.origin) if isinstance(self.origin, Reference) else ""
-        return (self.selection, self.remotes, image)
+        return (self.selection, self.remotes, image or isinstance(self.origin, int))
 
     @property
     def selection(self) -> tuple[object, ...]:

@@ -130,7 +130,7 @@ def canonical(mount: Mount) -> tuple[object, ...]:
         case Cache():
             return ("cache", mount.target, mount.writable)
         case Tmpfs():
-            return ("tmpfs", mount.target, mount.size, mount.writable)
+            return ("tmpfs", mount.target, mount.size, mount.writable, mount.mode)
         case Secret():
             place = (mount.target, mount.env, mount.required)
             return ("secret", mount.id, place, mount.mode, mount.uid, mount.gid)

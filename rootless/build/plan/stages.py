@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PREDECLARED = frozenset(_PROXIES) | frozenset(name.lower() for name in _PROXIES)
+HOSTNAME = "buildkitsandbox"
 ENTITLEMENTS = ("network.host", "security.insecure")
 """What a command is only given when the caller allows it: docker's names."""
 _CONTROLS = ("SOURCE_DATE_EPOCH", "BUILDKIT_")
@@ -83,6 +84,11 @@ class Plan(Record):
     def predefined(self) -> dict[str, str]:
         """What a stage can declare without anybody giving it, whatever its FROM says."""
         return platform_arguments(self.platform, self.target.name)
+
+    @property
+    def hostname(self) -> str:
+        """What commands see as the name of their machine."""
+        return self.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", HOSTNAME)
 
     def find(self, name: str, before: int) -> Stage | None:
         """The stage before number `before` that a name or number means, or the context."""
