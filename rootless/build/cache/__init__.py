@@ -60,11 +60,11 @@ class Cache:
             return Miss("what it rests on is made anew")
         name = key.compute()
         found = local.find(self._store, name)
-        if found and found.made >= self._oldest:
+        if found and not self._is_old(found.made):
             return Hit(found.layer, found.created)
         for remote in self._remotes:
             there = remote.find(name)
-            if there and there.made >= self._oldest:
+            if there and not self._is_old(there.made):
                 return self._promise(remote, there)
         return Miss(self._reason(key, is_old=found is not None))
 
@@ -127,6 +127,9 @@ class Cache:
     def record_contents(self, chain: str, selection: tuple[object, ...], contents: str) -> None:
         """Remember such a digest."""
         local.record_contents(self._store, contents_key(chain, selection), contents)
+
+    def _is_old(self, made: str) -> bool:
+        return bool(self._oldest) and made <= self._oldest
 
     def _promise(self, remote: Remote, there: Shared) -> Hit:
         from rootless.store import layers
