@@ -39,6 +39,7 @@ class Used(Record):
     """One input: `kind` is images, urls or git; `name` how the lock calls it; `now` what it is.
 
     An image may be known by several digests, of its list and of its manifest: `also` has them.
+    What an ADD fetches is `fetched`.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Used(Record):
     now: str
     location: Location
     also: tuple[str, ...] = ()
+    fetched: Remote | None = None
 
 
 class Lock(Record):
@@ -126,7 +128,7 @@ def find(store: Store, request: Request, given: frozenset[Reference] = frozenset
 
     What an image of `given` is, is said with the build, not by a registry.
     """
-    recipes = Recipes(request.plan, request.fetch, has_context=request.context is not None)
+    recipes = Recipes(request.plan, request.fetch, has_context=request.has_context)
     remotes = Remotes(store, request.reach, request.folders)
     found: dict[tuple[str, str], Used] = {}
     try:
@@ -171,6 +173,6 @@ def _remote(remotes: Remotes, source: Remote, location: Location) -> Iterator[Us
     if isinstance(source, GitSource):
         if not source.is_pinned:
             name = f"{source.shown}#{source.ref}" if source.ref else source.shown
-            yield Used("git", name, remotes.now(source), location)
+            yield Used("git", name, remotes.now(source), location, fetched=source)
     elif isinstance(source, UrlSource) and source.checksum is None:
-        yield Used("urls", url_name(source), remotes.now(source), location)
+        yield Used("urls", url_name(source), remotes.now(source), location, fetched=source)

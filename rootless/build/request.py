@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rootless.build.cache.remote import Known, Remote
     from rootless.build.inputs.url import Web
+    from rootless.build.plan.sources import Remote as AddedRemote
     from rootless.build.plan.stages import Plan
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -139,7 +140,8 @@ class Request(Record):
     carried out at the same time. `reach` gets what ADD fetches from elsewhere. `inspect` is called
     where a command has failed, with what makes, of the descriptor for a terminal, the sandbox of a
     shell in its place.
-    `folders` are the directories that --build-context names, by name.
+    `folders` are the directories that --build-context names, by name. `pins`: what an ADD must
+    fetch, a digest or a commit.
     """
 
     plan: Plan
@@ -155,6 +157,7 @@ class Request(Record):
     surroundings: Surroundings = Surroundings()
     inspect: Callable[[Callable[[int], Spec]], object] | None = None
     folders: Mapping[str, Folder] = {}
+    pins: Mapping[AddedRemote, str] = {}
 
     @property
     def has_context(self) -> bool:

@@ -97,7 +97,7 @@ def _build(
     if arguments.dry_run:
         return 0
     if locking:
-        locking.check(store, requests, bases.named.references)
+        requests = locking.check(store, requests, bases.named.references)
     built = _carry_out(store, requests, goods, display)
     if locking:
         locking.write()

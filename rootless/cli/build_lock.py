@@ -57,12 +57,16 @@ class Locking:
         """What images must be taken; empty unless --locked is given."""
         return self._lock if self._holds else Lock({})
 
-    def check(self, store: Store, requests: Sequence[Request], given: frozenset[Reference]) -> None:
-        """Find out what the build uses; RootlessError if that is another than --locked allows.
+    def check(
+        self, store: Store, requests: Sequence[Request], given: frozenset[Reference]
+    ) -> list[Request]:
+        """Find out what the build uses; RootlessError if that is another than --locked allows. The
+        requests for just that.
 
         What the command line has `given` for an image's name is no matter of the lock.
         """
-        self._used = [one for request in requests for one in lock.find(store, request, given)]
+        found = [lock.find(store, request, given) for request in requests]
+        self._used = [one for used in found for one in used]
         if self._holds and (drifts := list(self._lock.drifts(self._used))):
             name = requests[0].plan.dockerfile.name
             shown = [_told(name, one, was) for one, was in drifts[:_MOST_SHOWN]]
@@ -70,6 +74,8 @@ class Locking:
                 f"{self._path} does not hold what is there now:\n" + "\n".join(shown),
                 hint="find out what changed; build --lock takes it as it is now",
             )
+        pins = [{one.fetched: one.now for one in used if one.fetched} for used in found]
+        return [one.replace(pins=each) for one, each in zip(requests, pins, strict=True)]
 
     def write(self) -> None:
         """After the build, with --lock: write the file."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import json
+import os
 import shutil
+import threading
 
 import pytest
 
@@ -114,6 +118,41 @@ def test_a_query_is_not_told(build, context, tmp_path):
     assert "secret" not in result.stderr + (context / "Dockerfile.lock").read_text()
 
 
+class _Counting(http.server.BaseHTTPRequestHandler):
+    """Another file each time, as of a server that tells no ETag."""
+
+    asked = 0
+
+    def do_GET(self):
+        type(self).asked += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"%d" % self.asked)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("flag", ["--lock", "--locked"])
+def test_what_is_built_is_what_was_held_against_the_lock(build, context, flag):
+    """Looked up once, fetched again for the build: a server may give another the second time."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Counting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name = f"http://127.0.0.1:{server.server_port}/f"
+        _Counting.asked = 0
+        if flag == "--locked":
+            one = hashlib.sha256(b"1").hexdigest()
+            lock = {"version": 1, "images": {}, "git": {}, "urls": {name: f"sha256:{one}"}}
+            (context / "Dockerfile.lock").write_text(json.dumps(lock))
+        before = pins(context) if flag == "--locked" else None
+        result = build(f"FROM scratch\nADD {name} /\n", flag)
+        server.shutdown()
+    assert result.exit == 1
+    assert "when it was looked up, is sha256:" in result.stderr
+    assert (context / "Dockerfile.lock").exists() == (flag == "--locked")
+    assert before is None or pins(context) == before
+
+
 @with_git
 def test_a_repository_whose_branch_moves(build, context, tmp_path):
     with Website(tmp_path / "repositories") as server:
@@ -172,6 +211,17 @@ def test_verify_says_that_all_is_the_same(build, rootless):
     result = build("FROM busybox\nRUN echo same > /same; mkdir /d\nCMD sh\n", "--verify")
     assert (result.exit, "both builds give the same" in result.stderr) == (0, True)
     assert len(rootless.ok("images", "-aq").splitlines()) == len(before.splitlines()) + 1
+
+
+def test_verify_says_when_only_times_differ(build, context):
+    (context / "f").write_text("f")
+    text = "FROM scratch\nCOPY f /\n"
+    os.utime(context / "f", (1.4e9, 1.4e9))
+    assert build(text).exit == 0
+    os.utime(context / "f", (1.5e9, 1.5e9))
+    result = build(text, "--verify")
+    assert result.exit == 0
+    assert "both builds give the same, but for times" in result.stderr
 
 
 def test_verify_of_what_is_only_in_one(build):

@@ -68,7 +68,9 @@ class Keyring:
         if self._remotes is None:
             from rootless.build.inputs.remotes import Remotes
 
-            self._remotes = Remotes(self._store, self._request.reach, self._request.folders)
+            self._remotes = Remotes(
+                self._store, self._request.reach, self._request.folders, self._request.pins
+            )
         return self._remotes
 
     def sources(self, action: Action) -> tuple[Source, ...]:

@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 class Remotes:
     """Everything fetched is below stagings of the process that fetched it, until `close`."""
 
-    def __init__(self, store: Store, reach: Reach | None, folders: Mapping[str, Folder]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reach: Reach | None,
+        folders: Mapping[str, Folder],
+        pins: Mapping[Remote, str] | None = None,
+    ) -> None:
+        """What is fetched must be what `pins` say: see `now`."""
+        self._pins = pins or {}
         """`folders` are the directories that FolderSources name."""
         self._store = store
         self._reach = reach
@@ -110,7 +118,17 @@ class Remotes:
             else:
                 version = url.known(self._store, self._web, one)
                 self._versions[one] = version.key(one) if version else self._fetched(one)
+            self._check(one)
         return self._versions[one]
+
+    def _check(self, one: Remote) -> None:
+        """RootlessError when it is another by now than the lock was held against."""
+        pinned, found = self._pins.get(one), self._versions[one].split("\0")
+        if pinned and found[2] != pinned:
+            raise RootlessError(
+                f"{one.shown} was {pinned} when it was looked up, is {found[2]}",
+                hint="its server gives another each time: build again, or name a fixed version",
+            )
 
     def _fetched(self, one: UrlSource) -> str:
         """What a file on the web is, which nobody knows without fetching it."""
