@@ -265,7 +265,7 @@ def test_why(machines, project):
     (project / "src" / "new").write_text("new")
     (project / "src" / "b").unlink()
     _, said = build(first, project, "--why")
-    assert "not cached: a changed; new is new; b is gone\n" in said
+    assert "not cached: src/a changed; src/new is new; src/b is gone\n" in said
     (project / "Dockerfile").write_text(DOCKERFILE.replace("RUN tr", "ENV V=1\nRUN tr"))
     _, said = build(first, project, "--why")
     assert "not cached: V was not set, is '1'\n" in said

@@ -42,12 +42,14 @@ class Key:
     that its mounts read from, as far as they are there, and `parts` the digests of what they show,
     `shown` in which order.
     `text` is for people, `moment` the time (seconds) of what the step makes: no part of it; `place`
-    is where the step stands, `listing` what of the context it reads, for `trails`.
+    is where the step stands, `listing` what of the context it reads, for `trails`, and
+    `folder` the one that it reads, if that is all.
     """
 
     place = ""
     text = ""
     listing = ""
+    folder = ""
     moment = 0
 
     def __init__(

@@ -107,7 +107,7 @@ def _files(before: dict[str, Any], key: Key) -> list[str]:
     """Which files of the context are new, gone or changed."""
     if before.get("inputs") == key.inputs:
         return []
-    was, now = _parsed(before.get("listing")), _parsed(key.listing)
+    was, now = (_parsed(one, key.folder) for one in (before.get("listing"), key.listing))
     if not was or not now:
         return ["the files that it reads changed"]
     found = [
@@ -121,16 +121,16 @@ def _files(before: dict[str, Any], key: Key) -> list[str]:
     return [*found[:_SHOWN], *([f"and {more} more files"] if more > 0 else [])]
 
 
-def _parsed(listing: object) -> dict[str, str]:
-    """What is said of each path of a listing."""
-    found, folder = {}, ""
+def _parsed(listing: object, top: str) -> dict[str, str]:
+    """What is said of each path of a listing, which begins below the folder `top`."""
+    found, folder = {}, top
     for line in str(listing or "").split("\n"):
         name, _, rest = line.partition("\0")
         if "\0" in rest:
             found[f"{folder}/{name}".lstrip("/")] = rest
         elif rest:
-            folder = name
-            found[f"{name}/".lstrip("/") or "the directory"] = rest
+            folder = f"{top}/{name}".strip("/")
+            found[f"{folder}/".lstrip("/") or "the directory"] = rest
     return found
 
 

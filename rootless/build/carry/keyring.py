@@ -121,6 +121,8 @@ class Keyring:
             key.inputs = self._copied(action, key.origin)
         else:
             key.listing, key.inputs = self._listing(action), self._inputs(action)
+            sources = self.sources(action)
+            key.folder = sources[0].path if len(sources) == 1 and sources[0].folders else ""
         return key
 
     def _mount(self, key: Key, action: RunCommand, stage: Stage) -> None:
