@@ -137,8 +137,8 @@ def test_a_step_ends_with_its_build(rootless, image, marker, tmp_path, stages):
     """Also where each stage is built by a process of its own."""
     context = tmp_path / "context"
     context.mkdir()
-    step = f"RUN setsid sleep {marker} & exec su -s /bin/sh user -c 'exec sleep {marker}'\n"
-    lines = "".join(f"FROM {image} AS s{number}\n{step}" for number in range(stages))
+    step = f"setsid sleep {marker} & exec su -s /bin/sh user -c 'exec sleep {marker}'\n"
+    lines = "".join(f"FROM {image} AS s{n}\nRUN : {n}; {step}" for n in range(stages))
     lines += f"FROM {image}\n" + "".join(f"COPY --from=s{n} /bin/sh /x{n}\n" for n in range(stages))
     (context / "Dockerfile").write_text(lines)
     argv = rootless.command("build", "-q", context)
