@@ -154,7 +154,7 @@ class _Tree:
             os.close(linux.openat2(linux.AT_FDCWD, parent, os.O_PATH, linux.RESOLVE_BENEATH))
             self._inside = parent
         except OSError as error:
-            if error.errno == errno.EXDEV and _climbs_out(parent):
+            if error.errno in (errno.EXDEV, errno.ENOENT) and _climbs_out(parent):
                 raise IntegrityError(
                     f"{tar.shown(parent)!r} leads out of the directory that is unpacked into"
                 ) from None
