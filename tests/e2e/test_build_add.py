@@ -19,7 +19,7 @@ from tests.support.website import HELLO, MODIFIED, SUM, Website
 
 pytestmark = pytest.mark.needs("userns", "overlay")
 
-with_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+with_git = pytest.mark.needs("git")
 
 
 @pytest.fixture
@@ -424,7 +424,7 @@ def test_whose_agent_ssh_asks(try_build, rootless, tmp_path, line, context, flag
 
 
 @with_git
-@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent here")
+@pytest.mark.needs("ssh-agent")
 def test_a_key_file_is_offered_to_a_git_server(try_build, rootless, tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()

@@ -7,7 +7,6 @@ import gzip
 import io
 import lzma
 import os
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -39,7 +38,7 @@ PACKERS = {
     "xz": lzma.compress,
     "zstd": zstandard.compress,
 }
-with_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+with_git = pytest.mark.needs("git")
 
 
 @pytest.fixture

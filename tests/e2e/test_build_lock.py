@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import json
 import os
-import shutil
 import threading
 
 import pytest
@@ -15,7 +14,7 @@ from tests.support.website import Website
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
-with_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+with_git = pytest.mark.needs("git")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.support import flattened
@@ -11,7 +9,7 @@ from tests.support.hostile_registry import Answer
 from tests.support.website import TAR, Website
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay")
-with_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+with_git = pytest.mark.needs("git")
 
 NAMED = {".dockerignore", "one", "sub", "sub/s"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -237,7 +236,7 @@ def test_without_an_agent(build, rootless, agent):  # noqa: F811
     assert "duplicate agent ID" in build(text.format(""), *twice, ok=False)
 
 
-@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent here")
+@pytest.mark.needs("ssh-agent")
 def test_key_files_are_served_by_an_agent_that_ends_with_the_build(build, tmp_path, rootless):  # noqa: F811
     key = tmp_path / "key"
     for name, phrase in (("key", ""), ("closed", "a phrase")):

@@ -15,7 +15,7 @@ from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from tests.support.hostile_registry import Answer, HostileRegistry
 from tests.support.repositories import TIME, Repositories
 
-pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+pytestmark = pytest.mark.needs("git")
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ _PROGRAMS = {
     **{
         name: (name,)
         for name in (
-            *("buildah", "curl", "debootstrap", "pasta", "podman", "setpriv", "skopeo"),
-            *("slirp4netns", "ssh-agent", "strace", "tar", "umoci", "unshare"),
+            *("buildah", "curl", "debootstrap", "gcc", "git", "pasta", "podman", "setpriv"),
+            *("skopeo", "slirp4netns", "ssh-agent", "strace", "tar", "umoci", "unshare"),
         )
     },
 }
