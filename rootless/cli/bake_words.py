@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.bake.attributes import Target
 
-    Flag = tuple[str, str, str | None]
+    Flag = tuple[str, str | None]
 
 _LISTS = {
     "tags": "--tag",
@@ -54,13 +54,7 @@ def command(name: str, target: Target, images: Mapping[str, str], *, linked: boo
     cannot do it.
     """
     words: list[str] = []
-    known = {flag for option in table.load("build").options for flag in option.names}
-    for attribute, flag, value in _flags(target, images, linked=linked):
-        if flag not in known:
-            raise RootlessError(
-                f"target {name}: {attribute} is not supported: build has no {flag} yet",
-                hint=f"leave {attribute} out, or build the other targets by their names",
-            )
+    for flag, value in _flags(target, images, linked=linked):
         words += [flag] if value is None else [flag, value]
     inline = target.get("dockerfile-inline", "")
     words += ["--file", "-" if inline else dockerfile_of(target)]
@@ -103,7 +97,7 @@ def is_local(context: str) -> bool:
 
 
 def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterator[Flag]:
-    """(attribute, flag, value or None) for all that the target says."""
+    """(flag, value or None) for all that the target says."""
     if linked:
         target = {**target, "tags": (), "output": ()}
     elif _is_default(target.get("output", ())):
@@ -117,26 +111,26 @@ def _flags(target: Target, images: Mapping[str, str], *, linked: bool) -> Iterat
 def _simple(target: Target) -> Iterator[Flag]:
     for attribute, flag in _LISTS.items():
         for one in target.get(attribute, ()):
-            yield attribute, flag, one
+            yield flag, one
     for attribute, flag in _MAPS.items():
         for key, value in sorted(target.get(attribute, {}).items()):
-            yield attribute, flag, f"{key}={value}"
+            yield flag, f"{key}={value}"
     for attribute, flag in _TEXTS.items():
         if value := target.get(attribute):
-            yield attribute, flag, value
+            yield flag, value
     for attribute, flag in _BOOLS.items():
         if target.get(attribute):
-            yield attribute, flag, None
+            yield flag, None
 
 
 def _listed(target: Target) -> Iterator[Flag]:
     if target.get("platforms"):
-        yield "platforms", "--platform", ",".join(target["platforms"])
+        yield "--platform", ",".join(target["platforms"])
     for attribute, flag in _ENTRIES.items():
         for entry in target.get(attribute, ()):
-            yield attribute, flag, text_of(entry)
+            yield flag, text_of(entry)
     for key in target.get("ssh", ()):
-        yield "ssh", "--ssh", ssh_text(key)
+        yield "--ssh", ssh_text(key)
 
 
 def _contexts(target: Target, images: Mapping[str, str]) -> Iterator[Flag]:
@@ -145,7 +139,7 @@ def _contexts(target: Target, images: Mapping[str, str]) -> Iterator[Flag]:
             raise RootlessError(f"contexts: {name!r} is no name: there is an = in it")
         other = context.removeprefix("target:")
         place = f"docker-image://{images[other]}" if other != context else context
-        yield "contexts", "--build-context", f"{name}={place.removeprefix('cwd://')}"
+        yield "--build-context", f"{name}={place.removeprefix('cwd://')}"
 
 
 def _wider(target: Target) -> Iterator[Flag]:
@@ -153,17 +147,17 @@ def _wider(target: Target) -> Iterator[Flag]:
         if attest["type"] not in _ATTESTATIONS:
             raise RootlessError(f"attest: there is no type {attest['type']!r}")
         if attest.get("disabled"):
-            yield "attest", f"--{attest['type']}", "false"
+            yield f"--{attest['type']}", "false"
         else:
-            yield "attest", "--attest", text_of(attest)
+            yield "--attest", text_of(attest)
     for one in target.get("entitlements", ()):
         if one != "network.host":  # a build has the host's network anyway
-            yield "entitlements", "--allow", one
+            yield "--allow", one
     call = target.get("call", "build")
     if call in ("check", "lint"):
-        yield "call", "--check", None
+        yield "--check", None
     elif call != "build":
-        yield "call", "--call", call
+        yield "--call", call
 
 
 def _is_default(outputs: Sequence[Mapping[str, str]]) -> bool:

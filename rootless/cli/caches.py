@@ -10,7 +10,7 @@ from time import gmtime, strftime, time
 
 from rootless import nearest
 from rootless.build.request import Caching, Share, Warned
-from rootless.cli import fetch
+from rootless.cli import fetch, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference
 from rootless.record import Record
@@ -177,9 +177,7 @@ def _to(text: str) -> Place:
 
 def _values(flag: str, text: str, known: set[str], bare: str) -> Iterator[tuple[str, str]]:
     """`type=TYPE,KEY=VALUE,…`, or a `bare` value of type registry."""
-    import csv
-
-    fields = next(csv.reader([text]), [])
+    fields = words.fields(text, flag)
     if len(fields) == 1 and "=" not in text:
         yield from (("type", REGISTRY), (bare, text))
         return

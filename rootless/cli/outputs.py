@@ -10,7 +10,7 @@ import os
 
 from rootless import nearest
 from rootless.archive.compression import Compression
-from rootless.cli import files
+from rootless.cli import files, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference
 from rootless.record import Record
@@ -110,7 +110,7 @@ def output(text: str) -> Output:
     """`DIR`, `-`, or `type=TYPE[,KEY=VALUE]`."""
     if text == "-":
         return Output(TAR, "-")
-    fields = _fields(text)
+    fields = words.fields(text, "-o")
     if len(fields) == 1 and "=" not in text:
         return Output(LOCAL, text)
     values: dict[str, str] = {}
@@ -124,15 +124,6 @@ def output(text: str) -> Output:
             names += map(_name, filter(None, value.split(",")))
         values[key] = value.strip()
     return _made(text, values, tuple(names))
-
-
-def _fields(text: str) -> list[str]:
-    import csv
-
-    try:
-        return next(csv.reader([text], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise UsageError(f"-o {text!r}: {error}", hint="write type=TYPE,dest=PATH") from None
 
 
 def _name(text: str) -> Reference:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from rootless.errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -135,3 +137,13 @@ def colours(stream: TextIO, environment: Mapping[str, str]) -> bool:
 def paint(text: str, code: str, colour: bool) -> str:  # noqa: FBT001
     """`text` in a terminal's colour `code` if `colour`."""
     return f"\033[{code}m{text}\033[0m" if colour else text
+
+
+def fields(text: str, flag: str) -> list[str]:
+    """The fields of `type=TYPE,KEY=VALUE,…`, which is a line of CSV as docker reads it."""
+    import csv
+
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise UsageError(f"{flag} {text!r}: {error}", hint="write type=TYPE,KEY=VALUE") from None

@@ -66,7 +66,8 @@ class Folder:
                 os.makedirs(path, exist_ok=True)
             self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotFoundError(f"there is no folder {path}") from None
+            problem = f"the folder {path} cannot be made" if make else f"there is no folder {path}"
+            raise NotFoundError(problem, hint="name another place" if make else None) from None
         except OSError as error:
             hint = complaints.way_out(path, error)
             raise RootlessError(f"{path}: {error.strerror}", hint=hint) from None
