@@ -278,3 +278,46 @@ def test_why(machines, project):
     assert "not cached: the instruction here was: RUN cat /out > /used\n" in said
     _, said = build(first, project, "--why", "--no-cache")
     assert said.count("not cached: --no-cache\n") == 5
+
+
+@pytest.mark.needs("registry", "skopeo")
+def test_how_the_layers_of_a_cache_are_packed(machines, project, registry):
+    name = f"{registry.address}/shared/packed:cache"
+    place = f"type=registry,ref={name},compression=zstd,compression-level=3"
+    ran(machines[0], project, "--cache-to", place)
+    listed = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"],
+        capture_output=True,
+        check=True,
+    )
+    kinds = {one["mediaType"] for one in json.loads(listed.stdout)["layers"]}
+    assert kinds == {"application/vnd.oci.image.layer.v1.tar+zstd"}
+
+
+def test_a_folder_keeps_several_caches(machines, project, tmp_path):
+    first, second = machines
+    folder = tmp_path / "cache"
+    ran(first, project, "--cache-to", f"type=local,dest={folder},mode=max,tag=one")
+    (project / "Dockerfile").write_text("FROM busybox\nRUN true\n")
+    ran(first, project, "--cache-to", f"type=local,dest={folder},mode=max,tag=two")
+    (project / "Dockerfile").write_text(DOCKERFILE)
+    assert len(ran(second, project, "--cache-from", f"type=local,src={folder},tag=two")) == 5
+    second.ok("builder", "prune", "-af")
+    assert ran(second, project, "--cache-from", f"type=local,src={folder},tag=one") == []
+
+
+@pytest.mark.needs("registry")
+def test_dockers_variable_asks_for_an_inline_cache(machines, project, registry):
+    first, second = machines
+    name = f"{registry.address}/shared/variable:latest"
+    ran(first, project, "-t", name, "--build-arg", "BUILDKIT_INLINE_CACHE=1")
+    first.ok("push", name)
+    assert ran(second, project, "--cache-from", name) == []
+
+
+def test_all_platforms_are_in_one_cache(machines, project, tmp_path):
+    (project / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\nCOPY src /$TARGETARCH\n")
+    folder = tmp_path / "cache"
+    both = ("--platform", "linux/amd64,linux/arm64")
+    assert len(ran(machines[0], project, *both, "--cache-to", f"type=local,dest={folder}")) == 2
+    assert ran(machines[1], project, *both, "--cache-from", f"type=local,src={folder}") == []
