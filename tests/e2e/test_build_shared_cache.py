@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 
@@ -321,3 +322,34 @@ def test_all_platforms_are_in_one_cache(machines, project, tmp_path):
     both = ("--platform", "linux/amd64,linux/arm64")
     assert len(ran(machines[0], project, *both, "--cache-to", f"type=local,dest={folder}")) == 2
     assert ran(machines[1], project, *both, "--cache-from", f"type=local,src={folder}") == []
+
+
+def test_a_config_that_is_not_what_its_digest_says_is_not_believed(machines, project, tmp_path):
+    first, second = machines
+    folder = tmp_path / "cache"
+    ran(first, project, "--cache-to", f"type=local,dest={folder},mode=max")
+    (config,) = (
+        blob
+        for blob in (folder / "blobs" / "sha256").iterdir()
+        if b"rootless.cache" in blob.read_bytes()
+    )
+    content = config.read_bytes()
+    at = content.index(b'\\"steps\\":{\\"') + len(b'\\"steps\\":{\\"')
+    digit = b"1" if content[at : at + 1] == b"0" else b"0"
+    config.write_bytes(content[:at] + digit + content[at + 1 :])
+    _, said = build(second, project, "--cache-from", f"type=local,src={folder}")
+    assert "is not used: its config" in said
+    assert " CACHED\n" not in said
+
+
+def test_what_steps_were_long_ago_is_forgotten(machines, project):
+    first, _ = machines
+    ran(first, project)
+    trails = first.root / "cache" / "trails"
+    old, *others = sorted(trails.iterdir())
+    os.utime(old, (1e9, 1e9))
+    (project / "src" / "a").write_text("changed")
+    (project / "Dockerfile").write_text("FROM busybox AS other\nCOPY src /src\n")
+    ran(first, project)
+    assert not old.exists()
+    assert all(one.exists() for one in others)
