@@ -6,6 +6,7 @@
     cache/mounts/<name>/          a directory of RUN --mount=type=cache, data/, which its user has
                                   flocked, and mount.json: its id, when it was made
 
+cache/trails/ is not counted: what steps were, for explanations, which goes by itself after a month.
 When something was last of use is its record's mtime. Reading needs no namespace, but
 for the sizes of cache mounts, whose files belong to mapped ids, as does removing them. Records go
 by one unlink, directories by a rename into tmp/ under their lock: a build finds all or nothing.
