@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from rootless.record import Record
 from rootless.sandbox import caps
-from rootless.sandbox.operations import (
-    Cgroup,
-    Devices,
-    Directory,
-    Mask,
-    PivotRoot,
-    Proc,
-    Protect,
-    Sysfs,
-)
+from rootless.sandbox.operations.devices import Devices
+from rootless.sandbox.operations.tree import Directory, PivotRoot, Protect
+from rootless.sandbox.operations.views import Cgroup, Mask, Proc, Sysfs
 from rootless.sandbox.privileges import (
     Await,
     Become,

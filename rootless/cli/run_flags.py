@@ -9,7 +9,7 @@ from rootless.container.request import Request
 from rootless.errors import RootlessError, UsageError
 from rootless.network import choice, ports
 from rootless.sandbox import caps
-from rootless.sandbox.operations import Bind, Tmpfs
+from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

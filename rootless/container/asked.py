@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.sandbox import caps
-from rootless.sandbox.operations import Bind, Tmpfs
+from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

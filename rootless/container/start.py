@@ -18,7 +18,7 @@ from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
 from rootless.sandbox import spawn
-from rootless.sandbox.operations import Bind, Files, Tmpfs
+from rootless.sandbox.operations.tree import Bind, Files, Tmpfs
 from rootless.store import skeleton
 
 TYPE_CHECKING = False

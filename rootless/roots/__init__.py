@@ -14,7 +14,7 @@ import os
 
 from rootless import linux
 from rootless.record import Record
-from rootless.sandbox.operations import Overlay
+from rootless.sandbox.operations.tree import Overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

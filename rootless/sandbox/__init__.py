@@ -1,7 +1,7 @@
 """A sandbox is data: a list of typed operations that make a container, and one walk to run it.
 
 spec        the frozen value: id map, namespaces, operations
-operations  what is mounted, bound, made and written in the new root
+operations  what is mounted, bound, made and written in the new root: tree, views, devices
 privileges  who the process becomes: account, capabilities, seccomp, exec
 accounts    the image's /etc/passwd and /etc/group
 spawn       the parent's side; supervisor, the process between; init, the container's process 1

@@ -1,4 +1,4 @@
-"""One word for a shell, without importing `shlex` (it compiles regular expressions)."""
+"""Words for a shell, without importing `shlex` (it compiles regular expressions)."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def _spelt(char: str) -> str:
     if char != "'" and char.isprintable():  # a shell without $'...' would take \' for the end
         return char
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(char))
+
+
+def below(path: str) -> str:
+    """A path of the container as seen from its root; "." is that root."""
+    return os.path.normpath(path).lstrip("/") or "."
+
+
+def printed(text: str) -> str:
+    """The shell's command that prints it."""
+    text = text.replace("\\", "\\\\").replace("%", "%%")
+    return "printf " + quote(text.replace("\n", "\\n").replace("\t", "\\t"))

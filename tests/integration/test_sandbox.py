@@ -23,7 +23,7 @@ from rootless.roots import Root
 from rootless.sandbox import caps, seccomp, spawn, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
-from rootless.sandbox.operations import Bind, Files, Tmpfs
+from rootless.sandbox.operations.tree import Bind, Files, Tmpfs
 from rootless.sandbox.privileges import Bound, Execute
 from rootless.sandbox.spec import Spec
 from rootless.userns import IdMap

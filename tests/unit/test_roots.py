@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless import roots
-from rootless.sandbox.operations import Overlay
+from rootless.sandbox.operations.tree import Overlay
 from rootless.store import Store
 
 

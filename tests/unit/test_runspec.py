@@ -8,7 +8,9 @@ from rootless import linux, runspec
 from rootless.roots import Root
 from rootless.sandbox import caps, explain
 from rootless.sandbox.limits import Limit
-from rootless.sandbox.operations import Bind, Devices, Mask, Overlay, Protect, Sysfs, Tmpfs
+from rootless.sandbox.operations.devices import Devices
+from rootless.sandbox.operations.tree import Bind, Overlay, Protect, Tmpfs
+from rootless.sandbox.operations.views import Mask, Sysfs
 from rootless.sandbox.privileges import Become, Bound, Execute, Seccomp
 from rootless.userns import IdMap
 

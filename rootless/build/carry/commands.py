@@ -12,7 +12,7 @@ import select
 
 from rootless import runspec
 from rootless.sandbox import caps, seccomp
-from rootless.sandbox.operations import Bind
+from rootless.sandbox.operations.tree import Bind
 from rootless.sandbox.privileges import Execute
 from rootless.sandbox.spawn import spawn
 

@@ -14,7 +14,7 @@ import stat
 from rootless import leanjson, nearest
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.record import Record
-from rootless.sandbox.operations import Bind
+from rootless.sandbox.operations.tree import Bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from rootless.build.inputs import tree
 from rootless.build.plan.actions import CopyFiles, reading
 from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
 from rootless.errors import NotFoundError, RootlessError
-from rootless.sandbox import operations
 from rootless.sandbox.mountpoints import Memory, MountPoints
+from rootless.sandbox.operations import tree as ops
 from rootless.sandbox.secrets import SecretFile, Secrets
 
 TYPE_CHECKING = False
@@ -156,7 +156,7 @@ class _Furnisher:
                 self._folders.append(mount.target)
                 why = "a cache, kept from build to build"
                 read_only = not mount.writable
-                yield operations.Bind(held[mount], mount.target, read_only=read_only, why=why)
+                yield ops.Bind(held[mount], mount.target, read_only=read_only, why=why)
             case Tmpfs():
                 self._folders.append(mount.target)
                 self._memory.append(mount.target)
@@ -169,7 +169,7 @@ class _Furnisher:
 
     def _volume(self, one: Operation) -> Operation:
         """A mount of the command line."""
-        if isinstance(one, operations.Bind):
+        if isinstance(one, ops.Bind):
             kind = self._folders if os.path.isdir(one.source) else self._files
             kind.append(os.path.normpath(one.path))
         return one
@@ -189,7 +189,7 @@ class _Furnisher:
             path = self._viewed(action, mount.source)
         (self._folders if os.path.isdir(path) else self._files).append(mount.target)
         why = "what is written there is thrown away" if mount.writable else "a bind mount"
-        return operations.Bind(path, mount.target, read_only=not mount.writable, why=why)
+        return ops.Bind(path, mount.target, read_only=not mount.writable, why=why)
 
     def _shown(self, action: CopyFiles, mount: Bind) -> str:
         """Files of the context, as the image would have them."""
@@ -300,7 +300,7 @@ class _Furnisher:
         path = f"{self._new_folder(0o700)}/agent"
         self._doors.append(agents.Door(agent, path, mount.mode, mount.uid, mount.gid))
         self._files.append(target)
-        yield operations.Bind(path, target, why="the way to an ssh agent")
+        yield ops.Bind(path, target, why="the way to an ssh agent")
 
     def _new_folder(self, mode: int = 0o755) -> str:
         path = f"{self._folder}/mounts/{self._count}"

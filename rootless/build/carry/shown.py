@@ -20,7 +20,7 @@ from rootless.archive import whiteout
 from rootless.build.carry import files
 from rootless.build.inputs import tree
 from rootless.errors import RootlessError
-from rootless.sandbox.operations import Overlay
+from rootless.sandbox.operations.tree import Overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from rootless.build.carry.devices import Granted, of_flag, of_step
 from rootless.errors import NotFoundError, RootlessError
-from rootless.sandbox.operations import Bind
+from rootless.sandbox.operations.tree import Bind
 
 WHY = "a device of this machine"
 ZERO = Bind("/dev/zero", "/dev/zero", why=WHY)

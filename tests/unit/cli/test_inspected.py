@@ -28,7 +28,7 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Manifest
 from rootless.oci.reference import Reference
 from rootless.sandbox import caps
-from rootless.sandbox.operations import Bind, Tmpfs
+from rootless.sandbox.operations.tree import Bind, Tmpfs
 from rootless.store.images import Image
 
 RECORDED = Path(__file__).parents[2] / "corpus" / "inspect"

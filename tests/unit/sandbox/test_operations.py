@@ -9,25 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.sandbox import operations as ops
 from rootless.sandbox import privileges as priv
+from rootless.sandbox.operations import devices, tree, views
 from rootless.sandbox.quoting import quote
 
 NASTY = "/a b/$(id)/`id`/'q'/\"d\"/é,x:y\\z;&|>*?[~#\n-"
 
 SPEAKING = [
-    ops.Overlay(NASTY, ("a", NASTY), NASTY, NASTY, NASTY),
-    ops.Proc(),
-    ops.Tmpfs(NASTY, f"size={NASTY}"),
-    ops.Devices(),
-    ops.Sysfs(own_network=True),
-    ops.Sysfs(own_network=False),
-    ops.Cgroup(),
-    ops.Bind(NASTY, NASTY, read_only=True),
-    ops.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
-    ops.Mask((NASTY, "/proc/kcore")),
-    ops.Protect((NASTY, "/")),
-    ops.PivotRoot(),
+    tree.Overlay(NASTY, ("a", NASTY), NASTY, NASTY, NASTY),
+    views.Proc(),
+    tree.Tmpfs(NASTY, f"size={NASTY}"),
+    devices.Devices(),
+    views.Sysfs(own_network=True),
+    views.Sysfs(own_network=False),
+    views.Cgroup(),
+    tree.Bind(NASTY, NASTY, read_only=True),
+    tree.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
+    views.Mask((NASTY, "/proc/kcore")),
+    tree.Protect((NASTY, "/")),
+    tree.PivotRoot(),
     priv.Hostname(NASTY),
     priv.Loopback(),
     priv.Await(3, "pasta"),
@@ -94,7 +94,7 @@ def test_no_word_of_a_user_is_executed(operation, tmp_path):
 
 
 def test_overlay_options_escape_what_overlayfs_splits_at():
-    overlay = ops.Overlay("/", ("a:b", "c,d", "e\\f"), "/u,p:p", "/w", "/t", volatile=True)
+    overlay = tree.Overlay("/", ("a:b", "c,d", "e\\f"), "/u,p:p", "/w", "/t", volatile=True)
     assert overlay.options == (
         r"lowerdir=a\:b:c\,d:e\\f,upperdir=/u\,p\:p,workdir=/w,userxattr,volatile"
     )
@@ -103,7 +103,7 @@ def test_overlay_options_escape_what_overlayfs_splits_at():
 
 def test_a_placed_file_is_printed_byte_by_byte(tmp_path):
     content = "127.0.0.1\tlocalhost\n100% \\n 'x' $HOME\n\n"
-    lines = ops.Files(str(tmp_path / "o k"), (("/etc/hosts", content),)).shell()
+    lines = tree.Files(str(tmp_path / "o k"), (("/etc/hosts", content),)).shell()
     script = ["mount() { :; }", *lines]
     subprocess.run(["sh", "-c", "\n".join(script)], check=True, cwd=tmp_path)
     assert (tmp_path / "o k" / "hosts").read_text() == content

@@ -1,7 +1,8 @@
-"""Operations that build a container's file tree: mounts, binds, devices, masks, the pivot.
+"""The tree itself: the stacked layers, what is bound and written into it, and the pivot.
 
-Each runs in the child, in the container's own mount namespace, as uid 0 of the user namespace;
-what they mount ends with that namespace. `shell` lines are for a shell standing in the new root.
+Each operation runs in the child, in the container's own mount namespace, as uid 0 of the user
+namespace; what it mounts ends with that namespace. `shell` lines are for a shell standing in the
+new root.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ import os
 from rootless import linux
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
-from rootless.sandbox.quoting import quote
+from rootless.sandbox.quoting import below, printed, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.sandbox.newroot import Newroot
 
 _PAGE = 4096
-_HARDENED = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-_HARDENED_READ_ONLY = (
-    linux.MOUNT_ATTR_NOSUID
-    | linux.MOUNT_ATTR_NODEV
-    | linux.MOUNT_ATTR_NOEXEC
-    | linux.MOUNT_ATTR_RDONLY
-)
+HARDENED = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+_FLAG_WORDS = {
+    linux.MS_RDONLY: "ro",
+    linux.MS_NOSUID: "nosuid",
+    linux.MS_NODEV: "nodev",
+    linux.MS_NOEXEC: "noexec",
+}
 
 
 class Overlay(Record):
@@ -148,139 +149,6 @@ class Overlay(Record):
             ) from None
 
 
-class Proc(Record):
-    """A /proc that shows the container's processes only."""
-
-    call = "mount(2) proc"
-
-    def describe(self) -> str:
-        return "mount a fresh /proc: it shows this pid namespace, so the command sees itself as 1"
-
-    def shell(self) -> tuple[str, ...]:
-        return (
-            "within proc; mkdir -p proc",
-            "mount -t proc -o nosuid,nodev,noexec proc proc",
-        )
-
-    def apply(self, newroot: Newroot) -> None:
-        linux.mount("proc", newroot.directory("proc"), "proc", _HARDENED)
-
-
-class Tmpfs(Record):
-    """An empty file system in memory at `path` of the container."""
-
-    path: str
-    options: str = ""
-    flags: int = linux.MS_NOSUID | linux.MS_NODEV
-
-    call = "mount(2) tmpfs"
-
-    def describe(self) -> str:
-        return f"mount an empty tmpfs on {self.path}: memory that is gone with the container"
-
-    def shell(self) -> tuple[str, ...]:
-        path = quote(_below(self.path))
-        words = [word for flag, word in _FLAG_WORDS.items() if self.flags & flag]
-        options = ",".join([*words, self.options] if self.options else words)
-        option = f"-o {quote(options)} " if options else ""
-        return (f"within {path}; mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
-
-    def apply(self, newroot: Newroot) -> None:
-        try:
-            linux.mount("tmpfs", newroot.directory(self.path), "tmpfs", self.flags, self.options)
-        except OSError as error:
-            raise SandboxError(
-                f"a tmpfs cannot be mounted on {self.path}: {error.strerror}",
-                hint=f"look at its options: {self.options}" if self.options else None,
-            ) from None
-
-
-class Devices(Record):
-    """A minimal /dev: six harmless devices from the host, an own set of terminals, shm."""
-
-    shm_size: int = 64 << 20
-
-    call = "mount(2) tmpfs, bind, devpts, mqueue"
-
-    def describe(self) -> str:
-        return (
-            "make a small /dev: an ordinary user cannot create devices, so null, zero, full, "
-            "random, urandom and tty are bound from the host; terminals and shm are its own"
-        )
-
-    def shell(self) -> tuple[str, ...]:
-        links = (f"ln -s {target} dev/{name}" for name, target in _DEVICE_LINKS)
-        return (
-            "within dev; mkdir -p dev",
-            "mount -t tmpfs -o nosuid,mode=755,size=65536k tmpfs dev",
-            f"for d in {' '.join(_DEVICES)}; do touch dev/$d; mount --bind /dev/$d dev/$d; done",
-            *links,
-            "mkdir dev/pts dev/shm dev/mqueue",
-            f"mount -t devpts -o nosuid,noexec,{_DEVPTS} devpts dev/pts",
-            f"mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size={self.shm_size} shm dev/shm",
-            "mount -t mqueue -o nosuid,nodev,noexec mqueue dev/mqueue",
-        )
-
-    def apply(self, newroot: Newroot) -> None:
-        options = "mode=755,size=65536k"
-        linux.mount("tmpfs", newroot.directory("dev"), "tmpfs", linux.MS_NOSUID, options)
-        dev = newroot.directory_fd("dev")
-        for name in _DEVICES:
-            linux.mount(f"/dev/{name}", newroot.file(f"dev/{name}"), None, linux.MS_BIND)
-        for name, target in _DEVICE_LINKS:
-            os.symlink(target, name, dir_fd=dev)
-        no_exec = linux.MS_NOSUID | linux.MS_NOEXEC
-        shm = f"mode=1777,size={self.shm_size}"
-        linux.mount("devpts", newroot.directory("dev/pts"), "devpts", no_exec, _DEVPTS)
-        linux.mount("shm", newroot.directory("dev/shm"), "tmpfs", _HARDENED, shm)
-        linux.mount("mqueue", newroot.directory("dev/mqueue"), "mqueue", _HARDENED)
-
-
-class Sysfs(Record):
-    """/sys, read-only: a fresh one when the container has its own network, else the host's."""
-
-    own_network: bool
-
-    call = "mount(2) sysfs or bind"
-
-    def describe(self) -> str:
-        source = "a fresh /sys of its own network" if self.own_network else "the host's /sys"
-        return f"show {source}, read-only"
-
-    def shell(self) -> tuple[str, ...]:
-        make = "within sys; mkdir -p sys"
-        if self.own_network:
-            return (make, "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys")
-        return (make, "mount --rbind /sys sys", "protect sys ro,nosuid,nodev,noexec")
-
-    def apply(self, newroot: Newroot) -> None:
-        if self.own_network:
-            flags = _HARDENED | linux.MS_RDONLY
-            linux.mount("sysfs", newroot.directory("sys"), "sysfs", flags)
-            return
-        tree = linux.open_tree("/sys")
-        linux.mount_setattr(tree, _HARDENED_READ_ONLY, recursive=True)
-        linux.move_mount(tree, newroot.directory_fd("sys"))
-
-
-class Cgroup(Record):
-    """The container's own part of the cgroup v2 tree, read-only, where the host has v2."""
-
-    call = "mount(2) cgroup2"
-
-    def describe(self) -> str:
-        return "show the own cgroup at /sys/fs/cgroup, read-only"
-
-    def shell(self) -> tuple[str, ...]:
-        mount = "mount -t cgroup2 -o ro,nosuid,nodev,noexec cgroup2 sys/fs/cgroup"
-        return (f"[ ! -d sys/fs/cgroup ] || {mount}",)
-
-    def apply(self, newroot: Newroot) -> None:
-        target = newroot.existing("sys/fs/cgroup")
-        if target:
-            linux.mount("cgroup2", target, "cgroup2", _HARDENED | linux.MS_RDONLY)
-
-
 class Bind(Record):
     """Show a file or directory of the host at `path` of the container."""
 
@@ -296,7 +164,7 @@ class Bind(Record):
         return f"show {self.source} of the host at {self.path}, {access}: {self.why}"
 
     def shell(self) -> tuple[str, ...]:
-        path, source = _below(self.path), quote(self.source)
+        path, source = below(self.path), quote(self.source)
         target, folder = quote(path), quote(os.path.dirname(path) or ".")
         return (
             f"within {target}",
@@ -321,6 +189,35 @@ class Bind(Record):
             ) from None
 
 
+class Tmpfs(Record):
+    """An empty file system in memory at `path` of the container."""
+
+    path: str
+    options: str = ""
+    flags: int = linux.MS_NOSUID | linux.MS_NODEV
+
+    call = "mount(2) tmpfs"
+
+    def describe(self) -> str:
+        return f"mount an empty tmpfs on {self.path}: memory that is gone with the container"
+
+    def shell(self) -> tuple[str, ...]:
+        path = quote(below(self.path))
+        words = [word for flag, word in _FLAG_WORDS.items() if self.flags & flag]
+        options = ",".join([*words, self.options] if self.options else words)
+        option = f"-o {quote(options)} " if options else ""
+        return (f"within {path}; mkdir -p {path}", f"mount -t tmpfs {option}tmpfs {path}")
+
+    def apply(self, newroot: Newroot) -> None:
+        try:
+            linux.mount("tmpfs", newroot.directory(self.path), "tmpfs", self.flags, self.options)
+        except OSError as error:
+            raise SandboxError(
+                f"a tmpfs cannot be mounted on {self.path}: {error.strerror}",
+                hint=f"look at its options: {self.options}" if self.options else None,
+            ) from None
+
+
 class Files(Record):
     """Small files of the container's own over the image's: (path, content) pairs.
 
@@ -341,15 +238,15 @@ class Files(Record):
         lines.append('mount -t tmpfs -o nosuid,nodev,noexec,mode=755,size=1m tmpfs "$f"')
         for path, content in self.contents:
             source = f'"$f"/{quote(os.path.basename(path))}'
-            target, folder = quote(_below(path)), quote(os.path.dirname(_below(path)) or ".")
+            target, folder = quote(below(path)), quote(os.path.dirname(below(path)) or ".")
             lines.append(f": > {source}")
-            lines += [f"{_printed(line)} >> {source}" for line in content.splitlines(keepends=True)]
+            lines += [f"{printed(line)} >> {source}" for line in content.splitlines(keepends=True)]
             lines.append(f"within {target}; mkdir -p {folder}; touch {target}")
             lines.append(f"mount --bind {source} {target}")
         return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
-        linux.mount("tmpfs", self.folder, "tmpfs", _HARDENED, "mode=755,size=1m")
+        linux.mount("tmpfs", self.folder, "tmpfs", HARDENED, "mode=755,size=1m")
         for path, content in self.contents:
             source = self._source(path)
             fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -372,38 +269,11 @@ class Directory(Record):
         return f"make sure that there is a {self.path}"
 
     def shell(self) -> tuple[str, ...]:
-        path = quote(_below(self.path))
+        path = quote(below(self.path))
         return (f"within {path}; mkdir -p {path}",)
 
     def apply(self, newroot: Newroot) -> None:
         newroot.directory(self.path)
-
-
-class Mask(Record):
-    """Hide files and directories of the kernel that tell about the host or let one change it."""
-
-    paths: tuple[str, ...]
-
-    call = "mount(2) bind of /dev/null, or an empty tmpfs"
-
-    def describe(self) -> str:
-        return "hide what would tell about the host or its kernel: " + " ".join(self.paths)
-
-    def shell(self) -> tuple[str, ...]:
-        return (
-            'hide() { if [ -d "$1" ]; then',
-            'mount -t tmpfs -o ro,nosuid,nodev,noexec,size=0k tmpfs "$1"',
-            'elif [ -e "$1" ]; then mount --bind /dev/null "$1"; fi; }',
-            *(f"hide {quote(_below(path))}" for path in self.paths),
-        )
-
-    def apply(self, newroot: Newroot) -> None:
-        for path in self.paths:
-            target = newroot.existing(path)
-            if target and os.path.isdir(target):
-                linux.mount("tmpfs", target, "tmpfs", _HARDENED | linux.MS_RDONLY, "size=0k")
-            elif target:
-                linux.mount("/dev/null", target, None, linux.MS_BIND)
 
 
 class Protect(Record):
@@ -418,7 +288,7 @@ class Protect(Record):
 
     def shell(self) -> tuple[str, ...]:
         lines = []
-        for name in (quote(_below(path)) for path in self.paths):
+        for name in (quote(below(path)) for path in self.paths):
             if name == ".":
                 lines.append("mount -o remount,bind,ro .")
             else:
@@ -456,34 +326,6 @@ class PivotRoot(Record):
         linux.pivot_root(".", ".")
         linux.umount2(".", linux.MNT_DETACH)
         os.chdir("/")
-
-
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_DEVICE_LINKS = (
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-)
-_DEVPTS = "newinstance,ptmxmode=0666,mode=0620"
-_FLAG_WORDS = {
-    linux.MS_RDONLY: "ro",
-    linux.MS_NOSUID: "nosuid",
-    linux.MS_NODEV: "nodev",
-    linux.MS_NOEXEC: "noexec",
-}
-
-
-def _below(path: str) -> str:
-    """A path of the container as seen from its root; "." is that root."""
-    return os.path.normpath(path).lstrip("/") or "."
-
-
-def _printed(text: str) -> str:
-    """The shell's command that prints it."""
-    text = text.replace("\\", "\\\\").replace("%", "%%")
-    return "printf " + quote(text.replace("\n", "\\n").replace("\t", "\\t"))
 
 
 def _escape(path: str) -> str:
