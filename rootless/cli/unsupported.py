@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """attach checkpoint compose config context cp create events exec
     imagetools kill logs ls network node pause plugin port prune rename restart secret
-    service stack start stats stop swarm top trust unpause update use volume wait"""
+    service stack start stats stop swarm top trust unpause update use wait"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "kill": "rootless rm -f NAME ends and removes it",
     "prune": "rootless system prune removes what nothing needs",
     "stop": "press Ctrl-C where the container runs; rootless rm -f NAME ends and removes it",
-    "volume": "mount a directory: rootless run -v ./DIR:/PATH IMAGE",
 }
 """What to do meanwhile, for those that people type most."""
 

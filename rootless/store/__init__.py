@@ -8,10 +8,10 @@
                                 below, its packed blobs, here or not, and who has them
     cache/<kind>/               what builds keep for later ones: `kept`; stacks/<manifest>.json: an
                                 image of many layers, in short
-    containers/<id>/            the container room's; builders/<name>: of cli/builders
+    containers/<id>/            the container room's; volumes/<name>/: data/ that containers see,
+                                flocked as `volumes` says; builders/<name>: of cli/builders
     leases/<name>               what a living process uses, a digest a line; flocked by it
-    run/                        sockets of network programs, where there is no $XDG_RUNTIME_DIR
-    skeleton/                   an empty lowest layer: the mount points containers need
+    run/  skeleton/             sockets, where there is no $XDG_RUNTIME_DIR; a lowest layer, empty
     quarantine/<when>-<pid>/    what a repair found damaged, with the paths it had
     tmp/                        unfinished work and what is being deleted; what nobody has flocked
                                 is swept, but downloads (<algorithm>-<hex>) wait for a day

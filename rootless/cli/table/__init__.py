@@ -203,6 +203,14 @@ MODULES = {
     "tag": "images",
     "untag": "images",
     "version": "system",
+    "volume create": "volumes",
+    "volume exists": "volumes",
+    "volume export": "volumes",
+    "volume import": "volumes",
+    "volume inspect": "volumes",
+    "volume ls": "volumes",
+    "volume prune": "volumes",
+    "volume rm": "volumes",
 }
 """Verb → the module here that declares it."""
 
@@ -242,6 +250,8 @@ ALIASES = {
     "image tag": "tag",
     "image untag": "untag",
     "system info": "info",
+    "volume list": "volume ls",
+    "volume remove": "volume rm",
 }
 
 GROUPS = {
@@ -252,6 +262,7 @@ GROUPS = {
     "manifest": "Lists of images for several platforms",
     "registry": "The store as a registry for others",
     "system": "This machine and the store",
+    "volume": "Data that outlives containers",
 }
 """First words that are no verb by themselves, and what they are about."""
 
