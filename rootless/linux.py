@@ -190,6 +190,12 @@ def unshare(flags: int) -> None:
         _fail("unshare", hex(flags))
 
 
+def setns(fd: int, flags: int) -> None:
+    """setns(2): join a namespace, or those of a process that its pidfd stands for."""
+    if _libc.setns(fd, flags) < 0:
+        _fail("setns", hex(flags))
+
+
 def clone(flags: int) -> int:
     """clone(2) like fork, into new namespaces: 0 in the child, its pid in the parent.
 

@@ -3,7 +3,8 @@
 Runs in the CLI process before any thread exists, and in a short-lived helper forked from it. A
 process cannot map a range of ids for itself once it has left its old namespace, so the helper
 stays outside and writes the maps, through newuidmap and newgidmap where subordinate ids exist.
-Nothing is left behind: the user and mount namespaces end with the process, however it dies.
+Nothing is left behind: the mount namespace ends with the process, however it dies, and the user
+namespace with the last process in it. Another process of the user's may `join` that until then.
 
 Kernel: user_namespaces(7). newuidmap(1), subuid(5).
 """
@@ -11,6 +12,7 @@ Kernel: user_namespaces(7). newuidmap(1), subuid(5).
 from __future__ import annotations
 
 import os
+from errno import EINVAL, EPERM, ESRCH
 
 from rootless import linux, process, programs
 from rootless.errors import RootlessError
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 IdRange = tuple[int, int, int]
 _LONGEST = 4096  # bytes of what newuidmap says
+_JOINING = {
+    EPERM: "it is not yours",
+    ESRCH: "it has ended",
+    EINVAL: "it has none of its own",
+}
 
 
 class IdMap(Record):
@@ -84,6 +91,28 @@ def begin() -> Entering:
     finally:
         os.close(left_write)
     return Entering(ids, user, helper)
+
+
+def join(pid: int) -> IdMap:
+    """Make this process uid 0 of the user namespace of process `pid`, in mounts of its own.
+
+    The id map is read as it looks from here: (inside, outside, count). RootlessError when the
+    process has ended, is not the user's, or lives in no user namespace below this one.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise _cannot_join(pid, "it has ended") from None
+    try:
+        ids = IdMap(_ranges(f"/proc/{pid}/uid_map"), _ranges(f"/proc/{pid}/gid_map"))
+        linux.setns(pidfd, linux.CLONE_NEWUSER)
+        linux.unshare(linux.CLONE_NEWNS)
+    except linux.SyscallError as error:
+        raise _cannot_join(pid, _JOINING.get(error.errno or 0, str(error))) from None
+    finally:
+        os.close(pidfd)
+    _become_root()
+    return ids
 
 
 class Entering:
@@ -179,10 +208,22 @@ def _refused(error: Exception, user: str) -> RootlessError:
     return limit or complaints.explain_userns(error, user)
 
 
+def _cannot_join(pid: int, why: str) -> RootlessError:
+    return RootlessError(
+        f"the user namespace of process {pid} cannot be joined: {why}",
+        hint="only a running container of your own can be reached: rootless ps shows them",
+    )
+
+
 def _identity(path: str) -> tuple[IdRange, ...]:
     """The ids that exist here, mapped to themselves."""
-    ranges = [tuple(map(int, line.split())) for line in _lines(path)]
-    return tuple((inside, inside, count) for inside, _, count in ranges)
+    return tuple((inside, inside, count) for inside, _, count in _ranges(path))
+
+
+def _ranges(path: str) -> tuple[IdRange, ...]:
+    """An id map as the kernel shows it to this namespace."""
+    lines = (line.split() for line in _lines(path))
+    return tuple((int(inside), int(outside), int(count)) for inside, outside, count in lines)
 
 
 def _names(uid: int) -> tuple[str, ...]:

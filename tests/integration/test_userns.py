@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
+import socket
 from pathlib import Path
 
 import pytest
 
 from rootless import complaints, doctor, linux, programs, userns
+from rootless.errors import RootlessError
 from rootless.linux import SyscallError
 from tests.support.child import in_child
 
@@ -86,6 +89,95 @@ def test_without_newuidmap_only_the_own_id_is_mapped(monkeypatch):
 
     uids, is_range, setgroups, uid = in_child(body, enter=False)
     assert (uids, is_range, setgroups, uid) == (((0, os.getuid(), 1),), False, "deny\n", 0)
+
+
+class Holder:
+    """A process that has entered, and lives until it is told to end."""
+
+    def __init__(self) -> None:
+        here, there = socket.socketpair()
+        self._socket = here
+        self.pid = os.fork()
+        if self.pid == 0:
+            here.close()
+            there.sendall(pickle.dumps(userns.enter()))
+            there.recv(1)
+            os._exit(0)
+        there.close()
+        self.ids = pickle.loads(here.recv(1 << 16))
+
+    def __enter__(self) -> Holder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.send(b"x")
+        self._socket.close()
+        os.waitpid(self.pid, 0)
+
+
+def joined(pid: int) -> dict[str, object]:
+    ids = userns.join(pid)
+    path = f"/tmp/rootless-test-{os.getpid()}"
+    os.close(os.open(path, os.O_CREAT))
+    os.chown(path, ids.size - 1, ids.size - 1)
+    owner = os.stat(path).st_uid
+    os.unlink(path)
+    Path("/tmp/rootless-joined").mkdir(exist_ok=True)
+    linux.mount("none", "/tmp/rootless-joined", "tmpfs")
+    return {
+        "ids": (os.getresuid(), os.getresgid()),
+        "map": ids,
+        "namespaces": tuple(os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt")),
+        "shared": "shared:" in Path("/proc/self/mountinfo").read_text(),
+        "owner": owner,
+        "net": in_child(new_network, enter=False),
+    }
+
+
+def new_network() -> bool:
+    linux.unshare(linux.CLONE_NEWNET)
+    return True
+
+
+def test_another_process_joins_it():
+    with Holder() as holder:
+        seen = in_child(lambda: joined(holder.pid), enter=False)
+        user, mounts = (os.readlink(f"/proc/{holder.pid}/ns/{kind}") for kind in ("user", "mnt"))
+        assert "rootless-joined" not in Path("/proc/self/mountinfo").read_text()
+        assert "rootless-joined" not in Path(f"/proc/{holder.pid}/mountinfo").read_text()
+    assert seen["ids"] == ((0, 0, 0), (0, 0, 0))
+    assert seen["map"] == holder.ids
+    assert seen["owner"] == holder.ids.size - 1
+    assert seen["net"], "it must have every capability there"
+    assert seen["namespaces"][0] == user
+    assert seen["namespaces"][1] != mounts
+    assert not seen["shared"]
+
+
+def test_the_joined_namespace_outlives_the_first():
+    with Holder() as holder:
+        here, there = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            userns.join(holder.pid)
+            there.send(b"x")
+            there.recv(1)
+            os._exit(0)
+        there.close()
+        assert here.recv(1) == b"x"
+    ids = in_child(lambda: userns.join(pid), enter=False)
+    assert ids == holder.ids
+    here.close()
+    os.waitpid(pid, 0)
+
+
+def test_what_cannot_be_joined_is_named():
+    with Holder() as holder:
+        pass
+    for pid, why in ((holder.pid, "has ended"), (1, "not yours"), (os.getpid(), "none of its")):
+        with pytest.raises(RootlessError, match=f"process {pid} cannot be joined.*{why}"):
+            in_child(lambda pid=pid: userns.join(pid), enter=False)
 
 
 def test_refusals_are_sentences_with_a_cure():
