@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
-from tests.support import child, images, machine
+from tests.support import child, images, machine, running
 from tests.support.registry import Registry
 
 # No deadline: the machine may be busy. No database: the checkout may be closed to who runs tests.
@@ -27,7 +27,10 @@ def pytest_configure(config):
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         # nohup, and & in a script: what is ignored stays so in all that the tests execute
         if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, lambda *_: None)
+            interrupts = number == signal.SIGINT  # nobody types one there: timeout(1) sends it
+            signal.signal(number, signal.default_int_handler if interrupts else lambda *_: None)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(running.Interrupted())
 
 
 def pytest_collection_modifyitems(items):

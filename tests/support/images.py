@@ -12,6 +12,7 @@ settings, so that `RUN apt-get` and `RUN pip` reach what the machine itself reac
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -253,12 +254,18 @@ def _machine_layer(*, apt: bool) -> bytes:
 
 
 def _cached(kind: str, name: str, make: Any) -> BaseImage:
-    """The layout made by `make(folder)`, from the cache when it is there; renamed when complete."""
+    """The layout made by `make(folder)`, from the cache when it is there; renamed when complete.
+
+    One process makes it, the others wait.
+    """
     default = Path.home() / ".cache" / "rootless" / "tests"
     cache = Path(os.environ.get("ROOTLESS_TEST_CACHE") or default)
     cache.mkdir(parents=True, exist_ok=True)
     ready = cache / f"{kind}-{_CACHE_VERSION}"
-    if not ready.exists():
+    with (cache / f"{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if ready.exists():
+            return BaseImage(name, ready)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             make(Path(folder))
             os.rename(Path(folder) / "layout", ready)
