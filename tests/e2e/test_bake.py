@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.support import flattened
+from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -155,26 +155,9 @@ def test_builds_end_with_the_command_whatever_ends_it(rootless, project):
         assert running.poll() is None
     running.send_signal(signal.SIGKILL)
     running.communicate()  # the pipe's end comes when nobody holds it any more
-    deadline = time.monotonic() + 60
-    while sleepers(str(rootless.root)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert sleepers(str(rootless.root)) == []
+    wait_until_gone(f"{rootless.root} bake")
     rootless.ok("system", "prune", "-f")
     assert os.listdir(rootless.root / "tmp") == []
-
-
-def sleepers(root):
-    """Processes of this store's commands that are left."""
-    found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if root in words and "bake" in words:
-            found.append(pid)
-    return found
 
 
 def test_a_compose_file_is_built(rootless, project, tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 
 import pytest
+
+from tests.support import processes
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -94,19 +95,15 @@ def test_an_unused_argument_is_a_warning(rootless, failing):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_build_leaves_nothing_running(rootless, failing, number):
-    (failing.context / "Dockerfile").write_text("FROM busybox\nRUN echo up; sleep 98765\n")
+    sleep = f"sleep {processes.some_seconds()}"
+    (failing.context / "Dockerfile").write_text(f"FROM busybox\nRUN echo up; {sleep}\n")
     command = rootless.command("build", "--progress=plain", str(failing.context))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as build:
         while "up" not in build.stderr.readline().replace("echo up", ""):
             pass
         build.send_signal(number)
         build.stderr.read()
-    for _ in range(100):
-        if subprocess.run(["pgrep", "-f", "sleep 98765"], check=False).returncode:
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail("the command still runs")
+    processes.wait_until_gone(sleep)
     rootless.ok("build", "-q", "--target", "a", "-", stdin="FROM busybox AS a\nRUN true\n")
     assert os.listdir(rootless.root / "tmp") == []
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Rootless
 from tests.support import child
+from tests.support.ports import free_port
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "unshare")
@@ -192,8 +193,7 @@ def test_a_published_port_answers(store, network, tmp_path):
     serve = LOOK.replace("exit 5", "echo ready > /out/ready; echo page | nc -l -p 80; exit 5")
     found = []
     for by_hand in (True, False):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         words = ("--network", network, "-p", f"{port}:80", "-h", "same")
         (tmp_path / str(by_hand)).mkdir()
         words = (*words, *volumes(tmp_path / str(by_hand)), "looked-at", "sh", "-c", serve)

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -15,6 +14,7 @@ import urllib.request
 import pytest
 
 from tests.support.machine import PROJECT
+from tests.support.ports import free_port
 
 EXAMPLES = PROJECT / "examples"
 MOUNTS = "type=exec.cachemount"
@@ -228,8 +228,7 @@ def serving(rootless, image, port):
 
     By force: process 1 of a container hears no Ctrl-C that it does not listen for.
     """
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        free = server.getsockname()[1]
+    free = free_port()
     publish = ("--name", "served", "-p", f"127.0.0.1:{free}:{port}")
     argv = rootless.command("run", *publish, image)
     with subprocess.Popen(argv, env=rootless.environment, stderr=subprocess.PIPE) as running:

@@ -17,6 +17,7 @@ from rootless.store.check import check
 from tests.support import child, flattened
 from tests.support.child import in_child
 from tests.support.hostile_registry import HostileRegistry, serving
+from tests.support.processes import saying, some_seconds, wait_until_gone
 from tests.support.taking import Taking
 
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
@@ -64,17 +65,8 @@ def assert_clean(box):
 
 
 def processes(box):
-    """Command lines of processes that have to do with the store, our own helpers' too."""
-    found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                line = file.read().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(box.root.parent) in line and int(pid) != os.getpid():
-            found.append(line)
-    return found
+    """Processes that have to do with the store, our own helpers' too."""
+    return [pid for pid in saying(str(box.root.parent)) if pid != os.getpid()]
 
 
 def mounts(box):
@@ -88,16 +80,6 @@ def start(box, *argv, **options):
     return subprocess.Popen(
         box.command(*argv), env=environment, stdin=subprocess.DEVNULL, text=True, **options
     )
-
-
-def is_gone(marker):
-    """Wait until no process has `marker` in its command line."""
-    for _ in range(1200):
-        answer = subprocess.run(["pgrep", "-f", marker], check=False, capture_output=True)
-        if answer.returncode:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 # --- kill -9 at any moment -----------------------------------------------------------------------
@@ -149,11 +131,12 @@ def test_killed_pulls(box, busybox_image, registry):
 
 
 def test_a_killed_container_that_was_to_stay_is_a_stopped_one(box):
-    running = start(box, "run", "--name", "stays", "busybox", "sh", "-c", "echo up; sleep 7160")
+    sleep = f"sleep {some_seconds()}"
+    running = start(box, "run", "--name", "stays", "busybox", "sh", "-c", f"echo up; {sleep}")
     assert running.stdout.readline() == "up\n"
     running.kill()
     running.communicate(timeout=20)
-    assert is_gone("sleep 7160")
+    wait_until_gone(sleep)
     assert "Exited (137)" in box.ok("ps", "-a")
     box.ok("run", "--rm", "busybox", "true")
     box.ok("rm", "stays")
@@ -347,7 +330,7 @@ def test_containers_removed_by_two_at_once(box):
 @pytest.mark.parametrize("alone", [True, False], ids=["process", "group"])
 def test_a_signal_ends_a_build(box, number, alone):
     """Sent to one process, as by kill, or to all of the terminal, as by Ctrl-C."""
-    marker = f"sleep 71{number:02}{alone:d}"
+    marker = f"sleep {some_seconds()}"
     (box.context / "slow").write_text(f"FROM busybox\nRUN echo begun; {marker}; true\n")
     running = start(
         box, "build", "--progress=plain", "-f", box.context / "slow", box.context,
@@ -359,7 +342,7 @@ def test_a_signal_ends_a_build(box, number, alone):
     said = running.communicate(timeout=20)[0]
     assert "Traceback" not in said
     assert running.returncode == (130 if number == signal.SIGINT else -number)
-    assert is_gone(marker)
+    wait_until_gone(marker)
     assert_good(box)
 
 
@@ -376,14 +359,15 @@ def test_a_signal_ends_a_container(box, number):
 
 @pytest.mark.parametrize("network", ["none", "pasta"])
 def test_signals_while_a_container_starts(box, network):
+    seconds = some_seconds()
     for delay in range(0, 160, 16):
-        running = start(box, "run", "--rm", f"--network={network}", "busybox", "sleep", "7163")
+        running = start(box, "run", "--rm", f"--network={network}", "busybox", "sleep", seconds)
         time.sleep(delay / 1000)
         running.terminate()
         time.sleep(0.05)
         running.kill()
         assert "Traceback" not in running.communicate(timeout=20)[1]
-    assert is_gone("sleep 7163")
+    wait_until_gone(f"sleep {seconds}")
     assert_good(box)
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from rootless import linux
 from tests.conftest import Rootless
-from tests.support import child, images, machine
+from tests.support import child, images, machine, processes
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -264,8 +265,7 @@ def test_networks_none_and_host(store, run):
 @pytest.mark.parametrize("program", ["pasta", "slirp4netns"])
 def test_a_published_port_carries_bytes_both_ways(store, program, request):
     machine.require(program)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     flags = ("--rm", "--network", program, "-p", f"127.0.0.1:{port}:8080")
     serve = sh("echo ready; read line | true; nc -l -p 8080 -e sh -c 'read x; echo got $x'")
     argv = store.command("run", *flags, "busybox", *serve)
@@ -359,32 +359,17 @@ def test_signals_that_the_caller_ignores_stay_ignored(store):
         assert ended(running) == (b"unharmed\n", 0)
 
 
-def _processes_of(marker: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if marker.encode() in (entry / "cmdline").read_bytes() and entry.name.isdecimal():
-                found.append(entry.name)
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("flags", [("--rm",), ("--rm", "--init")])
 def test_kill_9_leaves_nothing(store, flags):
     mounts = Path("/proc/self/mountinfo").read_text()
-    marker = f"31{os.getpid()}{len(flags)}"
+    marker = processes.some_seconds()
     script = f"echo ready; sleep {marker} & sleep {marker}"
     with started(store, *flags[1:], "busybox", *sh(script)) as running:
-        assert len(_processes_of(marker)) >= 2
+        assert len(processes.saying(marker)) >= 2
         assert store.ok("ps", "-q") != ""
         running.kill()
         running.wait()
-    for _ in range(100):
-        if not _processes_of(marker):
-            break
-        time.sleep(0.05)
-    assert _processes_of(marker) == []
+    processes.wait_until_gone(marker)
     assert Path("/proc/self/mountinfo").read_text() == mounts
     assert store.ok("ps", "-aq") == ""
     store.ok("run", "--rm", "--network", "none", "busybox", "true")

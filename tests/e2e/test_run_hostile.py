@@ -175,10 +175,11 @@ def test_leaked_descriptors_and_groups(store, tmp_path):
 
 def test_abstract_sockets_and_the_hosts_loopback(store):
     with socket.socket(socket.AF_UNIX) as hidden, socket.create_server(("127.0.0.1", 0)) as server:
-        hidden.bind("\0rootless-test")
+        name = f"rootless-test-{os.getpid()}"
+        hidden.bind(f"\0{name}")
         hidden.listen()
         port = server.getsockname()[1]
-        script = f"grep -c rootless-test /proc/net/unix; nc -w 2 127.0.0.1 {port} </dev/null; true"
+        script = f"grep -c {name} /proc/net/unix; nc -w 2 127.0.0.1 {port} </dev/null; true"
         result = store("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
     assert result.stdout == "0\n"
 

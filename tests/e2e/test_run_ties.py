@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.support import images, machine
+from tests.support.processes import some_seconds, wait_until, wait_until_gone, with_word
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -27,37 +25,8 @@ int main(int count, char **words) {
 """
 
 
-def processes(marker: str) -> list[int]:
-    """The pids of all processes with `marker` among their words."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if marker.encode() in words:
-            found.append(int(folder.name))
-    return found
-
-
 def begun(marker: str, count: int) -> None:
-    for _ in range(500):
-        if len(processes(marker)) >= count:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"no {count} processes with {marker}")
-
-
-def assert_gone(marker: str) -> None:
-    for _ in range(100):
-        if not processes(marker):
-            return
-        time.sleep(0.02)
-    left = processes(marker)
-    for pid in left:
-        with contextlib.suppress(OSError):  # it may have changed its uid
-            os.kill(pid, signal.SIGKILL)
-    pytest.fail(f"still there: {left}")
+    wait_until(lambda: len(with_word(marker)) >= count, f"{count} times sleep {marker}")
 
 
 @pytest.fixture
@@ -81,8 +50,7 @@ def image(rootless, tmp_path):
 
 @pytest.fixture
 def marker():
-    """A number of seconds that no other process sleeps."""
-    return f"{os.getpid()}{time.monotonic_ns()}"[-9:]
+    return some_seconds()
 
 
 WAYS = {
@@ -105,7 +73,7 @@ def test_the_container_ends_with_the_command(rootless, image, marker, way):
         begun(marker, 1)
         running.kill()
         running.wait(60)
-        assert_gone(marker)
+        wait_until_gone(marker)
 
 
 def test_it_ends_with_the_commands_session(rootless, image, marker):
@@ -118,7 +86,7 @@ def test_it_ends_with_the_commands_session(rootless, image, marker):
         begun(marker, 2)
         os.killpg(shell.pid, signal.SIGKILL)
         shell.wait(60)
-        assert_gone(marker)
+        wait_until_gone(marker)
 
 
 @pytest.mark.needs("pasta", "network")
@@ -129,7 +97,7 @@ def test_it_ends_behind_pasta_and_pasta_too(rootless, image, marker):
         begun(marker, 1)
         running.kill()
         running.wait(60)
-        assert_gone(marker)
+        wait_until_gone(marker)
 
 
 @pytest.mark.parametrize("stages", [1, 2])
@@ -146,4 +114,4 @@ def test_a_step_ends_with_its_build(rootless, image, marker, tmp_path, stages):
         begun(marker, 2 * stages)
         running.kill()
         running.wait(60)
-        assert_gone(marker)
+        wait_until_gone(marker)

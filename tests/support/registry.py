@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import machine
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,7 +41,7 @@ class Registry:
         """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         config = folder / "config.yml"
         config.write_text(_CONFIG.format(folder=folder, address=self.address, extra=extra))
@@ -120,9 +120,3 @@ class Registry:
             except OSError:
                 time.sleep(0.05)
         raise AssertionError("the registry did not answer within ten seconds")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
