@@ -232,7 +232,11 @@ def test_no_interpreter_line_leads_to_the_hosts_python(rootless, tmp_path, init)
     for name in _LINES:
         words = rootless.command(*RUN, *flags, "--entrypoint", f"/{name}", image)[1:]
         answer = subprocess.run(
-            [python, *words], env=rootless.environment, capture_output=True, check=False, timeout=60
+            [python, *words],
+            env=rootless.environment,
+            capture_output=True,
+            check=False,
+            timeout=120,
         )
         said = (answer.stdout + answer.stderr).decode(errors="replace")
         assert answer.returncode in (126, 127), (name, said)

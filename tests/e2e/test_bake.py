@@ -197,7 +197,7 @@ def test_the_file_may_come_on_standard_input(rootless, project):
 def test_what_cannot_be_is_said(bake, project, words, told):
     os.mkfifo(project / "pipe")
     (project / "bytes.hcl").write_bytes(b'target "a" {\n  tags = ["\xff"]\n}\n')
-    result = bake(*words, timeout=60)
+    result = bake(*words, timeout=120)
     assert result.exit != 0
     assert told in result.stderr
 

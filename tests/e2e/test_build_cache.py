@@ -174,7 +174,7 @@ def test_what_was_done_before_a_long_command_survives_its_killing(rootless, proj
     argv = rootless.command("build", "--progress=plain", "-t", "test", project)
     build = subprocess.Popen(argv, env=rootless.environment, stderr=subprocess.DEVNULL)
     steps = rootless.root / "cache" / "steps"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (steps.is_dir() and any(steps.iterdir())):
         assert time.monotonic() < deadline, "the first step was not recorded while the second ran"
         assert build.poll() is None

@@ -68,7 +68,7 @@ class Terminal:
         while self.read():
             pass
         os.close(self.master)
-        self.code = self.process.wait(30)
+        self.code = self.process.wait(120)
         return [line for line in self.screen.lines if line]
 
 
@@ -153,7 +153,7 @@ def test_resized_while_it_runs(build):
     terminal.expect(" y{100}")
     terminal.resize(24, 50)
     before = len(terminal.drawn)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(re.findall(r"Building", terminal.drawn[before:])) < 4:
         assert time.monotonic() < deadline
         assert terminal.read()
@@ -305,4 +305,4 @@ def test_a_build_says_the_same_into_a_pipe_as_to_a_file(rootless, busybox_image,
             running.stdin.close()
             assert running.stderr.readline()
             running.stderr.close()
-            assert running.wait(60) == 141
+            assert running.wait(120) == 141

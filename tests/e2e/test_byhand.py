@@ -122,7 +122,7 @@ def test_the_printed_script_starts_the_same_container(store, flags, tmp_path):
     by_hand = seen(tmp_path)
     if "-t" in flags:
         screen = Terminal(store.command("run", *words, "sh", "-c", LOOK), store.environment)
-        assert screen.process.wait(60) == 5
+        assert screen.process.wait(120) == 5
         screen.close()
     else:
         assert store("run", *words, "sh", "-c", LOOK).exit == 5
@@ -170,7 +170,7 @@ def test_a_list_of_users_that_is_something_else(store, kind, tmp_path):
         flags = ("--network", "none", *(("-u", user) if user else ()), kind.lower())
         printed = store.ok("run", "--dry-run", *flags, "sh", "-c", look)
         done = subprocess.run(
-            ["bash"], input=printed.encode(), capture_output=True, check=False, timeout=60
+            ["bash"], input=printed.encode(), capture_output=True, check=False, timeout=120
         )
         clean_up = printed.splitlines()[-1].partition("afterwards: ")[2]
         subprocess.run(["bash", "-c", clean_up], check=True)
@@ -206,7 +206,7 @@ def test_a_published_port_answers(store, network, tmp_path):
         running = subprocess.Popen(argv, env=store.environment, stdin=subprocess.DEVNULL)
         try:
             assert answer(port) == b"page\n"
-            assert running.wait(60) == 5
+            assert running.wait(120) == 5
         finally:
             running.kill()
             running.wait()

@@ -333,9 +333,9 @@ def test_an_empty_archive_is_called_that(rootless, tmp_path, content):
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
 def test_an_endless_device_is_no_archive(rootless, device):
-    loaded = rootless("load", "-i", device, timeout=60)
+    loaded = rootless("load", "-i", device, timeout=120)
     assert (loaded.exit, loaded.stderr.splitlines()[0]) == (1, "error: the archive is empty")
-    imported = rootless("import", device, timeout=60)
+    imported = rootless("import", device, timeout=120)
     assert (imported.exit, imported.stdout) == (1, "")
     assert "goes on for more than 64 MiB after its end" in imported.stderr
     assert rootless.ok("images", "-aq") == ""

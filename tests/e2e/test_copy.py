@@ -174,7 +174,7 @@ def test_a_damaged_or_hostile_layout_goes_nowhere(rootless, served, harm, target
     manifest = json.loads(skopeo("inspect", "--raw", f"oci:{tmp_path}/l:x"))
     digest = manifest["layers"][0]["digest"]
     harm(tmp_path / "l" / "blobs" / digest.replace(":", "/"))
-    said = rootless("copy", f"oci:{tmp_path}/l:x", target.format(tmp_path), timeout=60)
+    said = rootless("copy", f"oci:{tmp_path}/l:x", target.format(tmp_path), timeout=120)
     assert said.exit == 1, said
     assert digest.partition(":")[2][:12] in said.stderr
     assert "Traceback" not in said.stderr
@@ -337,7 +337,7 @@ def test_a_copy_that_is_killed_leaves_what_the_next_one_sweeps(rootless, tmp_pat
         place = f"oci-archive:{tmp_path}/o.tar:app"
         argv = rootless.command("copy", f"docker://{registry.address}/a/b:1", place)
         running = subprocess.Popen(argv, env=rootless.environment)
-        assert reached.wait(60)
+        assert reached.wait(120)
         running.kill()
         running.wait()
         assert len(list(tmp_path.glob(".rootless-*"))) == 1

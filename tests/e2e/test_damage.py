@@ -55,7 +55,7 @@ def test_every_command_says_one_clear_thing(rootless, project, pattern, length):
         with open(path, "r+b") as file:
             file.truncate(length)
     for command in COMMANDS:
-        result = rootless(*command, cwd=project, timeout=60)
+        result = rootless(*command, cwd=project, timeout=120)
         assert "Traceback" not in result.stderr, (command, result.stderr)
         assert result.exit in (0, 1, 125), (command, result.stderr)
         if result.exit:
@@ -161,7 +161,7 @@ def test_something_else_in_the_place_of_the_store(rootless, busybox_image, tmp_p
         ("rmi", "busybox"),
         ("system", "prune", "-f"),
     ):
-        result = rootless(*command, cwd=tmp_path, timeout=60)
+        result = rootless(*command, cwd=tmp_path, timeout=120)
         assert "Traceback" not in result.stderr, (command, result.stderr)
         assert result.exit in (0, 1, 125), (command, result.stderr)
         if result.exit:

@@ -97,7 +97,7 @@ def kill_moments(box, *argv, before=lambda: None):
         running = start(box, *argv)
         time.sleep(takes * (number + generator.random()) / 6)
         running.kill()
-        running.communicate(timeout=20)
+        running.communicate(timeout=120)
         box.ok("images")
 
 
@@ -135,7 +135,7 @@ def test_a_killed_container_that_was_to_stay_is_a_stopped_one(box):
     running = start(box, "run", "--name", "stays", "busybox", "sh", "-c", f"echo up; {sleep}")
     assert running.stdout.readline() == "up\n"
     running.kill()
-    running.communicate(timeout=20)
+    running.communicate(timeout=120)
     wait_until_gone(sleep)
     assert "Exited (137)" in box.ok("ps", "-a")
     box.ok("run", "--rm", "busybox", "true")
@@ -165,7 +165,7 @@ def injected(box, what, *argv):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     return answer.returncode, answer.stderr.decode()
 
@@ -292,17 +292,17 @@ def test_everything_at_once(box, busybox_image, registry):
     name = registry.push(busybox_image, "faults/crowd:1")
 
     def pull(_):
-        return box("pull", "-q", name, timeout=60)
+        return box("pull", "-q", name, timeout=120)
 
     def build(number):
-        return box(*box.build[:-1], "-t", f"own{number}", box.context, timeout=60)
+        return box(*box.build[:-1], "-t", f"own{number}", box.context, timeout=120)
 
     def remove(_):
-        box("rmi", name, timeout=60)
-        return box("system", "prune", "-f", timeout=60)
+        box("rmi", name, timeout=120)
+        return box("system", "prune", "-f", timeout=120)
 
     def run(_):
-        return box("run", "--rm", "--network=none", "busybox", "true", timeout=60)
+        return box("run", "--rm", "--network=none", "busybox", "true", timeout=120)
 
     work = [pull, build, remove, run] * 4
     with ThreadPoolExecutor(8) as pool:
@@ -319,7 +319,7 @@ def test_containers_removed_by_two_at_once(box):
     names = [f"c{number}" for number in range(6)]
     everyone = [start(box, "rm", *names) for _ in range(4)] + [start(box, "ps", "-a")]
     for process in everyone:
-        assert "Traceback" not in process.communicate(timeout=60)[1]
+        assert "Traceback" not in process.communicate(timeout=120)[1]
     assert_clean(box)
 
 
@@ -339,7 +339,7 @@ def test_a_signal_ends_a_build(box, number, alone):
     while "begun" not in (line := running.stdout.readline()) or "echo" in line:
         assert line, "the build ended"
     (os.kill if alone else os.killpg)(running.pid, number)
-    said = running.communicate(timeout=20)[0]
+    said = running.communicate(timeout=120)[0]
     assert "Traceback" not in said
     assert running.returncode == (130 if number == signal.SIGINT else -number)
     wait_until_gone(marker)
@@ -352,7 +352,7 @@ def test_a_signal_ends_a_container(box, number):
     running = start(box, "run", "--rm", "busybox", "sh", "-c", script)
     assert running.stdout.readline() == "up\n"
     running.send_signal(number)
-    running.communicate(timeout=20)
+    running.communicate(timeout=120)
     assert running.returncode == 7
     assert_good(box)
 
@@ -366,7 +366,7 @@ def test_signals_while_a_container_starts(box, network):
         running.terminate()
         time.sleep(0.05)
         running.kill()
-        assert "Traceback" not in running.communicate(timeout=20)[1]
+        assert "Traceback" not in running.communicate(timeout=120)[1]
     wait_until_gone(f"sleep {seconds}")
     assert_good(box)
 
@@ -378,7 +378,7 @@ def test_a_signal_ends_a_pull(box, busybox_image, registry):
         running = start(box, "pull", name, start_new_session=True)
         time.sleep(delay / 1000)
         os.killpg(running.pid, signal.SIGINT)
-        said = running.communicate(timeout=20)[1]
+        said = running.communicate(timeout=120)[1]
         assert "Traceback (most" not in said or delay < 180, said  # Python itself was starting
         box("rmi", name)
     box.ok("pull", "-q", name)
@@ -405,10 +405,10 @@ def test_standard_streams_that_are_closed(box):
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
         command = " ".join(box.command("run", "--rm", "--network=none", "-v", f"{box.context}:/c"))
         line = f"{command} busybox sh -c 'ls /proc/self/fd >/c/fds' {closed}"
-        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=30)
+        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=120)
         assert (box.context / "fds").read_text().split() == ["0", "1", "2", "3"], closed
         line = f"{' '.join(map(str, box.command(*box.build)))} {closed}"
-        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=30)
+        subprocess.run(["sh", "-c", line], env=box.environment, check=True, timeout=120)
     assert_good(box)
 
 
@@ -511,7 +511,7 @@ def test_no_room_for_what_is_said_is_no_failure(box):
         ):
             done = subprocess.run(
                 box.command(*words), env=box.environment, stderr=full, stdout=subprocess.PIPE,
-                stdin=subprocess.DEVNULL, check=False, timeout=60,
+                stdin=subprocess.DEVNULL, check=False, timeout=120,
             )  # fmt: skip
             assert done.returncode == code, (words, done.stdout)
     assert "app" in box.ok("images")

@@ -176,7 +176,7 @@ def list_of(rootless, folder):
     ],
 )
 def test_urls_that_cannot_be(rootless, url, told):
-    result = rootless("import", url, timeout=60)
+    result = rootless("import", url, timeout=120)
     assert result.exit in (1, 125)
     assert told in result.stderr
     assert "secret" not in result.stderr
@@ -184,7 +184,7 @@ def test_urls_that_cannot_be(rootless, url, told):
 
 def test_a_hint_names_no_flag_that_import_has_not(rootless, server):
     url = server(lambda _: Answer(200, TAR)).replace("http:", "https:")
-    result = rootless("import", url, timeout=60)
+    result = rootless("import", url, timeout=120)
     assert result.exit == 1
     assert "does not speak https" in result.stderr
     assert "--tls-verify" not in result.stderr
@@ -238,7 +238,7 @@ def test_zeros_without_end_are_no_archive(rootless):
 
 @pytest.mark.parametrize("source", ["/dev/urandom", "/etc/passwd"])
 def test_what_is_something_else(rootless, source):
-    result = rootless("import", source, timeout=60)
+    result = rootless("import", source, timeout=120)
     assert (result.exit, result.stdout) == (1, "")
     assert "Traceback" not in result.stderr
 
@@ -261,11 +261,11 @@ def test_interrupted_it_leaves_nothing(rootless, server, number):
     argv = rootless.command("import", url)
     with subprocess.Popen(argv, env=rootless.environment, stdout=pipe, stderr=pipe) as importing:
         assert importing.stderr.readline().startswith(b"Downloading from")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not list_of(rootless, "tmp"):
             assert time.monotonic() < until
         importing.send_signal(number)
-        _, stderr = importing.communicate(timeout=20)
+        _, stderr = importing.communicate(timeout=120)
     assert importing.returncode == (130 if number == signal.SIGINT else -9)
     assert b"Traceback" not in stderr
     rootless.ok("import", "/dev/null")

@@ -57,7 +57,7 @@ def limited(box, verb, limit, value):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         preexec_fn=lower,
     )
 
@@ -66,7 +66,7 @@ def open_files(box, most, *argv):
     """A command line with a hard limit of open files."""
     return subprocess.run(
         ["sh", "-c", 'ulimit -n "$0"; exec "$@"', str(most), *box.command(*argv)],
-        env=box.environment, capture_output=True, text=True, check=False, timeout=60,
+        env=box.environment, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_too_few_files_for_the_program_that_makes_the_network(box):
     argv = box.command("run", "--rm", "--network", "pasta", "busybox", "true")
     answer = subprocess.run(
         ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *argv],
-        env=box.environment, capture_output=True, text=True, check=False, timeout=60,
+        env=box.environment, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert_sentence(answer)
     assert not answer.returncode or "ulimit -n" in answer.stderr, answer
@@ -188,6 +188,6 @@ def test_an_interrupt_where_python_can_raise_nothing():
         "except KeyboardInterrupt: print('interrupted')"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
     assert (answer.stdout, answer.stderr) == ("interrupted\n", "")

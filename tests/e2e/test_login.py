@@ -111,7 +111,7 @@ def test_the_terminal_shows_again_what_is_typed(user, closed):
     terminal.expect("Password: ")
     assert not termios.tcgetattr(terminal.slave)[3] & termios.ECHO
     terminal.type("\x03")
-    assert terminal.process.wait(20) == 130
+    assert terminal.process.wait(120) == 130
     assert termios.tcgetattr(terminal.slave)[3] & termios.ECHO
     terminal.close()
 
@@ -144,7 +144,7 @@ def test_what_is_no_login(user, closed, config, words, stdin, complaint):
 
 @pytest.mark.parametrize("server", ["a b", "-", "https://", "me@r.example", "r.example:x", ""])
 def test_what_is_no_server(user, server):
-    done = user("login", "-u", "me", "-p", "x", "--", server, timeout=60)
+    done = user("login", "-u", "me", "-p", "x", "--", server, timeout=120)
     assert done.exit == 1
     assert "is not a registry's host name" in done.stderr or server == ""
 

@@ -113,7 +113,7 @@ def test_a_folder_swapped_for_a_link_changes_no_mode_outside(store, tmp_path):
     made = shared / "made"
 
     def swap():
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not made.exists() and time.monotonic() < end:
             time.sleep(0.001)
         made.rename(shared / "away")
@@ -128,7 +128,7 @@ def test_a_folder_swapped_for_a_link_changes_no_mode_outside(store, tmp_path):
     volumes = ("-v", f"{shared}:/data", "--tmpfs", "/data/made")
     subprocess.run(
         [*traced, f"--trace={calls}", *store.command(*RUN, *volumes, "busybox", "true")],
-        env=store.environment, capture_output=True, check=False, timeout=60,
+        env=store.environment, capture_output=True, check=False, timeout=120,
     )  # fmt: skip
     swapper.join()
     assert made.is_symlink()
@@ -313,7 +313,7 @@ def test_an_address_that_was_looked_at_is_connected_to(rootless, tmp_path):
         with HostileRegistry(respond, "127.0.0.2") as registry:
             port = int(registry.address.rpartition(":")[2])
             with HostileRegistry(honest, "127.0.0.3", port) as elsewhere:
-                result = rootless("pull", "-q", f"{registry.address}/a/b:1", timeout=60)
+                result = rootless("pull", "-q", f"{registry.address}/a/b:1", timeout=120)
                 return result, asked, elsewhere.paths()
 
     result, asked, elsewhere = child.in_child(body)

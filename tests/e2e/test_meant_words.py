@@ -211,6 +211,6 @@ def test_an_interrupted_pull_is_no_traceback(rootless, image):
             time.sleep(0.02)
         time.sleep(1)  # the worker has begun to wait
         os.killpg(running.pid, signal.SIGINT)
-        told = running.communicate(timeout=60)
+        told = running.communicate(timeout=120)
     assert running.returncode == 130
     assert "Traceback" not in "".join(told)

@@ -113,7 +113,7 @@ HEALED = [
 def test_what_can_be_had_again_is_healed(box, what, how):
     for path in files_of(box, what):
         damage(path, how)
-    checked = box("system", "check", timeout=60)
+    checked = box("system", "check", timeout=120)
     no_traceback(checked)
     if checked.exit == 0:  # a cache, or a state, that is not there is none; a flip in a free text
         assert checked.stdout == WHOLE
@@ -200,7 +200,7 @@ def test_a_damaged_running_container_is_left_alone(box):
         assert f"end and remove it with: rootless rm -f {short}" in repaired.stdout
         assert running.poll() is None
         box.ok("rm", "-f", short)
-        running.wait(60)
+        running.wait(120)
     assert box.ok("system", "check") == WHOLE
 
 

@@ -68,7 +68,7 @@ def sh(script: str) -> tuple[str, ...]:
 def test_where_the_containers_own_things_go_is_a_link_outside(store, make, victim, name, relative):
     target = f"../../../../../../../..{victim}" if relative else str(victim)
     image = make({name: target})
-    result = store(*RUN, image, *sh(f"/bin/busybox cat {victim}/file; echo alive"), timeout=30)
+    result = store(*RUN, image, *sh(f"/bin/busybox cat {victim}/file; echo alive"), timeout=120)
     assert result.exit == 0, result.stderr
     assert result.stdout == "alive\n"
 
@@ -96,7 +96,7 @@ def test_passwd_is_something_else(store, make, victim, kind, user):
     }[kind]
     image = make({"etc/": b""}, entry)
     script = ("/bin/busybox", "awk", "/^Uid/{print $2}", "/proc/self/status")
-    result = store(*RUN, *(("-u", user) if user else ()), image, *script, timeout=30)
+    result = store(*RUN, *(("-u", user) if user else ()), image, *script, timeout=120)
     if user == "nobody":
         assert (result.exit, "there is no user" in result.stderr) == (125, True)
     else:
@@ -142,7 +142,7 @@ def test_a_link_as_working_directory_stays_inside(store, make, victim):
     ],
 )
 def test_odd_configs_give_a_sentence(store, make, config):
-    result = store(*RUN, make({}, **config), timeout=30)
+    result = store(*RUN, make({}, **config), timeout=120)
     assert result.exit in (0, 125, 126, 127), result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("error: ") or result.exit == 0

@@ -72,7 +72,7 @@ def test_the_container_ends_with_the_command(rootless, image, marker, way):
     with subprocess.Popen(rootless.command(*argv), env=rootless.environment) as running:
         begun(marker, 1)
         running.kill()
-        running.wait(60)
+        running.wait(120)
         wait_until_gone(marker)
 
 
@@ -85,7 +85,7 @@ def test_it_ends_with_the_commands_session(rootless, image, marker):
     ) as shell:  # fmt: skip
         begun(marker, 2)
         os.killpg(shell.pid, signal.SIGKILL)
-        shell.wait(60)
+        shell.wait(120)
         wait_until_gone(marker)
 
 
@@ -96,7 +96,7 @@ def test_it_ends_behind_pasta_and_pasta_too(rootless, image, marker):
     with subprocess.Popen(rootless.command(*argv), env=rootless.environment) as running:
         begun(marker, 1)
         running.kill()
-        running.wait(60)
+        running.wait(120)
         wait_until_gone(marker)
 
 
@@ -113,5 +113,5 @@ def test_a_step_ends_with_its_build(rootless, image, marker, tmp_path, stages):
     with subprocess.Popen(argv, env=rootless.environment) as running:
         begun(marker, 2 * stages)
         running.kill()
-        running.wait(60)
+        running.wait(120)
         wait_until_gone(marker)

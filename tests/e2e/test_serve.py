@@ -34,13 +34,13 @@ def serving(rootless, *flags):
         yield re.search(r"http://(\S+) ", line).group(1)
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert "Traceback" not in err
 
 
 def ask(address, method, path, body=b"", **headers):
-    connection = http.client.HTTPConnection(address, timeout=20)
+    connection = http.client.HTTPConnection(address, timeout=120)
     try:
         connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
         answer = connection.getresponse()
@@ -186,7 +186,7 @@ def test_a_body_that_nobody_reads_is_no_further_request(built):
         for outer in ("POST /v2/", "PUT /v2/", "GET /v2/", "GET /v2/app/tags/list", "POST /x"):
             host, port = address.split(":")
             request = f"{outer} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://evil.example\r\n"
-            with socket.create_connection((host, int(port)), timeout=20) as raw:
+            with socket.create_connection((host, int(port)), timeout=120) as raw:
                 raw.sendall(f"{request}Content-Length: {len(inner)}\r\n\r\n".encode() + inner)
                 answer = b""
                 with suppress(ConnectionResetError):
@@ -204,7 +204,7 @@ def test_an_answer_that_fails_in_its_middle_ends_there(built):
         folder = built.root / "layers" / last["digest"].partition(":")[2][:12]
         child.in_child(lambda: (folder / "diff" / "f").write_bytes(b"changed, and longer"))
         host, port = address.split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as raw:
+        with socket.create_connection((host, int(port)), timeout=120) as raw:
             path = f"/v2/app/blobs/{last['digest']}"
             raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             answer = b""
@@ -292,7 +292,7 @@ def test_odd_requests_end_in_an_answer(built):
         place = headers["Location"]
         host, port = address.split(":")
         for length in ("-1", "9" * 30, "x"):
-            with socket.create_connection((host, int(port)), timeout=20) as raw:
+            with socket.create_connection((host, int(port)), timeout=120) as raw:
                 request = f"PATCH {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}"
                 raw.sendall(f"{request}\r\n\r\n".encode())
                 raw.shutdown(socket.SHUT_WR)

@@ -301,7 +301,7 @@ def test_files_that_cannot_be_used_are_named(user, keys, tmp_path, missing):
         openssl(folder, "ec", "-in", "client.key", "-aes128", "-passout", "pass:x", "-out", "c")
         (folder / "c").rename(folder / "client.key")
     with HostileRegistry(lambda request: Answer(400)) as registry:  # as a TLS server answers http
-        done = user("pull", "--cert-dir", str(folder), f"{registry.address}/a/b:1", timeout=60)
+        done = user("pull", "--cert-dir", str(folder), f"{registry.address}/a/b:1", timeout=120)
     assert done.exit == 1
     assert str(folder) in done.stderr
 
@@ -329,7 +329,7 @@ def test_few_pulls_that_are_left_are_told(user, image, left):
 def test_too_many_pulls_are_explained(user):
     headers = {"RateLimit-Limit": "100;w=21600", "Retry-After": "5000"}
     with HostileRegistry(lambda request: Answer(429, headers=headers)) as registry:
-        done = user("pull", f"{registry.address}/a/b:1", timeout=60)
+        done = user("pull", f"{registry.address}/a/b:1", timeout=120)
         assert done.exit == 1
         where = registry.address
         assert f"{where} limits how often images may be pulled (100 in 6 hours)" in done.stderr
@@ -458,10 +458,10 @@ def test_a_mirror_that_sends_other_bytes_of_the_right_size_is_passed_over(
         user.conf(mirrored(mirror, primary))
         name = f"{primary.address}/a/b:1"
         if verb == "pull":
-            user.ok("pull", name, timeout=60)
+            user.ok("pull", name, timeout=120)
             assert digest_of(user, name) == image.manifest_digest
         else:
-            user.ok("copy", f"docker://{name}", f"oci:{tmp_path}/copied:x", timeout=60)
+            user.ok("copy", f"docker://{name}", f"oci:{tmp_path}/copied:x", timeout=120)
         assert any(one.path.endswith(blob["digest"]) for one in mirror.requests)
         assert any(one.path.endswith(blob["digest"]) for one in primary.requests)
     if verb == "pull":
@@ -478,7 +478,7 @@ def test_wrong_bytes_of_the_registry_itself_end_the_pull(user, image):
         return answer._replace(body=bytes(byte ^ 1 for byte in answer.body))
 
     with HostileRegistry(respond) as primary:
-        said = user("pull", f"{primary.address}/a/b:1", timeout=60)
+        said = user("pull", f"{primary.address}/a/b:1", timeout=120)
         assert said.exit == 1
         assert "has other contents" in said.stderr
         assert len([one for one in primary.requests if "/blobs/" in one.path]) == 1
@@ -498,6 +498,6 @@ def test_the_hubs_certificates_have_its_short_name(user, tmp_path):
         primary._server.socket = context.wrap_socket(primary._server.socket, server_side=True)
         with Tunnel(primary.address) as proxy:
             environment = {**user.environment, "https_proxy": f"http://{proxy.address}"}
-            said = user("pull", "busybox", env=environment, timeout=60)
+            said = user("pull", "busybox", env=environment, timeout=120)
     assert "the certificate of registry-1.docker.io cannot be trusted" in said.stderr
     assert "certs.d/docker.io" in said.stderr

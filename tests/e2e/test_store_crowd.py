@@ -53,9 +53,9 @@ def test_a_container_keeps_all_files_while_its_image_is_removed_and_pruned(box):
         box.ok("load", "-i", box.archive)
         running = start(box, "run", "--rm", "--network=none", "busybox", "sh", "-c", names)
         while running.poll() is None:
-            box("rmi", "-f", "busybox", timeout=60)
-            box.ok("system", "prune", "-a", "-f", timeout=60)
-        told, errors = running.communicate(timeout=60)
+            box("rmi", "-f", "busybox", timeout=120)
+            box.ok("system", "prune", "-a", "-f", timeout=120)
+        told, errors = running.communicate(timeout=120)
         if running.returncode == 125:  # removed before it was found
             assert "o such image" in errors or "Unable to find image" in errors, errors
             continue
@@ -81,9 +81,9 @@ def test_an_image_removed_while_a_container_of_it_starts(box, tmp_path):
     while not trace.exists() or "index.json" not in trace.read_text():
         time.sleep(0.002)
     while running.poll() is None:
-        box("rmi", "-f", "busybox", timeout=60)
-        box("image", "prune", "-a", "-f", timeout=60)
-    told, errors = running.communicate(timeout=60)
+        box("rmi", "-f", "busybox", timeout=120)
+        box("image", "prune", "-a", "-f", timeout=120)
+    told, errors = running.communicate(timeout=120)
     if running.returncode == 125:  # removed before it was found
         assert "o such image" in errors or "Unable to find image" in errors, errors
     else:
@@ -136,7 +136,7 @@ def test_removing_and_pruning_beside_everything_with_some_killed(box, tmp_path, 
         time.sleep(chance.uniform(0.02, 0.4))
         os.kill(killed.pid, signal.SIGKILL)
         for work, process in crowd:
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=120)
             assert "Traceback" not in errors, (work, errors)
             if work[0] == "save" and process.returncode == 0:
                 assert is_whole_archive(work[2])

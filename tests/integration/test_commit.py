@@ -465,7 +465,7 @@ def states(pid):
 
 
 def await_states(pid, wanted, count=6):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         now = states(pid)
         if len(now) == count and all(state in wanted for state in now.values()):
@@ -491,7 +491,7 @@ def test_what_somebody_else_has_stopped_stays_so(family, tmp_path):
     leaf = max(await_states(family.pid, "RSD"))
     os.kill(leaf, signal.SIGSTOP)
     Pause(str(tmp_path), living.identify(family.pid)).end()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while sorted(states(family.pid).values()).count("T") != 1:
         assert time.monotonic() < until
     assert states(family.pid)[leaf] == "T"

@@ -519,7 +519,7 @@ def test_an_interrupted_pull_is_quiet_quick_and_resumed(root, tmp_path):
                 break
             time.sleep(0.05)
         os.killpg(victim.pid, signal.SIGINT)  # as a terminal does it: to the unpackers too
-        _, told = victim.communicate(timeout=30)
+        _, told = victim.communicate(timeout=120)
         assert (victim.returncode, told) == (130, "")
         assert not [entry for entry in (root / "tmp").iterdir() if entry.is_dir()]
         registry.respond = serving(image, "a/b")
@@ -596,7 +596,7 @@ def test_two_pulls_at_once_download_once(root, tmp_path):
 
     with HostileRegistry(slowly) as registry:
         pulls = [start_pull(root, f"{registry.address}/a/b:1") for _ in range(3)]
-        assert [one.communicate(timeout=60) and one.returncode for one in pulls] == [0, 0, 0]
+        assert [one.communicate(timeout=120) and one.returncode for one in pulls] == [0, 0, 0]
         asked = [path for path in registry.paths() if "/blobs/" in path]
     assert len(asked) == len(set(asked)) == 3
 
@@ -637,7 +637,7 @@ def test_a_killed_pull_leaves_a_good_store(root, tmp_path, kill, after):
         for _ in range(after):
             victim.stdout.readline()
         victim.send_signal(kill)
-        victim.communicate(timeout=30)
+        victim.communicate(timeout=120)
         pulled, paths, _ = pull_in_child(root, name)
     assert str(pulled.descriptor.digest) == image.manifest_digest
     assert Path(paths[1], "etc/os").read_bytes() == b"two"

@@ -584,7 +584,7 @@ def test_a_killed_push_can_be_made_again(root, kill, after):
         for _ in range(after):
             victim.stdout.readline()
         victim.send_signal(kill)
-        victim.communicate(timeout=30)
+        victim.communicate(timeout=120)
         push_in_child(root, "app", f"{registry.address}/a/b:1")
     (content,) = registry.layers("a/b", "1")
     assert files_of(content)["big"] == NOISE
@@ -596,7 +596,7 @@ def test_pushes_at_once_do_not_disturb_each_other(root):
     with Taking() as registry:
         targets = [f"{registry.address}/a/{number}:1" for number in range(3)]
         running = [start_push(root, "app", target) for target in targets]
-        assert [one.communicate(timeout=60) and one.returncode for one in running] == [0, 0, 0]
+        assert [one.communicate(timeout=120) and one.returncode for one in running] == [0, 0, 0]
         assert len({registry.manifests[f"a/{number}", "1"] for number in range(3)}) == 1
 
 
@@ -608,7 +608,7 @@ def test_the_image_may_be_removed_meanwhile(root):
         machine_environment = {**os.environ, "PYTHONPATH": str(machine.PROJECT)}
         remove = [sys.executable, "-m", "rootless", "--root", str(root), "rmi", "-f", "app"]
         subprocess.run(remove, env=machine_environment, check=True, stdout=subprocess.DEVNULL)
-        running.communicate(timeout=60)
+        running.communicate(timeout=120)
     assert running.returncode == 0
     assert files_of(registry.layers("a/b", "1")[0])["big"] == NOISE
 

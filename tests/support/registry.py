@@ -65,7 +65,7 @@ class Registry:
     def stop(self) -> None:
         """End it; what it stores stays in its folder."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(120)
 
     def push(self, image: BaseImage, name: str) -> str:
         """Put an image under REPOSITORY:TAG; the whole reference."""
@@ -102,7 +102,7 @@ class Registry:
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """One request: (status, headers, body)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

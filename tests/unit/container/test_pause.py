@@ -29,7 +29,7 @@ def member(pid):
 
 
 def await_state(pid, wanted):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while living.stat(pid)[living.STATE] not in wanted:
         assert time.monotonic() < until
         time.sleep(0.001)
