@@ -6,6 +6,7 @@ out unread. Every failure to get an answer leaves here as a RegistryError.
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 
 from rootless.oci.digest import Digest
@@ -102,7 +103,7 @@ class Transport:
         self._access = access
         self._headers = {"User-Agent": access.user_agent, "Accept-Encoding": "identity"}
         self._idle: dict[tuple[str, object], list[wire.Connection]] = {}
-        self._contexts: dict[bool, SSLContext] = {}
+        self._contexts = _Contexts(self._home, access)
         self._ended = wire.Ended()
 
     def persist(self, attempt: Callable[[], _Result]) -> _Result:
@@ -155,9 +156,11 @@ class Transport:
         """One exchange, with `url` whatever the request's place is; the body is not read yet."""
         proxy = proxy_for(url, self._access.proxies)
         try:
-            response = self._connection(url, proxy).exchange(
-                request.method, url, {**self._headers, **request.headers}, request.body
-            )
+            idle = self._idle.setdefault((proxy, trust.origin(url)), [])
+            connection = _open_one_of(idle) or wire.Connection(url, *self._route(url, proxy))
+            headers = {**self._headers, **request.headers}
+            keep = partial(_keep, idle)
+            response = connection.exchange(request.method, url, headers, request.body, keep)
         except (OSError, ValueError) as error:
             raise failure(url, error, self._access.patience) from error
         if self._access.watch:
@@ -178,44 +181,15 @@ class Transport:
         """Take back a `stop`: for exchanges that begin now."""
         self._ended = wire.Ended()
 
-    def _connection(self, url: Url, proxy: str) -> wire.Connection:
-        """One that is idle, or a new one."""
-        idle = self._idle.setdefault((proxy, trust.origin(url)), [])
-        while idle:
-            connection = idle.pop()
-            if connection.is_open:
-                return connection
-            connection.close()
-
-        def keep(connection: wire.Connection) -> None:
-            if len(idle) < _IDLE:
-                idle.append(connection)
-            else:
-                connection.close()
-
-        return wire.Connection(url, *self._route(url, proxy), keep)
-
     def _route(self, url: Url, proxy: str) -> tuple[wire.Route, wire.Terms]:
         if not proxy:
-            return wire.Route(self._context), self._terms(self._registry)
+            return wire.Route(self._contexts.of), self._terms(self._registry)
         try:
             trust.resolve(self._registry, url.host)  # what resolves here must be allowed at least
         except (OSError, UnicodeError):
             pass
         place, login = _proxy(proxy)
-        return wire.Route(self._context, place, login), self._terms(place.host)
-
-    def _context(self, url: Url) -> SSLContext:
-        """What `url` may show and see; the registry itself more than the system trusts."""
-        from rootless.registry import tls
-
-        extra = self._access.certificates != Certificates() and trust.origin(url) == self._home
-        if extra not in self._contexts:
-            context = tls.context(verify=self._access.tls_verify)
-            if extra:
-                self._access.certificates.load_into(context)
-            self._contexts[extra] = context
-        return self._contexts[extra]
+        return wire.Route(self._contexts.of, place, login), self._terms(place.host)
 
     def _terms(self, home: str) -> wire.Terms:
         """For connections to `home` and to where it may send us."""
@@ -228,6 +202,44 @@ class Transport:
             lambda host: trust.resolve(home, host),
             self._ended,
         )
+
+
+class _Contexts:
+    """The TLS settings of one session, which its connections have; they do not have the session."""
+
+    def __init__(self, home: object, access: Access) -> None:
+        self._home = home
+        self._access = access
+        self._made: dict[bool, SSLContext] = {}
+
+    def of(self, url: Url) -> SSLContext:
+        """What `url` may show and see; the registry itself more than the system trusts."""
+        from rootless.registry import tls
+
+        extra = self._access.certificates != Certificates() and trust.origin(url) == self._home
+        if extra not in self._made:
+            context = tls.context(verify=self._access.tls_verify)
+            if extra:
+                self._access.certificates.load_into(context)
+            self._made[extra] = context
+        return self._made[extra]
+
+
+def _open_one_of(idle: list[wire.Connection]) -> wire.Connection | None:
+    """A connection that can be used again; those that cannot are closed on the way to it."""
+    while idle:
+        connection = idle.pop()
+        if connection.is_open:
+            return connection
+        connection.close()
+    return None
+
+
+def _keep(idle: list[wire.Connection], connection: wire.Connection) -> None:
+    if len(idle) < _IDLE:
+        idle.append(connection)
+    else:
+        connection.close()
 
 
 def _proxy(text: str) -> tuple[Url, str]:

@@ -130,18 +130,16 @@ class Headers(Mapping[str, str]):
 
 
 class Connection:
-    """A connection to where `url` is, made with the first request; `keep` gets it when it is idle.
+    """A connection to where `url` is, made with the first request.
 
-    One exchange at a time: the answer is closed before the next.
+    One exchange at a time: the answer is closed before the next. It does not know who keeps it
+    when it is idle, so that it is closed as soon as that one is gone.
     """
 
-    def __init__(
-        self, url: Url, route: Route, terms: Terms, keep: Callable[[Connection], object]
-    ) -> None:
+    def __init__(self, url: Url, route: Route, terms: Terms) -> None:
         self._url = url
         self._route = route
         self._terms = terms
-        self._keep = keep
         self._socket: Any = None
         terms.ended.add(self)
 
@@ -160,26 +158,28 @@ class Connection:
         url: Url,
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
+        keep: Callable[[Connection], object],
     ) -> Answer:
-        """Ask; the answer, whose body is not read yet. A body of pieces says its length itself."""
+        """Ask; the answer, whose body is not read yet. A body of pieces says its length itself.
+
+        `keep` gets this connection when the answer has been read and it can serve another request.
+        """
         if self._socket is None:
             self._connect()
         head = self._head(method, url, headers, body)
         failure = self._send(head, body)
         try:
-            return Answer(self, self._reader(), method)
+            return Answer(self, self._reader(), method, keep)
         except BaseException as error:
             self.close()
             if failure and isinstance(error, OSError):
                 raise failure from error
             raise
 
-    def done(self, *, reusable: bool) -> None:
-        """The answer has been read, to its end or not."""
-        if reusable and not self._terms.ended.is_set():
-            self._keep(self)
-        else:
-            self.close()
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there may be further exchanges."""
+        return not self._terms.ended.is_set()
 
     def shut(self) -> None:
         """Let whoever reads or writes it fail; from any thread."""
@@ -306,10 +306,17 @@ class Connection:
 class Answer:
     """What came back: `read` its body, then `close` it."""
 
-    def __init__(self, connection: Connection, reader: _Framed, method: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reader: _Framed,
+        method: str,
+        keep: Callable[[Connection], object],
+    ) -> None:
         version, self.status, self.reason, fields = reader.heading()
         self.headers = Headers(fields)
         self._connection: Connection | None = connection
+        self._keep = keep
         self._reader = reader
         self._chunked = False
         self._left: int | None = None
@@ -336,8 +343,10 @@ class Answer:
     def close(self) -> None:
         """Have done with it."""
         connection, self._connection = self._connection, None
-        if connection:
-            connection.done(reusable=self._ended and self._keeps)
+        if connection and self._ended and self._keeps and connection.is_wanted:
+            self._keep(connection)
+        elif connection:
+            connection.close()
         self._ended = True
 
     def _frame(self) -> None:

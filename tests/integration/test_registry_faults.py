@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
@@ -9,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import weakref
 from base64 import b64encode
 from urllib.parse import parse_qs, urlsplit
 
@@ -68,6 +70,20 @@ def in_turn(*answers):
 
 def fetch(registry, offset=0, **options):
     return b"".join(client(registry, **options).blob("a/b", BLOB, offset))
+
+
+def test_idle_connections_are_closed_as_soon_as_nobody_has_the_client():
+    with HostileRegistry(honest) as registry:
+        one = client(registry)
+        one.manifest("a/b", "1")
+        (pool,) = one._origins[0].session.transport._idle.values()
+        connection = weakref.ref(pool[0])
+        gc.disable()  # as it may be long before it looks for what is in a circle
+        try:
+            del pool, one
+            assert connection() is None
+        finally:
+            gc.enable()
 
 
 # --- broken transfers -----------------------------------------------------------------------

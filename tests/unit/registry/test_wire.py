@@ -27,7 +27,7 @@ class Peer:
         self._script = script
         terms = wire.Terms(60, 0, 5, 5, lambda host: [host], wire.Ended())
         route = wire.Route(lambda url: context(verify=True))
-        self.connection = wire.Connection(URL, route, terms, self.idle.append)
+        self.connection = wire.Connection(URL, route, terms)
         self.connection._socket = self._ours
         self._ours.settimeout(5)
         self._thread = threading.Thread(target=self._answer)
@@ -48,7 +48,7 @@ class Peer:
         self._theirs.shutdown(socket.SHUT_WR)
 
     def ask(self, method="GET", body=None, **headers):
-        return self.connection.exchange(method, URL, headers, body)
+        return self.connection.exchange(method, URL, headers, body, self.idle.append)
 
 
 def whole(answer, step=3):
