@@ -10,7 +10,7 @@ from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations.devices import Devices
 from rootless.sandbox.operations.tree import Directory, PivotRoot, Protect
-from rootless.sandbox.operations.views import Cgroup, Mask, Proc, Sysfs
+from rootless.sandbox.operations.views import Cgroup, Mask, Proc, Sysctls, Sysfs
 from rootless.sandbox.privileges import (
     Await,
     Become,
@@ -19,6 +19,7 @@ from rootless.sandbox.privileges import (
     Hostname,
     Loopback,
     NoNewPrivileges,
+    OomScore,
     Seccomp,
     Terminal,
     WorkingDirectory,
@@ -50,10 +51,15 @@ MASKED = (
     "/sys/firmware",
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# As in docker, every user of a network of one's own may listen on port 80.
+_LOW_PORTS = ("net.ipv4.ip_unprivileged_port_start", "0")
 
 
 class Process(Record):
-    """What runs, and as whom. `seccomp` is a BPF program, b"" for none."""
+    """What runs, and as whom. `seccomp` is a BPF program, b"" for none.
+
+    `groups` are more groups, as `privileges.Become` has them; `oom_score` of None is the caller's.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -63,6 +69,9 @@ class Process(Record):
     no_new_privileges: bool = False
     seccomp: bytes = b""
     limits: tuple[Limit, ...] = ()
+    groups: tuple[str, ...] = ()
+    umask: int = 0o022
+    oom_score: int | None = None
 
 
 class Network(Record):
@@ -76,7 +85,9 @@ class Network(Record):
 class Isolation(Record):
     """What a container has besides files and a process.
 
-    What is `unconfined` sees all that the kernel tells in /proc and /sys.
+    `shared` are the namespaces it has in common with the host: pid, ipc, uts, cgroup. `masked` is
+    what the kernel tells and it does not see, `protected` what it only sees. With a
+    `writable_kernel`, /sys and its cgroup are as writable as the kernel lets them be.
     """
 
     hostname: str
@@ -87,16 +98,21 @@ class Isolation(Record):
     own_cgroup: bool = False
     init: bool = False
     shm_size: int = 64 << 20
-    unconfined: bool = False
+    shared: frozenset[str] = frozenset()
+    masked: tuple[str, ...] = MASKED
+    protected: tuple[str, ...] = READ_ONLY
+    writable_kernel: bool = False
+    sysctls: tuple[tuple[str, str], ...] = ()
 
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
-    namespaces = ["mount", "pid", "uts", "ipc", "cgroup"]
+    own = [name for name in ("pid", "uts", "ipc", "cgroup") if name not in isolation.shared]
+    namespaces = ("mount", *own, *(("net",) if isolation.network.own else ()))
     if isolation.network.own:
-        namespaces.append("net")
+        isolation = isolation.replace(sysctls=(_LOW_PORTS, *isolation.sysctls))
     operations = _operations(root, process, isolation)
-    return Spec(ids, tuple(namespaces), operations, init=isolation.init)
+    return Spec(ids, namespaces, operations, init=isolation.init)
 
 
 def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
@@ -113,11 +129,12 @@ def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Ope
         *_kernel_views(isolation),
         *isolation.mounts,
         *_terminal(isolation),
-        *(() if isolation.unconfined else (Mask(MASKED), Protect(READ_ONLY))),
+        *((Mask(isolation.masked),) if isolation.masked else ()),
+        *((Protect(isolation.protected),) if isolation.protected else ()),
         *_read_only_root(process, isolation),
         *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
-        Hostname(isolation.hostname),
+        *(() if "uts" in isolation.shared else (Hostname(isolation.hostname),)),
         *_privileges(process, isolation.network),
     )
 
@@ -130,9 +147,15 @@ def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, 
 
 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
-    own_network = isolation.network.own
-    cgroup = (Cgroup(),) if isolation.own_cgroup and own_network else ()
-    return (Proc(), Devices(isolation.shm_size), Sysfs(own_network=own_network), *cgroup)
+    own_network, writable = isolation.network.own, isolation.writable_kernel
+    cgroup = Cgroup(own="cgroup" not in isolation.shared, writable=writable)
+    return (
+        Proc(own="pid" not in isolation.shared),
+        Devices(isolation.shm_size, own_ipc="ipc" not in isolation.shared),
+        Sysfs(own_network=own_network, writable=writable),
+        *((cgroup,) if isolation.own_cgroup and own_network else ()),
+        *((Sysctls(isolation.sysctls),) if isolation.sysctls else ()),
+    )
 
 
 def _terminal(isolation: Isolation) -> tuple[Operation, ...]:
@@ -159,7 +182,8 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
-        Become(process.user, keep),
+        *(() if process.oom_score is None else (OomScore(process.oom_score),)),
+        Become(process.user, keep, process.groups),
         *waits,
         *_limits(process),
         Execute(
@@ -169,5 +193,6 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
             process.user,
             keep,
             no_new_privileges=process.no_new_privileges,
+            umask=process.umask,
         ),
     )

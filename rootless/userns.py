@@ -136,7 +136,8 @@ class Entering:
             raise _refused(error, self._user) from None
         finally:
             self._helper.kill()
-        _become_root()
+        become_root()
+        _own_mounts()
         return self._ids
 
 
@@ -173,6 +174,11 @@ def _write_maps(target: int, ids: IdMap) -> None:
         return
     if os.getuid() != 0:  # a single gid may only be mapped when setgroups is given up
         _write(f"/proc/{target}/setgroups", b"deny")
+    write_maps(target, ids)
+
+
+def write_maps(target: int, ids: IdMap) -> None:
+    """The maps of a child's new user namespace, as root of the one around it."""
     for kind, ranges in (("uid_map", ids.uids), ("gid_map", ids.gids)):
         lines = "".join(f"{inside} {outside} {count}\n" for inside, outside, count in ranges)
         _write(f"/proc/{target}/{kind}", lines.encode())
@@ -193,11 +199,15 @@ def _run_newidmap(target: int, ids: IdMap) -> None:
             raise RootlessError(f"{words}\n({name} ended with status {code})".strip())
 
 
-def _become_root() -> None:
+def become_root() -> None:
+    """Become uid 0 of the user namespace this process is in."""
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     # Changing ids made the process undumpable: /proc/self/ns could not be opened for pasta.
     linux.prctl(linux.PR_SET_DUMPABLE, 1)
+
+
+def _own_mounts() -> None:
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
 
 

@@ -39,7 +39,7 @@ def resolve(text: str, root_fd: int) -> Account:
     account = _user(user, root_fd)
     if not group:
         return account
-    gid = _group(group, root_fd)
+    gid = group_id(group, root_fd)
     return account.replace(gid=gid, groups=(gid,))
 
 
@@ -65,7 +65,8 @@ def _user(user: str, root_fd: int) -> Account:
     )
 
 
-def _group(group: str, root_fd: int) -> int:
+def group_id(group: str, root_fd: int) -> int:
+    """The number that a group's name or number means there; NotFoundError, RootlessError."""
     number = _number(group)
     if number is not None:
         return number

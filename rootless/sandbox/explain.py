@@ -26,13 +26,7 @@ _WHY = {
 def explain(spec: Spec) -> Iterator[str]:
     """Lines for a person: what, the kernel's call, and the shell line that does the same."""
     enter, new = _enter_lines(spec), ", ".join(_WHY[name] for name in spec.namespaces)
-    uids = "; ".join(
-        f"{inside}-{inside + n - 1} = host {out}-{out + n - 1}"
-        if n > 1
-        else f"{inside} = host {out}"
-        for inside, out, n in spec.ids.uids
-    )
-    yield f"1. become root of a user namespace of your own: uid {uids}"
+    yield f"1. become root of a user namespace of your own: uid {ranges(spec.ids, 'host')}"
     yield "   kernel: unshare(2) CLONE_NEWUSER, newuidmap(1), newgidmap(1)"
     yield f"2. give the container {new}"
     yield (
@@ -40,6 +34,8 @@ def explain(spec: Spec) -> Iterator[str]:
         f"end; clone(2) {hex(spec.inner_flags)}"
     )
     yield from (f"   $ {line}" for line in enter)
+    if spec.own_ids:
+        yield f"   in a user namespace inside that one: uid {ranges(spec.own_ids, 'there')}"
     for number, operation in enumerate(spec.operations, 3):
         yield f"{number}. {operation.describe()}"
         yield f"   kernel: {operation.call}"
@@ -63,6 +59,16 @@ def script(
     yield from _variable("outside", _outside(spec, netns, connect))
     yield f"unshare {maps(spec.ids)} \\"
     yield f'--mount --pid --fork --kill-child --mount-proc bash -c "$outside"{source}'
+
+
+def ranges(ids: IdMap, outside: str) -> str:
+    """Which uids stand for which, in words; `outside` is how the outer ones are called."""
+    return "; ".join(
+        f"{inside}-{inside + n - 1} = {outside} {out}-{out + n - 1}"
+        if n > 1
+        else f"{inside} = {outside} {out}"
+        for inside, out, n in ids.uids
+    )
 
 
 def maps(ids: IdMap) -> str:

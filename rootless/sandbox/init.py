@@ -40,6 +40,8 @@ def run(spec: Spec, report_fd: int) -> NoReturn:
         operation = spec.operations[-1]
         if spec.init:
             _start_below()
+        if "pid" not in spec.namespaces:
+            linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)  # no kernel ends it with the other
         operation.apply(newroot)
     except RootlessError as error:
         cause = error.__context__

@@ -18,13 +18,14 @@ from rootless.sandbox.quoting import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rootless.sandbox.newroot import Newroot
 
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 _TIOCSCTTY, _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x80045430, 0x40045431, 0x5441
 _SCM_RIGHTS = 1
+KEEP_GROUPS = ("keep-groups",)
 _SHOWN = 200  # of a command's name in an error
 _READ_INSIDE = (  # a regular file of the image's /etc, its links ending inside, as `inroot` does it
     'text() { "$(PATH=/usr/bin:$PATH command -v python3)" -Ic \'',
@@ -118,6 +119,31 @@ class Loopback(Record):
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         linux.loopback_up()
+
+
+class OomScore(Record):
+    """How soon the kernel ends this when memory runs out: -1000 (never) to 1000 (first)."""
+
+    score: int
+
+    call = "write(2) /proc/self/oom_score_adj"
+
+    def describe(self) -> str:
+        return f"let the kernel weigh it with {self.score} when memory runs out"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"echo {self.score} > /proc/self/oom_score_adj",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        try:
+            fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, str(self.score).encode())
+            os.close(fd)
+        except OSError as error:
+            raise SandboxError(
+                f"--oom-score-adj {self.score} cannot be set: {error.strerror}",
+                hint="only the machine's root can make a process safer than it is",
+            ) from None
 
 
 class Await(Record):
@@ -218,15 +244,23 @@ class Seccomp(Record):
 
 
 class Become(Record):
-    """Become the `user[:group]` of the image, with `keep` as capabilities if that is root."""
+    """Become the `user[:group]` of the image, with `keep` as capabilities if that is root.
+
+    `groups` are more groups, by the image's names or numbers; KEEP_GROUPS alone is those that the
+    caller has on this machine, which have no number inside.
+    """
 
     user: str
     keep: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
     call = "setgroups(2), setresgid(2), setresuid(2), capset(2)"
 
     def describe(self) -> str:
-        return f"become {self.user or 'root'} of the container, as its own /etc/passwd says"
+        who = f"become {self.user or 'root'} of the container, as its own /etc/passwd says"
+        if self.groups == KEEP_GROUPS:
+            return f"{who}, and stay in your own groups"
+        return f"{who}, in the groups {', '.join(self.groups)} too" if self.groups else who
 
     def shell(self) -> tuple[str, ...]:
         """$u, $g, $h and $s for the last line: ids, home and groups as the image's files say."""
@@ -254,8 +288,22 @@ class Become(Record):
             lines.append('[ -z "$n" ] || s=$g$(text group | n=$n g=$g awk -F: \\')
             lines.append("""'$3 ~ /^[0-9]+$/ && $3 != ENVIRON["g"] && """ "\\")
             lines.append("""index(","$4",", ","ENVIRON["n"]",") {printf ",%s", $3}')""")
+        lines += self._more_groups()
         lines.append('[ ! -e dev/console ] || chown "$u" dev/console')
         return tuple(lines)
+
+    def _more_groups(self) -> Iterator[str]:
+        if self.groups == KEEP_GROUPS:
+            yield "s="
+            return
+        for group in self.groups:
+            if group.isdecimal():
+                yield f"s=$s,{group}"
+                continue
+            yield f"n=$(text group | awk -F: -v n={quote(group)} \\"
+            yield "'$1 == n && $3 ~ /^[0-9]+$/ {print $3; exit}')"
+            nobody = quote(f"the image has no such group: {group}")
+            yield f'[ "$n" ] || {{ echo {nobody} >&2; exit 125; }}; s=$s,$n'
 
     def apply(self, newroot: Newroot) -> None:
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
@@ -264,7 +312,9 @@ class Become(Record):
         if newroot.terminal_fd >= 0:
             os.fchown(newroot.terminal_fd, account.uid, -1)
         try:
-            _set_groups(account.groups)
+            if self.groups != KEEP_GROUPS:
+                more = (accounts.group_id(name, root_fd) for name in self.groups)
+                _set_groups(tuple(dict.fromkeys((*account.groups, *more))))
             os.setresgid(account.gid, account.gid, account.gid)
             os.setresuid(account.uid, account.uid, account.uid)
         except OSError as error:
@@ -285,6 +335,7 @@ class Execute(Record):
     user: str = ""
     keep: tuple[str, ...] = ()
     no_new_privileges: bool = False
+    umask: int = 0o022
 
     call = "execve(2)"
 
@@ -295,7 +346,9 @@ class Execute(Record):
         """In Python: no tool enters a root without powers that the command may not have."""
         new_privileges = ("    prctl(38, 1, 0, 0, 0)",) if self.no_new_privileges else ()
         keep, where = caps.mask(frozenset(self.keep)), quote(self.working_dir)
+        umask = (f"umask {self.umask:03o}",) if self.umask != 0o022 else ()
         return (
+            *umask,
             'e=(HOME="$h")',
             *(f"e+=({quote(f'{name}={value}')})" for name, value in self.env.items()),
             'exec "$(PATH=/usr/bin:$PATH command -v python3)" -Ic \'',
@@ -310,7 +363,7 @@ class Execute(Record):
             *new_privileges,
             "    for number in range(64):",
             "        int(keep) >> number & 1 or prctl(24, number, 0, 0, 0)",
-            '    if open("/proc/self/setgroups").read() != "deny\\n":',
+            '    if groups and open("/proc/self/setgroups").read() != "deny\\n":',
             '        os.setgroups([int(one) for one in groups.split(",")])',
             "    os.setresgid(*[int(gid)] * 3)",
             "    os.setresuid(*[int(uid)] * 3)",
@@ -324,7 +377,7 @@ class Execute(Record):
         """What the kernel says of the file itself comes by `trampoline.REPORT_FD`."""
         env = dict(self.env)
         env.setdefault("HOME", newroot.home)
-        os.umask(0o022)
+        os.umask(self.umask)
         path = self._path(env.get("PATH", ""))
         trampoline.execute(newroot.program_fd, newroot.report_fd, path, self.argv, env)
 

@@ -16,6 +16,12 @@ from rootless.errors import RootlessError
 from rootless.record import Record
 from rootless.sandbox import syscalls
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Code = list[int]
+
 # --- The policy -----------------------------------------------------------------------------------
 
 ALLOWED = {
@@ -139,29 +145,30 @@ CONDITIONS = {
 # --- The compiler ---------------------------------------------------------------------------------
 
 # Per machine: AUDIT_ARCH_* of linux/audit.h, and the table of calls it enters with.
-_ENTRIES = {
+ENTRIES = {
     "x86_64": ((0xC000003E, "x86_64"), (0x40000003, "i386")),
     "aarch64": ((0xC00000B7, "aarch64"),),
     "riscv64": ((0xC00000F3, "riscv64"),),
 }
-MACHINES = frozenset(_ENTRIES)
+MACHINES = frozenset(ENTRIES)
 
-_LOAD, _AND, _RETURN, _JUMP = 0x20, 0x54, 0x06, 0x05
-_JUMP_EQUAL, _JUMP_GREATER_EQUAL = 0x15, 0x35
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
+LOAD, AND, RETURN, JUMP = 0x20, 0x54, 0x06, 0x05
+JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL = 0x15, 0x25, 0x35
+_FARTHEST = 255  # instructions that a conditional jump can pass over
+NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 
 
-def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> int:
+def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> int:
     """A struct sock_filter of a little-endian machine, as one number."""
-    if if_true > 255 or if_false > 255:
+    if if_true > _FARTHEST or if_false > _FARTHEST:
         raise ValueError("a seccomp filter's conditional jump reaches 255 instructions at most")
     return code | if_true << 16 | if_false << 24 | value << 32
 
 
-_ALLOW = [_instruction(_RETURN, 0x7FFF0000)]
-_EPERM = [_instruction(_RETURN, 0x00050000 | 1)]
-_ENOSYS = [_instruction(_RETURN, 0x00050000 | 38)]
-_KILL = [_instruction(_RETURN, 0x80000000)]
+ALLOW = [instruction(RETURN, 0x7FFF0000)]
+EPERM = [instruction(RETURN, 0x00050000 | 1)]
+ENOSYS = [instruction(RETURN, 0x00050000 | 38)]
+KILL = [instruction(RETURN, 0x80000000)]
 
 
 def program(machine: str, capabilities: frozenset[str]) -> bytes:
@@ -169,56 +176,70 @@ def program(machine: str, capabilities: frozenset[str]) -> bytes:
 
     Raises RootlessError for a machine without a table: see `MACHINES`.
     """
-    if machine not in _ENTRIES:
+    if machine not in ENTRIES:
         raise RootlessError(f"there is no seccomp profile for {machine} yet")
     verdicts = _verdicts(capabilities)
-    code = [_instruction(_LOAD, _ARCHITECTURE)]
-    for audit, table in _ENTRIES[machine]:
-        calls = [_instruction(_LOAD, _NUMBER), *_search(_runs(syscalls.names(table), verdicts))]
-        code += [_instruction(_JUMP_EQUAL, audit, 1, 0), _instruction(_JUMP, len(calls)), *calls]
-    code += _KILL
+    return assemble(
+        (audit, search(runs(syscalls.names(table), verdicts, EPERM, ENOSYS)))
+        for audit, table in ENTRIES[machine]
+    )
+
+
+def assemble(entries: Iterable[tuple[int, Code]]) -> bytes:
+    """The program of (AUDIT_ARCH_*, code that is met with the call's number loaded) pairs."""
+    code = [instruction(LOAD, ARCHITECTURE)]
+    for audit, found in entries:
+        calls = [instruction(LOAD, NUMBER), *found]
+        code += [instruction(JUMP_EQUAL, audit, 1, 0), instruction(JUMP, len(calls)), *calls]
+    code += KILL
     return struct.pack(f"<{len(code)}Q", *code)
 
 
-def _verdicts(capabilities: frozenset[str]) -> dict[str, list[int]]:
+def _verdicts(capabilities: frozenset[str]) -> dict[str, Code]:
     """Call → the instructions that decide it; a call that is missing is refused."""
     allowed = " ".join(ALLOWED.values()).split()
-    verdicts = dict.fromkeys(allowed, _ALLOW)
-    verdicts["clone3"] = _ENOSYS  # its flags are in memory; C libraries fall back to clone
+    verdicts = dict.fromkeys(allowed, ALLOW)
+    verdicts["clone3"] = ENOSYS  # its flags are in memory; C libraries fall back to clone
     for name, condition in CONDITIONS.items():
         verdicts[name] = _decide(condition)
     for capability in capabilities & WITH_CAPABILITY.keys():
-        verdicts.update(dict.fromkeys(WITH_CAPABILITY[capability].split(), _ALLOW))
+        verdicts.update(dict.fromkeys(WITH_CAPABILITY[capability].split(), ALLOW))
     return verdicts
 
 
-def _decide(condition: Condition) -> list[int]:
-    code = [_instruction(_LOAD, _ARGUMENTS + 8 * condition.argument)]
+def _decide(condition: Condition) -> Code:
+    code = [instruction(LOAD, ARGUMENTS + 8 * condition.argument)]
     if condition.mask != _EVERY_BIT:
-        code.append(_instruction(_AND, condition.mask))
+        code.append(instruction(AND, condition.mask))
     for position, value in enumerate(condition.values):
-        code.append(_instruction(_JUMP_EQUAL, value, len(condition.values) - position))
-    matched, otherwise = (_EPERM, _ALLOW) if condition.unless else (_ALLOW, _EPERM)
+        code.append(instruction(JUMP_EQUAL, value, len(condition.values) - position))
+    matched, otherwise = (EPERM, ALLOW) if condition.unless else (ALLOW, EPERM)
     return code + otherwise + matched
 
 
-def _runs(names: list[str], verdicts: dict[str, list[int]]) -> list[tuple[int, list[int]]]:
+def runs(
+    names: list[str], verdicts: Mapping[str, Code], otherwise: Code, beyond: Code
+) -> list[tuple[int, Code]]:
     """(first number, verdict) wherever the verdict changes; unused numbers go with their left."""
-    runs = [(0, verdicts.get(names[0], _EPERM))]
-    last = runs[0][1]
+    found = [(0, verdicts.get(names[0], otherwise))]
+    last = found[0][1]
     for number, name in enumerate(names):
-        verdict = last if name == "-" else verdicts.get(name, _EPERM)
+        verdict = last if name == "-" else verdicts.get(name, otherwise)
         if verdict is not last:
-            runs.append((number, verdict))
+            found.append((number, verdict))
             last = verdict
-    runs.append((len(names), _ENOSYS))
-    return runs
+    found.append((len(names), beyond))
+    return found
 
 
-def _search(runs: list[tuple[int, list[int]]]) -> list[int]:
+def search(runs: list[tuple[int, Code]]) -> Code:
     """A binary search for the run that holds the loaded number."""
     if len(runs) == 1:
         return runs[0][1]
     middle = len(runs) // 2
-    below, above = _search(runs[:middle]), _search(runs[middle:])
-    return [_instruction(_JUMP_GREATER_EQUAL, runs[middle][0], len(below)), *below, *above]
+    below, above = search(runs[:middle]), search(runs[middle:])
+    first = runs[middle][0]
+    if len(below) <= _FARTHEST:
+        return [instruction(JUMP_GREATER_EQUAL, first, len(below)), *below, *above]
+    far = instruction(JUMP, len(below))
+    return [instruction(JUMP_GREATER_EQUAL, first, 0, 1), far, *below, *above]

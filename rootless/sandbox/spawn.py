@@ -10,7 +10,7 @@ import _signal
 import errno
 import os
 
-from rootless import leanjson, linux, process
+from rootless import leanjson, linux, process, userns
 from rootless.sandbox import supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Execute
@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.errors import RootlessError
     from rootless.sandbox.spec import Spec
+    from rootless.userns import IdMap
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _SHOWN = 200  # of a command's name in an error
@@ -69,13 +70,16 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     """Start `spec` on the given descriptors. Call `await_exec` next, after what it awaits."""
     leanjson.dumps(None)  # loads what a report needs: the child imports nothing
     report_read, report_write = process.pipe()
+    mapped = process.pipe() if spec.own_ids else (-1, -1)
     # A signal meant for the container must not meet the supervisor before it can pass it on.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
         pid = linux.clone(spec.outer_flags)
         if pid == 0:
             os.close(report_read)  # only the parent reads: without it the pipe must break
-            supervisor.run(spec, (stdin, stdout, stderr), report_write)
+            supervisor.run(spec, (stdin, stdout, stderr), report_write, mapped)
+        if spec.own_ids:
+            _map(pid, spec.own_ids, mapped)
     except linux.SyscallError as error:
         os.close(report_read)
         raise process.refused(error) from error
@@ -84,6 +88,21 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     last = spec.operations[-1]
     return Child(pid, report_read, last.argv[0] if isinstance(last, Execute) else "")
+
+
+def _map(pid: int, ids: IdMap, mapped: tuple[int, int]) -> None:
+    """Give the new user namespace its ids. Without a word the supervisor ends."""
+    os.close(mapped[0])
+    try:
+        userns.write_maps(pid, ids)
+        os.write(mapped[1], b"x")
+    except OSError as error:
+        raise SandboxError(
+            f"these ids cannot be mapped: {error.strerror}",
+            hint="rootless doctor says how many there are",
+        ) from None
+    finally:
+        os.close(mapped[1])
 
 
 def _refused(message: str, number: int, reason: str, layers: int) -> RootlessError:

@@ -47,18 +47,21 @@ CLONE_FLAGS = {
 class Spec(Record):
     """A sandbox: its new `namespaces` (names as unshare(1) spells them) and its operations.
 
-    The process that spawns it is already uid 0 of the user namespace that `ids` describes.
+    The process that spawns it is already uid 0 of the user namespace that `ids` describes. With
+    `own_ids` the sandbox has another one inside it: ids of its own for those of the outer one.
     """
 
     ids: IdMap
     namespaces: tuple[str, ...]
     operations: tuple[Operation, ...]
     init: bool = False
+    own_ids: IdMap | None = None
 
     @property
     def outer_flags(self) -> int:
         """The flags for clone(2) of the supervisor: what the parent must reach, and see end."""
-        return linux.CLONE_NEWPID | (self._flags & linux.CLONE_NEWNET)
+        user = linux.CLONE_NEWUSER if self.own_ids else 0
+        return user | (self._flags & (linux.CLONE_NEWPID | linux.CLONE_NEWNET))
 
     @property
     def inner_flags(self) -> int:

@@ -1,7 +1,8 @@
 """The process between a command and its container: nothing of the container outlives it.
 
-It is process 1 of a pid namespace of its own, its only child process 1 of another one inside. So
-the container cannot see, trace or signal it; and as it never changes ids nor executes anything, it
+It is process 1 of a pid namespace of its own, its only child process 1 of another one inside (but
+for a container that is to see the host's processes). So the container cannot see, trace or signal
+it; and as it never changes ids nor executes anything, it
 dies with its parent whatever the container does to the ties that a program may undo: then the
 kernel kills everything below. Signals sent to it go on to the container's process 1, whose exit
 status becomes its own.
@@ -16,7 +17,7 @@ import _signal
 import os
 import select
 
-from rootless import linux
+from rootless import linux, userns
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Await, Terminal
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
     from rootless.sandbox.spec import Spec
 
 
-def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
-    """Turn this process, just cloned with all signals blocked, into the supervisor of `spec`."""
+def run(
+    spec: Spec, stdio: tuple[int, int, int], report_fd: int, mapped: tuple[int, int]
+) -> NoReturn:
+    """Turn this process, just cloned with all signals blocked, into the supervisor of `spec`.
+
+    `mapped` is a pipe by which the parent tells that ids are there, where the sandbox has its own.
+    """
     try:
+        if spec.own_ids:
+            _await_ids(mapped)
         _tie_to_parent(report_fd)
         os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
@@ -38,17 +46,44 @@ def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
         terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
         _set_standard_streams(stdio)
         _close_all_but(0, 1, 2, report_fd, *network, *terminal)
+        has_own_processes = "pid" in spec.namespaces
+        if not has_own_processes:
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
             init.run(spec, report_fd)
         _close_all_but(*network)
         _hide(network)
-        os._exit(reaper.reap(pid))
+        status = reaper.reap(pid)
+        if not has_own_processes:
+            _end_what_is_left()
+        os._exit(status)
     except OSError as error:
         init.refused(report_fd, "the container cannot be started", error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     os._exit(125)
+
+
+def _await_ids(mapped: tuple[int, int]) -> None:
+    """Become root of the new user namespace, as soon as it has ids."""
+    os.close(mapped[1])
+    if not os.read(mapped[0], 1):
+        os._exit(125)
+    userns.become_root()
+
+
+def _end_what_is_left() -> None:
+    """Without a pid namespace of its own, what the command started and left is ours to end."""
+    while True:
+        try:
+            with open("/proc/thread-self/children", "rb", buffering=0) as file:
+                children = file.read().split()
+            for child in children:
+                os.kill(int(child), _signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except OSError:  # there are none any more
+            return
 
 
 def _tie_to_parent(report_fd: int) -> None:

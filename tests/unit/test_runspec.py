@@ -10,7 +10,7 @@ from rootless.sandbox import caps, explain
 from rootless.sandbox.limits import Limit
 from rootless.sandbox.operations.devices import Devices
 from rootless.sandbox.operations.tree import Bind, Overlay, Protect, Tmpfs
-from rootless.sandbox.operations.views import Mask, Sysfs
+from rootless.sandbox.operations.views import Cgroup, Mask, Proc, Sysctls, Sysfs
 from rootless.sandbox.privileges import Become, Bound, Execute, Seccomp
 from rootless.userns import IdMap
 
@@ -39,7 +39,7 @@ def container(process=PROCESS, isolation=FULL):
 
 def test_everything_in_its_order():
     assert names(container(PROCESS.replace(no_new_privileges=True))) == [
-        *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Bind", "Tmpfs", "Terminal"),
+        *("Overlay", "Proc", "Devices", "Sysfs", "Cgroup", "Sysctls", "Bind", "Tmpfs", "Terminal"),
         *("Mask", "Protect", "Directory", "Protect", "Loopback", "PivotRoot", "Hostname"),
         *("WorkingDirectory", "NoNewPrivileges", "Bound", "Seccomp", "Become", "Await", "Execute"),
     ]
@@ -82,7 +82,7 @@ def test_what_reaches_the_operations():
 
 def test_read_only_is_the_root_and_comes_after_all_mounts():
     spec = container()
-    assert spec.operations[11] == Protect(("/",))
+    assert spec.operations[12] == Protect(("/",))
     assert Protect(("/",)) not in container(isolation=FULL.replace(read_only=False)).operations
 
 
@@ -100,13 +100,51 @@ def test_a_build_step(own_network):
 
 
 def test_a_step_without_bounds_and_one_with_limits():
-    isolation = runspec.Isolation("box", runspec.Network(own=False), unconfined=True, shm_size=9)
+    isolation = runspec.Isolation(
+        "box", runspec.Network(own=False), masked=(), protected=(), shm_size=9
+    )
     process = PROCESS.replace(limits=(Limit("nofile", 5, 6),))
     spec = runspec.build_step(IDS, ROOTFS, process, isolation)
     order = names(spec)
     assert not {"Mask", "Protect"} & set(order)
     assert order[-2:] == ["Limits", "Execute"]  # few open files are enough for the last
     assert next(one for one in spec.operations if isinstance(one, Devices)).shm_size == 9
+
+
+def test_namespaces_of_the_host():
+    shared = frozenset({"pid", "ipc", "uts", "cgroup"})
+    spec = container(isolation=FULL.replace(shared=shared, network=runspec.Network(own=True)))
+    assert spec.namespaces == ("mount", "net")
+    assert spec.outer_flags == linux.CLONE_NEWNET
+    assert spec.inner_flags == linux.CLONE_NEWNS
+    assert "Hostname" not in names(spec)
+    for view in (Proc(own=False), Devices(own_ipc=False), Cgroup(own=False)):
+        assert view in spec.operations
+
+
+def test_ids_of_its_own():
+    spec = container().replace(own_ids=IdMap(((0, 1, 5),), ((0, 1, 5),)))
+    assert spec.outer_flags == (linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNET)
+    assert not spec.inner_flags & linux.CLONE_NEWUSER
+    assert "   in a user namespace inside that one: uid 0-4 = there 1-5" in explain.explain(spec)
+
+
+def test_a_privileged_container_sees_the_kernel():
+    spec = container(
+        PROCESS.replace(groups=("audio",), umask=0o77, oom_score=5),
+        FULL.replace(
+            masked=(), protected=("/proc/sys",), writable_kernel=True, sysctls=(("a", "1"),)
+        ),
+    )
+    assert Sysfs(own_network=True, writable=True) in spec.operations
+    assert Cgroup(writable=True) in spec.operations
+    assert Protect(("/proc/sys",)) in spec.operations
+    assert "Mask" not in names(spec)
+    found = {type(operation): operation for operation in spec.operations}
+    assert found[Sysctls].settings == (("net.ipv4.ip_unprivileged_port_start", "0"), ("a", "1"))
+    assert found[Become].groups == ("audio",)
+    assert found[Execute].umask == 0o77
+    assert names(spec).index("OomScore") < names(spec).index("Become")
 
 
 def test_the_plan_in_words_walks_the_same_list():

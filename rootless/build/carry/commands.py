@@ -157,7 +157,8 @@ class Runner:
             (*self._files(command, network, root.writable), *furnished.operations),
             terminal_fd=terminal_fd,
             shm_size=self._given.shm_size,
-            unconfined=command.insecure,
+            masked=() if command.insecure else runspec.MASKED,
+            protected=() if command.insecure else runspec.READ_ONLY,
         )
         return runspec.build_step(self._ids, root, process, isolation)
 

@@ -23,6 +23,12 @@ SPEAKING = [
     views.Sysfs(own_network=True),
     views.Sysfs(own_network=False),
     views.Cgroup(),
+    views.Cgroup(own=False, writable=True),
+    views.Proc(own=False),
+    views.Sysfs(own_network=False, writable=True),
+    views.Sysctls(((f"net.{NASTY}", NASTY),)),
+    devices.Devices(own_ipc=False),
+    devices.Devices(0),
     tree.Bind(NASTY, NASTY, read_only=True),
     tree.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
     views.Mask((NASTY, "/proc/kcore")),
@@ -37,6 +43,9 @@ SPEAKING = [
     priv.NoNewPrivileges(),
     priv.Seccomp(bytes(16)),
     priv.Become("1:1", ()),
+    priv.Become("1:1", (), (NASTY, "7")),
+    priv.Become("app", (), priv.KEEP_GROUPS),
+    priv.OomScore(-5),
     priv.Execute(("sh", "-c", NASTY), {"A": NASTY}, NASTY, "1:2", ("KILL",)),
 ]
 
