@@ -111,7 +111,8 @@ def join(pid: int) -> IdMap:
         raise _cannot_join(pid, _JOINING.get(error.errno or 0, str(error))) from None
     finally:
         os.close(pidfd)
-    _become_root()
+    become_root()
+    _own_mounts()
     return ids
 
 
