@@ -14,6 +14,13 @@ import os
 
 from rootless import linux
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Told = Callable[[int], object]
+    """Is given a descriptor of what has been made, which is closed afterwards."""
+
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MAX_LINKS = 40  # as the kernel's own limit
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ESTALE)
@@ -27,11 +34,17 @@ def open_path(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
 
 
 def make_directory(
-    root_fd: int, path: str, mode: int = 0o755, *, max_links: int = _MAX_LINKS
+    root_fd: int,
+    path: str,
+    mode: int = 0o755,
+    *,
+    tell: Told | None = None,
+    max_links: int = _MAX_LINKS,
 ) -> int:
     """An O_PATH descriptor of the directory at `path`, made with its parents where missing.
 
-    What a symbolic link points to without being there is made, inside the root.
+    What a symbolic link points to without being there is made, inside the root. Each directory
+    that is new is told, the outermost first.
     """
     try:
         return open_path(root_fd, path, _DIRECTORY)
@@ -39,33 +52,44 @@ def make_directory(
         if error.errno != errno.ENOENT:
             raise
     parent, name = split(path)
-    parent_fd = make_directory(root_fd, parent, mode, max_links=max_links)
+    parent_fd = make_directory(root_fd, parent, mode, tell=tell, max_links=max_links)
     try:
         if target := _link(parent, name, parent_fd, max_links):
-            return make_directory(root_fd, target, mode, max_links=max_links - 1)
+            return make_directory(root_fd, target, mode, tell=tell, max_links=max_links - 1)
         with _AnyMode():
             os.mkdir(name, mode, dir_fd=parent_fd)
-        return linux.openat2(parent_fd, name, _DIRECTORY, linux.RESOLVE_NO_SYMLINKS)
+        fd = linux.openat2(parent_fd, name, _DIRECTORY, linux.RESOLVE_NO_SYMLINKS)
+        if tell:
+            tell(fd)
+        return fd
     finally:
         os.close(parent_fd)
 
 
-def make_file(root_fd: int, path: str, *, max_links: int = _MAX_LINKS) -> int:
-    """A descriptor of the file at `path`, made empty, with its parents, where missing."""
+def make_file(
+    root_fd: int, path: str, *, tell: Told | None = None, max_links: int = _MAX_LINKS
+) -> int:
+    """A descriptor of the file at `path`, made empty, with its parents, where missing.
+
+    All that is new is told, as by `make_directory`.
+    """
     try:
         return open_path(root_fd, path)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
     parent, name = split(path)
-    parent_fd = make_directory(root_fd, parent, max_links=max_links)
+    parent_fd = make_directory(root_fd, parent, tell=tell, max_links=max_links)
     try:
         if target := _link(parent, name, parent_fd, max_links):
-            return make_file(root_fd, target, max_links=max_links - 1)
+            return make_file(root_fd, target, tell=tell, max_links=max_links - 1)
         with _AnyMode():
             # Not for writing: a mount with a writer cannot be made read-only.
             flags = os.O_CREAT | os.O_EXCL | os.O_RDONLY
-            return os.open(name, flags, 0o644, dir_fd=parent_fd)
+            fd = os.open(name, flags, 0o644, dir_fd=parent_fd)
+        if tell:
+            tell(fd)
+        return fd
     finally:
         os.close(parent_fd)
 

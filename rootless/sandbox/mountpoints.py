@@ -133,18 +133,16 @@ def _mode(is_memory: bool) -> int:  # noqa: FBT001
 
 def _made(newroot: Newroot, path: str, *, is_folder: bool, mode: int = 0o755) -> list[str]:
     """Make `path` if it is not there: the real paths of what is new, outermost first."""
-    above, missing = path, 0
-    while (fd := newroot.existing_fd(above)) < 0:
-        above, missing = os.path.dirname(above), missing + 1
-    os.close(fd)
-    if not missing:
-        return []
+    top = os.readlink(f"/proc/self/fd/{newroot.fd}")
+    made: list[str] = []
+
+    def tell(fd: int) -> None:
+        made.append(os.readlink(f"/proc/self/fd/{fd}").removeprefix(top).strip("/"))
+
     if is_folder:
-        inroot.make_directory(newroot.fd, os.path.dirname(path))
-        fd = inroot.make_directory(newroot.fd, path, mode)
+        os.close(inroot.make_directory(newroot.fd, os.path.dirname(path), tell=tell))
+        fd = inroot.make_directory(newroot.fd, path, mode, tell=tell)
     else:
-        fd = inroot.make_file(newroot.fd, path)
-    top, real = (os.readlink(f"/proc/self/fd/{one}") for one in (newroot.fd, fd))
-    names = real.removeprefix(top).strip("/").split("/")
-    first = max(1, len(names) - missing + 1)
-    return ["/".join(names[:count]) for count in range(first, len(names) + 1)]
+        fd = inroot.make_file(newroot.fd, path, tell=tell)
+    os.close(fd)
+    return made
