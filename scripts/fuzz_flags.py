@@ -8,6 +8,7 @@ Caches are kept from build to build, by docker too: what is in one is written bu
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +119,23 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
         super().write_context()
         self.context = [entry for entry in self.context if entry.path not in BROKEN]
 
+    def there(self, names: tuple[str, ...]) -> str:
+        """One of the context's names or patterns, mostly one that is there."""
+        if self.chance(0.1):
+            return self.one(names)
+        return self.one(tuple(filter(self.is_there, names)) or names)
+
+    def is_there(self, name: str) -> bool:
+        """Whether what comes before the first wildcard is."""
+        parts = name.replace("/./", "/").removeprefix("./").strip("/").split("/")
+        plain = itertools.takewhile(lambda part: not set(part) & set("*?["), parts)
+        path = "/".join(plain)
+        return path in ("", ".") or self.has(path)
+
+    def source(self) -> str:
+        source = super().source
+        return self.there(tuple(source() for _ in range(5)))
+
     def weighted(self) -> Callable[[], Any]:
         kinds: tuple[tuple[int, Callable[[], Any]], ...] = (
             (24, super().weighted()),
@@ -141,7 +159,7 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
             return fuzz_grammar.operands(
                 "COPY", [*flags, origin], [self.inside()], self.destination()
             )
-        source = self.one(("src", ".", "src/", "src/*", "*", "src/sub", "top.txt", "a"))
+        source = self.there(("src", ".", "src/", "src/*", "*", "src/sub", "top.txt", "a"))
         word = self.one(("COPY", "COPY", "ADD"))
         return fuzz_grammar.operands(word, flags, [source], self.destination())
 
@@ -149,11 +167,11 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
         flags = [*self.flags(), "--parents"]
         if self.chance(0.2):
             flags.append(f"--exclude={self.one(EXCLUDED)}")
-        names: tuple[str, ...] = PARENTS
+        pick, names = self.there, PARENTS
         if self.chance(0.35):
             flags.append(f"--from={self.origin()}")
-            names = INSIDE
-        sources = [self.one(names) for _ in range(self.rng.choice((1, 1, 2)))]
+            pick, names = self.one, INSIDE
+        sources = [pick(names) for _ in range(self.rng.choice((1, 1, 2)))]
         return " ".join(["COPY", *flags, *sources, self.place()])
 
     def place(self) -> str:
@@ -222,7 +240,7 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
             return f"type=cache,id={self.name}{more},target={target}", target
         more = self.one(("", "", ",rw", ",readonly", ",ro=false"))
         if kind < 0.7:
-            return f"type=bind,source={self.one(BOUND)},target={target}{more}", target
+            return f"type=bind,source={self.there(BOUND)},target={target}{more}", target
         origin = f"from={self.origin()},source={self.one(BOUND_INSIDE)}"
         return f"type=bind,{origin},target={target}{more}", target
 
