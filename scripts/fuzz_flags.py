@@ -167,7 +167,8 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
         flags = [*self.flags(), "--parents"]
         if self.chance(0.2):
             flags.append(f"--exclude={self.one(EXCLUDED)}")
-        pick, names = self.there, PARENTS
+        pick = self.there
+        names: tuple[str, ...] = PARENTS
         if self.chance(0.35):
             flags.append(f"--from={self.origin()}")
             pick, names = self.one, INSIDE
