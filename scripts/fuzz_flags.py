@@ -242,8 +242,14 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
         more = self.one(("", "", ",rw", ",readonly", ",ro=false"))
         if kind < 0.7:
             return f"type=bind,source={self.there(BOUND)},target={target}{more}", target
-        origin = f"from={self.origin()},source={self.one(BOUND_INSIDE)}"
+        origin = f"from={self.named()},source={self.one(BOUND_INSIDE)}"
         return f"type=bind,{origin},target={target}{more}", target
+
+    def named(self) -> str:
+        """An origin by its name: docker has numbers for COPY --from only, podman everywhere."""
+        while (found := self.origin()).isdigit():
+            continue
+        return found
 
     def triggered(self) -> str:
         return "ONBUILD " + self.one(

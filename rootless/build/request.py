@@ -43,7 +43,8 @@ class Form(Record):
 
     `labels` are added and `unset_labels` taken away; `annotations` are the manifest's. With
     `is_docker` it has docker's media types, which know no annotations. `squash` makes one layer of
-    all that is "new" on its base, or of "all".
+    all that is "new" on its base, or of "all". `platform` is what the config is to say of itself,
+    None for what its base says.
     """
 
     tags: tuple[Reference, ...] = ()
@@ -53,6 +54,7 @@ class Form(Record):
     is_docker: bool = False
     squash: str = ""
     is_listed: bool = True
+    platform: Platform | None = None
 
 
 class Share(Record):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rootless.build.lock import Lock
     from rootless.build.plan.stages import Plan
-    from rootless.build.request import Surroundings
+    from rootless.build.request import Form, Surroundings
     from rootless.cli.build_lock import Locking
     from rootless.cli.contexts import Found
     from rootless.cli.dockerfiles import Written
@@ -80,7 +80,6 @@ def _build(
         context=context.folder(written.ignore),
         fetch=bases.fetch,
         enter=bases.enter,
-        form=goods.form(platforms[0]),
         caching=caches.parse(given, store, arguments, build_args, bases.enter, display),
         network=arguments.network,
         epoch=epoch,
@@ -90,8 +89,9 @@ def _build(
         inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
         folders=bases.named.folders,
     )
-    pairs = zip(platforms, plans, strict=True)
-    requests = [request.replace(plan=planned, form=goods.form(one)) for one, planned in pairs]
+    forms = _forms(arguments, goods, platforms)
+    pairs = zip(forms, plans, strict=True)
+    requests = [request.replace(plan=planned, form=form) for form, planned in pairs]
     if arguments.dry_run or arguments.explain:
         _explain(store, requests, sys.stdout if arguments.dry_run else sys.stderr)
     if arguments.dry_run:
@@ -198,6 +198,17 @@ def _platforms(arguments: Arguments) -> tuple[Platform, ...]:
     architecture = arguments.arch or host.architecture
     words = (arguments.os or host.os, architecture, arguments.variant)
     return (Platform.parse("/".join(word for word in words if word)),)
+
+
+def _forms(
+    arguments: Arguments, goods: Wanted, platforms: tuple[Platform, ...]
+) -> tuple[Form, ...]:
+    """How each image is to look; a platform that was asked for is what it says of itself."""
+    forms = tuple(map(goods.form, platforms))
+    if not any((arguments.platform, arguments.os, arguments.arch, arguments.variant)):
+        return forms
+    pairs = zip(forms, platforms, strict=True)
+    return tuple(form.replace(platform=platform) for form, platform in pairs)
 
 
 def _explain(store: Store, requests: Sequence[Request], out: TextIO) -> None:
@@ -337,7 +348,7 @@ class _Bases:
             client = self._client(source)
             self.enter()
             display = self._display.pulling(self._given, str(source))
-            image = fetch.pull(self._store, client, source, platform, display)
+            image = fetch.pull(self._store, client, source, platform, display, strict=False)
         return image
 
     def _loaded(self, reference: Reference, platform: Platform) -> Image:
@@ -366,7 +377,9 @@ class _Bases:
             from rootless.store.images import Image
 
             client = self._client(reference)
-            top, manifest, config = pull.peek(reference, platform=platform, client=client)
+            top, manifest, config = pull.peek(
+                reference, platform=platform, client=client, strict=False
+            )
             descriptor = Descriptor(top.media_type, top.digest, len(top.content))
             image = Image(descriptor, manifest, config)
             self._peeked[reference, platform] = image

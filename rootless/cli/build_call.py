@@ -221,7 +221,7 @@ def _print_text(subject: Subject, found: list[Finding]) -> None:
 
     source = Source.of(subject.written.content, subject.written.name)
     for one in sorted(found, key=lambda finding: finding.location.start_line):
-        print(f"\nWARNING: {one.rule} - {rules.url(one.rule)}")
+        print("\nWARNING: " + " - ".join(filter(None, (one.rule, rules.url(one.rule)))))
         print(words.escape(one.detail))
         print(f"{words.escape(source.name)}:{one.location.start_line}")
         print(f"{_RULE}\n{source.excerpt(one.location)}\n{_RULE}")

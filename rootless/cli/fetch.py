@@ -159,12 +159,19 @@ def pull(
     reference: Reference,
     platform: Platform,
     display: TransferDisplay,
+    *,
+    strict: bool = True,
 ) -> Image:
-    """Download the image, which `display` shows; a limit that is near is told."""
+    """Download the image, which `display` shows; a limit that is near is told.
+
+    Unless that is `strict`, an image that is for one platform only may be for another.
+    """
     from rootless.image import obtain
 
     with display as report:
-        image = obtain.pull(store, reference, platform=platform, client=client, report=report)
+        image = obtain.pull(
+            store, reference, platform=platform, client=client, report=report, strict=strict
+        )
     for registry, limit in client.limits:
         print(f"note: {registry}: {limit}", file=sys.stderr)
     return image

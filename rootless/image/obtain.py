@@ -58,14 +58,22 @@ def _resolve(store: Store, text: str, wanted: Platform | None) -> Image:
 
 
 def pull(
-    store: Store, reference: Reference, *, platform: Platform, client: Client, report: Report
+    store: Store,
+    reference: Reference,
+    *,
+    platform: Platform,
+    client: Client,
+    report: Report,
+    strict: bool = True,
 ) -> Image:
-    """Pull the image; where it cannot be had, say what is here."""
+    """Pull the image, as `pull.pull` does; where it cannot be had, say what is here."""
     from rootless.image.pull import pull
     from rootless.registry.errors import RegistryError
 
     try:
-        return pull(store, reference, platform=platform, client=client, report=report)
+        return pull(
+            store, reference, platform=platform, client=client, report=report, strict=strict
+        )
     except RegistryError as error:
         suggest(store, reference, error)
         raise

@@ -41,10 +41,17 @@ if TYPE_CHECKING:
 
 
 def pull(
-    store: Store, reference: Reference, *, platform: Platform, client: Client, report: Report
+    store: Store,
+    reference: Reference,
+    *,
+    platform: Platform,
+    client: Client,
+    report: Report,
+    strict: bool = True,
 ) -> Image:
     """Bring an image for `platform` into the store and name it `reference`.
 
+    Unless that is `strict`, an image that is for one platform only may be for another.
     `report` is called in this thread. RegistryError, IntegrityError or NotFoundError, and then
     nothing has the name that had not before.
     """
@@ -54,7 +61,7 @@ def pull(
     sink = ends.Sink(store, (reference,), top.digest)
     copy.persist(source, lambda: copy.config(source, sink, manifest))
     config = ImageConfig.decode(blobs.read(store, manifest.config.digest))
-    _check(reference, manifest, config, platform)
+    _check(reference, manifest, config, platform if strict else None)
     pairs = manifest.pair(config.diff_ids)
     origin = f"{reference.registry}/{reference.repository}"
     copy.persist(source, lambda: bring(store, source, pairs, origin, report))
@@ -78,11 +85,11 @@ def bring(
 
 
 def peek(
-    reference: Reference, *, platform: Platform, client: Client
+    reference: Reference, *, platform: Platform, client: Client, strict: bool = True
 ) -> tuple[Document, Manifest, ImageConfig]:
     """What the name stands for at the registry, and its manifest and config for `platform`.
 
-    Nothing is kept. RegistryError, IntegrityError or NotFoundError.
+    Nothing is kept. `strict` is as for `pull`. RegistryError, IntegrityError or NotFoundError.
     """
     source = registry.Source(client, reference)
     top = source.manifest()
@@ -93,7 +100,7 @@ def peek(
     if Digest.of(content) != manifest.config.digest:
         raise IntegrityError(f"the config {manifest.config.digest} has other contents")
     config = ImageConfig.decode(content)
-    _check(reference, manifest, config, platform)
+    _check(reference, manifest, config, platform if strict else None)
     return top, manifest, config
 
 
@@ -116,14 +123,14 @@ def preview(
 
 
 def _check(
-    reference: Reference, manifest: Manifest, config: ImageConfig, platform: Platform
+    reference: Reference, manifest: Manifest, config: ImageConfig, platform: Platform | None
 ) -> None:
-    """Refuse, before a layer is asked for, what could not become an image for `platform`."""
+    """Refuse, before a layer is asked for, what could not become an image (for `platform`)."""
     name = reference.familiar
     for layer in manifest.layers:
         if layer.media_type not in media_types.LAYERS:
             raise IntegrityError(f"{name} has a layer of the unknown kind {layer.media_type!r}")
-    if config.platform.architecture:  # whatever an index said about it
+    if platform and config.platform.architecture:  # whatever an index said about it
         is_for = manifest.config.replace(platform=config.platform)
         Index(media_types.OCI_INDEX, (is_for,)).choose(platform)
 

@@ -89,6 +89,32 @@ def test_an_archive_and_a_push_of_all(rootless, context, tmp_path):
     subprocess.run([*copied, source, f"dir:{tmp_path}/copied"], check=True)
 
 
+def test_a_base_that_is_for_another_platform_alone(rootless, registry, context):
+    name = f"{registry.address}/foreign:1"
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /f\n")
+    rootless.ok("build", "--platform", "linux/arm64", "-t", name, context)
+    rootless.ok("push", "--tls-verify=false", name)
+    rootless.ok("rmi", name)
+    (context / "Dockerfile").write_text(f"FROM {name}\nCOPY Dockerfile /g\n")
+    build = ("build", "--tls-verify=false", "-t", "x")
+    for how in ("pulled", "here"):
+        built = rootless(*build, "--pull" if how == "pulled" else "--pull=false", context)
+        assert built.exit == 0, built.stderr
+        warning = (
+            f"Dockerfile:1: InvalidBaseImagePlatform: Base image {name} was pulled with platform "
+            '"linux/arm64", expected "linux/amd64" for current build'
+        )
+        assert warning.replace("amd64", emulation.Platform.host().architecture) in built.stderr
+        assert rootless.ok("inspect", "-f", "{{.Architecture}}", "x") == "arm64\n"
+    checked = rootless("build", "--check", "--tls-verify=false", context)
+    assert checked.exit == 1
+    assert "\nWARNING: InvalidBaseImagePlatform\nBase image" in checked.stdout
+    rootless.ok(*build, "--platform", "linux/s390x", context)
+    assert rootless.ok("inspect", "-f", "{{.Architecture}}", "x") == "s390x\n", "as docker says"
+    right = rootless(*build, "--platform", "linux/arm64", context)
+    assert "InvalidBaseImagePlatform" not in right.stderr
+
+
 def test_a_command_that_cannot_run_is_told_before_anything_is_pulled(rootless, context):
     if not emulation._problem(emulation.Platform("linux", "s390x")):
         pytest.skip("there is an emulator for s390x")

@@ -18,6 +18,7 @@ ON_PURPOSE = {
     "modes/chown-negative": "docker takes it for the unknown user -1, and unknown users for root",
     "modes/chown-two-colons": "docker takes it for an unknown group, and those for root's",
     "mounts/bind-selinux-letters": "podman takes them",
+    "mounts/from-a-stage-by-number": "docker has numbers for COPY --from only; podman takes them",
     "parents/context-whole": "docker copies nothing",
     "stages/target-a-stage-by-number": "docker has numbers for COPY --from only; podman takes them",
 }

@@ -6,7 +6,8 @@ Run as a script where there is a dockerd, it asks docker again and rewrites the 
 
     python -m tests.support.checks            # all cases; or only those whose names are given
 
-The base of some is `checkbase`, which `BASE` describes and the script builds first.
+The base of some is `checkbase`, which `BASE` describes and the script builds first; of others
+127.0.0.1:5000/foreign, an image for arm64 alone, for which nobody but a registry there can speak.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def export(store: Store, recipe: Recipe, stack: Stack, request: Request) -> Imag
         request.enter()
         stack = squash.squash(store, stack, form.squash)
         config = config.replace(history=squash.history(config.history, len(stack.entries) - 1))
-    config = config.replace(diff_ids=stack.diff_ids)
+    config = config.replace(diff_ids=stack.diff_ids, platform=form.platform or config.platform)
     content = configs.with_labels(config, form.labels, form.unset_labels).encode()
     blobs.put(store, content)
     listed = Descriptor.of(content, media_types.OCI_CONFIG)

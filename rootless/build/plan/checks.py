@@ -39,6 +39,7 @@ def find(
     asked = Asked(
         base=base,
         needs=needs,
+        platform=lambda number: plan.stages[number].platform,
         build_args=plan.build_args,
         arguments=plan.predefined,
         ignore=_ignore(ignore) if options.experimental else None,

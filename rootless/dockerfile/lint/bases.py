@@ -69,6 +69,24 @@ def check(dockerfile: Dockerfile, known: Arguments) -> Iterator[Finding]:
             yield from _platform(one, known, dockerfile.escape)
 
 
+def check_platforms(dockerfile: Dockerfile, known: Arguments, asked: Asked) -> Iterator[Finding]:
+    """Whether each image that is built on is for the platform that its stage is for."""
+    for number, one in enumerate(dockerfile.heads):
+        wanted = asked.platform(number) if asked.needs(number) else None
+        base = asked.base(number) if wanted else None
+        if wanted is None or base is None or isinstance(base, int):
+            continue
+        has = base.platform
+        is_other = (has.os, has.architecture) != (wanted.os, wanted.architecture)
+        if is_other and has.architecture:
+            image, _ = _expanded(one.image, known.values, dockerfile.escape)
+            detail = (
+                f'Base image {image} was pulled with platform "{has}", '
+                f'expected "{wanted}" for current build'
+            )
+            yield Finding("InvalidBaseImagePlatform", detail, one.location)
+
+
 def _is_reference(text: str) -> bool:
     try:
         Reference.parse(text)

@@ -19,6 +19,7 @@ def check(dockerfile: Dockerfile, asked: Asked, options: Options) -> list[Findin
     found = [
         *writing.check(dockerfile),
         *bases.check(dockerfile, known),
+        *bases.check_platforms(dockerfile, known, asked),
         *scopes.check(dockerfile, asked, known.values),
     ]
     return [one for one in found if options.wants(one.rule)]

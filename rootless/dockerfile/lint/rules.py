@@ -31,6 +31,10 @@ RULES = {
         "from-platform-flag-const-disallowed",
         "FROM --platform flag should not use a constant value",
     ),
+    "InvalidBaseImagePlatform": (
+        "",
+        "Base image platform does not match expected target platform",
+    ),
     "InvalidDefaultArgInFrom": (
         "invalid-default-arg-in-from",
         "Default value for global ARG results in an empty or invalid base image name",
@@ -84,7 +88,7 @@ RULES = {
         "can have unexpected results if the base image changes",
     ),
 }
-"""Name → the last part of its page's address, and its description."""
+"""Name → the last part of its page's address ("" without a page), and its description."""
 
 
 def description(rule: str) -> str:
@@ -93,5 +97,6 @@ def description(rule: str) -> str:
 
 
 def url(rule: str) -> str:
-    """Where it is explained."""
-    return f"{_PAGES}/{RULES[rule][0]}/"
+    """Where it is explained; "" where it is not."""
+    page = RULES[rule][0]
+    return f"{_PAGES}/{page}/" if page else ""

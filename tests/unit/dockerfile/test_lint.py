@@ -24,6 +24,7 @@ CONFIGS = {
     "checktriggers": ImageConfig(
         LINUX, onbuild=("ENV TOKEN x", "WORKDIR relative", "LABEL a=$NOWHERE")
     ),
+    "127.0.0.1:5000/foreign": ImageConfig(Platform.parse("linux/arm64")),
 }
 NEEDED = {  # stages, where a target leaves some out
     "target": (1,),
@@ -53,6 +54,7 @@ def findings(case):
 
     asked = Asked(
         base=base,
+        platform=lambda number: platform if "foreign" in stages[number].image else None,
         needs=lambda number: number in NEEDED.get(case["name"], [number]),
         build_args=build_args,
         arguments=platform_arguments(platform, target or stages[-1].name),
