@@ -71,7 +71,7 @@ class Child:
         with self._reading:
             told = read_frame(self._report_fd) if self._report_fd >= 0 else None
         if told is None:
-            raise RootlessError(f"{self._name} died ({_ending(self.wait())})")
+            raise died(self._name, self.wait())
         kind, value = told
         if kind == "error":
             raise raisable(value)
@@ -274,5 +274,7 @@ def refused(error: OSError) -> RootlessError:
     return complaints.explain_limit(error) or RootlessError(f"no process can be started: {error}")
 
 
-def _ending(status: int) -> str:
-    return f"exit code {status}" if status >= 0 else f"signal {-status}"
+def died(name: str, status: int) -> RootlessError:
+    """What is said of a process that ended without a word; `status` as of Child.wait."""
+    ending = f"exit code {status}" if status >= 0 else f"signal {-status}"
+    return RootlessError(f"{name} died ({ending})")

@@ -263,12 +263,12 @@ def _size(flag: str, text: str) -> int:
 
 def _volumes(words: Sequence[str]) -> list[Operation]:
     from rootless.cli import run_flags
+    from rootless.container import mounts
 
-    volumes = [run_flags.volume(word) for word in words]
-    missing = run_flags.missing_sources(tuple(volumes))
-    if missing:
+    volumes = tuple(run_flags.volume(word) for word in words)
+    if missing := mounts.missing(volumes):
         raise NotFoundError(f"{missing[0]}, which --volume names, is not there")
-    return list(volumes)
+    return list(mounts.operations(volumes))
 
 
 def _devices(words: Sequence[str]) -> list[Operation]:
@@ -307,15 +307,15 @@ def debug_shell(display: BuildDisplay) -> Callable[[Callable[[int], Spec]], None
         from rootless.sandbox.spawn import spawn
 
         print("a shell where the command failed; Ctrl-D leaves it", file=sys.stderr)
-        channel = terminal.Channel()
-        child = spawn(make(channel.child_fd))
-        master = channel.receive()
+        streams = terminal.Own(interactive=True, tell=_say)
+        child = spawn(make(streams.terminal_fd))
+        streams.start()
         try:
             child.await_exec()
         except RootlessError as error:
             print(f"no shell can be opened: {error.message}", file=sys.stderr)
             return
-        terminal.converse(child, master, interactive=True, tell=_say)
+        streams.follow(child)
 
     return look_around
 

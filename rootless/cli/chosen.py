@@ -116,7 +116,7 @@ def _matching(key: str, values: Sequence[str]) -> Test:
 
 def _status(values: Sequence[str]) -> Test:
     _check("status", values, _STATES)
-    return lambda one: ("running" if one.is_running else "exited") in values
+    return lambda one: one.state.status in values
 
 
 def _health(values: Sequence[str]) -> Test:
@@ -133,24 +133,28 @@ def _exited(values: Sequence[str]) -> Test:
     for value in values:
         if not value.removeprefix("-").isdecimal():
             raise UsageError(f"invalid filter 'exited={value}'", hint="write exited=CODE")
-    return lambda one: str(one.exit_code) in values
+    return lambda one: one.state.status == "exited" and str(one.state.exit_code) in values
 
 
 def _network(values: Sequence[str]) -> Test:
-    return lambda one: one.network in values
+    return lambda one: one.spec.network in values
 
 
 def _volume(values: Sequence[str]) -> Test:
-    return lambda one: any(value in (*one.mounts, *one.mount_points) for value in values)
+    def has(container: Container) -> bool:
+        places = {place for one in container.spec.mounts for place in (one.source, one.target)}
+        return not places.isdisjoint(values)
+
+    return has
 
 
 def _ports(key: str, values: Sequence[str]) -> Test:
     wanted = {port for value in values for port in _range(key, value)}
 
     def has(container: Container) -> bool:
-        there: Iterable[str] = container.config.get("ExposedPorts") or ()
+        there: Iterable[str] = container.spec.run.exposed_ports
         if key == "publish":
-            there = (container.asked.get("HostConfig") or {}).get("PortBindings") or ()
+            there = (f"{one.container_port}/{one.protocol}" for one in container.spec.ports)
         return not wanted.isdisjoint(one if "/" in one else f"{one}/tcp" for one in there)
 
     return has

@@ -8,8 +8,8 @@ from functools import partial
 
 from rootless import userns
 from rootless.cli import words
+from rootless.cli.lifecycle import find
 from rootless.container import records
-from rootless.container.spec import Damaged
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference
 from rootless.store import Store
@@ -59,17 +59,6 @@ def diff(given: Settings, arguments: Arguments) -> int:
     for kind, path in changes.changes(store, container):
         print(kind, words.escape(path.decode("utf-8", "backslashreplace")))
     return 0
-
-
-def find(store: Store, name: str) -> Container:
-    """The container of this name or id; RootlessError when its record is damaged, too."""
-    found = records.find(store, name)
-    if isinstance(found, Damaged):
-        raise RootlessError(
-            f"container {found.id[:12]} is damaged: {found.why}",
-            hint=f"its files are in {store.path('containers', found.id, 'diff')}",
-        )
-    return found
 
 
 def _tag(text: str) -> Reference:

@@ -6,7 +6,7 @@ import sys
 import time
 
 from rootless.cli import filters, listing, words
-from rootless.container import records
+from rootless.container import homes, records
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container, Damaged
+    from rootless.container.state import ContainerState
     from rootless.oci.digest import Digest
 
 _HEADERS = {
@@ -140,7 +141,7 @@ def prune(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not prune.agreed(" all stopped containers."):
         return 0
     userns.enter()
-    removed, size = records.prune(Store(given.root), lambda one: prune.is_meant(one, asked))
+    removed, size = homes.prune(Store(given.root), lambda one: prune.is_meant(one, asked))
     prune.print_containers(removed)
     print(f"Total reclaimed space: {words.size(size, 4)}")
     return 0
@@ -155,8 +156,8 @@ def _remove(store: Store, name: str, *, force: bool) -> None:
             hint=f"end it and remove it with: rootless rm -f {name}",
         )
     if found.is_running:
-        records.end(store, found)
-    records.remove(store, found)
+        homes.end(store, found)
+    homes.remove(store, found)
 
 
 def _warn(damaged: Damaged) -> None:
@@ -173,26 +174,38 @@ def _complain(text: str) -> None:
 
 def row(container: Container, *, full: bool) -> dict[str, str]:
     """What tables show of a container, by docker's names."""
-    now = time.time()
-    running = words.age(now - container.created)
-    ended = f"Exited ({container.exit_code}) {words.age(now - container.finished)}"
-    up = f"Up {running.removesuffix(' ago')}"
+    spec, state = container.spec, container.state
     created = time.localtime(container.created)
+    sources = [one.name or one.source for one in spec.mounts if one.kind != "tmpfs"]
     return {
         "ID": container.id if full else container.short,
         "Image": container.image,
         "Command": _command(container.command, full=full),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
-        "RunningFor": running,
-        "Status": up if container.is_running else ended,
-        "State": "running" if container.is_running else "exited",
-        "Ports": ", ".join(container.ports),
+        "RunningFor": words.age(time.time() - container.created),
+        "Status": _status(state),
+        "State": state.status,
+        "Ports": ", ".join(map(str, container.ports)),
         "Names": container.name,
-        "Networks": container.network,
-        "Mounts": ",".join(one if full else _shortened(one) for one in container.mounts),
+        "Networks": spec.network,
+        "Mounts": ",".join(one if full else _shortened(one) for one in sources),
         "Labels": ",".join(f"{name}={value}" for name, value in container.labels.items()),
-        "LocalVolumes": "0",
+        "LocalVolumes": str(sum(one.kind == "volume" for one in spec.mounts)),
     }
+
+
+def _status(state: ContainerState) -> str:
+    """Docker's words for how it fares."""
+    now = time.time()
+    if state.status == "created":
+        return "Created"
+    ago = words.age(now - state.finished)
+    if state.status == "restarting":
+        return f"Restarting ({state.exit_code}) {ago}"
+    if not state.is_running:
+        return f"Exited ({state.exit_code}) {ago}"
+    up = words.age(now - state.started).removesuffix(" ago")
+    return f"Up {up}" + (" (Paused)" if state.status == "paused" else "")
 
 
 def _shortened(mount: str) -> str:

@@ -29,7 +29,7 @@ FILTERS = ("until", "label", "label!")
 def system(given: Settings, arguments: Arguments) -> int:
     """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
     from rootless import userns
-    from rootless.container import records
+    from rootless.container import homes
 
     asked = filters.parse(arguments.filter, FILTERS)
     if arguments.volumes and asked.until is not None:
@@ -39,7 +39,7 @@ def system(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not agreed(_everything(arguments, asked, damaged)):
         return 0
     userns.enter()
-    removed, size = records.prune(store, lambda one: is_meant(one, asked))
+    removed, size = homes.prune(store, lambda one: is_meant(one, asked))
     print_containers(removed)
     cache = _cache(asked, everything=arguments.all)
     pruned = _prune(store, asked, everything=arguments.all, cache=cache)

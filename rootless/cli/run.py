@@ -9,13 +9,17 @@ from rootless import userns
 from rootless.cli import fetch
 from rootless.errors import NotFoundError, RootlessError
 from rootless.image import obtain
+from rootless.record import Record
 from rootless.store import Store, ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.start import Source
+    from rootless.container.homes import Home
+    from rootless.container.spec import ContainerSpec
+    from rootless.container.start import Ground, Links
+    from rootless.network.choice import Choice
     from rootless.oci.config import ImageConfig
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
@@ -26,19 +30,48 @@ if TYPE_CHECKING:
 
 
 def run(given: Settings, arguments: Arguments) -> int:
-    """Run a command in a new container; its exit status."""
-    store = Store(given.root)
+    """Run a command in a new container; its exit status, or 0 once a detached one runs."""
     if arguments.dry_run:
-        return _dry_run(given, arguments, store)
+        return _dry_run(given, arguments, Store(given.root))
+    made = make(given, arguments, in_foreground=not arguments.detach)
+    from rootless.container import launch, monitor
+
+    home = made.home
+    told = monitor.Told(tell, _explain if arguments.explain else _silent)
+    try:
+        write_cidfile(home)
+        if not home.spec.detached:
+            return launch.in_foreground(made.ground, home, told)
+        launch.in_background(made.ground, home, told)
+    except BaseException:
+        home.discard()
+        raise
+    home.let_go()
+    print(home.spec.id)
+    return 0
+
+
+class Made(Record):
+    """A container that is there, held, and what it can be started on."""
+
+    ground: Ground
+    home: Home
+
+
+def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) -> Made:
+    """Get the image, enter the namespace and make the container that the flags ask for."""
+    store = Store(given.root)
     known = _known(arguments, store)
     image = None if known else _local(arguments, store)
     entering = userns.begin() if known or image else None
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
-    from rootless.container import start
+    from rootless.container import homes, start
 
-    request = run_flags.read(given, arguments)
-    run_flags.make_sources(request.mounts)
+    if in_foreground:
+        run_flags.check_terminal(arguments)
+    asked, changes = run_flags.read(given, arguments)
+    start.make_sources(asked)
     if entering:
         ids = entering.finish()
     else:
@@ -46,8 +79,32 @@ def run(given: Settings, arguments: Arguments) -> int:
     if image:
         known = ready.of(store, image)
     assert known
-    source = start.Source(store, known)
-    return start.run(source, ids, request, _tell, _explain if arguments.explain else None)
+    spec = start.specify(asked, changes, known)
+    return Made(grounded(given, store, known, ids), homes.create(store, spec))
+
+
+def grounded(given: Settings, store: Store, image: Ready, ids: IdMap) -> Ground:
+    """What a start of the image stands on."""
+    from rootless.container.start import Ground
+
+    return Ground(store, image, ids, given.environment.get("PATH", ""), given.runtime_dir)
+
+
+def write_cidfile(home: Home) -> None:
+    """The id, to a file that must be new, where one is asked for. RootlessError."""
+    spec = home.spec
+    if not spec.cidfile:
+        return
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(spec.cidfile, flags, 0o644)
+    except OSError as error:
+        raise RootlessError(
+            f"the container's id cannot be written to {spec.cidfile}: {error.strerror}",
+            hint="choose a file that does not exist yet",
+        ) from None
+    os.write(fd, spec.id.encode())
+    os.close(fd)
 
 
 def _known(arguments: Arguments, store: Store) -> Ready | None:
@@ -113,9 +170,13 @@ def _explain_missing(store: Store, reference: Reference, wanted: Platform) -> Ro
     )
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     """On a line of its own, below whatever the container wrote."""
     print(f"\n{text}", file=sys.stderr, flush=True)
+
+
+def _silent(_: Spec) -> None:
+    """Nobody has asked."""
 
 
 def _explain(spec: Spec) -> None:
@@ -132,26 +193,34 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     from rootless.sandbox import explain
     from rootless.sandbox.quoting import quote
 
-    request = run_flags.read(given, arguments)
-    source = _present(arguments, store)
-    identity = os.urandom(6).hex()
-    folder = f"/tmp/rootless-{identity}"
-    ids = userns.available()
-    spec = start.plan(source, ids, request, folder, request.hostname or identity)
+    asked, changes = run_flags.read(given, arguments)
+    folder = f"/tmp/rootless-{os.urandom(6).hex()}"
+    ground = grounded(given, store, _present(arguments, store), userns.available())
+    container = start.specify(asked, changes, ground.image)
+    network = start.find_network(container, ground.search_path)
+    spec = start.plan(ground, container, folder, _on_paper(network, container))
     told = (f"# {words.escape(line)}" for line in explain.explain(spec))
     print("# What would happen:", *told, sep="\n")
     print("\n# The same by hand: paste these lines into a terminal (bash)")
-    for missing in run_flags.missing_sources(request.mounts):
+    for missing in start.missing_sources(container):
         print(f"mkdir -p {quote(missing)}")
-    connect = start.connect_by_hand(request, folder)
-    print(*explain.script(spec, f"{folder}/net", connect, stdin=request.interactive), sep="\n")
-    print(f"# To clean up afterwards: unshare {explain.maps(ids)} rm -rf {folder}")
+    connect = start.connect_by_hand(container, network, folder)
+    print(*explain.script(spec, f"{folder}/net", connect, stdin=asked.interactive), sep="\n")
+    print(f"# To clean up afterwards: unshare {explain.maps(ground.ids)} rm -rf {folder}")
     return 0
 
 
-def _present(arguments: Arguments, store: Store) -> Source:
+def _on_paper(network: Choice, container: ContainerSpec) -> Links:
+    """Descriptors that stand for those of a real start."""
+    from rootless.container.start import Links
+    from rootless.network import choice
+
+    connected = network.mode in choice.PACKAGES
+    return Links(network, 0 if connected else -1, 0 if container.terminal else -1)
+
+
+def _present(arguments: Arguments, store: Store) -> Ready:
     """The image with its layers, as they are in the store now."""
-    from rootless.container import start
     from rootless.store import layers
 
     image = _local(arguments, store)
@@ -161,4 +230,4 @@ def _present(arguments: Arguments, store: Store) -> Source:
             f"Unable to find image '{arguments.image}' locally, and a dry run downloads nothing",
             hint=f"get it first: rootless pull {arguments.image}",
         )
-    return start.Source(store, ready.with_layers(image, tuple(filter(None, found))))
+    return ready.with_layers(image, tuple(filter(None, found)))

@@ -1,15 +1,16 @@
-"""The flags of `run` as a value: docker's spellings checked and understood."""
+"""The flags of `run` and `create` as values: docker's spellings checked and understood."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from rootless.container.request import Request
+from rootless.container.overrides import Overrides
+from rootless.container.spec import ContainerSpec, Mount, Restart
 from rootless.errors import RootlessError, UsageError
 from rootless.network import choice, ports
+from rootless.oci.digest import Digest
 from rootless.sandbox import caps
-from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,45 +19,101 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.network.choice import Choice
-    from rootless.sandbox.spec import Operation
 
 _VOLUME_WORDS = frozenset({"ro", "rw", "z", "Z", "rprivate", "private"})
 _MAX_HOSTNAME = 64
 GATEWAY = "host-gateway"
 
 
-def read(given: Settings, arguments: Arguments) -> Request:
-    """The request that the flags make. UsageError or RootlessError names the one that is wrong."""
+_NO_IMAGE_YET = Digest("sha256", "0" * 64)
+_POLICIES = ("no", "always", "unless-stopped", "on-failure")
+
+
+def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Overrides]:
+    """What the flags ask for: a container still without image, id and config, and what they change
+    in the image's config. UsageError or RootlessError names the flag that is wrong.
+    """
     network = _network(given, arguments)
-    hosts = tuple(host_line(text, network) for text in arguments.add_host)
-    _check_terminal(arguments)
-    capabilities = caps.chosen(arguments.cap_add, arguments.cap_drop)
     options = security_options(arguments.security_opt)
-    return Request(
+    mappings = _ports(arguments, network)
+    spec = ContainerSpec(
+        id="",
+        name=arguments.name or "",
         image=arguments.image,
-        network=network.replace(reaches_host=any(GATEWAY in text for text in arguments.add_host)),
-        runtime_dir=given.runtime_dir,
+        image_id=_NO_IMAGE_YET,
+        created=0,
+        hostname=_hostname(arguments.hostname),
+        mounts=_mounts(arguments),
+        ports=mappings,
+        network=network.mode,
+        reaches_host=any(GATEWAY in text for text in arguments.add_host),
+        hosts=tuple(host_line(text, network) for text in arguments.add_host),
+        dns=tuple(map(address, arguments.dns)),
+        capabilities=caps.chosen(arguments.cap_add, arguments.cap_drop),
+        no_new_privileges="no-new-privileges" in options,
+        seccomp="unconfined" if "unconfined" in options else "",
+        read_only=arguments.read_only,
+        init=arguments.init,
+        terminal=arguments.tty,
+        interactive=arguments.interactive,
+        detached=arguments.detach,
+        remove=arguments.rm,
+        cidfile=arguments.cidfile or "",
+        stop_timeout=_seconds(arguments.stop_timeout),
+        restart=restart(arguments.restart or "no", remove=arguments.rm),
+        log_driver=_log_driver(arguments.log_driver),
+    )
+    return spec, _overrides(given, arguments, mappings)
+
+
+def _overrides(
+    given: Settings, arguments: Arguments, mappings: tuple[ports.PortMapping, ...]
+) -> Overrides:
+    return Overrides(
         command=tuple(arguments.command),
         entrypoint=_entrypoint(arguments.entrypoint),
         env=_environment(given, arguments),
-        working_dir=arguments.workdir or "",
         user=arguments.user,
-        name=arguments.name or "",
-        hostname=_hostname(arguments.hostname),
-        ports=_ports(arguments, network),
-        mounts=_mounts(arguments),
-        hosts=hosts,
-        dns=tuple(map(address, arguments.dns)),
-        remove=arguments.rm,
-        read_only=arguments.read_only,
-        init=arguments.init,
-        interactive=arguments.interactive,
-        terminal=arguments.tty,
-        capabilities=capabilities,
-        no_new_privileges="no-new-privileges" in options,
-        seccomp=b"" if "unconfined" in options else _filter(capabilities),
-        cidfile=arguments.cidfile or "",
+        working_dir=arguments.workdir or "",
+        labels=labels(arguments),
+        exposed_ports=tuple(f"{one.container_port}/{one.protocol}" for one in mappings),
+        stop_signal=arguments.stop_signal or "",
     )
+
+
+def labels(arguments: Arguments) -> dict[str, str]:
+    """Those of --label-file first, then --label, later ones winning."""
+    lines = (*_lines(arguments.label_file, "label"), *arguments.label)
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def restart(text: str, *, remove: bool = False) -> Restart:
+    """`--restart POLICY[:MOST]`."""
+    policy, colon, most = text.partition(":")
+    if policy not in _POLICIES or (colon and (policy != "on-failure" or not most.isdecimal())):
+        raise UsageError(
+            f"invalid restart policy: {text!r}",
+            hint="it may be no, always, unless-stopped, on-failure or on-failure:TIMES",
+        )
+    if remove and policy != "no":
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
+    return Restart(policy, int(most[:9] or 0))
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.removeprefix("-").isdecimal():
+        raise UsageError(f"--stop-timeout {text!r} is not a number of seconds")
+    return int(text[:9])
+
+
+def _log_driver(text: str | None) -> str:
+    if text not in (None, "json-file", "local", "k8s-file", "none"):
+        raise UsageError(
+            f"there is no log driver {text!r}", hint="json-file keeps a log, none keeps none"
+        )
+    return "none" if text == "none" else "json-file"
 
 
 def _network(given: Settings, arguments: Arguments) -> Choice:
@@ -79,11 +136,13 @@ def _ports(arguments: Arguments, network: Choice) -> tuple[ports.PortMapping, ..
     if network.mode == "host":
         print("note: with --network host, published ports are ignored", file=sys.stderr)
         return ()
-    return ports.claim(mappings)
+    return mappings
 
 
-def _check_terminal(arguments: Arguments) -> None:
-    if arguments.tty and arguments.interactive and not os.isatty(0) and not arguments.dry_run:
+def check_terminal(arguments: Arguments) -> None:
+    """RootlessError where a terminal is to be typed on and this is none."""
+    here = arguments.tty and arguments.interactive and not arguments.detach
+    if here and not os.isatty(0):
         raise RootlessError(
             "the input device is not a TTY", hint="leave out -t when the input is a pipe or file"
         )
@@ -99,7 +158,7 @@ def _entrypoint(text: str | None) -> tuple[str, ...] | None:
 def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
     """The files first, then -e, later ones winning; a bare NAME is the caller's, if set."""
     env: dict[str, str] = {}
-    for text in (*_env_lines(arguments.env_file), *arguments.env):
+    for text in (*_lines(arguments.env_file, "variable"), *arguments.env):
         name, equals, value = text.partition("=")
         if not name:
             raise UsageError(f"{text!r} is not an environment variable", hint="write -e NAME=VALUE")
@@ -110,7 +169,7 @@ def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
     return env
 
 
-def _env_lines(paths: tuple[str, ...]) -> Iterator[str]:
+def _lines(paths: tuple[str, ...], what: str) -> Iterator[str]:
     from rootless.cli import files
 
     for path in paths:
@@ -121,7 +180,7 @@ def _env_lines(paths: tuple[str, ...]) -> Iterator[str]:
             if not stripped or stripped.startswith("#"):
                 continue
             if " " in stripped.partition("=")[0].rstrip("\r"):
-                raise UsageError(f"{path}:{number}: a variable's name holds a blank: {stripped!r}")
+                raise UsageError(f"{path}:{number}: a {what}'s name holds a blank: {stripped!r}")
             yield stripped.rstrip("\r")
 
 
@@ -133,45 +192,28 @@ def _hostname(name: str | None) -> str:
     return name or ""
 
 
-def _mounts(arguments: Arguments) -> tuple[Bind | Tmpfs, ...]:
-    """Outer ones before those inside them. Docker's words for two on one target.
+def _mounts(arguments: Arguments) -> tuple[Mount, ...]:
+    """Docker's words for two on one target.
 
     As docker does, the same -v twice counts once, and of two tmpfs on one target the last.
     """
-    targets: dict[str, Bind | Tmpfs] = {}
+    targets: dict[str, Mount] = {}
     for one in map(volume, dict.fromkeys(arguments.volume)):
         _claim(targets, one)
-    for tmpfs in {os.path.normpath(one.path): one for one in map(_tmpfs, arguments.tmpfs)}.values():
-        _claim(targets, tmpfs)
-    return tuple(targets[path] for path in sorted(targets, key=lambda path: path.count("/")))
+    tmpfs = {os.path.normpath(one.target): one for one in map(_tmpfs, arguments.tmpfs)}
+    for one in tmpfs.values():
+        _claim(targets, one)
+    return tuple(targets.values())
 
 
-def _claim(targets: dict[str, Bind | Tmpfs], one: Bind | Tmpfs) -> None:
-    target = os.path.normpath(one.path)
+def _claim(targets: dict[str, Mount], one: Mount) -> None:
+    target = os.path.normpath(one.target)
     if target in targets:
         raise RootlessError(f"Duplicate mount point: {target}", hint="mount one thing on one place")
     targets[target] = one
 
 
-def missing_sources(mounts: tuple[Operation, ...]) -> tuple[str, ...]:
-    """What is to be mounted and is not there."""
-    sources = (one.source for one in mounts if isinstance(one, Bind))
-    return tuple(path for path in sources if not os.path.exists(path))
-
-
-def make_sources(mounts: tuple[Operation, ...]) -> None:
-    """A directory that is to be mounted and missing is made, as by docker."""
-    for path in missing_sources(mounts):
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise RootlessError(
-                f"{path} does not exist and cannot be made: {error.strerror}",
-                hint="give a directory or file that is there",
-            ) from None
-
-
-def volume(text: str) -> Bind:
+def volume(text: str) -> Mount:
     """`SRC:DST[:OPTIONS]` with a path as SRC."""
     source, _, rest = text.partition(":")
     target, _, options = rest.partition(":")
@@ -192,7 +234,8 @@ def volume(text: str) -> Bind:
             hint=f"give a directory: -v ./{source or 'DIR'}:{target}",
         )
     path = os.path.abspath(os.path.expanduser(source))
-    return Bind(path, target, read_only="ro" in words)
+    given = tuple(word for word in options.split(",") if word)
+    return Mount("bind", target, path, read_only="ro" in words, options=given)
 
 
 def _check_below_root(path: str) -> None:
@@ -202,25 +245,13 @@ def _check_below_root(path: str) -> None:
         )
 
 
-def _tmpfs(text: str) -> Tmpfs:
-    """`PATH[:OPTIONS]`; options go to the kernel but for the flags it takes separately."""
-    from rootless import linux
-
+def _tmpfs(text: str) -> Mount:
+    """`PATH[:OPTIONS]`."""
     path, _, options = text.partition(":")
     if not path.startswith("/"):
         raise UsageError(f"{text!r} is not a tmpfs", hint="write --tmpfs /PATH[:size=64m,mode=700]")
     _check_below_root(path)
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    rest = []
-    words = {"exec": linux.MS_NOEXEC, "suid": linux.MS_NOSUID, "dev": linux.MS_NODEV}
-    for word in filter(None, options.split(",")):
-        if word in words:
-            flags &= ~words[word]
-        elif word == "ro":
-            flags |= linux.MS_RDONLY
-        elif word not in ("rw", "noexec", "nosuid", "nodev"):
-            rest.append(word)
-    return Tmpfs(path, ",".join(rest), flags)
+    return Mount("tmpfs", path, options=tuple(filter(None, options.split(","))))
 
 
 def address(text: str) -> str:
@@ -275,9 +306,3 @@ def security_options(texts: tuple[str, ...]) -> frozenset[str]:
                 hint="there are no-new-privileges and seccomp=unconfined",
             )
     return frozenset(found)
-
-
-def _filter(capabilities: frozenset[str]) -> bytes:
-    from rootless.sandbox import seccomp
-
-    return seccomp.program(os.uname().machine, capabilities)

@@ -14,31 +14,28 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """attach checkpoint compose config context cp create events exec
-    imagetools kill logs ls network node pause plugin port prune rename restart secret
-    service stack start stats stop swarm top trust unpause update use wait"""
+_VERBS = """checkpoint compose config context cp events exec imagetools logs ls network node pause
+    plugin port prune secret service stack stats swarm top trust unpause update use"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
-    "kill": "rootless rm -f NAME ends and removes it",
     "prune": "rootless system prune removes what nothing needs",
-    "stop": "press Ctrl-C where the container runs; rootless rm -f NAME ends and removes it",
 }
 """What to do meanwhile, for those that people type most."""
 
 FLAGS = {
     "run": """-a --annotation --attach --blkio-weight --blkio-weight-device -c --cgroup-parent
         --cgroupns --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period
-        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems -d --detach --detach-keys
+        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems   --detach-keys
         --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
         --device-write-iops --dns-option --dns-search --domainname --expose --gpus --group-add
         --health-cmd --health-interval --health-retries --health-start-interval
         --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6 --ipc
-        --isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver
+        --isolation --kernel-memory    --link --link-local-ip
         --log-opt -m --mac-address --memory --memory-reservation --memory-swap --memory-swappiness
         --mount --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj
-        -P --pid --pids-limit --privileged --publish-all --restart --runtime --shm-size --sig-proxy
-        --stop-signal --stop-timeout --storage-opt --sysctl --ulimit --use-api-socket --userns
+        -P --pid --pids-limit --privileged --publish-all  --runtime --shm-size --sig-proxy
+          --storage-opt --sysctl --ulimit --use-api-socket --userns
         --uts --volume-driver --volumes-from""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy

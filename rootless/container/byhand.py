@@ -13,7 +13,6 @@ from rootless.sandbox.quoting import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.container.request import Request
     from rootless.network.ports import PortMapping
 
 _WIDTH = 80
@@ -23,18 +22,20 @@ _ASK = (  # no shell speaks to a Unix socket
 )
 
 
-def network(request: Request, folder: str, *, forward_dns: bool) -> tuple[str, ...]:
+def network(
+    chosen: choice.Choice, mappings: tuple[PortMapping, ...], folder: str, *, forward_dns: bool
+) -> tuple[str, ...]:
     """The lines that make a connected network and name it `net` in the container's `folder`.
 
     None where the container asks for none, or the host's. `forward_dns` as for `attach.start`.
     """
-    if request.network.mode not in choice.PACKAGES:
+    if chosen.mode not in choice.PACKAGES:
         return ()
     return (
         f"c={quote(folder)}",
         'mkdir -m 700 "$c" && cd "$c" || exit 1',
         "touch net; unshare --net=net ip link set lo up",
-        *_start(request.network, request.ports, f"{folder}/net", forward_dns=forward_dns),
+        *_start(chosen, mappings, f"{folder}/net", forward_dns=forward_dns),
     )
 
 

@@ -37,7 +37,7 @@ class Label(Record):
 def configured(store: Store, container: Container) -> ImageConfig:
     """The config of the container's image, changed to how the container runs."""
     config = writable.image(store, container).config
-    return config.replace(**decode_run(container.config)) if container.config else config
+    return config.replace(**decode_run(container.spec.config))
 
 
 def copy(

@@ -6,7 +6,7 @@ Reads metadata only, outside the namespace; nothing is changed.
 from __future__ import annotations
 
 from rootless import runspec
-from rootless.container import records
+from rootless.container import hostconfig, logs, records
 from rootless.record import Record
 from rootless.store import images, layers
 
@@ -117,33 +117,37 @@ class Inspection(Record):
             "Args": list(one.command[1:]),
             "State": self._state(),
             "Image": str(one.image_id),
-            # These are in memory, seen by the container only; and there is no log.
-            **dict.fromkeys(("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath"), ""),
+            # These are in memory, seen by the container only.
+            **dict.fromkeys(("ResolvConfPath", "HostnamePath", "HostsPath"), ""),
+            "LogPath": f"{self.home}/{logs.NAME}" if one.spec.log_driver == "json-file" else "",
             "Name": f"/{one.name}",
-            "RestartCount": 0,
+            "RestartCount": one.state.restarts,
             "Driver": "overlay",
             "Platform": "linux",
             **dict.fromkeys(("MountLabel", "ProcessLabel", "AppArmorProfile"), ""),
             "ExecIDs": None,
-            "HostConfig": {**_HOST_CONFIG, "NetworkMode": one.network, **self._asked("HostConfig")},
+            "HostConfig": {**_HOST_CONFIG, **hostconfig.host_config(one.spec)},
             "GraphDriver": {"Data": self._overlay(), "Name": "overlay"},
             **self._shown_sizes(),
-            "Mounts": one.asked.get("Mounts") or [],
+            "Mounts": hostconfig.mounts(one.spec),
             "Config": self._config(),
             "NetworkSettings": self._network(),
         }
 
     def _state(self) -> dict[str, Any]:
-        one = self.container
+        state = self.container.state
         return {
-            "Status": "running" if one.is_running else "exited",
-            "Running": one.is_running,
-            **dict.fromkeys(("Paused", "Restarting", "OOMKilled", "Dead"), False),
+            "Status": state.status,
+            "Running": state.is_running,
+            "Paused": state.status == "paused",
+            "Restarting": state.status == "restarting",
+            "OOMKilled": state.oom_killed,
+            "Dead": False,
             "Pid": self.pid,
-            "ExitCode": one.exit_code or 0,
-            "Error": "",
-            "StartedAt": rfc3339(one.created),
-            "FinishedAt": _NEVER if one.is_running else rfc3339(one.finished),
+            "ExitCode": state.exit_code,
+            "Error": state.error,
+            "StartedAt": rfc3339(state.started) if state.started else _NEVER,
+            "FinishedAt": rfc3339(state.finished) if state.finished else _NEVER,
         }
 
     def _overlay(self) -> dict[str, str]:
@@ -160,46 +164,42 @@ class Inspection(Record):
 
     def _config(self) -> dict[str, Any]:
         """How it runs, as docker's config of a container has it."""
-        one, run = self.container, self.container.config
+        spec, run = self.container.spec, self.container.spec.config
         optional = ("ExposedPorts", "Healthcheck", "StopSignal")
         shown = {name: {name: run[name]} if name in run else {} for name in optional}
+        typed = spec.interactive and not spec.detached
         return {
-            "Hostname": one.short,
+            "Hostname": spec.own_name,
             "Domainname": "",
             "User": run.get("User", ""),
-            "AttachStdin": False,
-            **dict.fromkeys(("AttachStdout", "AttachStderr"), True),
+            "AttachStdin": typed,
+            **dict.fromkeys(("AttachStdout", "AttachStderr"), not spec.detached),
             **shown["ExposedPorts"],
-            **dict.fromkeys(("Tty", "OpenStdin", "StdinOnce"), False),
+            "Tty": spec.terminal,
+            "OpenStdin": spec.interactive,
+            "StdinOnce": typed,
             "Env": run.get("Env", []),
             "Cmd": run.get("Cmd"),
             **shown["Healthcheck"],
-            "Image": one.image,
+            "Image": spec.image,
             "Volumes": run.get("Volumes"),
             "WorkingDir": run.get("WorkingDir", ""),
             "Entrypoint": run.get("Entrypoint"),
             "OnBuild": None,
             "Labels": run.get("Labels", {}),
             **shown["StopSignal"],
-            **self._asked("Config"),
+            **({} if spec.stop_timeout is None else {"StopTimeout": spec.stop_timeout}),
         }
-
-    def _asked(self, part: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] | None = self.container.asked.get(part)
-        return found or {}
 
     def _network(self) -> dict[str, Any]:
         """No address is ours to tell: what provides the network keeps it to itself."""
         one = self.container
-        bound = self._asked("HostConfig").get("PortBindings") if one.is_running else None
-        ports: dict[str, Any] = {
-            port: [{**where, "HostIp": where["HostIp"] or "0.0.0.0"} for where in bindings or ()]
-            for port, bindings in (bound or {}).items()
-        }
-        if one.is_running:
-            exposed = one.config.get("ExposedPorts")
-            ports = {**dict.fromkeys(exposed if isinstance(exposed, dict) else ()), **ports}
-        return {**_NETWORK, "Ports": ports, "Networks": {one.network: dict(_ENDPOINT)}}
+        ports: dict[str, Any] = dict.fromkeys(one.spec.run.exposed_ports) if one.is_running else {}
+        for port in one.ports:
+            name = f"{port.container_port}/{port.protocol}"
+            where = {"HostIp": port.host_ip or "0.0.0.0", "HostPort": str(port.host_port)}
+            ports[name] = [*(ports.get(name) or ()), where]
+        return {**_NETWORK, "Ports": ports, "Networks": {one.spec.network: dict(_ENDPOINT)}}
 
 
 def inspect(store: Store, container: Container, *, sized: bool = False) -> Inspection:

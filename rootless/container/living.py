@@ -71,6 +71,11 @@ def kill(process: Process, patience: float) -> bool:
 
     PermissionError when it is not ours to end.
     """
+    return end(process, _SIGKILL, patience)
+
+
+def end(process: Process, number: int, patience: float | None) -> bool:
+    """Send it a signal and wait for its end, `patience` seconds or for ever; whether it is gone."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -78,7 +83,7 @@ def kill(process: Process, patience: float) -> bool:
     try:
         if not is_alive(process):  # `fd` is whoever has the number since before this question
             return process.namespace == os.stat("/proc/self/ns/pid").st_ino
-        _signal.pidfd_send_signal(fd, _SIGKILL)
+        _signal.pidfd_send_signal(fd, number)
         return _ends(fd, patience)
     except ProcessLookupError:
         return True
@@ -86,9 +91,14 @@ def kill(process: Process, patience: float) -> bool:
         os.close(fd)
 
 
-def _ends(pidfd: int, patience: float) -> bool:
+def signal(process: Process, number: int) -> None:
+    """Send it a signal, if it still is."""
+    end(process, number, 0)
+
+
+def _ends(pidfd: int, patience: float | None) -> bool:
     from select import POLLIN, poll
 
     watch = poll()
     watch.register(pidfd, POLLIN)
-    return bool(watch.poll(patience * 1000))
+    return bool(watch.poll(None if patience is None else patience * 1000))

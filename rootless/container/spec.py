@@ -1,60 +1,150 @@
-"""A container as a value, and as the object in its container.json. Pure."""
+"""A container as a value: what was asked for, as it is in its container.json. Pure.
+
+All that a start needs is here, in plain values, so that another process can start it again: what
+this machine adds each time (programs, ids, free ports) is found by `start` and told in the state.
+"""
 
 from __future__ import annotations
 
-from rootless.errors import IntegrityError
-from rootless.oci.descriptor import text, text_list
+from rootless import record_json
+from rootless.container.state import ContainerState, moment
+from rootless.network.ports import PortMapping
+from rootless.oci.config import ImageConfig, decode_run
 from rootless.oci.digest import Digest
+from rootless.oci.platform import Platform
 from rootless.record import Record
+from rootless.sandbox import caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-_LATEST = 253_402_300_800.0  # the end of the year 9999: later times cannot be shown
+
+class Mount(Record):
+    """Something shown in a container: `kind` is bind, volume or tmpfs.
+
+    `source` is a path of the host (bind), `name` a volume's. `options` are docker's words for it.
+    """
+
+    kind: str
+    target: str
+    source: str = ""
+    name: str = ""
+    read_only: bool = False
+    options: tuple[str, ...] = ()
 
 
-class Container(Record):
-    """What is known of one container; `exit_code` is None while it runs.
+class Restart(Record):
+    """When it is started again: `policy` is docker's word, `most` how often at most, 0 for ever."""
 
-    `command` is all of what is executed. `config` is how it runs as an image's config says it,
-    in JSON: what the image says and the user did not change, but for SHELL and ONBUILD. `mounts`
-    are the directories that are shown in it, `mount_points` all places where something is.
-    `asked` is what the user asked for, in docker's words: see `asked`.
+    policy: str = "no"
+    most: int = 0
+
+
+class ContainerSpec(Record):
+    """What a container is.
+
+    `config` is how its process runs, in JSON, as an image's config says it: what the image says and
+    the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on;
+    `hosts` are (address, name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own.
+    `stop_timeout` is in seconds.
     """
 
     id: str
     name: str
     image: str
     image_id: Digest
-    command: tuple[str, ...]
     created: float
-    ports: tuple[str, ...] = ()
-    network: str = ""
-    mounts: tuple[str, ...] = ()
-    mount_points: tuple[str, ...] = ()
     config: Mapping[str, Any] = {}
-    asked: Mapping[str, Any] = {}
+    hostname: str = ""
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
+    network: str = ""
+    reaches_host: bool = False
+    hosts: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+    capabilities: frozenset[str] = caps.DEFAULT
+    no_new_privileges: bool = False
+    seccomp: str = ""
+    read_only: bool = False
+    init: bool = False
+    terminal: bool = False
+    interactive: bool = False
+    detached: bool = False
     remove: bool = False
-    exit_code: int | None = None
-    finished: float = 0
+    cidfile: str = ""
+    stop_timeout: int | None = None
+    restart: Restart = Restart()
+    log_driver: str = "json-file"
+
+    @property
+    def run(self) -> ImageConfig:
+        """`config` as a value; IntegrityError where it is damaged."""
+        return ImageConfig(Platform("linux", ""), **decode_run(self.config))
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """All of what is executed."""
+        run = self.run
+        return (*(run.entrypoint or ()), *(run.cmd or ()))
+
+    @property
+    def own_name(self) -> str:
+        """Its host name."""
+        return self.hostname or self.id[:12]
+
+
+class Container(Record):
+    """One container: what it is, and how it fares."""
+
+    spec: ContainerSpec
+    state: ContainerState
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
 
     @property
     def short(self) -> str:
         """The first 12 digits of the id."""
-        return self.id[:12]
+        return self.spec.id[:12]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def image(self) -> str:
+        return self.spec.image
+
+    @property
+    def image_id(self) -> Digest:
+        return self.spec.image_id
+
+    @property
+    def created(self) -> float:
+        return self.spec.created
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """All of what is executed."""
+        return self.spec.command
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self.exit_code is None
+        """Whether it has processes, or is about to."""
+        return self.state.is_running
 
     @property
-    def labels(self) -> dict[str, str]:
-        """What it is labelled with: by its image."""
-        found = self.config.get("Labels")
-        return found if isinstance(found, dict) else {}
+    def labels(self) -> Mapping[str, str]:
+        """What it is labelled with, by its image and by the user."""
+        return self.spec.run.labels
+
+    @property
+    def ports(self) -> tuple[PortMapping, ...]:
+        """Those published now."""
+        return self.state.ports if self.is_running else ()
 
 
 class Damaged(Record):
@@ -68,78 +158,9 @@ class Damaged(Record):
     is_running: bool
 
 
-def decode(record: Mapping[str, Any]) -> Container:
+def decode(value: object) -> ContainerSpec:
     """From container.json's object; IntegrityError names the field that is wrong."""
-    return Container(
-        id=text(record.get("id"), "id"),
-        name=text(record.get("name"), "name"),
-        image=text(record.get("image"), "image"),
-        image_id=Digest.parse(text(record.get("image_id"), "image_id")),
-        command=text_list(record.get("command"), "command"),
-        created=moment(record, "created"),
-        ports=text_list(record.get("ports"), "ports"),
-        network=text(record.get("network"), "network"),
-        mounts=text_list(record.get("mounts"), "mounts"),
-        mount_points=text_list(record.get("mount_points"), "mount_points"),
-        config=_object(record.get("config"), "config"),
-        asked=_asked(record.get("asked")),
-        remove=record.get("remove") is True,
-    )
-
-
-def moment(record: Mapping[str, Any], name: str) -> float:
-    """The time, in seconds, in a field of an object."""
-    value = record.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST:
-        raise IntegrityError(f"{name} is not a time")
-    return float(value)
-
-
-def encode(container: Container) -> dict[str, object]:
-    """The object in container.json."""
-    return {
-        "id": container.id,
-        "name": container.name,
-        "image": container.image,
-        "image_id": str(container.image_id),
-        "command": list(container.command),
-        "created": container.created,
-        "ports": list(container.ports),
-        "network": container.network,
-        "mounts": list(container.mounts),
-        "mount_points": list(container.mount_points),
-        "config": container.config,
-        "asked": container.asked,
-        "remove": container.remove,
-    }
-
-
-def _asked(value: object) -> dict[str, Any]:
-    """What the user asked for, where what others rely on has its shape: see `asked`."""
-    asked = _object(value, "asked")
-    for part in ("Config", "HostConfig"):
-        _object(asked.get(part), f"asked.{part}")
-    for mount in _list(asked.get("Mounts"), "asked.Mounts"):
-        _object(mount, "asked.Mounts")
-    bindings = (asked.get("HostConfig") or {}).get("PortBindings")
-    for places in _object(bindings, "PortBindings").values():
-        for place in _list(places, "PortBindings"):
-            if not isinstance(_object(place, "PortBindings").get("HostIp"), str):
-                raise IntegrityError("HostIp is not a text")
-    return asked
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise IntegrityError(f"{what} is not a list")
-    return value
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise IntegrityError(f"{what} is not an object")
-    return value
+    spec = record_json.decode(ContainerSpec, value, "container.json")
+    moment(spec.created, "created")
+    decode_run(spec.config)
+    return spec

@@ -1,8 +1,8 @@
-"""From a request to a container that runs in the foreground, and to nothing when it is done.
+"""From what a container is to the sandbox that it starts as.
 
-Runs in the CLI process, which is uid 0 of its user namespace, has one thread, and is the parent
-of the container's supervisor. Whatever kills this process kills the container; its directory is
-then swept by the next command.
+Runs in the process that will be the parent of its supervisor, uid 0 of the user namespace. What
+depends on this machine and this moment (the network's program, free ports, where layers are) is
+found here, at every start anew.
 """
 
 from __future__ import annotations
@@ -11,265 +11,135 @@ import os
 import time
 
 from rootless import roots, runspec
-from rootless.container import asked, foreground, records
-from rootless.container.spec import Container
+from rootless.container import homes, mounts, overrides
 from rootless.errors import RootlessError
 from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
-from rootless.sandbox import spawn
-from rootless.sandbox.operations.tree import Bind, Files, Tmpfs
-from rootless.store import skeleton
+from rootless.sandbox import seccomp
+from rootless.sandbox.operations.tree import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rootless.container.request import Request
-    from rootless.container.streams import Streams
-    from rootless.container.terminal import Channel
-    from rootless.network.attachment import Attachment
-    from rootless.oci.config import ImageConfig
-    from rootless.sandbox.spawn import Child
+    from rootless.container.overrides import Overrides
+    from rootless.container.spec import ContainerSpec
+    from rootless.network.choice import Choice
     from rootless.sandbox.spec import Spec
     from rootless.store import Store
     from rootless.store.ready import Ready
     from rootless.userns import IdMap
 
 _OWN_NETWORK = frozenset({"none", *choice.PACKAGES})
+_UNCONFINED = "unconfined"
 
 
-class Source(Record):
-    """Where a container comes from: an image of the store with all its layers."""
+class Ground(Record):
+    """What a start stands on: an image of the store with all its layers, the ids of this process,
+    $PATH to find programs on, and a short private directory for sockets.
+    """
 
     store: Store
     image: Ready
+    ids: IdMap
+    search_path: str
+    runtime_dir: str
 
 
-def run(
-    source: Source,
-    ids: IdMap,
-    request: Request,
-    tell: Callable[[str], object],
-    show: Callable[[Spec], None] | None = None,
-) -> int:
-    """Run the container to its end; its exit status.
+class Links(Record):
+    """What ties a sandbox to who carries it out: matters only with a network, or a terminal."""
 
-    `tell` is given what the user should know meanwhile, `show` the plan before it happens.
-
-    RootlessError, with docker's exit code, when it cannot be started; then nothing is left.
-    """
-    container = _record(source, request)
-    skeleton.path(source.store)
-    home = records.create(source.store, container)
-    status = None
-    try:
-        if request.cidfile:
-            _write_cidfile(request.cidfile, container.id)
-        status = _run(source, ids, request, home, container, tell, show)
-    finally:
-        if status is None:
-            home.discard()
-        else:
-            home.finish(container, status, time.time())
-    return status
+    network: Choice
+    await_fd: int = -1
+    terminal_fd: int = -1
 
 
-def plan(
-    source: Source,
-    ids: IdMap,
-    request: Request,
-    home: str,
-    hostname: str,
-    await_fd: int = 0,
-    terminal_fd: int = 0,
-) -> Spec:
-    """The container's sandbox, with its writable layer in `home`. Nothing is made yet.
-
-    The descriptors are for whoever carries it out; they matter only where the request has a
-    network to await, or a terminal.
-    """
-    config = source.image.config
-    mode = request.network.mode
-    process = runspec.Process(
-        argv=_argv(request, config),
-        env=_environment(request, config, hostname),
-        working_dir=_working_dir(request, config),
-        user=config.user if request.user is None else request.user,
-        capabilities=request.capabilities,
-        no_new_privileges=request.no_new_privileges,
-        seccomp=request.seccomp,
+def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> ContainerSpec:
+    """A new container of the image, with an id and a name. RootlessError: nothing to execute."""
+    config = changes.over(image.config)
+    overrides.check(config, asked.image)
+    return asked.replace(
+        id=asked.id or homes.new_id(),
+        name=asked.name or ("" if asked.remove else _random_name()),
+        image_id=image.id,
+        created=time.time(),
+        config=encode_run(config),
     )
-    connected = mode in choice.PACKAGES
+
+
+def find_network(spec: ContainerSpec, search_path: str) -> Choice:
+    """How this machine gives the container its network, now. RootlessError when it cannot."""
+    chosen = choice.choose(spec.network, search_path, tun=choice.has_tun())
+    return chosen.replace(reaches_host=spec.reaches_host)
+
+
+def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
+    """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
+    config, mode = spec.run, links.network.mode
+    process = runspec.Process(
+        argv=spec.command,
+        env=_environment(spec),
+        working_dir=config.working_dir or "/",
+        user=config.user,
+        capabilities=spec.capabilities,
+        no_new_privileges=spec.no_new_privileges,
+        seccomp=_filter(spec),
+    )
     network = runspec.Network(
-        own=mode in _OWN_NETWORK, await_fd=await_fd if connected else -1, provider=mode
+        own=mode in _OWN_NETWORK, await_fd=links.await_fd, provider=links.network.mode
     )
     isolation = runspec.Isolation(
-        hostname=hostname,
+        hostname=spec.own_name,
         network=network,
-        mounts=(_etc(request, f"{home}/etc", hostname), *request.mounts),
-        terminal_fd=terminal_fd if request.terminal else -1,
-        read_only=request.read_only,
+        mounts=(_etc(spec, mode, f"{home}/etc"), *mounts.operations(spec.mounts)),
+        terminal_fd=links.terminal_fd,
+        read_only=spec.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
-        init=request.init,
+        init=spec.init,
     )
-    shown = list(source.image.layers)
-    bottom = source.store.path("skeleton")
-    if shown and not os.path.isdir(bottom):  # a plan before the first container
-        bottom = shown.pop()
-    root = roots.present(source.store, shown, home, bottom=bottom, volatile=request.remove)
-    return runspec.container(ids, root, process, isolation)
+    return runspec.container(ground.ids, _root(ground, spec, home), process, isolation)
 
 
-def connect_by_hand(request: Request, folder: str) -> tuple[str, ...]:
+def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:
     """The shell lines that connect a container in `folder` as `run` would; see `byhand`."""
     from rootless.container import byhand
 
-    forward_dns = dns.needs_forwarder(_read("/etc/resolv.conf"))
-    return byhand.network(request, folder, forward_dns=forward_dns)
+    return byhand.network(network, spec.ports, folder, forward_dns=forwards_dns())
 
 
-def _record(source: Source, request: Request) -> Container:
-    container_id = records.new_id()
-    return Container(
-        id=container_id,
-        name=request.name or ("" if request.remove else _random_name()),
-        image=request.image,
-        image_id=source.image.id,
-        command=_argv(request, source.image.config),
-        created=time.time(),
-        ports=tuple(str(port) for port in request.ports),
-        network=request.network.mode,
-        mounts=tuple(one.source for one in request.mounts if isinstance(one, Bind)),
-        mount_points=tuple(one.path for one in request.mounts if isinstance(one, Bind | Tmpfs)),
-        config=encode_run(configured(request, source.image.config)),
-        asked=asked.encode(request, _hostname(request, container_id)),
-        remove=request.remove,
-    )
+def forwards_dns() -> bool:
+    """Whether the host's resolver is one that only the host can reach."""
+    return dns.needs_forwarder(_read("/etc/resolv.conf"))
 
 
-def _hostname(request: Request, container_id: str) -> str:
-    return request.hostname or container_id[:12]
+def make_sources(spec: ContainerSpec) -> None:
+    """A directory that is to be mounted and missing is made, as by docker."""
+    for path in missing_sources(spec):
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise RootlessError(
+                f"{path} does not exist and cannot be made: {error.strerror}",
+                hint="give a directory or file that is there",
+            ) from None
 
 
-def _run(
-    source: Source,
-    ids: IdMap,
-    request: Request,
-    home: records.Home,
-    container: Container,
-    tell: Callable[[str], object],
-    show: Callable[[Spec], None] | None,
-) -> int:
-    connected = request.network.mode in choice.PACKAGES
-    await_read, await_write = os.pipe() if connected else (-1, -1)
-    channel = _channel() if request.terminal else None
-    hostname = _hostname(request, container.id)
-    terminal_fd = channel.child_fd if channel else -1
-    spec = plan(source, ids, request, home.path, hostname, await_read, terminal_fd)
-    if show:
-        show(spec)
-    stdin = 0 if request.interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    streams = None if request.terminal else _streams(stdin)
-    child = spawn.spawn(spec, *(streams.stdio if streams else (stdin, 1, 2)))
-    foreground.forward_signals(child, tell)
-    home.started(child.pid)
-    attachment = None
-    try:
-        if connected:
-            os.close(await_read)
-            attachment = _connect(request, child)
-            attachment.wait_ready()
-            _let_go(await_write)
-        if streams:
-            streams.start()
-        status = _follow(child, request, channel, tell)
-        if streams:
-            streams.finish()
-        return status
-    except BaseException as error:
-        child.kill()
-        if isinstance(error, OSError | RootlessError):
-            child.await_exec()  # where it failed before us, its own words say why
-        child.wait()
-        raise
-    finally:
-        if attachment:
-            attachment.stop()
+def missing_sources(spec: ContainerSpec) -> tuple[str, ...]:
+    """What is to be mounted and is not there."""
+    return mounts.missing(spec.mounts)
 
 
-def _streams(stdin: int) -> Streams | None:
-    """Copies between pipes and those standard streams that are files of the host, if any."""
-    files = frozenset(fd for fd in (stdin, 1, 2) if _is_file(fd))
-    if not files:
-        return None
-    from rootless.container.streams import Streams
-
-    return Streams(stdin, files)
+def _root(ground: Ground, spec: ContainerSpec, home: str) -> roots.Root:
+    shown = list(ground.image.layers)
+    bottom = ground.store.path("skeleton")
+    if shown and not os.path.isdir(bottom):  # a plan before the first container
+        bottom = shown.pop()
+    return roots.present(ground.store, shown, home, bottom=bottom, volatile=spec.remove)
 
 
-def _is_file(fd: int) -> bool:
-    """Whether it has a content on the host: a file, a directory, a disk."""
-    try:
-        return os.fstat(fd).st_mode & 0o170000 in (0o100000, 0o040000, 0o060000)
-    except OSError:  # closed
-        return False
-
-
-def _write_cidfile(path: str, container_id: str) -> None:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise RootlessError(
-            f"the container's id cannot be written to {path}: {error.strerror}",
-            hint="choose a file that does not exist yet",
-        ) from None
-    os.write(fd, container_id.encode())
-    os.close(fd)
-
-
-def _follow(
-    child: Child,
-    request: Request,
-    channel: Channel | None,
-    tell: Callable[[str], object],
-) -> int:
-    """From the start of the command to its exit status."""
-    if channel is None:
-        child.await_exec()
-        return child.wait()
-    from rootless.container import terminal
-
-    master = channel.receive()
-    child.await_exec()
-    return terminal.converse(child, master, interactive=request.interactive, tell=tell)
-
-
-def _connect(request: Request, child: Child) -> Attachment:
-    from rootless.network import attach
-
-    return attach.start(
-        request.network,
-        child.pid,
-        request.ports,
-        forward_dns=dns.needs_forwarder(_read("/etc/resolv.conf")),
-        run_dir=request.runtime_dir,
-    )
-
-
-def _let_go(await_fd: int) -> None:
-    """Tell the container that its network is there; where it was killed meanwhile, nobody hears."""
-    try:
-        os.write(await_fd, b"x")
-    except BrokenPipeError:
-        pass
-    os.close(await_fd)
-
-
-def _channel() -> Channel:
-    from rootless.container.terminal import Channel
-
-    return Channel()
+def _filter(spec: ContainerSpec) -> bytes:
+    if spec.seccomp == _UNCONFINED:
+        return b""
+    return seccomp.program(os.uname().machine, spec.capabilities)
 
 
 def _random_name() -> str:
@@ -278,69 +148,26 @@ def _random_name() -> str:
     return random_name()
 
 
-def configured(request: Request, config: ImageConfig) -> ImageConfig:
-    """How the container runs, as an image made of it will say; docker's rules and order."""
-    entrypoint, cmd = config.entrypoint, request.command or config.cmd
-    if request.entrypoint is not None:
-        entrypoint, cmd = request.entrypoint or None, request.command or None
-    env = {**request.env, **{k: v for k, v in config.environment.items() if k not in request.env}}
-    ports = (f"{one.container_port}/{one.protocol}" for one in request.ports)
-    return config.replace(
-        user=config.user if request.user is None else request.user,
-        env=tuple(f"{name}={value}" for name, value in env.items()),
-        entrypoint=entrypoint,
-        cmd=cmd,
-        working_dir=request.working_dir or config.working_dir,
-        exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *ports))),
-        shell=(),
-        onbuild=(),
-    )
-
-
-def _argv(request: Request, config: ImageConfig) -> tuple[str, ...]:
-    """Docker's rule: an entrypoint of the user's own drops the image's CMD."""
-    if request.entrypoint is not None:
-        argv = (*request.entrypoint, *request.command)
-    else:
-        argv = (*(config.entrypoint or ()), *(request.command or config.cmd or ()))
-    if not argv:
-        raise RootlessError(
-            "no command is given, and the image has none",
-            hint=f"write one: rootless run {request.image} COMMAND",
-        )
-    return argv
-
-
-def _environment(request: Request, config: ImageConfig, hostname: str) -> dict[str, str]:
-    env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
-    if request.terminal:
+def _environment(spec: ContainerSpec) -> dict[str, str]:
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": spec.own_name}
+    if spec.terminal:
         env["TERM"] = "xterm"
-    return {**env, **config.environment, **request.env}
+    return {**env, **spec.run.environment}
 
 
-def _working_dir(request: Request, config: ImageConfig) -> str:
-    path = request.working_dir or config.working_dir or "/"
-    if not path.startswith("/"):
-        raise RootlessError(
-            f"the working directory {path!r} is not an absolute path",
-            hint="begin it with / : it is a path inside the container",
-        )
-    return path
-
-
-def _etc(request: Request, folder: str, hostname: str) -> Files:
+def _etc(spec: ContainerSpec, mode: str, folder: str) -> Files:
     """hostname, hosts and resolv.conf of the container's own, in /etc."""
     contents = (
-        ("/etc/hostname", f"{hostname}\n"),
-        ("/etc/hosts", dns.hosts(hostname, extra=request.hosts)),
-        ("/etc/resolv.conf", _resolv_conf(request)),
+        ("/etc/hostname", f"{spec.own_name}\n"),
+        ("/etc/hosts", dns.hosts(spec.own_name, extra=spec.hosts)),
+        ("/etc/resolv.conf", _resolv_conf(spec, mode)),
     )
     return Files(folder, contents)
 
 
-def _resolv_conf(request: Request) -> str:
+def _resolv_conf(spec: ContainerSpec, mode: str) -> str:
     """The host's, less what cannot be reached from a network of one's own."""
-    host, mode = _read("/etc/resolv.conf"), request.network.mode
+    host = _read("/etc/resolv.conf")
     if mode == "none":
         return ""
     forwarder = ""
@@ -348,9 +175,9 @@ def _resolv_conf(request: Request) -> str:
         from rootless.network import attach
 
         forwarder = attach.FORWARDERS[mode]
-    elif mode == "host" and not request.dns:
+    elif mode == "host" and not spec.dns:
         return host
-    return dns.resolv_conf(host, forwarder, request.dns)
+    return dns.resolv_conf(host, forwarder, spec.dns)
 
 
 def _read(path: str) -> str:

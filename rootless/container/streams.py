@@ -1,4 +1,4 @@
-"""What a command gets as standard input, output and error when it has no terminal of its own.
+"""The caller's own standard streams, handed to a container in the foreground that has no terminal.
 
 A file of the host is not handed over: through /proc/self/fd the command could open it anew, to
 write to what it was to read, or to read what was in a log before. As docker does, it gets a pipe,
@@ -15,10 +15,55 @@ from functools import partial
 
 from rootless import process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.sandbox.spawn import Child
+
 _PIECE = 1 << 16
 
 
-class Streams:
+class Handed:
+    """The streams of `monitor.supervise`: what the caller has, is what the container gets."""
+
+    terminal_fd = -1
+
+    def __init__(self, *, interactive: bool) -> None:
+        self._interactive = interactive
+        self._stdin = -1
+        self._copied: _Copied | None = None
+
+    def open(self) -> tuple[int, int, int]:
+        """Descriptors for the next start."""
+        null = os.O_RDONLY | os.O_CLOEXEC
+        self._stdin = stdin = 0 if self._interactive else os.open("/dev/null", null)
+        files = frozenset(fd for fd in (stdin, 1, 2) if _is_file(fd))
+        self._copied = _Copied(stdin, files) if files else None
+        return self._copied.stdio if self._copied else (stdin, 1, 2)
+
+    def start(self) -> None:
+        """Copy what has to be copied."""
+        if self._copied:
+            self._copied.start()
+
+    def follow(self, child: Child) -> int:
+        """Until the container has ended, and all that it wrote is where it belongs."""
+        status = child.wait()
+        if self._copied:
+            self._copied.finish()
+        if self._stdin > 0:
+            os.close(self._stdin)
+        return status
+
+
+def _is_file(fd: int) -> bool:
+    """Whether it has a content on the host: a file, a directory, a disk."""
+    try:
+        return os.fstat(fd).st_mode & 0o170000 in (0o100000, 0o040000, 0o060000)
+    except OSError:  # closed
+        return False
+
+
+class _Copied:
     """`stdio` is for the command; `start` once it has been given away, `finish` after the end."""
 
     def __init__(self, stdin: int, files: frozenset[int]) -> None:
@@ -28,7 +73,8 @@ class Streams:
         self._copiers: list[process.Child] = []
         self._pipes: dict[tuple[int, int], int] = {}
         given = self._input(stdin) if stdin in files else stdin
-        self.stdio = (given, *(self._output(fd) if fd in files else fd for fd in (1, 2)))
+        out, err = (self._output(fd) if fd in files else fd for fd in (1, 2))
+        self.stdio = (given, out, err)
 
     def start(self) -> None:
         """Copy from now on; the command has its ends. A signal is for the container, not for us."""

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from rootless.sandbox.spawn import Child
 
+SIZE = 8  # bytes of a struct winsize
 _MESSAGE_SPACE = 64
 _ROOM = 1 << 16  # bytes that one way may hold
 _PIECE = 4096  # what a pipe that can be written to takes without waiting: pipe(7)
-_END_OF_INPUT = b"\x04"
+END_OF_INPUT = b"\x04"
 _PATIENCE = 3  # Ctrl-C in a row
 _SIGINT_BIT = 1 << (_signal.SIGINT - 1)
 
@@ -53,17 +54,63 @@ class Channel:
         return int.from_bytes(messages[0][2][:4], "little") if content else -1
 
 
-def converse(child: Child, master: int, *, interactive: bool, tell: Callable[[str], object]) -> int:
-    """Carry bytes until the container ends; its exit status. `tell` is given our own words."""
-    before = _make_raw(0) if interactive and os.isatty(0) else None
+class Own:
+    """The streams of `monitor.supervise` for a container with a terminal, in the foreground.
+
+    `tell` is given our own words, `keep` what the container shows.
+    """
+
+    def __init__(
+        self,
+        *,
+        interactive: bool,
+        tell: Callable[[str], object],
+        keep: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
+        self._interactive = interactive
+        self._tell = tell
+        self._keep = keep
+        self._channel = Channel()
+        self._master = -1
+
+    @property
+    def terminal_fd(self) -> int:
+        """Where the child sends its terminal."""
+        return self._channel.child_fd
+
+    def open(self) -> tuple[int, int, int]:
+        """What the child has until its terminal is there."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._channel = Channel()
+        return (0 if self._interactive else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)), 1, 2
+
+    def start(self) -> None:
+        """The terminal is there, or the child has said why not."""
+        self._master = self._channel.receive()
+
+    def follow(self, child: Child) -> int:
+        """Carry bytes until the container ends; its exit status."""
+        return _converse(child, self._master, self._tell, self._keep, interactive=self._interactive)
+
+
+def _converse(
+    child: Child,
+    master: int,
+    tell: Callable[[str], object],
+    keep: Callable[[bytes], object],
+    *,
+    interactive: bool,
+) -> int:
+    before = make_raw(0) if interactive and os.isatty(0) else None
     try:
         _follow_size(master)
         os.set_blocking(master, False)
-        typed = _Way(0, master, last=_END_OF_INPUT) if interactive else None
-        given_up = _carry(typed, _Way(master, _unshared(1)))
+        typed = _Way(0, master, last=END_OF_INPUT) if interactive else None
+        given_up = _carry(typed, _Way(master, _unshared(1)), keep)
     finally:
         if before is not None:
-            _restore(0, before)
+            restore(0, before)
     if given_up:
         tell("got 3 Ctrl-C, which the command does not listen to: ended it")
         child.kill()
@@ -116,7 +163,7 @@ class _Way:
             self._held.clear()
 
 
-def _carry(typed: _Way | None, shown: _Way) -> bool:
+def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> bool:
     """Until the container's side is closed and all of it is shown; True when the user gave up."""
     master, patience = shown.source, _PATIENCE
     while shown.is_open or shown.has_some:
@@ -124,7 +171,7 @@ def _carry(typed: _Way | None, shown: _Way) -> bool:
         if ready.get(shown.target, 0) and shown.has_some:
             shown.write()
         if ready.get(master, 0) & ~select.POLLOUT and shown.wants_more:
-            shown.read()
+            keep(shown.read())
         if typed is None:
             continue
         if ready.get(master, 0) & (select.POLLOUT | select.POLLHUP) and typed.has_some:
@@ -186,15 +233,27 @@ def _follow_size(master: int) -> None:
     if not os.isatty(1):
         return
 
-    def resize(*_: object) -> None:
-        size = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
-        fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+    def follow(*_: object) -> None:
+        resize(master, size(1))
 
-    resize()
-    _signal.signal(_signal.SIGWINCH, resize)
+    follow()
+    _signal.signal(_signal.SIGWINCH, follow)
 
 
-def _make_raw(fd: int) -> list[Any]:
+def size(fd: int) -> bytes:
+    """A terminal's size, as the kernel's struct winsize (ioctl_tty(2)); nothing of what is none."""
+    try:
+        return fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(SIZE))
+    except OSError:
+        return b""
+
+
+def resize(master: int, size: bytes) -> None:
+    """Give a terminal a size."""
+    fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+
+
+def make_raw(fd: int) -> list[Any]:
     """cfmakeraw(3); the attributes from before."""
     before = termios.tcgetattr(fd)
     raw = termios.tcgetattr(fd)
@@ -209,7 +268,8 @@ def _make_raw(fd: int) -> list[Any]:
     return before
 
 
-def _restore(fd: int, attributes: list[Any]) -> None:
+def restore(fd: int, attributes: list[Any]) -> None:
+    """Make a terminal what it was."""
     try:
         termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
     except termios.error:  # it was closed meanwhile

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def names(container: Container) -> tuple[str, ...]:
     """The volumes that a container uses."""
-    found = container.asked.get("Mounts") or ()
-    every = (one.get("Name") for one in found if one.get("Type") == "volume")
-    return tuple(name for name in every if isinstance(name, str))
+    return tuple(one.name for one in container.spec.mounts if one.kind == "volume")
 
 
 def users(store: Store) -> dict[str, list[str]]:

@@ -88,9 +88,13 @@ def stubs(store: Store, container: Container) -> frozenset[bytes]:
     with below(store, container) as tree:
         upper = os.open(diff(store, container), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return _Stubs(tree.fd, upper).find((*container.mount_points, *_ALWAYS))
+            return _Stubs(tree.fd, upper).find((*_mounted_on(container), *_ALWAYS))
         finally:
             os.close(upper)
+
+
+def _mounted_on(container: Container) -> tuple[str, ...]:
+    return tuple(one.target for one in container.spec.mounts)
 
 
 class _Stubs:

@@ -160,10 +160,11 @@ def damage(kind: str, path: Path) -> None:
 
 RECORDS = ("gone", "a directory", "a FIFO", "a link", "closed", "half", "huge", "another's", "",
            "{}", "[]", "null", '{RECORD, "created": "now"}', '{RECORD, "created": 1e999}',
-           '{RECORD, "created": true}', '{RECORD, "command": [1]}', '{RECORD, "image_id": 7}',
+           '{RECORD, "created": true}', '{RECORD, "config": [1]}', '{RECORD, "image_id": 7}',
            '{RECORD, "name": {}}', '{RECORD, "ports": "80"}', "\x1b[2J")  # fmt: skip
-STATES = ("a directory", "a FIFO", "closed", "half", "{}", "[]", '{"exit_code": "0"}',
-          '{"exit_code": true, "finished": 1}', '{"exit_code": 1, "finished": -1e300}')  # fmt: skip
+STATES = ("a directory", "a FIFO", "closed", "half", "{}", "[]",
+          '{"status": "exited", "exit_code": "0"}', '{"status": "gone"}',
+          '{"status": "exited", "finished": -1e300}')  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -441,7 +441,10 @@ def test_inspectable_records(store):
     store.ok("run", "--network", "none", "--name", "record", "busybox", "true")
     (name,) = os.listdir(store.root / "containers")
     record = json.loads((store.root / "containers" / name / "container.json").read_bytes())
-    assert (record["id"], record["name"], record["command"]) == (name, "record", ["true"])
+    assert (record["id"], record["name"], record["config"]["Cmd"]) == (
+        *(name, "record"),
+        ["true"],
+    )
     state = json.loads((store.root / "containers" / name / "state.json").read_bytes())
     assert state["exit_code"] == 0
     store.ok("rm", "record")

@@ -15,9 +15,10 @@ import pytest
 
 from rootless import linux
 from rootless.archive import diff
-from rootless.container import changes, commit, export, living, records, writable
+from rootless.container import changes, commit, export, homes, living, writable
 from rootless.container.pause import Pause
-from rootless.container.spec import Container
+from rootless.container.spec import Container, ContainerSpec, Mount
+from rootless.container.state import ContainerState
 from rootless.errors import NotFoundError, RootlessError
 from rootless.image import archives
 from rootless.oci.config import encode_run
@@ -62,18 +63,13 @@ def stopped(store, archive, **fields):
     """A container of the archive's image that has ended; its diff/ is empty."""
     with open(archive, "rb", buffering=0) as file:
         (image,) = archives.load(store, file.read)
-    container = Container(
-        records.new_id(),
-        "web",
-        "base:1",
-        image.id,
-        ("sh", "-c", "true"),
-        1.5,
-        config=encode_run(image.config),
-        **fields,
-    )
-    records.create(store, container).finish(container, 0, 2.5)
-    return container.replace(exit_code=0)
+    config = encode_run(image.config)
+    spec = ContainerSpec(homes.new_id(), "web", "base:1", image.id, 1.5, config=config, **fields)
+    home = homes.create(store, spec)
+    state = ContainerState("exited", started=2, finished=2.5)
+    home.tell(state)
+    home.release()
+    return Container(spec, state)
 
 
 def make(store, container, names):
@@ -158,7 +154,7 @@ MOUNTED = ("/data/deep/er", "/d/e/here", "/link/through", "/srv/file", "/d/f", "
 
 def test_what_was_made_to_mount_on_is_no_change(store, archive):
     def body():
-        container = stopped(store, archive, mount_points=MOUNTED)
+        container = stopped(store, archive, mounts=tuple(Mount("tmpfs", path) for path in MOUNTED))
         made = ["data/deep/er/", "d/e/here/", "d/through/", "srv/file", "up/", "d/hosts"]
         make(store, container, made)
         image = committed(store, container)
@@ -187,7 +183,7 @@ def _base(store):
 )
 def test_what_is_more_than_a_place_to_mount_on_stays(store, archive, change):
     def body():
-        container = stopped(store, archive, mount_points=MOUNTED)
+        container = stopped(store, archive, mounts=tuple(Mount("tmpfs", path) for path in MOUNTED))
         make(store, container, ["data/deep/"])
         change(writable.diff(store, container))
         found = entries(top(store, committed(store, container)).path)
@@ -243,7 +239,7 @@ def test_a_container_that_is_removed_meanwhile_gives_no_image(store, archive, mo
         write = diff.write
 
         def removing(*arguments, **options):
-            records.remove(store, container)
+            homes.remove(store, container)
             os.makedirs(writable.diff(store, container))
             return write(*arguments, **options)
 

@@ -14,13 +14,11 @@ import pytest
 
 from rootless.cli import inspect as verb
 from rootless.cli.template import BAD_TEMPLATE, Template
-from rootless.container import asked
 from rootless.container.inspection import Inspection as ContainerInspection
-from rootless.container.request import Request
-from rootless.container.spec import Container
+from rootless.container.spec import Container, ContainerSpec, Mount
+from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.image.inspection import Inspection, run_config
-from rootless.network.choice import Choice
 from rootless.network.ports import PortMapping
 from rootless.oci.config import ImageConfig
 from rootless.oci.descriptor import Descriptor
@@ -28,7 +26,6 @@ from rootless.oci.digest import Digest
 from rootless.oci.manifest import Manifest
 from rootless.oci.reference import Reference
 from rootless.sandbox import caps
-from rootless.sandbox.operations.tree import Bind, Tmpfs
 from rootless.store.images import Image
 
 RECORDED = Path(__file__).parents[2] / "corpus" / "inspect"
@@ -100,17 +97,18 @@ def test_an_image_is_shown_as_docker_shows_it(name):
     assert json.dumps(ours) == json.dumps(theirs)
 
 
-def _container(theirs, **facts):
-    """The record of the container that docker was asked for."""
-    return Container(
+def _container(theirs, state, **facts):
+    """The container that docker was asked for."""
+    spec = ContainerSpec(
         id=theirs["Id"],
         name=theirs["Name"][1:],
         image=theirs["Config"]["Image"],
         image_id=Digest.parse(theirs["Image"]),
-        command=(theirs["Path"], *theirs["Args"]),
         created=1.25,
+        network="none",
         **facts,
     )
+    return Container(spec, state)
 
 
 def _alike(value, like):
@@ -135,19 +133,13 @@ def _alike(value, like):
 
 def test_a_container_is_shown_as_docker_shows_it():
     theirs = recorded("container_exited")
-    request = Request(
-        image="bb",
-        network=Choice("none"),
-        runtime_dir="/run",
-        mounts=(Bind("/tmp/mnt", "/mnt", read_only=True), Tmpfs("/t", "size=1m")),
-        hosts=(("x", "1.2.3.4"),),
-        read_only=True,
-        capabilities=caps.DEFAULT - {"CHOWN"} | {"NET_ADMIN"},
-        seccomp=b"filter",
+    mounts = (
+        Mount("bind", "/mnt", "/tmp/mnt", read_only=True, options=("ro",)),
+        Mount("tmpfs", "/t", options=("size=1m",)),
     )
     container = _container(
         theirs,
-        network="none",
+        ContainerState("exited", started=2, finished=2.5, exit_code=3),
         config={
             "User": "0:0",
             "Env": theirs["Config"]["Env"],
@@ -155,9 +147,11 @@ def test_a_container_is_shown_as_docker_shows_it():
             "WorkingDir": "/tmp",
             "Labels": {"l": "v"},
         },
-        asked=asked.encode(request, "hosty"),
-        exit_code=3,
-        finished=2.5,
+        hostname="hosty",
+        mounts=mounts,
+        hosts=(("1.2.3.4", "x"),),
+        read_only=True,
+        capabilities=caps.DEFAULT - {"CHOWN"} | {"NET_ADMIN"},
     )
     ours = ContainerInspection(container, "/home", 0, ("/base",)).encode()
     assert ours["Created"] == "1970-01-01T00:00:01.25Z"
@@ -171,19 +165,17 @@ def test_a_container_is_shown_as_docker_shows_it():
 def test_a_running_container_is_shown_as_docker_shows_it():
     theirs = recorded("container_running")
     run = theirs["Config"]
-    request = Request(
-        image="full",
-        network=Choice("none"),
-        runtime_dir="/run",
-        ports=(PortMapping(80, 8080, "127.0.0.1"),),
-        interactive=True,
-        init=True,
-        seccomp=b"filter",
-    )
     names = ("User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels")
     config = {name: run[name] for name in (*names, "Healthcheck", "StopSignal")}
+    ports = (PortMapping(80, 8080, "127.0.0.1"),)
     container = _container(
-        theirs, network="none", config=config, asked=asked.encode(request, run["Hostname"])
+        theirs,
+        ContainerState("running", started=2, ports=ports),
+        config=config,
+        hostname=run["Hostname"],
+        ports=ports,
+        interactive=True,
+        init=True,
     )
     ours = ContainerInspection(container, "/home", 7, ("/base",), (1, 3)).encode()
     assert (ours.pop("SizeRw"), ours.pop("SizeRootFs"), ours["State"]["Pid"]) == (1, 3, 7)

@@ -6,7 +6,7 @@ import copy
 
 from rootless.cli import inspected, jsontext
 from rootless.cli.template import Template
-from rootless.container import spec
+from rootless.container import spec, state
 from rootless.container.inspection import Inspection
 from rootless.errors import IntegrityError
 
@@ -15,12 +15,16 @@ RECORD = {
     "name": "web",
     "image": "base",
     "image_id": "sha256:" + "b" * 64,
-    "command": ["sh"],
     "created": 1.5,
-    "ports": ["0.0.0.0:80->80/tcp"],
+    "ports": [{"container_port": 80, "host_port": 80}],
     "network": "pasta",
-    "mounts": ["/src"],
-    "mount_points": ["/dst"],
+    "hostname": "h",
+    "terminal": True,
+    "capabilities": ["X"],
+    "mounts": [
+        {"kind": "bind", "source": "/src", "target": "/dst", "options": ["ro"]},
+        {"kind": "tmpfs", "target": "/t"},
+    ],
     "config": {
         "User": "u",
         "ExposedPorts": {"80/tcp": {}},
@@ -30,17 +34,12 @@ RECORD = {
         "Labels": {"a": "b"},
         "Healthcheck": {"Test": ["CMD", "x"], "Interval": 5},
     },
-    "asked": {
-        "Config": {"Hostname": "h", "Tty": True},
-        "HostConfig": {
-            "Binds": ["/src:/dst"],
-            "CapAdd": ["CAP_X"],
-            "Tmpfs": {"/t": ""},
-            "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "80"}]},
-        },
-        "Mounts": [{"Type": "bind", "Source": "/src", "Destination": "/dst"}],
-    },
     "remove": False,
+}
+STATE = {
+    "status": "running",
+    "started": 2.5,
+    "ports": [{"container_port": 80, "host_port": 80}],
 }
 TEMPLATE = Template("{{.}} {{json .}}")
 ODD: tuple[object, ...] = (
@@ -71,8 +70,10 @@ def _places(value, path=()):
             yield from _places(item, (*path, number))
 
 
-def _with(path, odd):
-    record = copy.deepcopy(RECORD)
+def _with(whole, path, odd):
+    if not path:
+        return odd
+    record = copy.deepcopy(whole)
     place = record
     for key in path[:-1]:
         place = place[key]
@@ -80,8 +81,8 @@ def _with(path, odd):
     return record
 
 
-def _shown(record):
-    container = spec.decode(record)
+def _shown(record, how):
+    container = spec.Container(spec.decode(record), state.decode(how))
     value = Inspection(container, "/home", 1, ()).encode()
     jsontext.indented(value)
     TEMPLATE.render(inspected.container(value))
@@ -89,21 +90,23 @@ def _shown(record):
 
 
 def test_a_record_is_shown():
-    value = _shown(RECORD)
+    value = _shown(RECORD, STATE)
     assert value["NetworkSettings"]["Ports"] == {
         "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}]
     }
     assert value["Config"]["Hostname"] == "h"
+    assert value["State"]["StartedAt"] == "1970-01-01T00:00:02.5Z"
 
 
 def test_anything_odd_in_a_record_is_shown_or_named():
     shown = named = 0
-    for path in _places(RECORD):
-        for odd in ODD if path else ():
-            try:
-                _shown(_with(path, odd))
-                shown += 1
-            except IntegrityError:
-                named += 1
+    odd_records = [(_with(RECORD, path, odd), STATE) for path in _places(RECORD) for odd in ODD]
+    odd_states = [(RECORD, _with(STATE, path, odd)) for path in _places(STATE) for odd in ODD]
+    for record, how in odd_records + odd_states:
+        try:
+            _shown(record, how)
+            shown += 1
+        except IntegrityError:
+            named += 1
     assert shown > 100
     assert named > 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rootless.container import start
-from rootless.container.request import Request
-from rootless.network.choice import Choice
+from rootless.container.spec import ContainerSpec
+from rootless.oci.digest import Digest
 
 STUB = "# of systemd-resolved\nnameserver 127.0.0.53\nsearch lan\n"
 PLAIN = "# by hand\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch lan\n"
@@ -28,4 +28,5 @@ PLAIN = "# by hand\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch lan\n"
 def test_whom_a_container_asks_for_names(monkeypatch, mode, host, servers, expected):
     """The host's own resolver is not there in another network; --dns counts in every one."""
     monkeypatch.setattr(start, "_read", {"/etc/resolv.conf": host}.__getitem__)
-    assert start._resolv_conf(Request("i", Choice(mode), "/r", dns=servers)) == expected
+    spec = ContainerSpec("0" * 64, "web", "busybox", Digest.of(b"x"), 1.5, dns=servers)
+    assert start._resolv_conf(spec, mode) == expected

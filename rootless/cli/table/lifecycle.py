@@ -1,0 +1,84 @@
+"""Verbs about a container's life, declared."""
+
+from __future__ import annotations
+
+from rootless.cli.table import Argument, Verb, flag, text
+
+_SOME = (Argument("names", "CONTAINER", "some"),)
+_SIGNAL = text("-s", "--signal", metavar="SIGNAL", help="send this one instead of its own")
+_TIME = (
+    text("-t", "--time", metavar="SECONDS", help="kill it after so long [default: its own, or 10]"),
+    text("--timeout", metavar="SECONDS", help="the same"),
+)
+
+_ATTACHED = (
+    text("--detach-keys", metavar="KEYS", help="what leaves it [default: ctrl-p,ctrl-q]"),
+    flag("--sig-proxy", default=True, help="pass signals on to it [default: true]"),
+)
+
+START = Verb(
+    "start",
+    "Start one or more containers that do not run",
+    "rootless.cli.lifecycle:start",
+    options=(
+        flag("-a", "--attach", help="show what it writes, and end as it ends"),
+        flag("-i", "--interactive", help="give it what is typed here"),
+        *_ATTACHED,
+    ),
+    arguments=_SOME,
+    examples=("rootless start web", "rootless start -ai shell"),
+)
+
+ATTACH = Verb(
+    "attach",
+    "Show what a running container writes, and give it what is typed",
+    "rootless.cli.attach:attach",
+    options=(flag("--no-stdin", help="give it nothing"), *_ATTACHED),
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless attach shell",),
+)
+
+STOP = Verb(
+    "stop",
+    "Ask one or more containers to end",
+    "rootless.cli.lifecycle:stop",
+    options=(_SIGNAL, *_TIME),
+    arguments=_SOME,
+    examples=("rootless stop web", "rootless stop -t 2 $(rootless ps -aq)"),
+)
+
+KILL = Verb(
+    "kill",
+    "Send a signal to one or more containers",
+    "rootless.cli.lifecycle:kill",
+    options=(text("-s", "--signal", metavar="SIGNAL", help="send this one [default: KILL]"),),
+    arguments=_SOME,
+    examples=("rootless kill web", "rootless kill -s HUP web"),
+)
+
+RESTART = Verb(
+    "restart",
+    "Stop one or more containers and start them again",
+    "rootless.cli.lifecycle:restart",
+    options=(_SIGNAL, *_TIME),
+    arguments=_SOME,
+    examples=("rootless restart web",),
+)
+
+WAIT = Verb(
+    "wait",
+    "Wait until containers have ended, and print their exit statuses",
+    "rootless.cli.lifecycle:wait",
+    arguments=_SOME,
+    examples=("rootless wait job",),
+)
+
+RENAME = Verb(
+    "rename",
+    "Give a container another name",
+    "rootless.cli.lifecycle:rename",
+    arguments=(Argument("container", "CONTAINER"), Argument("name", "NAME")),
+    examples=("rootless rename web old",),
+)
+
+VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME)

@@ -1,0 +1,153 @@
+"""Attaching to a container that a monitor runs: this process's streams and its, over its socket.
+
+Runs in the command's process, in no namespace. Ending it, in whatever way, does not end the
+container. In a terminal the detach keys leave it, as docker's do.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+
+from rootless.container import frames, terminal
+from rootless.container.console import Outlet
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+
+DETACH_KEYS = "ctrl-p,ctrl-q"
+_CHUNK = 1 << 16
+_ROOM = 1 << 18
+_CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+
+
+class Keys:
+    """Watches for a sequence among what is typed: what may be its beginning is held back."""
+
+    def __init__(self, text: str) -> None:
+        """`text` as in ctrl-p,ctrl-q or a,b; "" for no sequence. UsageError."""
+        self._wanted = bytes(_key(one, text) for one in text.split(",")) if text else b""
+        self._seen = 0
+
+    def pass_on(self, content: bytes) -> tuple[bytes, bool]:
+        """What of it is for the container, and whether the sequence is complete."""
+        passed = bytearray()
+        for byte in content:
+            if self._wanted and byte == self._wanted[self._seen]:
+                self._seen += 1
+                if self._seen == len(self._wanted):
+                    return bytes(passed), True
+                continue
+            passed += self._wanted[: self._seen]
+            self._seen = int(bool(self._wanted) and byte == self._wanted[0])
+            passed += b"" if self._seen else bytes((byte,))
+        return bytes(passed), False
+
+
+def _key(name: str, text: str) -> int:
+    letter = name.removeprefix("ctrl-").lower()
+    if name.startswith("ctrl-") and len(letter) == 1:
+        if "a" <= letter <= "z":
+            return ord(letter) - ord("a") + 1
+        if letter in _CONTROL:
+            return _CONTROL[letter]
+    elif len(name) == 1 and name.isascii():
+        return ord(name)
+    raise UsageError(
+        f"invalid detach keys: {text!r}", hint="write them as in ctrl-p,ctrl-q or ctrl-x,x"
+    )
+
+
+def converse(connection: socket, *, has_terminal: bool, typed: bool, keys: Keys) -> int | None:
+    """Carry bytes until the container ends; its exit status, or None when the user has left it.
+
+    `typed` says whether it is given what is typed here.
+    """
+    raw = has_terminal and typed and os.isatty(0)
+    before = terminal.make_raw(0) if raw else None
+    client = _Conversation(connection, keys if raw else Keys(""), typed=typed)
+    try:
+        if has_terminal:
+            client.follow_size()
+        while not client.is_over:
+            client.turn()
+    finally:
+        if before is not None:
+            terminal.restore(0, before)
+        connection.close()
+    return client.status
+
+
+class _Conversation:
+    """One attachment; `status` is the container's, once it has ended."""
+
+    def __init__(self, connection: socket, keys: Keys, *, typed: bool) -> None:
+        self.status: int | None = None
+        self.is_over = False
+        self._connection = connection
+        self._keys = keys
+        self._typed = typed
+        self._frames = frames.Frames()
+        connection.setblocking(False)  # noqa: FBT003 - by position
+        self._out = Outlet(connection.fileno())
+
+    def follow_size(self) -> None:
+        """Tell the size of our terminal, now and whenever it changes."""
+
+        def tell(*_: object) -> None:
+            if size := terminal.size(1):
+                self._out.held += frames.pack(frames.RESIZE, size)
+
+        tell()
+        _signal.signal(_signal.SIGWINCH, tell)
+
+    def turn(self) -> None:
+        """Wait for something and do it."""
+        fd = self._connection.fileno()
+        poll = select.poll()
+        poll.register(fd, select.POLLIN | (select.POLLOUT if self._out.held else 0))
+        if self._typed and len(self._out.held) < _ROOM:
+            poll.register(0, select.POLLIN)
+        ready = dict(poll.poll(1000))  # a size that has changed is told then at the latest
+        if ready.get(fd, 0) & select.POLLOUT and not self._out.write():
+            self.is_over = True
+        if ready.get(fd, 0) & ~select.POLLOUT:
+            self._receive()
+        if ready.get(0, 0):
+            self._type()
+
+    def _receive(self) -> None:
+        try:
+            content = self._connection.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self.is_over = True
+        for kind, told in self._frames.feed(content):
+            if kind == frames.STATUS:
+                self.status = int.from_bytes(told, "big")
+                self.is_over = True
+            elif kind in (frames.OUTPUT, frames.ERRORS):
+                _write(kind, told)
+
+    def _type(self) -> None:
+        content = os.read(0, _CHUNK)
+        if not content:
+            self._typed = False
+            self._out.held += frames.pack(frames.END_OF_INPUT)
+            return
+        passed, is_enough = self._keys.pass_on(content)
+        if passed:
+            self._out.held += frames.pack(frames.INPUT, passed)
+        self.is_over = self.is_over or is_enough
+
+
+def _write(fd: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

@@ -1,0 +1,341 @@
+"""Making, holding and removing the directories of containers: see `records`.
+
+Who runs a container holds its directory by flock(2), from before there is a record. Who makes or
+sweeps containers locks containers/ itself (the door); who removes one takes it away by one rename
+first, so nobody sees half of one. What was to be removed when its command was killed is swept by
+the next that makes one. Runs as (mapped) root, for the files are of all ids; `rewrite` and
+`ask_to_stop` anywhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from rootless import leanjson, record_json
+from rootless.container import living, records
+from rootless.container.spec import Container, ContainerSpec, Damaged
+from rootless.errors import NotFoundError, RootlessError
+from rootless.store import staging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.container.state import ContainerState
+    from rootless.store import Store
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_ID_BYTES = 32
+_FOLDERS = ("diff", "work", "target", "etc")
+_GLANCE = 1.0  # seconds for those that only look at a directory to let go of it
+
+
+class Home:
+    """A container's directory, held by the process that runs the container."""
+
+    def __init__(self, store: Store, spec: ContainerSpec, lock_fd: int) -> None:
+        self.spec = spec
+        self.path = store.path("containers", spec.id)
+        self._store = store
+        self._lock_fd = lock_fd
+
+    def file(self, name: str) -> str:
+        """A path inside the directory."""
+        return f"{self.path}/{name}"
+
+    def tell(self, state: ContainerState) -> None:
+        """How it fares from now on; nobody hears of one that was removed by force meanwhile."""
+        try:
+            _write(self.file("state.json"), record_json.encode(state, whole=True))
+        except FileNotFoundError:
+            pass
+
+    def started(self, pid: int) -> None:
+        """Its process 1 is there: others can now end it."""
+        if process := living.identify(pid):
+            _write(self.file("process.json"), {**process.__dict__})
+
+    def ended(self) -> bool:
+        """Its process 1 is gone, and the state says so; whether that was asked for."""
+        if not self.spec.remove:  # else a sweeper must see that it was not let go of
+            _unlink(self.file("process.json"))
+        return _unlink(self.file("stopping"))
+
+    def is_to_stop(self) -> bool:
+        """Whether somebody has asked that."""
+        return os.path.exists(self.file("stopping"))
+
+    def release(self) -> None:
+        """Run it no longer. It stays, unless it is to be removed."""
+        if self.spec.remove:
+            self.discard()
+        else:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Run it no longer, or leave that to the process that has been forked meanwhile."""
+        os.close(self._lock_fd)
+
+    def discard(self) -> None:
+        """Nothing of the container stays."""
+        _take_away(self._store, self.path)
+        os.close(self._lock_fd)
+
+
+def new_id() -> str:
+    """64 random hex digits."""
+    return os.urandom(_ID_BYTES).hex()
+
+
+def create(store: Store, spec: ContainerSpec) -> Home:
+    """Make and lock the container's directory. RootlessError when its name is taken."""
+    store.create()
+    door_fd = _door(store)
+    try:
+        _sweep(store)
+        if spec.name:
+            check_name(store, spec.name)
+        with store.writing():
+            return _make(store, spec)
+    finally:
+        os.close(door_fd)
+
+
+def _make(store: Store, spec: ContainerSpec) -> Home:
+    path = store.path("containers", spec.id)
+    os.mkdir(path, 0o700)
+    home = Home(store, spec, _lock(path))
+    staging.make_folders(path, _FOLDERS)
+    _write(home.file("container.json"), record_json.encode(spec))
+    return home
+
+
+def hold(store: Store, container: Container) -> Home | None:
+    """The directory of one that does not run, to run it; None where somebody does by now.
+
+    NotFoundError when it was removed meanwhile. Those that only look hold it for a moment.
+    """
+    from time import monotonic, sleep
+
+    path = store.path("containers", container.id)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFoundError(f"No such container: {container.name or container.short}") from None
+    until = monotonic() + _GLANCE
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > until:
+                os.close(fd)
+                return None
+            sleep(0.005)
+        else:
+            _unlink(f"{path}/stopping")
+            return Home(store, container.spec, fd)
+
+
+def rewrite(store: Store, spec: ContainerSpec) -> None:
+    """Change what a container is: its name, its limits, its policy; who runs it may read it anew.
+
+    RootlessError where the new name is another's.
+    """
+    door_fd = _door(store)
+    try:
+        old = records.load(store, spec.id)
+        if isinstance(old, Container) and old.name != spec.name:
+            check_name(store, spec.name)
+        _write(store.path("containers", spec.id, "container.json"), record_json.encode(spec))
+    finally:
+        os.close(door_fd)
+
+
+def ask_to_stop(store: Store, container: Container) -> None:
+    """Whoever runs it is not to start it again when it ends."""
+    try:
+        path = store.path("containers", container.id, "stopping")
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except FileNotFoundError:  # removed meanwhile
+        pass
+
+
+def await_release(store: Store, container: Container) -> None:
+    """Return when nobody runs it any more."""
+    path = store.path("containers", container.id)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+def end(store: Store, container: Container | Damaged) -> None:
+    """Kill a running container and wait until all of it is gone. RootlessError when that fails."""
+    process = records.process_of(store, container)
+    if process is None:
+        raise RootlessError(
+            f"which process container {container.id[:12]} runs in is not known here",
+            hint="end its command where it was started",
+        )
+    try:
+        gone = living.kill(process, records.PATIENCE)
+    except PermissionError:
+        gone = False
+    if not gone:
+        raise RootlessError(
+            f"container {container.id[:12]} cannot be ended from here (process {process.pid})",
+            hint="end its command where it was started",
+        )
+
+
+def remove(store: Store, container: Container | Damaged) -> None:
+    """Delete a container that does not run, and its files, unless somebody else is faster."""
+    _take_away(store, store.path("containers", container.id))
+
+
+def prune(
+    store: Store, wanted: Callable[[Container], bool] = lambda _: True
+) -> tuple[tuple[Container, ...], int]:
+    """Remove every stopped container that is `wanted`; which they were, and the bytes of the files
+    in them.
+    """
+    from rootless.store import layers
+
+    try:
+        door_fd = _door(store)
+    except FileNotFoundError:
+        return (), 0
+    _sweep(store)
+    os.close(door_fd)
+    stopped = tuple(one for one in records.listing(store) if not one.is_running and wanted(one))
+    size = 0
+    for container in stopped:
+        size += layers.weigh(store.path("containers", container.id, "diff"))
+        remove(store, container)
+    return stopped, size
+
+
+def _sweep(store: Store) -> None:
+    """Clean up after processes that were killed: remove what was to be removed, mark the rest.
+
+    Behind the door. What is damaged stays: `rm` removes it when its owner says so.
+    """
+    for name in records.names(store):
+        path = store.path("containers", name)
+        if _is_at_rest(path) or records.is_running(path):
+            continue
+        try:
+            _sweep_one(store, records.load(store, name), path)
+        except OSError:  # rubbish must not keep anybody from their work
+            continue
+
+
+def _is_at_rest(path: str) -> bool:
+    """Whether it was let go of in good order: quickly said, for there may be many."""
+    return os.path.exists(f"{path}/state.json") and not os.path.exists(f"{path}/process.json")
+
+
+def _sweep_one(store: Store, container: Container | Damaged | None, path: str) -> None:
+    if container is None:
+        _take_away(store, path)
+    elif isinstance(container, Container) and not container.is_running:
+        if container.spec.remove:
+            _take_away(store, path)
+            return
+        _write(f"{path}/state.json", record_json.encode(container.state, whole=True))
+        _unlink(f"{path}/process.json")
+
+
+def _take_away(store: Store, path: str) -> None:
+    """Delete a container's directory, or whatever is there: out of sight by one rename first.
+
+    Locked, so that a sweeper of tmp/ leaves it to us; where its owner is only about to let go of
+    it, that lock does the same. What cannot be deleted now is left to a later sweep.
+    """
+    grave = store.new_path()
+    fd = _try_lock(path)
+    try:
+        os.rename(path, grave)
+    except FileNotFoundError:  # somebody else was faster
+        return
+    except OSError as error:
+        raise RootlessError(f"{path} cannot be removed: {error.strerror}") from None
+    else:
+        _bury(grave)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _bury(grave: str) -> None:
+    try:
+        staging.remove_tree(grave)
+    except NotADirectoryError:
+        os.unlink(grave)
+    except OSError:
+        pass
+
+
+def _try_lock(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    return fd
+
+
+def check_name(store: Store, name: str) -> None:
+    """RootlessError where a container cannot have this name, or another has it."""
+    if len(name) < 2 or not _NAME.issuperset(name) or not name[0].isalnum():
+        raise RootlessError(
+            f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            hint="use at least two letters, digits, '_', '.' or '-'; begin with a letter or digit",
+        )
+    for other in records.listing(store):
+        if other.name == name:
+            raise RootlessError(
+                f'Conflict. The container name "/{name}" is already in use by container '
+                f'"{other.id}". You have to remove (or rename) that container to be able to '
+                "reuse that name.",
+                hint=f"remove that one first with: rootless rm {name}",
+            )
+
+
+def _door(store: Store) -> int:
+    """Wait to be the only one who makes or sweeps containers: what is half made is nobody's yet."""
+    fd = os.open(store.path("containers"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def _lock(path: str) -> int:
+    """Hold a new container's directory; somebody who looks at it may have it for a moment."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def _unlink(path: str) -> bool:
+    """Whether there was such a file."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _write(path: str, value: dict[str, object]) -> None:
+    """Wholly or not at all; a power cut may lose it, and the container with it."""
+    unfinished = f"{path}.new"
+    with open(unfinished, "wb", buffering=0) as file:
+        file.write(leanjson.dumps(value) + b"\n")
+    os.rename(unfinished, path)

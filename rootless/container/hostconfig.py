@@ -1,0 +1,71 @@
+"""What the user of a container asked for, in the words of docker's `inspect`. Pure."""
+
+from __future__ import annotations
+
+from rootless.sandbox import caps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.container.spec import ContainerSpec, Mount
+
+
+def host_config(spec: ContainerSpec) -> dict[str, Any]:
+    """The keys of HostConfig whose values are not docker's defaults."""
+    every: dict[str, Any] = {
+        "Binds": [_bind(one) for one in spec.mounts if one.kind == "bind"],
+        "ContainerIDFile": spec.cidfile,
+        "LogConfig": {"Type": spec.log_driver, "Config": {}},
+        "NetworkMode": spec.network,
+        "PortBindings": _ports(spec),
+        "RestartPolicy": {"Name": spec.restart.policy, "MaximumRetryCount": spec.restart.most},
+        "AutoRemove": spec.remove,
+        "CapAdd": _capabilities(spec.capabilities - caps.DEFAULT),
+        "CapDrop": _capabilities(caps.DEFAULT - spec.capabilities),
+        "Dns": list(spec.dns),
+        "ExtraHosts": [f"{name}:{address}" for address, name in spec.hosts],
+        "ReadonlyRootfs": spec.read_only,
+        "SecurityOpt": _security(spec),
+        "Tmpfs": {one.target: ",".join(one.options) for one in spec.mounts if one.kind == "tmpfs"},
+        "Init": spec.init,
+    }
+    return {name: value for name, value in every.items() if value}
+
+
+def mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
+    """`Mounts` of a container: what is shown in it, but for what is in memory."""
+    return [_mount(one) for one in spec.mounts if one.kind != "tmpfs"]
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": mount.kind,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": ",".join(mount.options),
+        "RW": not mount.read_only,
+        "Propagation": "rprivate",
+    }
+
+
+def _bind(mount: Mount) -> str:
+    options = ",".join(mount.options)
+    return f"{mount.source}:{mount.target}{':' if options else ''}{options}"
+
+
+def _capabilities(names: frozenset[str]) -> list[str]:
+    return [name if name.startswith("CAP_") else f"CAP_{name}" for name in sorted(names)]
+
+
+def _security(spec: ContainerSpec) -> list[str]:
+    options = ["no-new-privileges"] if spec.no_new_privileges else []
+    return [*options, f"seccomp={spec.seccomp}"] if spec.seccomp else options
+
+
+def _ports(spec: ContainerSpec) -> dict[str, list[dict[str, str]]]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in spec.ports:
+        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port or "")}
+        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
+    return bindings

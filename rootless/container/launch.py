@@ -1,0 +1,76 @@
+"""Where a container's monitor lives: in this process, or in one that outlives it.
+
+Runs in the command's process, uid 0 of the user namespace. `home` is held by whoever monitors.
+"""
+
+from __future__ import annotations
+
+from rootless.container import monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable, Iterable
+
+    from rootless.container.homes import Home
+    from rootless.container.logs import Log
+    from rootless.container.monitor import Streams, Told
+    from rootless.container.start import Ground
+
+
+def in_foreground(ground: Ground, home: Home, told: Told) -> int:
+    """Run it in the foreground, tied to this process and its standard streams; its exit status."""
+    status = monitor.supervise(ground, home, _own_streams(home, told), told)
+    home.release()
+    return status
+
+
+def in_background(ground: Ground, home: Home, told: Told, clients: Iterable[socket] = ()) -> None:
+    """Run it in a process of its own; returns when the command runs. `clients` are attached from
+    the beginning. RootlessError, with docker's exit code, when it cannot be started.
+    """
+    from rootless.container import detached
+    from rootless.container.console import Console
+
+    spec = home.spec
+
+    def body(running: Callable[[], None]) -> None:
+        streams = Console(
+            home.path,
+            _log(home),
+            terminal=spec.terminal,
+            interactive=spec.interactive,
+            clients=clients,
+        )
+        silent = told.replace(words=lambda _: None, running=running)
+        monitor.supervise(ground, home, streams, silent)
+        home.release()
+
+    detached.begin(body, "the container's monitor")
+
+
+def _own_streams(home: Home, told: Told) -> Streams:
+    """Ours. They go through our hands only where what comes is kept."""
+    spec = home.spec
+    log = None if spec.remove else _log(home)
+    if spec.terminal:
+        from rootless.container import terminal
+
+        keep = (lambda content: log.write("stdout", content)) if log else (lambda _: None)
+        return terminal.Own(interactive=spec.interactive, tell=told.words, keep=keep)
+    if log is None:
+        from rootless.container.streams import Handed
+
+        return Handed(interactive=spec.interactive)
+    from rootless.container.console import Console
+
+    return Console(home.path, log, terminal=False, interactive=spec.interactive, local=True)
+
+
+def _log(home: Home) -> Log | None:
+    """Its log, where one is kept."""
+    if home.spec.log_driver == "none":
+        return None
+    from rootless.container.logs import Log
+
+    return Log(home.path)

@@ -1,0 +1,106 @@
+"""Starting containers again, and ending them, from any process of the user's.
+
+`start` runs as uid 0 of the user namespace, the others anywhere: a container's supervisor belongs
+to the user, and passes signals on to process 1. What is to end is marked first, so that its monitor
+does not start it again.
+"""
+
+from __future__ import annotations
+
+import _signal
+
+from rootless.container import homes, launch, living, monitor, records, writable
+from rootless.errors import RootlessError
+from rootless.store import ready
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Iterable
+
+    from rootless.container.spec import Container
+    from rootless.container.start import Ground
+    from rootless.store import Store
+    from rootless.store.ready import Ready
+
+_PATIENCE = 10  # seconds, where neither the container nor the user says how long
+_GONE = 10.0  # seconds for a killed one to be gone
+
+
+def image(store: Store, container: Container) -> Ready:
+    """What a container is made of, held. RootlessError when it is not here any more."""
+    return ready.of(store, writable.image(store, container))
+
+
+def start(
+    ground: Ground, container: Container, told: monitor.Told, clients: Iterable[socket] = ()
+) -> None:
+    """Start a container that has been made before; returns when its command runs.
+
+    Nothing happens where it runs by now. RootlessError when it cannot be started: it stays as it
+    is, and says why in its state.
+    """
+    home = homes.hold(ground.store, container)
+    if home is None:
+        return
+    try:
+        launch.in_background(ground, home, told, clients)
+    finally:
+        home.let_go()
+
+
+def stop(store: Store, container: Container, seconds: int | None, signal: str = "") -> None:
+    """Ask it to end by its own signal or this one; after so many seconds it is killed, with less
+    than 0 never. Nothing happens where it does not run.
+    """
+    if not container.is_running:
+        return
+    homes.ask_to_stop(store, container)
+    number = signal_number(signal or container.spec.run.stop_signal or "TERM")
+    patience = seconds if seconds is not None else container.spec.stop_timeout
+    patience = _PATIENCE if patience is None else patience
+    process = records.process_of(store, container)
+    if process and not living.end(process, number, None if patience < 0 else patience):
+        living.kill(process, _GONE)
+    homes.await_release(store, container)
+
+
+def kill(store: Store, container: Container, number: int) -> None:
+    """Send it a signal; RootlessError where it does not run. SIGKILL is its end for good."""
+    process = records.process_of(store, container) if container.is_running else None
+    if process is None:
+        raise RootlessError(
+            f"cannot kill container: {container.name or container.short}: "
+            f"container {container.id} is not running"
+        )
+    if number == _signal.SIGKILL:
+        homes.ask_to_stop(store, container)
+        living.kill(process, _GONE)
+        homes.await_release(store, container)
+    else:
+        living.signal(process, number)
+
+
+def pass_signals(store: Store, container: Container) -> None:
+    """From now on what asks this process to end is for the container."""
+
+    def forward(number: int, _: object) -> None:
+        if process := records.process_of(store, container):
+            living.signal(process, number)
+
+    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, forward)
+
+
+def signal_number(text: str) -> int:
+    """Of `TERM`, `SIGTERM`, `15` or `RTMIN+3`; RootlessError for what is none."""
+    if text.isdecimal() and 0 < int(text[:4]) < _signal.NSIG:
+        return int(text)
+    name, plus, more = text.upper().removeprefix("SIG").partition("+")
+    number = getattr(_signal, f"SIG{name}", None)
+    if isinstance(number, int) and name and (not plus or (name == "RTMIN" and more.isdecimal())):
+        number += int(more[:3] or 0)
+        if number < _signal.NSIG:
+            return number
+    raise RootlessError(f"invalid signal: {text}", hint="name it as in TERM, SIGTERM or 15")

@@ -1,0 +1,193 @@
+"""The only parent of a container's supervisor: from its start to its end, and again by its policy.
+
+`supervise` runs in the command's own process for a container in the foreground, and in a small
+process of its own (`detached`) for one that outlives its command; both are uid 0 of the user
+namespace and have one thread. Whatever kills this process kills the container; its directory is let
+go of by the kernel, so that the next command sees what it is, and sweeps what was to be removed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.container import foreground, start
+from rootless.container.state import ContainerState
+from rootless.errors import RootlessError
+from rootless.network import choice, ports
+from rootless.record import Record
+from rootless.sandbox import spawn
+from rootless.store import skeleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from rootless.container.homes import Home
+    from rootless.container.spec import Restart
+    from rootless.container.start import Ground
+    from rootless.network.attachment import Attachment
+    from rootless.sandbox.spawn import Child
+    from rootless.sandbox.spec import Spec
+
+    class Streams(Protocol):
+        """What a container's standard streams are tied to, over all its starts."""
+
+        def open(self) -> tuple[int, int, int]:
+            """Descriptors for the next start, ours until `follow`."""
+
+        @property
+        def terminal_fd(self) -> int:
+            """Where the container sends its terminal, or -1. Known once they are open."""
+
+        def start(self) -> None:
+            """The container has its ends: close them here, and carry what comes from now on."""
+
+        def follow(self, child: Child) -> int:
+            """From the start of the command to its exit status."""
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds between two starts, doubled each time
+_LONG_ENOUGH = 10.0  # seconds of running after which the pauses begin anew
+_GLANCE = 0.1
+
+
+class Told(Record):
+    """What a supervisor tells: words for the user, the plan before it happens, that it runs."""
+
+    words: Callable[[str], object]
+    plan: Callable[[Spec], object] = lambda _: None
+    running: Callable[[], object] = lambda: None
+
+
+def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
+    """Start the container in `home` and stay until it has ended for good; its exit status.
+
+    RootlessError, with docker's exit code, when it cannot be started. `home` stays held.
+    """
+    skeleton.path(ground.store)
+    state, pause = ContainerState("created"), _FIRST_PAUSE
+    while True:
+        state = _once(ground, home, streams, told, state)
+        again = _is_due(home.spec.restart, state)
+        home.tell(state.replace(status="restarting") if again else state)
+        if home.ended() or not again:
+            break
+        pause = _FIRST_PAUSE if state.finished - state.started > _LONG_ENOUGH else pause
+        if _is_told_to_stop(home, pause):
+            break
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        state = state.replace(restarts=state.restarts + 1)
+    home.tell(state)
+    return state.exit_code
+
+
+def _once(
+    ground: Ground, home: Home, streams: Streams, told: Told, state: ContainerState
+) -> ContainerState:
+    """One start and its end. Only the first start may fail: then its error is raised."""
+    running = state.replace(status="running", started=time.time(), error="")
+    try:
+        status, error = _Life(ground, home, streams, told).run(running), ""
+    except RootlessError as failure:
+        status, error = failure.exit_code, failure.message
+        if not state.restarts:
+            home.tell(ended(running, status, error))
+            home.ended()
+            raise
+    return ended(running, status, error)
+
+
+def ended(state: ContainerState, status: int, error: str = "") -> ContainerState:
+    """The state of what ran until now."""
+    return state.replace(
+        status="exited", exit_code=status, error=error, finished=time.time(), ports=()
+    )
+
+
+def _is_told_to_stop(home: Home, seconds: float) -> bool:
+    """Rest before the next start; whether somebody has asked meanwhile that there be none."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(min(_GLANCE, seconds))
+        if home.is_to_stop():
+            return home.ended()
+    return False
+
+
+def _is_due(policy: Restart, state: ContainerState) -> bool:
+    """Whether its policy starts it once more."""
+    if policy.policy == "on-failure":
+        return state.exit_code != 0 and (policy.most == 0 or state.restarts < policy.most)
+    return policy.policy in ("always", "unless-stopped")
+
+
+class _Life:
+    """One start, to its end."""
+
+    def __init__(self, ground: Ground, home: Home, streams: Streams, told: Told) -> None:
+        self._ground = ground
+        self._home = home
+        self._streams = streams
+        self._told = told
+        self._network = start.find_network(home.spec, ground.search_path)
+        self._ports: tuple[ports.PortMapping, ...] = ()
+        if self._is_connected:
+            self._ports = ports.claim(home.spec.ports)
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._network.mode in choice.PACKAGES
+
+    def run(self, state: ContainerState) -> int:
+        """The exit status. Where it cannot be started, nothing of it is left."""
+        await_read, await_write = os.pipe() if self._is_connected else (-1, -1)
+        stdio = self._streams.open()
+        links = start.Links(self._network, await_read, self._streams.terminal_fd)
+        spec = start.plan(self._ground, self._home.spec, self._home.path, links)
+        self._told.plan(spec)
+        child = spawn.spawn(spec, *stdio)
+        foreground.forward_signals(child, self._told.words)
+        self._home.started(child.pid)
+        self._home.tell(state.replace(ports=self._ports))
+        attachment = None
+        try:
+            if self._is_connected:
+                os.close(await_read)
+                attachment = self._connect(child)
+                attachment.wait_ready()
+                _let_go(await_write)
+            self._streams.start()
+            child.await_exec()
+            self._told.running()
+            return self._streams.follow(child)
+        except BaseException as error:
+            child.kill()
+            if isinstance(error, OSError | RootlessError):
+                child.await_exec()  # where it failed before us, its own words say why
+            child.wait()
+            raise
+        finally:
+            if attachment:
+                attachment.stop()
+
+    def _connect(self, child: Child) -> Attachment:
+        from rootless.network import attach
+
+        return attach.start(
+            self._network,
+            child.pid,
+            self._ports,
+            forward_dns=start.forwards_dns(),
+            run_dir=self._ground.runtime_dir,
+        )
+
+
+def _let_go(await_fd: int) -> None:
+    """Tell the container that its network is there; where it was killed meanwhile, nobody hears."""
+    try:
+        os.write(await_fd, b"x")
+    except BrokenPipeError:
+        pass
+    os.close(await_fd)
