@@ -274,9 +274,9 @@ def _volumes(words: Sequence[str]) -> list[Operation]:
 def _devices(words: Sequence[str]) -> list[Operation]:
     if not words:
         return []
-    from rootless.build.carry import devices
+    from rootless.sandbox import hardware
 
-    return [bind for word in words for bind in devices.of_flag(word).binds]
+    return [bind for word in words for bind in hardware.of_flag(word).binds]
 
 
 def _fields(flag: str, word: str, known: tuple[str, ...]) -> dict[str, str]:

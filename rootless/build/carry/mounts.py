@@ -13,13 +13,14 @@ import stat
 
 from rootless import inroot, roots, userns
 from rootless.build.cache import mounts as kept
-from rootless.build.carry import agents, devices, files
+from rootless.build.carry import agents, files
 from rootless.build.carry.commands import Furnished
 from rootless.build.carry.shown import Shown
 from rootless.build.inputs import tree
 from rootless.build.plan.actions import CopyFiles, reading
 from rootless.build.plan.mounts import Bind, Cache, Secret, Ssh, Tmpfs
 from rootless.errors import NotFoundError, RootlessError
+from rootless.sandbox import hardware
 from rootless.sandbox.mountpoints import Memory, MountPoints
 from rootless.sandbox.operations import tree as ops
 from rootless.sandbox.secrets import SecretFile, Secrets
@@ -175,7 +176,7 @@ class _Furnisher:
         return one
 
     def _device(self, text: str) -> Iterable[Operation]:
-        granted = devices.of_step(text)
+        granted = hardware.of_step(text)
         self._furnished.env.update(granted.env)
         return map(self._volume, granted.binds)
 

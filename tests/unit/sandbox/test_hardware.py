@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
-from rootless.build.carry.devices import Granted, of_flag, of_step
 from rootless.errors import NotFoundError, RootlessError
+from rootless.sandbox.hardware import Granted, every, gpus, of_flag, of_step
 from rootless.sandbox.operations.tree import Bind
 
 WHY = "a device of this machine"
@@ -51,7 +52,7 @@ def folders(tmp_path):
     [
         ("/dev/zero", ZERO),
         ("/dev/zero:/dev/mine", ZERO.replace(path="/dev/mine")),
-        ("/dev/zero:r", ZERO.replace(read_only=True)),
+        ("/dev/zero:r", ZERO),
         ("/dev/zero:/dev/mine:rwm", ZERO.replace(path="/dev/mine")),
     ],
 )
@@ -65,7 +66,7 @@ def test_what_a_cdi_file_says(folders):
     assert granted == of_step("name=vendor.com/device=foo,required=true", folders)
     assert granted.env == (("ALL", "1"), ("FOO", "bar=x"))
     assert granted.binds == (
-        Bind("/dev/zero", "/dev/foo", read_only=True, why=WHY),
+        Bind("/dev/zero", "/dev/foo", why=WHY),
         Bind("/usr/lib", "/l", read_only=True, why="what a CDI device needs"),
     )
     assert of_step("vendor.com/device=nope,required=false", folders) == Granted()
@@ -103,3 +104,70 @@ def test_a_file_that_is_broken_is_named(tmp_path):
         of_step("a/b=c", (str(tmp_path),))
     with pytest.raises(NotFoundError):
         of_step("a/b=c", ())
+
+
+YAML = """
+cdiVersion: "0.5.0"
+kind: nvidia.com/gpu
+devices:
+- name: "0"
+  containerEdits:
+    deviceNodes: [{path: /dev/zero}]
+- name: all
+  containerEdits:
+    deviceNodes:
+    - path: /dev/zero
+    - {path: /dev/null, hostPath: /dev/full}
+containerEdits:
+  env: [NVIDIA_VISIBLE_DEVICES=void]
+  hooks: [{hookName: createContainer, path: /usr/bin/nvidia-ctk}]
+"""
+
+
+def test_yaml_and_graphics_processors(tmp_path):
+    (tmp_path / "nvidia.yaml").write_text(YAML)
+    folders = (str(tmp_path),)
+    assert gpus(None, (), folders) == ["nvidia.com/gpu=all"]
+    assert gpus(2, (), folders) == ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]
+    assert gpus(None, ("0",), folders) == ["nvidia.com/gpu=0"]
+    granted = of_flag("nvidia.com/gpu=all", folders)
+    assert granted.env == (("NVIDIA_VISIBLE_DEVICES", "void"),)
+    assert [(one.source, one.path) for one in granted.binds] == [
+        ("/dev/zero", "/dev/zero"), ("/dev/full", "/dev/null"),
+    ]  # fmt: skip
+    with pytest.raises(NotFoundError, match="no CDI file of this machine describes a GPU"):
+        gpus(None, (), ())
+
+
+@pytest.mark.parametrize("text", ["a: [", "!!python/object:os.system {}", "a: &a [*a", "\0"])
+def test_yaml_that_is_none(tmp_path, text):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(RootlessError, match=r"bad\.yaml is no YAML"):
+        of_flag("a/b=c", (str(tmp_path),))
+
+
+def test_the_first_folder_goes_before_the_second(tmp_path):
+    for name, path in (("run", "/dev/zero"), ("etc", "/dev/full")):
+        (tmp_path / name).mkdir()
+        told = {
+            "kind": "a/b",
+            "devices": [{"name": "c", "containerEdits": {"deviceNodes": [{"path": path}]}}],
+        }
+        (tmp_path / name / "x.json").write_text(json.dumps(told))
+    found = of_flag("a/b=c", (str(tmp_path / "run"), str(tmp_path / "etc")))
+    assert found.binds[0].source == "/dev/zero"
+
+
+def test_a_folder_stands_for_its_devices(tmp_path):
+    """/dev/pts always has ptmx; nothing else in there is certain."""
+    found = of_flag("/dev/pts:/dev/theirs").binds
+    assert ("/dev/pts/ptmx", "/dev/theirs/ptmx") in [(one.source, one.path) for one in found]
+    with pytest.raises(NotFoundError, match="there is no device in"):
+        of_flag(str(tmp_path))
+
+
+def test_every_device_but_those_a_container_has_anyway():
+    found = {one.path for one in every()}
+    assert not {path for path in found if path.startswith(("/dev/tty", "/dev/pts", "/dev/null"))}
+    for path in ("/dev/fuse", "/dev/kmsg"):
+        assert (path in found) == (os.path.exists(path) and os.access(path, os.R_OK))
