@@ -89,13 +89,18 @@ def new_id() -> str:
 
 
 def create(store: Store, spec: ContainerSpec) -> Home:
-    """Make and lock the container's directory. RootlessError when its name is taken."""
+    """Make and lock the container's directory. RootlessError when its name is taken.
+
+    One without a name is given one, unless it is gone with its command.
+    """
     store.create()
     door_fd = _door(store)
     try:
         _sweep(store)
         if spec.name:
             check_name(store, spec.name)
+        elif spec.detached or not spec.remove:
+            spec = spec.replace(name=_free_name(store))
         with store.writing():
             return _make(store, spec)
     finally:
@@ -291,6 +296,13 @@ def _try_lock(path: str) -> int:
     except BlockingIOError:
         pass
     return fd
+
+
+def _free_name(store: Store) -> str:
+    from rootless.container import names
+
+    taken = {one.name for one in records.listing(store)}
+    return next(name for name in names.random_names() if name not in taken)
 
 
 def check_name(store: Store, name: str) -> None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRIES = 10
 _ADJECTIVES = """
 agile amber brave bright calm candid clever cosy daring eager early fleet fond frank gentle glad
 golden handy happy honest humble jolly keen kind lively lucid merry mild modest neat nimble noble
@@ -19,8 +25,10 @@ wilkes wirth zuse
 """
 
 
-def random_name() -> str:
-    """Two words joined by an underscore, as docker makes them; not necessarily a free name."""
+def random_names() -> Iterator[str]:
+    """Two words joined by an underscore, as docker makes them; after a few tries, and a number."""
     adjectives, makers = _ADJECTIVES.split(), _MAKERS.split()
-    first, second = os.urandom(2)
-    return f"{adjectives[first % len(adjectives)]}_{makers[second % len(makers)]}"
+    for attempt in count():
+        first, second, third = os.urandom(3)
+        number = "" if attempt < _TRIES else str(third)
+        yield f"{adjectives[first % len(adjectives)]}_{makers[second % len(makers)]}{number}"

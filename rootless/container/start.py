@@ -54,12 +54,11 @@ class Links(Record):
 
 
 def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> ContainerSpec:
-    """A new container of the image, with an id and a name. RootlessError: nothing to execute."""
+    """A new container of the image, with an id. RootlessError: nothing to execute."""
     config = changes.over(image.config)
     overrides.check(config, asked.image)
     return asked.replace(
         id=asked.id or homes.new_id(),
-        name=asked.name or ("" if asked.remove else _random_name()),
         image_id=image.id,
         created=time.time(),
         config=encode_run(config),
@@ -140,12 +139,6 @@ def _filter(spec: ContainerSpec) -> bytes:
     if spec.seccomp == _UNCONFINED:
         return b""
     return seccomp.program(os.uname().machine, spec.capabilities)
-
-
-def _random_name() -> str:
-    from rootless.container.names import random_name
-
-    return random_name()
 
 
 def _environment(spec: ContainerSpec) -> dict[str, str]:
