@@ -47,7 +47,14 @@ def start(given: Settings, arguments: Arguments) -> int:
     return each(arguments.names, lambda name: _start(given, store, ids, find(store, name)))
 
 
-def _start(given: Settings, store: Store, ids: userns.IdMap, container: Container) -> None:
+def _start(
+    given: Settings,
+    store: Store,
+    ids: userns.IdMap,
+    container: Container,
+    before: frozenset[str] = frozenset(),
+) -> None:
+    """Start it, and before it what it requires; `before` are the ids on the way here."""
     from rootless.cli import run
     from rootless.container import monitor
 
@@ -56,7 +63,9 @@ def _start(given: Settings, store: Store, ids: userns.IdMap, container: Containe
             "cannot start a paused container, try unpause instead",
             hint=f"rootless unpause {container.name}",
         )
-    if not container.is_running:
+    if not container.is_running and container.id not in before:
+        for name in container.spec.requires:
+            _start(given, store, ids, find(store, name), before | {container.id})
         ground = run.grounded(given, store, life.image(store, container), ids)
         life.start(ground, container, monitor.Told(lambda _: None))
 

@@ -79,6 +79,10 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     if image:
         known = ready.of(store, image)
     assert known
+    if asked.pod:
+        from rootless.container import pods
+
+        asked = asked.replace(pod=pods.find(store, asked.pod).name)
     spec = start.specify(asked, changes, known)
     return Made(grounded(given, store, known, ids), homes.create(store, spec))
 

@@ -7,7 +7,7 @@ import sys
 
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Mount, Restart
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import IntegrityError, RootlessError, UsageError
 from rootless.network import choice, ports
 from rootless.oci.digest import Digest
 from rootless.sandbox import caps
@@ -62,6 +62,8 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         stop_timeout=_seconds(arguments.stop_timeout),
         restart=restart(arguments.restart or "no", remove=arguments.rm),
         log_driver=_log_driver(arguments.log_driver),
+        pod=arguments.pod or "",
+        requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
     )
     return spec, _overrides(given, arguments, mappings)
 
@@ -149,9 +151,17 @@ def check_terminal(arguments: Arguments) -> None:
 
 
 def _entrypoint(text: str | None) -> tuple[str, ...] | None:
-    """One word, as docker has it; the empty string resets the image's."""
+    """One word as in docker, or a list in JSON as in podman; the empty string: no entrypoint."""
     if text is None:
         return None
+    if text.startswith("["):
+        from rootless import leanjson
+        from rootless.oci.descriptor import text_list
+
+        try:
+            return text_list(leanjson.loads(text, "--entrypoint"), "--entrypoint")
+        except IntegrityError as error:
+            raise UsageError(error.message) from None
     return (text,) if text else ()
 
 

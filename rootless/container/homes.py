@@ -305,13 +305,18 @@ def _free_name(store: Store) -> str:
     return next(name for name in names.random_names() if name not in taken)
 
 
-def check_name(store: Store, name: str) -> None:
-    """RootlessError where a container cannot have this name, or another has it."""
+def check_spelling(name: str) -> None:
+    """RootlessError where nothing can have this name."""
     if len(name) < 2 or not _NAME.issuperset(name) or not name[0].isalnum():
         raise RootlessError(
             f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
             hint="use at least two letters, digits, '_', '.' or '-'; begin with a letter or digit",
         )
+
+
+def check_name(store: Store, name: str) -> None:
+    """RootlessError where a container cannot have this name, or another has it."""
+    check_spelling(name)
     for other in records.listing(store):
         if other.name == name:
             raise RootlessError(

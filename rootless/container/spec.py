@@ -48,7 +48,7 @@ class ContainerSpec(Record):
     `config` is how its process runs, in JSON, as an image's config says it: what the image says and
     the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on;
     `hosts` are (address, name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own.
-    `stop_timeout` is in seconds.
+    `stop_timeout` is in seconds. `requires` are the names of those that are to be started first.
     """
 
     id: str
@@ -77,6 +77,8 @@ class ContainerSpec(Record):
     stop_timeout: int | None = None
     restart: Restart = Restart()
     log_driver: str = "json-file"
+    pod: str = ""
+    requires: tuple[str, ...] = ()
 
     @property
     def run(self) -> ImageConfig:

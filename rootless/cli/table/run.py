@@ -41,6 +41,7 @@ OPTIONS = (
         help="none, host, pasta or slirp4netns [default: the best there is]",
     ),
     PLATFORM,
+    text("--pod", metavar="POD", help="the pod that it belongs to"),
     many("-p", "--publish", metavar="[IP:][PORT:]PORT", help="publish a port on this machine"),
     text(
         "--pull",
@@ -51,6 +52,7 @@ OPTIONS = (
     ),
     flag("-q", "--quiet", help="do not show the progress of a pull"),
     flag("--read-only", help="make the container's root file system read-only"),
+    many("--requires", metavar="CONTAINER", help="start these first, whenever it is started"),
     text(
         "--restart",
         metavar="POLICY",
