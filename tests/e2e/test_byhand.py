@@ -146,7 +146,7 @@ PASSWDS = {  # what is made of /etc/passwd → whether a script sees a user `app
     "device": ("ln -sf /dev/zero /etc/passwd", False),
     "folder": ("rm /etc/passwd; mkdir /etc/passwd", False),
     "link-inside": ("mv /etc/passwd /usr/users; ln -s /usr/users /etc/passwd", True),
-    "huge": ("truncate -s 1G /etc/passwd", True),
+    "huge": ("truncate -s 64M /etc/passwd", True),
     "odd-lines": (
         "sed -i '1i app:x:1x:1::/odd:\\napp:x::1::/odd:\\napp:x:1' /etc/passwd;"
         " sed -i '1i app:x:odd:' /etc/group", True,

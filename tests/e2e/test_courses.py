@@ -19,9 +19,10 @@ from tests.support.hub import PASSWORD, USER, Hub
 from tests.support.images import with_environment
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.needs(
-    "userns", "subids", "overlay", "registry", "network", "mirror", "pypi"
-)
+pytestmark = [
+    pytest.mark.needs("userns", "subids", "overlay", "registry", "network", "mirror", "pypi"),
+    pytest.mark.timeout(1200),  # a mirror may be slow
+]
 COURSES = [machine.PROJECT / "tests/corpus/courses/images.md"]
 COURSES += sorted((machine.SHARED.parent / "courses").glob("*.txt"))
 APP = "print('bonjour, le monde')\n"
