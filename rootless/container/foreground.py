@@ -31,8 +31,21 @@ _PATIENCE = 3
 _SECONDS_TO_HANG_UP = 5
 
 
-def forward_signals(child: Child, tell: Callable[[str], object]) -> None:
-    """From now on every signal that asks for something goes to the container."""
+def spawned(spawn: Callable[[], Child], tell: Callable[[str], object]) -> Child:
+    """What `spawn` starts; every signal that asks for something goes to it from its first moment.
+
+    Signals wait meanwhile: one that found it started, but not known yet, would end us and it.
+    """
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
+    try:
+        child = spawn()
+        _forward_signals(child, tell)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    return child
+
+
+def _forward_signals(child: Child, tell: Callable[[str], object]) -> None:
     asked = [0]
     had_terminal = _has_terminal()
 

@@ -147,8 +147,7 @@ class _Life:
         links = start.Links(self._network, await_read, self._streams.terminal_fd)
         spec = start.plan(self._ground, self._home.spec, self._home.path, links)
         self._told.plan(spec)
-        child = spawn.spawn(spec, *stdio)
-        foreground.forward_signals(child, self._told.words)
+        child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)
         self._home.tell(state.replace(ports=self._ports))
         attachment = None
