@@ -223,7 +223,7 @@ def test_a_running_container_is_stopped_meanwhile_and_goes_on(store, start):
     store.ok("commit", "--pause=false", "live", "live:unpaused")
     assert store.ok("diff", "live") == "A /a\nA /b\n"
     process = json.loads((folder_of(store, "live") / "process.json").read_bytes())
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while "T" in (below := states(process["pid"])):
         assert time.monotonic() < until, below
         time.sleep(0.01)
@@ -281,7 +281,7 @@ def test_killed_in_the_middle_the_container_goes_on(store, start):
     )
     process = json.loads((folder_of(store, "live") / "process.json").read_bytes())
     committing = subprocess.Popen(store.command("commit", "live", "never"), env=store.environment)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while "T" not in states(process["pid"]) and committing.poll() is None:
         assert time.monotonic() < until
     committing.kill()
@@ -303,7 +303,7 @@ def test_removed_while_it_is_committed(store):
         with subprocess.Popen(argv, stdout=pipe, stderr=pipe, env=store.environment) as committing:
             time.sleep(0.04 * number)
             store.ok("rm", "web")
-            _, stderr = committing.communicate(timeout=60)
+            _, stderr = committing.communicate(timeout=120)
         if committing.returncode == 0:
             assert (
                 store.ok(*RUN, "--rm", f"race:{number}", "sh", "-c", "ls /tmp | wc -l") == "400\n"

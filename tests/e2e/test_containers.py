@@ -73,7 +73,7 @@ def test_a_running_container_is_removed_by_force(store, start, flags):
     running = start("web", *flags)
     removed = store("rm", "-f", "web")
     assert (removed.exit, removed.stdout, removed.stderr) == (0, "web\n", "")
-    assert running.wait(20) == 137
+    assert running.wait(120) == 137
     assert store.ok("ps", "-aq") == ""
     assert os.listdir(store.root / "containers") == []
     assert os.listdir(store.root / "tmp") == []  # what it wrote is deleted, and not put aside
@@ -97,7 +97,7 @@ def test_a_container_whose_command_is_stopped_is_removed_by_force(store, start):
     assert store.ok("rm", "-f", "web") == "web\n"
     assert os.listdir(store.root / "containers") == []
     os.kill(running.pid, 18)
-    assert running.wait(20) == 137
+    assert running.wait(120) == 137
 
 
 def test_several_names_some_of_them_missing(store, start):
@@ -177,7 +177,7 @@ def test_a_damaged_record_is_one_line_and_can_be_removed(store, name, kind):
     hurt = folder_of(store, "hurt")
     damage(kind, hurt / name)
     for command in (("ps", "-a"), ("ps",), ("ps", "-aq")):
-        shown = store(*command, timeout=30)
+        shown = store(*command, timeout=120)
         assert shown.exit == 0, shown.stderr
         assert hurt.name[:12] not in shown.stdout
         (line,) = shown.stderr.splitlines()
@@ -185,7 +185,7 @@ def test_a_damaged_record_is_one_line_and_can_be_removed(store, name, kind):
         assert f"rootless rm {hurt.name[:12]}" in line
         assert "\x1b" not in line
     assert "whole" in store.ok("ps", "-a")
-    run = store(*RUN, "--rm", "--name", "third", "busybox", "true", timeout=30)
+    run = store(*RUN, "--rm", "--name", "third", "busybox", "true", timeout=120)
     assert (run.exit, run.stderr) == (0, "")
     store.ok("tag", "busybox", "other")
     store.ok("rmi", "other")
@@ -225,7 +225,7 @@ def test_a_running_container_with_a_damaged_record(store, start):
     store.ok(*RUN, "--rm", "busybox", "true")
     assert (hurt / "diff").exists()
     assert store.ok("rm", "-f", hurt.name) == f"{hurt.name}\n"
-    assert running.wait(20) == 137
+    assert running.wait(120) == 137
 
 
 def test_names_that_are_no_ids_are_nobodys(store):
@@ -415,9 +415,9 @@ def test_a_container_removed_while_its_network_is_made(store, tmp_path):
                 break
             time.sleep(0.02)
         (tmp_path / "go").touch()
-        assert running.wait(20) == 137
+        assert running.wait(120) == 137
         assert running.stderr.read() == b""
-        assert remover.communicate(timeout=20)[0] == b"early\n"
+        assert remover.communicate(timeout=120)[0] == b"early\n"
 
 
 def test_the_containers_created_last(store, start):

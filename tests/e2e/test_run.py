@@ -94,7 +94,7 @@ def sh(script: str) -> tuple[str, str, str]:
     ],
 )
 def test_exit_codes_and_complaints(store, words, code, complaint):
-    result = store("run", "--rm", "--pull", "never", "--network", "none", *words, timeout=30)
+    result = store("run", "--rm", "--pull", "never", "--network", "none", *words, timeout=120)
     assert result.exit == code, result.stderr
     assert complaint in result.stderr
     assert "Traceback" not in result.stderr
@@ -207,8 +207,8 @@ def test_host_gateway_reaches_the_host_but_not_its_loopback(store, program):
             threading.Thread(target=_greet, args=(server, words), daemon=True).start()
         ports = (open_to_all.getsockname()[1], closed.getsockname()[1])
         words = ("run", *flags, "busybox")
-        assert "hello\n" in store.ok(*words, *sh(script.format(ports[0])), timeout=60)
-        assert "secret" not in store.ok(*words, *sh(script.format(ports[1])), timeout=60)
+        assert "hello\n" in store.ok(*words, *sh(script.format(ports[0])), timeout=120)
+        assert "secret" not in store.ok(*words, *sh(script.format(ports[1])), timeout=120)
 
 
 def _greet(server: socket.socket, words: bytes) -> None:
@@ -272,7 +272,7 @@ def test_a_published_port_carries_bytes_both_ways(store, program, request):
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=store.environment) as running:
         assert running.stdout.readline() == b"ready\n"
         assert _talk(port) == b"got hello\n"
-        assert running.wait(20) == 0
+        assert running.wait(120) == 0
 
 
 def _talk(port: int) -> bytes:
@@ -324,7 +324,7 @@ def started(store, *words: str, **options):
 def ended(running) -> tuple[bytes, int]:
     """What else it wrote, and how it ended; it is killed if it does not."""
     try:
-        return running.communicate(timeout=20)[0], running.returncode
+        return running.communicate(timeout=120)[0], running.returncode
     finally:
         running.kill()
 
@@ -343,7 +343,7 @@ def test_a_process_one_that_ignores_everything_can_be_ended(store, number):
     default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
     script = sh("echo ready; exec sleep 600")
     with started(store, "busybox", *script, preexec_fn=default) as running:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while running.poll() is None and time.monotonic() < end:
             running.send_signal(number)  # two that come too quickly are one, however busy we are
             time.sleep(0.1)
@@ -384,7 +384,7 @@ def test_a_closed_output_is_no_traceback(store):
         running.stdout.read(10)
         running.stdout.close()
         assert b"Traceback" not in running.stderr.read()
-        assert running.wait(20) != 0
+        assert running.wait(120) != 0
 
 
 def test_many_at_once_have_their_own_names_and_files(store):
@@ -421,7 +421,7 @@ def test_a_dry_run_makes_nothing(store, tmp_path):
     flags = ("--dry-run", "--name", "planned", "-v", f"{tmp_path}/made:/x", "--cidfile",
              f"{tmp_path}/cid")  # fmt: skip
     assert "What would happen" in store.ok("run", *flags, "--network", "none", "busybox", "true")
-    missing = store("run", "--dry-run", "127.0.0.1:1/no/such", "true", timeout=20)
+    missing = store("run", "--dry-run", "127.0.0.1:1/no/such", "true", timeout=120)
     assert (missing.exit, missing.stdout) == (125, "")
     assert "a dry run downloads nothing" in missing.stderr
     empty = Rootless(tmp_path / "empty")

@@ -32,7 +32,7 @@ def run(store, script: str, **streams):
 
 
 def wait_for(happens) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not happens():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -88,7 +88,7 @@ def test_a_full_disk_is_said(store, tmp_path):
             env=store.environment,
             stdout=out,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=120,
         )
     assert done.returncode != 0
     assert b"error: a file may not be larger than" in done.stderr
@@ -116,7 +116,7 @@ def test_a_disk_that_takes_its_time_gets_all(store, tmp_path):
         time.sleep(0.3)  # for a command that does not wait to go on
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(copier), signal.SIGCONT)
-        assert running.wait(60) == 0
+        assert running.wait(120) == 0
     finally:
         running.kill()
         running.wait()
@@ -142,7 +142,7 @@ def test_a_signal_reaches_the_command_once(store, tmp_path):
             os.killpg(running.pid, signal.SIGINT)
             wait_for(lambda: b"int" in (tmp_path / "out").read_bytes())
             os.killpg(running.pid, signal.SIGTERM)
-            assert running.wait(30) == 4
+            assert running.wait(120) == 4
         finally:
             running.kill()
             running.wait()
