@@ -103,6 +103,12 @@ class Child:
         if wait:
             self.wait()
 
+    def has_ended(self) -> bool:
+        """Whether it has; does not wait."""
+        with self._reaping:
+            looked = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return self._status is not None or bool(os.waitid(os.P_PID, self.pid, looked))
+
     def wait(self) -> int:
         """Its exit status, or minus the signal that ended it."""
         with self._reaping:

@@ -1,7 +1,6 @@
 """Containers: a directory, a process, a lock; no daemon.
 
 records      containers/<id>/: what was asked, how it ended; names, for those that were given none
-living       whether one runs: by a flock and by process 1; ending one from outside
 request      what a caller wants to run, as a value
 start        from a request to a running sandbox with its network
 foreground   waits for it: signals, exit status

@@ -12,8 +12,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from rootless import leanjson, record_json
-from rootless.container import living, records
+from rootless import leanjson, living, record_json
+from rootless.container import records
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.errors import NotFoundError, RootlessError
 from rootless.store import staging

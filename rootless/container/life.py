@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import _signal
 
-from rootless.container import homes, launch, living, monitor, records, writable
+from rootless import living
+from rootless.container import homes, launch, monitor, records, writable
 from rootless.errors import RootlessError
 from rootless.store import ready
 

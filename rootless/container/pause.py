@@ -16,8 +16,7 @@ import _signal
 import fcntl
 import os
 
-from rootless import linux, process
-from rootless.container import living
+from rootless import linux, living, process
 from rootless.errors import RootlessError
 from rootless.record import Record
 

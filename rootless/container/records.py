@@ -20,8 +20,8 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import leanjson
-from rootless.container import living, spec, state
+from rootless import leanjson, living
+from rootless.container import spec, state
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.container.state import ContainerState
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError

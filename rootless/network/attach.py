@@ -21,6 +21,18 @@ def start(
     Await it with `wait_ready`. `mappings` as `ports.claim` gives them; `forward_dns` is
     `dns.needs_forwarder` of the host's resolv.conf; `run_dir` a short private directory.
     """
+    netns = f"/proc/{pid}/ns/net"
     if chosen.mode == "pasta":
-        return pasta.start(chosen, pid, mappings, forward_dns=forward_dns)
-    return slirp4netns.start(chosen.program, pid, mappings, run_dir=run_dir)
+        return pasta.start(chosen, netns, mappings, forward_dns=forward_dns)
+    return slirp4netns.start(chosen.program, netns, mappings, run_dir=run_dir)
+
+
+def outside(chosen: choice.Choice, netns: str, device: str) -> attachment.Attachment:
+    """Begin to connect the namespace of the bridges at path `netns`, as its `device`.
+
+    It has addresses of its own, so that the host's stay the host's for containers behind it.
+    """
+    if chosen.mode == "pasta":
+        apart = chosen.replace(reaches_host=True)
+        return pasta.start(apart, netns, (), forward_dns=False, device=device)
+    return slirp4netns.start(chosen.program, netns, (), run_dir="")

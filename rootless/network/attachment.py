@@ -31,8 +31,8 @@ READY_FD = 3
 class Attachment:
     """A running network program: `wait_ready` before the command starts, `stop` after it ended."""
 
-    def __init__(self, argv: tuple[str, ...], pid: int, *, holds_ports: bool) -> None:
-        """Start `argv` for the network namespace of process `pid`; does not wait for it.
+    def __init__(self, argv: tuple[str, ...], netns: str, *, holds_ports: bool) -> None:
+        """Start `argv` for the network namespace at the path `netns`; does not wait for it.
 
         The program says that it is ready by writing to READY_PATH; if it is told to use READY_FD,
         the same pipe is there.
@@ -41,7 +41,7 @@ class Attachment:
         self._holds_ports = holds_ports
         self._log_fd = os.memfd_create(self.name)
         try:
-            netns_fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            netns_fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise RootlessError("the container ended before it had its network") from None
         self._ready_fd, ready_fd = process.pipe()
@@ -61,6 +61,10 @@ class Attachment:
             self._fail(f"it was not ready after {_READY_WITHIN:.0f} seconds")
         if not os.read(self._ready_fd, 64):
             self._fail("it ended without a word")
+
+    def has_ended(self) -> bool:
+        """Whether the program is gone, though nobody stopped it."""
+        return self._child.has_ended()
 
     def stop(self) -> None:
         """End the program; doing so twice does no harm.

@@ -36,6 +36,11 @@ def resolv_conf(host: str, forwarder: str, servers: tuple[str, ...] = ()) -> str
     return "".join(f"{line}\n" for line in lines)
 
 
+def servers(text: str) -> tuple[str, ...]:
+    """The addresses that a resolv.conf names, in their order."""
+    return tuple(filter(None, map(_server, text.splitlines())))
+
+
 def hosts(
     hostname: str, address: str = "127.0.1.1", extra: tuple[tuple[str, str], ...] = ()
 ) -> str:

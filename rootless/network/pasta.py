@@ -22,12 +22,21 @@ _APART = ("--address", "10.0.2.100", "--netmask", "24", "--gateway", "10.0.2.2")
 
 
 def start(
-    chosen: Choice, pid: int, mappings: tuple[ports.PortMapping, ...], *, forward_dns: bool
+    chosen: Choice,
+    netns: str,
+    mappings: tuple[ports.PortMapping, ...],
+    *,
+    forward_dns: bool,
+    device: str = "",
 ) -> attachment.Attachment:
-    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them."""
+    """Begin to connect the network namespace at `netns`; `mappings` as `ports.claim` gives them.
+
+    `device` is how its network device is called there, the host's own name if it is "".
+    """
     words = command(chosen, mappings, attachment.NETNS_PATH, forward_dns=forward_dns)
+    called = ("--ns-ifname", device) if device else ()
     ready = ("--foreground", "--pid", attachment.READY_PATH)
-    return attachment.Attachment((*words, *ready), pid, holds_ports=bool(mappings))
+    return attachment.Attachment((*words, *called, *ready), netns, holds_ports=bool(mappings))
 
 
 def command(

@@ -39,7 +39,7 @@ def parse(text: str) -> tuple[PortMapping, ...]:
     host_ip, ports = _address(text, ports)
     host, _, container = ports.rpartition(":")
     inside = _range(text, container)
-    outside = _range(text, host) if host else [0] * len(inside)
+    outside = _range(text, host) if host.strip("0") else [0] * len(inside)
     if len(outside) != len(inside):
         raise _malformed(text, "the two ranges differ in length")
     return tuple(
@@ -89,6 +89,21 @@ def claim(mappings: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
     the host does not have.
     """
     return tuple(_claim(mapping) for mapping in mappings)
+
+
+def bound(mapping: PortMapping) -> list[_socket.socket]:
+    """Sockets that have the port, on every address it means; RootlessError as from `claim`."""
+    found = []
+    for address in (mapping.host_ip,) if mapping.host_ip else ("0.0.0.0", "::"):
+        try:
+            sock = _open(mapping.protocol, ipv6=":" in address)
+            sock.bind((address, mapping.host_port))
+        except OSError as error:
+            if not mapping.host_ip and error.errno in (_EAFNOSUPPORT, _EADDRNOTAVAIL):
+                continue  # a host without IPv6
+            raise _refused(mapping, address, error) from error
+        found.append(sock)
+    return found
 
 
 def _claim(mapping: PortMapping) -> PortMapping:

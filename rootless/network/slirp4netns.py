@@ -19,15 +19,16 @@ ADDRESS = "10.0.2.100"
 
 
 def start(
-    program: str, pid: int, mappings: tuple[ports.PortMapping, ...], *, run_dir: str
+    program: str, netns: str, mappings: tuple[ports.PortMapping, ...], *, run_dir: str
 ) -> attachment.Attachment:
-    """Begin to connect the network namespace of `pid`; `mappings` as `ports.claim` gives them.
+    """Begin to connect the network namespace at `netns`; `mappings` as `ports.claim` gives them.
 
     `run_dir` is a short private directory for the API socket, used only if there are mappings.
     """
     if mappings:
         _make(run_dir)
-    return _Slirp4netns(program, pid, mappings, os.path.join(run_dir, f"slirp-{pid}.sock"))
+    api_socket = os.path.join(run_dir, f"slirp-{os.getpid()}.sock")
+    return _Slirp4netns(program, netns, mappings, api_socket)
 
 
 def _make(run_dir: str) -> None:
@@ -62,7 +63,7 @@ def forwarding(mapping: ports.PortMapping) -> dict[str, object]:
 
 class _Slirp4netns(attachment.Attachment):
     def __init__(
-        self, program: str, pid: int, mappings: tuple[ports.PortMapping, ...], api_socket: str
+        self, program: str, netns: str, mappings: tuple[ports.PortMapping, ...], api_socket: str
     ) -> None:
         for mapping in mappings:
             if ":" in mapping.host_ip:
@@ -74,7 +75,7 @@ class _Slirp4netns(attachment.Attachment):
         self._api_socket = api_socket
         api = api_socket if mappings else ""
         words = command(program, attachment.NETNS_PATH, api)
-        super().__init__(words, pid, holds_ports=bool(mappings))
+        super().__init__(words, netns, holds_ports=bool(mappings))
 
     def wait_ready(self) -> None:
         super().wait_ready()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from rootless import living
 from rootless.cli import commit
-from rootless.container import living
 from tests.conftest import Rootless
 from tests.e2e.test_containers import folder_of
 from tests.support import child, flattened, machine, trees

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from rootless import linux
+from rootless import linux, living
 from rootless.archive import diff
-from rootless.container import changes, commit, export, homes, living, writable
+from rootless.container import changes, commit, export, homes, writable
 from rootless.container.pause import Pause
 from rootless.container.spec import Container, ContainerSpec, Mount
 from rootless.container.state import ContainerState

@@ -296,7 +296,7 @@ def test_a_program_that_fails_is_an_error_with_its_words(program, words):
         namespace = Namespace(lambda: None)
         try:
             chosen = choice.Choice("pasta", program)
-            pasta.start(chosen, namespace.pid, (), forward_dns=False).wait_ready()
+            pasta.start(chosen, f"/proc/{namespace.pid}/ns/net", (), forward_dns=False).wait_ready()
         except RootlessError as error:
             return error.message, error.hint
         return None

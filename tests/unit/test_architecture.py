@@ -17,7 +17,7 @@ PACKAGE = PROJECT / "rootless"
 
 # Every room may import these six, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
-MACHINE = {"complaints", "programs", "process", "userns", "inroot"}
+MACHINE = {"complaints", "programs", "process", "userns", "inroot", "living"}
 MAY_IMPORT = {
     "errors": set(),
     "record": set(),
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "process": {"complaints"},
     "userns": {"complaints", "programs", "process"},
     "inroot": set(),
+    "living": set(),
     "dockerfile": {"oci"},
     "bake": {"oci"},
     "archive": {"oci", *MACHINE},
@@ -81,7 +82,18 @@ NO_LINUX = {
 
 # What `run` and a cached `build` load. Each of these modules costs 2 to 90 ms of start-up.
 HOT = {
-    *("errors", "record", "leanjson", "linux", "programs", "process", "userns", "inroot", "oci"),
+    *(
+        "errors",
+        "record",
+        "leanjson",
+        "linux",
+        "programs",
+        "process",
+        "userns",
+        "inroot",
+        "living",
+        "oci",
+    ),
     *("dockerfile", "sandbox", "roots", "runspec", "container", "build", "__main__"),
     "image.obtain",
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),

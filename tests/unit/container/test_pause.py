@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from rootless.container import living, pause
+from rootless import living
+from rootless.container import pause
 from rootless.errors import RootlessError
 
 others_init = pytest.mark.skipif(

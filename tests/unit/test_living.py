@@ -6,7 +6,7 @@ import fcntl
 import os
 import subprocess
 
-from rootless.container import living
+from rootless import living
 
 
 def test_a_process_is_known_until_it_ends():

@@ -1,11 +1,11 @@
-"""Whether a container runs, and ending one from outside.
+"""Whether something runs that a record tells of, and ending it from outside.
 
 There are two witnesses. The process that runs a container holds its directory by flock(2),
 exclusively and from before there is a record; everybody else only ever tests with a shared lock,
-so that nobody takes another who looks for the owner. And process.json names process 1 of the
-container, which may outlive its parent for a moment: a process is known by its number, the time it
-started, and the pid namespace and boot that both belong to, so that a number given to somebody
-else is never signalled. Runs in any process of the user's.
+so that nobody takes another who looks for the owner. And a record names a process: process 1 of a
+container, which may outlive its parent for a moment, or who answers for a network's endpoint. A
+process is known by its number, the time it started, and the pid namespace and boot that both
+belong to, so that a number given to somebody else is never signalled. Runs in any process.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_alive(process: Process | None) -> bool:
 
 
 def is_held(path: str) -> bool:
-    """Whether a process holds the container's directory at `path`. OSError when it is closed."""
+    """Whether a process holds the directory at `path`. OSError when it is closed."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
