@@ -52,6 +52,11 @@ def ps(given: Settings, arguments: Arguments) -> int:
             print(one.id if arguments.no_trunc else one.short)
         return 0
     size = _sizes(store)
+    if given.as_podman and arguments.format == "json":
+        from rootless.cli import podman
+
+        podman.print_containers(shown)
+        return 0
     rows: list[listing.Row] = [
         {**row(one, full=arguments.no_trunc), "Size": listing.later(size, one)} for one in shown
     ]

@@ -97,6 +97,19 @@ def _explain(error: OSError | MemoryError) -> RootlessError | None:
     return complaints.explain_limit(error) if error.errno in _LIMITS else None
 
 
+def _is_podman() -> bool:
+    """Whether we are called by that name, as through a link: tools for podman are answered then."""
+    return sys.argv[0].rpartition("/")[2] == "podman"
+
+
+def _version() -> str:
+    if _is_podman():
+        from rootless.cli import podman
+
+        return f"podman version {podman.LIKE}"
+    return f"rootless version {__version__}"
+
+
 def _carry_out(words: Sequence[str]) -> int:
     debug, failure = False, 125
     verb = table.TOP
@@ -104,7 +117,7 @@ def _carry_out(words: Sequence[str]) -> int:
         top = parser.parse(table.TOP, words)
         debug = top.debug
         if top.version:
-            print(f"rootless version {__version__}")
+            print(_version())
             return 0
         name, rest = table.find(top.words)
         if not name:
@@ -112,6 +125,7 @@ def _carry_out(words: Sequence[str]) -> int:
         verb = table.load(name)
         arguments = parser.parse(verb, rest)
         given = settings.read(os.environ, root=top.root, debug=debug)
+        given = given.replace(as_podman=_is_podman())
         failure = verb.failure  # the command line is understood: from here on it is the verb's
         return _carry_out_verb(verb, given, arguments)
     except parser.HelpRequest:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 class Settings(Record):
     """`root` holds the store, `runtime_dir` what runs now; both absolute.
 
-    `environment` is the user's own, for the flags that copy from it (`-e NAME`).
+    `environment` is the user's own, for the flags that copy from it (`-e NAME`). `as_podman` says
+    that podman's answers are expected where docker's are others.
     """
 
     root: str
     runtime_dir: str
     environment: Mapping[str, str]
     debug: bool = False
+    as_podman: bool = False
 
     @property
     def auth_files(self) -> tuple[str, ...]:
