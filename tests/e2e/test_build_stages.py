@@ -10,11 +10,19 @@ from tests.support import flattened, processes
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
-DOCKERFILE = """\
+
+def together(name: str, count: int, then: str) -> str:
+    """A RUN that goes on when `count` of these have begun, however slow the machine is."""
+    arrived = f"[ $(ls /met | wc -l) -ge {count} ]"
+    wait = f"for i in $(seq 1200); do {arrived} && break; sleep 0.05; done"
+    return f"RUN --mount=type=cache,target=/met touch /met/{name}; {wait}; {then}\n"
+
+
+DOCKERFILE = f"""\
 FROM busybox AS a
-RUN echo from a; sleep 1; echo a > /a
+{together("a", 2, "echo a > /a")}
 FROM busybox AS b
-RUN echo from b; sleep 1; echo b > /b
+{together("b", 2, "echo b > /b")}
 RUN echo $(cat /b)b > /b
 FROM a AS c
 RUN cp /a /c
@@ -73,13 +81,16 @@ def test_one_that_fails_stops_the_others(build, rootless):
 
 @pytest.mark.parametrize(("jobs", "at_once"), [("1", 1), ("2", 2), ("9", 5)])
 def test_no_more_than_jobs_at_a_time(build, jobs, at_once):
-    stages = "".join(f"FROM busybox AS s{one}\nRUN sleep 0.5; touch /{one}\n" for one in range(5))
+    stages = "".join(
+        f"FROM busybox AS s{one}\n" + together(str(one), at_once, f"sleep 0.3; touch /{one}")
+        for one in range(5)
+    )
     copies = "".join(f"COPY --from=s{one} /{one} /\n" for one in range(5))
     result = build(f"{stages}FROM scratch\n{copies}", jobs)
     assert result.exit == 0, result.stderr
     working, most = 0, 0
     for line in result.stderr.splitlines():
-        working += "RUN sleep" in line
+        working += "] RUN " in line
         most = max(most, working)
         working -= " DONE " in line and working > 0
     assert most == at_once
@@ -110,8 +121,8 @@ def test_what_two_stages_have_in_common_is_carried_out_once(build, rootless, tmp
 
 def test_steps_run_beside_the_stage_that_is_copied_from_later(build):
     result = build(
-        "FROM busybox AS a\nRUN echo from a; sleep 1; touch /a\n"
-        "FROM busybox AS b\nRUN echo from b; sleep 1\nCOPY --from=a /a /\n"
+        f"FROM busybox AS a\n{together('a', 2, 'touch /a')}"
+        f"FROM busybox AS b\n{together('b', 2, 'true')}COPY --from=a /a /\n"
     )
     assert result.exit == 0, result.stderr
     lines = result.stderr.splitlines()

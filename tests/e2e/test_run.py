@@ -247,7 +247,11 @@ def test_output_and_errors_stay_apart(store):
 
 
 def test_init_reaps_and_is_not_the_command(run):
-    script = "echo $$; (sleep 0.05 &) ; sleep 0.4; grep -l 'State:.Z' /proc/[0-9]*/status; true"
+    script = (
+        "echo $$; (sleep 0.05 & echo $! >/orphan); for i in $(seq 600); do "
+        "[ -e /proc/$(cat /orphan) ] || break; sleep 0.05; done; "
+        "grep -l 'State:.Z' /proc/[0-9]*/status; true"
+    )
     assert run(*sh(script), flags=("--init",)) == "2\n"
     assert run(*sh("echo $$")) == "1\n"
 
