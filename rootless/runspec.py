@@ -87,7 +87,7 @@ class Isolation(Record):
 
     `shared` are the namespaces it has in common with the host: pid, ipc, uts, cgroup. `masked` is
     what the kernel tells and it does not see, `protected` what it only sees. With a
-    `writable_kernel`, /sys and its cgroup are as writable as the kernel lets them be.
+    `writable_kernel` or `writable_cgroup`, /sys or its cgroup is as writable as the kernel lets it.
     """
 
     hostname: str
@@ -102,6 +102,7 @@ class Isolation(Record):
     masked: tuple[str, ...] = MASKED
     protected: tuple[str, ...] = READ_ONLY
     writable_kernel: bool = False
+    writable_cgroup: bool = False
     sysctls: tuple[tuple[str, str], ...] = ()
 
 
@@ -147,12 +148,12 @@ def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, 
 
 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
-    own_network, writable = isolation.network.own, isolation.writable_kernel
-    cgroup = Cgroup(own="cgroup" not in isolation.shared, writable=writable)
+    own_network, shared = isolation.network.own, isolation.shared
+    cgroup = Cgroup(own="cgroup" not in shared, writable=isolation.writable_cgroup)
     return (
-        Proc(own="pid" not in isolation.shared),
-        Devices(isolation.shm_size, own_ipc="ipc" not in isolation.shared),
-        Sysfs(own_network=own_network, writable=writable),
+        Proc(own="pid" not in shared),
+        Devices(isolation.shm_size, own_ipc="ipc" not in shared),
+        Sysfs(own_network=own_network, writable=isolation.writable_kernel),
         *((cgroup,) if isolation.own_cgroup and own_network else ()),
         *((Sysctls(isolation.sysctls),) if isolation.sysctls else ()),
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
-    from rootless.sandbox.limits import Limit
     from rootless.sandbox.spec import Operation, Spec
 
 _MOST_OF_A_SECRET = 500 << 10
@@ -41,22 +40,27 @@ def surroundings(given: Settings, arguments: Arguments) -> Surroundings:
     """What the commands of a build have; UsageError or RootlessError names what is wrong."""
     if not any(getattr(arguments, field) for field in _SANDBOX):
         return Surroundings()
-    from rootless.cli import run_flags
+    from rootless.cli import run_isolation
     from rootless.sandbox import caps
 
     _warn_of_limits(arguments)
-    options = run_flags.security_options(arguments.security_opt)
+    security = run_isolation.security(arguments.security_opt)
+    if security.seccomp not in ("", run_isolation.UNCONFINED):
+        raise UsageError(
+            "the commands of a build have no seccomp profile of their own",
+            hint="--security-opt seccomp=unconfined leaves the filter out",
+        )
     changed = arguments.cap_add or arguments.cap_drop
     return Surroundings(
         secrets=_secrets(arguments.secret, given.environment),
         agents=_agents(arguments.ssh, given),
         hosts=None if arguments.no_hosts else tuple(map(_host, arguments.add_host)),
         resolver=_resolver(arguments),
-        limits=tuple(map(_limit, arguments.ulimit)),
+        limits=tuple(map(run_isolation.limit, arguments.ulimit)),
         shm_size=_size("--shm-size", arguments.shm_size) if arguments.shm_size else 64 << 20,
         capabilities=caps.chosen(arguments.cap_add, arguments.cap_drop) if changed else None,
-        no_new_privileges="no-new-privileges" in options,
-        seccomp="unconfined" not in options,
+        no_new_privileges=security.no_new_privileges,
+        seccomp=not security.seccomp,
         mounts=(*_volumes(arguments.volume), *_devices(arguments.device)),
         allow=allowed(arguments.allow),
     )
@@ -221,35 +225,6 @@ def _resolver(arguments: Arguments) -> str | None:
     lines += [f"{word} {values}" for word, values in said.items() if values]
     text = "".join(f"{line}\n" for line in lines)
     return dns.resolv_conf(text, "", addresses) if addresses else text
-
-
-def _limit(text: str) -> Limit:
-    """`NAME=SOFT[:HARD]`; what this machine does not allow is lowered, and said."""
-    from rootless.sandbox.limits import NAMES, Limit
-
-    name, _, values = text.partition("=")
-    soft, colon, hard = values.partition(":")
-    numbers = [_number(one) for one in (soft, hard if colon else soft)]
-    if name not in NAMES or None in numbers:
-        raise UsageError(
-            f"invalid ulimit argument: {text}",
-            hint=f"write NAME=SOFT[:HARD]; the names are {', '.join(NAMES)}",
-        )
-    first, second = (one for one in numbers if one is not None)
-    wanted = Limit(name, first, second)
-    if second != -1 and (first == -1 or first > second):
-        raise UsageError(f"ulimit soft limit must be less than or equal to hard limit: {text}")
-    possible = wanted.clamped()
-    if possible != wanted:
-        most = f"no more than {possible.hard}"
-        print(f"warning: --ulimit {text}: an ordinary user may set {most} here", file=sys.stderr)
-    return possible
-
-
-def _number(text: str) -> int | None:
-    if text in ("-1", "unlimited"):
-        return -1
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _size(flag: str, text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Mount, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
@@ -15,6 +16,7 @@ from rootless.sandbox import caps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
@@ -34,7 +36,6 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
     in the image's config. UsageError or RootlessError names the flag that is wrong.
     """
     network = _network(given, arguments)
-    options = security_options(arguments.security_opt)
     mappings = _ports(arguments, network)
     spec = ContainerSpec(
         id="",
@@ -42,16 +43,13 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         image=arguments.image,
         image_id=_NO_IMAGE_YET,
         created=0,
-        hostname=_hostname(arguments.hostname),
+        hostname=_hostname(arguments),
         mounts=_mounts(arguments),
         ports=mappings,
         network=network.mode,
         reaches_host=any(GATEWAY in text for text in arguments.add_host),
         hosts=tuple(host_line(text, network) for text in arguments.add_host),
         dns=tuple(map(address, arguments.dns)),
-        capabilities=caps.chosen(arguments.cap_add, arguments.cap_drop),
-        no_new_privileges="no-new-privileges" in options,
-        seccomp="unconfined" if "unconfined" in options else "",
         read_only=arguments.read_only,
         init=arguments.init,
         terminal=arguments.tty,
@@ -64,8 +62,18 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         log_driver=_log_driver(arguments.log_driver),
         pod=arguments.pod or "",
         requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
+        **_apart(arguments, network.mode),
     )
     return spec, _overrides(given, arguments, mappings)
+
+
+def _apart(arguments: Arguments, network: str) -> dict[str, Any]:
+    """Capabilities, and what else keeps it apart from the machine."""
+    if all(getattr(arguments, field) in (None, False, ()) for field in ISOLATION):
+        return {"capabilities": caps.chosen(arguments.cap_add, arguments.cap_drop)}
+    from rootless.cli import run_isolation
+
+    return run_isolation.fields(arguments, network)
 
 
 def _overrides(
@@ -167,7 +175,7 @@ def _entrypoint(text: str | None) -> tuple[str, ...] | None:
 
 def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
     """The files first, then -e, later ones winning; a bare NAME is the caller's, if set."""
-    env: dict[str, str] = {}
+    env = _proxies(given) if arguments.http_proxy else {}
     for text in (*_lines(arguments.env_file, "variable"), *arguments.env):
         name, equals, value = text.partition("=")
         if not name:
@@ -177,6 +185,12 @@ def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
         elif name in given.environment:
             env[name] = given.environment[name]
     return env
+
+
+def _proxies(given: Settings) -> dict[str, str]:
+    from rootless.cli import run_isolation
+
+    return run_isolation.proxies(given.environment)
 
 
 def _lines(paths: tuple[str, ...], what: str) -> Iterator[str]:
@@ -194,7 +208,8 @@ def _lines(paths: tuple[str, ...], what: str) -> Iterator[str]:
             yield stripped.rstrip("\r")
 
 
-def _hostname(name: str | None) -> str:
+def _hostname(arguments: Arguments) -> str:
+    name = os.uname().nodename if arguments.uts == "host" else arguments.hostname
     if name and (len(name) > _MAX_HOSTNAME or not name.replace("-", "").replace(".", "").isalnum()):
         raise UsageError(
             f"{name!r} is not a host name", hint="use at most 64 letters, digits, '-' and '.'"
@@ -299,20 +314,3 @@ def host_line(text: str, network: Choice) -> tuple[str, str]:
             hint=f"write --add-host NAME:ADDRESS, or NAME:{GATEWAY} for this machine",
         )
     return address, name
-
-
-def security_options(texts: tuple[str, ...]) -> frozenset[str]:
-    """The words that matter: no-new-privileges, unconfined."""
-    found = set()
-    for text in texts:
-        name, _, value = text.replace("=", ":", 1).partition(":")
-        if name == "no-new-privileges" and value in ("", "true", "false"):
-            found |= {name} if value != "false" else set()
-        elif (name, value) == ("seccomp", "unconfined"):
-            found.add("unconfined")
-        elif (name, value) not in (("label", "disable"), ("apparmor", "unconfined")):
-            raise UsageError(
-                f"unknown security option: {text}",
-                hint="there are no-new-privileges and seccomp=unconfined",
-            )
-    return frozenset(found)

@@ -25,18 +25,18 @@ _INSTEAD = {
 
 FLAGS = {
     "run": """-a --annotation --attach --blkio-weight --blkio-weight-device -c --cgroup-parent
-        --cgroupns --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period
-        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems   --detach-keys
-        --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
-        --device-write-iops --dns-option --dns-search --domainname --expose --gpus --group-add
+        --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period
+        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach-keys
+        --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
+        --device-write-iops --dns-option --dns-search --domainname --expose
         --health-cmd --health-interval --health-retries --health-start-interval
-        --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6 --ipc
-        --isolation --kernel-memory    --link --link-local-ip
+        --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6
+        --isolation --kernel-memory --link --link-local-ip
         --log-opt -m --mac-address --memory --memory-reservation --memory-swap --memory-swappiness
-        --mount --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj
-        -P --pid --pids-limit --privileged --publish-all  --runtime --shm-size --sig-proxy
-          --storage-opt --sysctl --ulimit --use-api-socket --userns
-        --uts --volume-driver --volumes-from""",
+        --mount --network-alias --no-healthcheck --oom-kill-disable
+        -P --pids-limit --publish-all --runtime --sig-proxy
+        --storage-opt --use-api-socket --userns
+        --volume-driver --volumes-from""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

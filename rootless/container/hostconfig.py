@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from rootless.container.confinement import USUAL
 from rootless.sandbox import caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from rootless.container.confinement import Confinement
     from rootless.container.spec import ContainerSpec, Mount
 
 
@@ -29,6 +31,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "SecurityOpt": _security(spec),
         "Tmpfs": {one.target: ",".join(one.options) for one in spec.mounts if one.kind == "tmpfs"},
         "Init": spec.init,
+        **_confinement(spec.confinement),
     }
     return {name: value for name, value in every.items() if value}
 
@@ -58,8 +61,53 @@ def _capabilities(names: frozenset[str]) -> list[str]:
     return [name if name.startswith("CAP_") else f"CAP_{name}" for name in sorted(names)]
 
 
+def _confinement(given: Confinement) -> dict[str, Any]:
+    """What differs from the usual; a list that is empty here is None for docker."""
+    if given == USUAL:
+        return {}
+    return {
+        "Privileged": given.privileged,
+        "MaskedPaths": list(given.hidden),
+        "ReadonlyPaths": list(given.protected),
+        "Sysctls": dict(given.sysctls),
+        "ShmSize": given.shm_size,
+        "Ulimits": [_ulimit(text) for text in given.limits],
+        "OomScoreAdj": given.oom_score or 0,
+        "GroupAdd": list(given.groups),
+        "PidMode": given.pid,
+        "IpcMode": given.ipc or "private",
+        "UTSMode": given.uts,
+        "CgroupnsMode": given.cgroup or "private",
+        "Devices": [_device(text) for text in given.devices if text.startswith("/")],
+        "DeviceRequests": _requests(given),
+    }
+
+
+def _ulimit(text: str) -> dict[str, Any]:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    return {"Name": name, "Hard": int(hard), "Soft": int(soft)}
+
+
+def _device(text: str) -> dict[str, str]:
+    from rootless.sandbox import hardware
+
+    source, inside = hardware.split(text)
+    last = text.rpartition(":")[2]
+    access = last if text != source and "/" not in last else "rwm"
+    return {"PathOnHost": source, "PathInContainer": inside, "CgroupPermissions": access}
+
+
+def _requests(given: Confinement) -> list[dict[str, Any]]:
+    names = [text for text in given.devices if not text.startswith("/")]
+    return [{"Driver": "cdi", "Count": 0, "DeviceIDs": names}] if names else []
+
+
 def _security(spec: ContainerSpec) -> list[str]:
+    """docker names of a profile its text, of masks only what is left of them."""
     options = ["no-new-privileges"] if spec.no_new_privileges else []
+    if spec.confinement.privileged:
+        return [*options, "label=disable"]
     return [*options, f"seccomp={spec.seccomp}"] if spec.seccomp else options
 
 

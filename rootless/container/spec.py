@@ -7,6 +7,7 @@ this machine adds each time (programs, ids, free ports) is found by `start` and 
 from __future__ import annotations
 
 from rootless import record_json
+from rootless.container.confinement import Confinement
 from rootless.container.state import ContainerState, moment
 from rootless.network.ports import PortMapping
 from rootless.oci.config import ImageConfig, decode_run
@@ -47,8 +48,9 @@ class ContainerSpec(Record):
 
     `config` is how its process runs, in JSON, as an image's config says it: what the image says and
     the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on;
-    `hosts` are (address, name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own.
-    `stop_timeout` is in seconds. `requires` are the names of those that are to be started first.
+    `hosts` are (address, name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own,
+    unconfined, or a profile's JSON. `stop_timeout` is in seconds. `requires` are the names of those
+    that are to be started first.
     """
 
     id: str
@@ -79,6 +81,7 @@ class ContainerSpec(Record):
     log_driver: str = "json-file"
     pod: str = ""
     requires: tuple[str, ...] = ()
+    confinement: Confinement = Confinement()
 
     @property
     def run(self) -> ImageConfig:

@@ -12,6 +12,7 @@ import time
 
 from rootless import roots, runspec
 from rootless.container import homes, mounts, overrides
+from rootless.container.confinement import confine
 from rootless.errors import RootlessError
 from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH, encode_run
@@ -21,6 +22,8 @@ from rootless.sandbox.operations.tree import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
     from rootless.network.choice import Choice
@@ -95,6 +98,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=spec.init,
     )
+    process, isolation = confine(process, isolation, spec.confinement)
     return runspec.container(ground.ids, _root(ground, spec, home), process, isolation)
 
 
@@ -138,7 +142,13 @@ def _root(ground: Ground, spec: ContainerSpec, home: str) -> roots.Root:
 def _filter(spec: ContainerSpec) -> bytes:
     if spec.seccomp == _UNCONFINED:
         return b""
-    return seccomp.program(os.uname().machine, spec.capabilities)
+    machine = os.uname()
+    if spec.seccomp:
+        from rootless.sandbox import profile
+
+        text = spec.seccomp.encode(errors="surrogateescape")
+        return profile.program(text, machine.machine, spec.capabilities, machine.release)
+    return seccomp.program(machine.machine, spec.capabilities)
 
 
 def _environment(spec: ContainerSpec) -> dict[str, str]:
@@ -152,10 +162,15 @@ def _etc(spec: ContainerSpec, mode: str, folder: str) -> Files:
     """hostname, hosts and resolv.conf of the container's own, in /etc."""
     contents = (
         ("/etc/hostname", f"{spec.own_name}\n"),
-        ("/etc/hosts", dns.hosts(spec.own_name, extra=spec.hosts)),
+        *(("/etc/hosts", hosts) for hosts in _hosts(spec)),
         ("/etc/resolv.conf", _resolv_conf(spec, mode)),
     )
     return Files(folder, contents)
+
+
+def _hosts(spec: ContainerSpec) -> Iterator[str]:
+    if spec.confinement.own_hosts:
+        yield dns.hosts(spec.own_name, extra=spec.hosts)
 
 
 def _resolv_conf(spec: ContainerSpec, mode: str) -> str:

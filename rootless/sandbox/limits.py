@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 
 from rootless import linux
+from rootless.errors import UsageError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -50,6 +51,36 @@ class Limit(Record):
             most if one == UNLIMITED else min(one, most) for one in (self.soft, self.hard)
         )
         return Limit(self.name, soft, hard)
+
+
+def parse(text: str) -> Limit:
+    """`NAME=SOFT[:HARD]`, as docker reads it; UsageError."""
+    name, equals, values = text.partition("=")
+    soft, colon, hard = values.partition(":")
+    numbers = [_number(one) for one in (soft, hard if colon else soft)]
+    wrong = ""
+    if not equals or None in numbers:
+        wrong = f"invalid ulimit argument: {text}"
+    elif name not in NAMES:
+        wrong = f"invalid ulimit type: {name}"
+    if wrong:
+        raise UsageError(
+            f'invalid argument "{text}" for "--ulimit" flag: {wrong}',
+            hint=f"write NAME=SOFT[:HARD]; the names are {', '.join(NAMES)}",
+        )
+    first, second = (one for one in numbers if one is not None)
+    if second != UNLIMITED and (first == UNLIMITED or first > second):
+        raise UsageError(
+            f'invalid argument "{text}" for "--ulimit" flag: ulimit soft limit must be less than '
+            f"or equal to hard limit: {first} > {second}"
+        )
+    return Limit(name, first, second)
+
+
+def _number(text: str) -> int | None:
+    if text in ("-1", "unlimited"):
+        return UNLIMITED
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 class Limits(Record):

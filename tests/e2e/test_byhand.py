@@ -30,6 +30,8 @@ for f in /etc/hostname /etc/hosts /etc/resolv.conf; do sed "s|^|$f: |" $f; done
 ls -la / /etc /dev /dev/shm "$(pwd)" | awk '{
     if (substr($1, 1, 1) == "d") $5 = ""  # how large a directory is, a file system says as it likes
     print "file:", $1, $3, $4, $5, $9, $10, $11 }'
+cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ip_forward /proc/self/oom_score_adj; cd -
+df -k /dev/shm | tail -1; ulimit -n; ls /dev
 stat -c '%a %u %g %n' / /etc /dev /proc /sys /out "$(pwd)"
 ip -o addr 2>/dev/null | grep -vw lo | awk '{ print "address:", $3, $4 }' | grep -v fe80
 tty | sed 's/^/tty: /'
@@ -53,6 +55,11 @@ FLAGS = [
     ("--cap-add", "ALL"),
     ("--security-opt", "seccomp=unconfined", "--security-opt", "no-new-privileges"),
     ("--network", "host"),
+    ("--privileged", "--umask", "0027"),
+    ("--pid=host", "--uts=host", "--cgroupns=host", "--oom-score-adj", "300"),
+    ("--group-add", "other", "--group-add", "77", "--shm-size", "1m", "--ulimit", "nofile=90:99"),
+    ("--sysctl", "net.ipv4.ip_forward=1", "--device", "/dev/null:/dev/mine", "--no-hosts"),
+    ("--group-add", "keep-groups", "--read-only", "--read-only-tmpfs", "--ipc=none"),
     ("-i", "-t", "-u", "member", "--init"),
 ]
 NETWORKS = [

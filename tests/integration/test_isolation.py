@@ -148,7 +148,9 @@ def test_shm_of_a_size_and_none(rootfs):
 
 
 def test_what_was_hidden_is_seen_and_written_with_a_writable_kernel(rootfs):
-    open_ = isolation(masked=(), protected=(), writable_kernel=True, own_cgroup=True)
+    open_ = isolation(
+        masked=(), protected=(), writable_kernel=True, writable_cgroup=True, own_cgroup=True
+    )
     text = run(rootfs, "cat /proc/self/mountinfo; cat /proc/keys | wc -l", isolation=open_)
     options = {line.split()[4]: line.split()[5] for line in text.splitlines() if " - " in line}
     assert options["/sys"].startswith("rw")

@@ -133,7 +133,11 @@ def test_a_privileged_container_sees_the_kernel():
     spec = container(
         PROCESS.replace(groups=("audio",), umask=0o77, oom_score=5),
         FULL.replace(
-            masked=(), protected=("/proc/sys",), writable_kernel=True, sysctls=(("a", "1"),)
+            masked=(),
+            protected=("/proc/sys",),
+            writable_kernel=True,
+            writable_cgroup=True,
+            sysctls=(("a", "1"),),
         ),
     )
     assert Sysfs(own_network=True, writable=True) in spec.operations

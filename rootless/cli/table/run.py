@@ -18,7 +18,13 @@ OPTIONS = (
     many("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts"),
     many("--cap-add", metavar="CAP", help="add a capability"),
     many("--cap-drop", metavar="CAP", help="drop a capability"),
+    text("--cgroupns", metavar="MODE", help="its view of the cgroups: private [default], host"),
     text("--cidfile", metavar="FILE", help="write the container's id to FILE"),
+    many(
+        "--device",
+        metavar="DEVICE",
+        help="show a device: /dev/NAME[:PATH[:rwm]], or CDI's VENDOR/CLASS=NAME",
+    ),
     CONTENT_TRUST,
     flag("-d", "--detach", help="run it in the background, and print its id"),
     many("--dns", metavar="IP", help="set a DNS server"),
@@ -27,9 +33,21 @@ OPTIONS = (
     many("-e", "--env", metavar="NAME[=VALUE]", help="set an environment variable"),
     many("--env-file", metavar="FILE", help="read environment variables from FILE"),
     flag("--explain", help="print each step of the start before it happens, and why"),
+    text(
+        "--gpus",
+        metavar="GPUS",
+        help="show GPUs, by CDI: all, a number, device=NAME",
+    ),
+    many(
+        "--group-add",
+        metavar="GROUP",
+        help="be in this group too (name or id); keep-groups: in your own",
+    ),
     text("-h", "--hostname", metavar="NAME", help="the container's host name"),
+    flag("--http-proxy", help="hand on your proxy variables"),
     flag("--init", help="run an init that forwards signals and reaps processes"),
     flag("-i", "--interactive", help="keep standard input open"),
+    text("--ipc", metavar="MODE", help="shared memory and queues: private [default], host, none"),
     many("-l", "--label", metavar="NAME[=VALUE]", help="label the container"),
     many("--label-file", metavar="FILE", help="read labels from FILE"),
     text("--log-driver", metavar="DRIVER", help="json-file keeps a log [default], none does not"),
@@ -40,8 +58,16 @@ OPTIONS = (
         metavar="MODE",
         help="none, host, pasta or slirp4netns [default: the best there is]",
     ),
+    flag("--no-hosts", help="leave the image's /etc/hosts as it is"),
+    text(
+        "--oom-score-adj",
+        metavar="SCORE",
+        help="how soon it is ended when memory runs out: up to 1000",
+    ),
+    text("--pid", metavar="MODE", help="the processes it sees: private [default], host"),
     PLATFORM,
     text("--pod", metavar="POD", help="the pod that it belongs to"),
+    flag("--privileged", help="all capabilities, no filter, nothing hidden, your devices"),
     many("-p", "--publish", metavar="[IP:][PORT:]PORT", help="publish a port on this machine"),
     text(
         "--pull",
@@ -53,6 +79,7 @@ OPTIONS = (
     flag("-q", "--quiet", help="do not show the progress of a pull"),
     flag("--read-only", help="make the container's root file system read-only"),
     many("--requires", metavar="CONTAINER", help="start these first, whenever it is started"),
+    flag("--read-only-tmpfs", help="with --read-only: /run, /tmp and /var/tmp in memory"),
     text(
         "--restart",
         metavar="POLICY",
@@ -60,18 +87,34 @@ OPTIONS = (
         " on-failure[:TIMES]",
     ),
     flag("--rm", help="remove the container when it exits"),
-    many("--security-opt", metavar="OPT", help="no-new-privileges or seccomp=unconfined"),
+    many(
+        "--security-opt",
+        metavar="OPT",
+        help="no-new-privileges, seccomp=FILE, (un)mask=PATH, systempaths=unconfined",
+    ),
     CERT_DIR,
     TLS_VERIFY,
+    text("--shm-size", metavar="SIZE", help="the size of /dev/shm [default: 64m]"),
     text("--stop-signal", metavar="SIGNAL", help="what asks it to end [default: SIGTERM]"),
     text("--stop-timeout", metavar="SECONDS", help="how long it has for that [default: 10]"),
+    many("--sysctl", metavar="NAME=VALUE", help="set the kernel in its own namespaces"),
     many("--tmpfs", metavar="PATH[:OPTIONS]", help="mount a tmpfs"),
     flag("-t", "--tty", help="give the command a terminal"),
+    text("--tz", metavar="ZONE", help="its time zone, as Europe/Vienna; local: this machine's"),
+    many("--ulimit", metavar="NAME=SOFT[:HARD]", help="limit a resource, as nofile=1024"),
+    text("--umask", metavar="MODE", help="the umask of its command [default: 0022]"),
     text("-u", "--user", metavar="USER[:GROUP]", help="run as this user (name or id)"),
+    text("--uts", metavar="MODE", help="its host name: private [default], host: this machine's"),
     many("-v", "--volume", metavar="SRC:DST[:ro]", help="mount a directory or file"),
     text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
 )
 """What `run` and `create` have in common: all."""
+ISOLATION = (
+    *("cgroupns", "device", "gpus", "group_add", "ipc", "no_hosts", "oom_score_adj", "pid"),
+    *("privileged", "read_only_tmpfs", "security_opt", "shm_size", "sysctl", "tz", "ulimit"),
+    *("umask", "uts"),
+)
+"""The fields that `cli.run_isolation` reads: it is loaded when one of them is given."""
 _ARGUMENTS = (Argument("image", "IMAGE"), Argument("command", "COMMAND", "rest"))
 
 RUN = Verb(
