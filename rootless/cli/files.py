@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import ENOENT, ENOTDIR
+from errno import EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP
 
 from rootless import complaints, inroot
 from rootless.errors import NotFoundError, RootlessError, UsageError
@@ -170,32 +170,58 @@ def write_all(fd: int, chunk: bytes, path: str) -> None:
 
 
 class replacing:  # noqa: N801 - read as `with files.replacing(path) as fd:`
-    """The file at `path` written anew: it appears when all went well, else nothing changes."""
+    """The file at `path` written anew: it appears when all went well, else nothing changes.
+
+    Until then it has no name, where the file system allows that: whoever is killed leaves nothing.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        directory, name = os.path.split(os.path.abspath(path))
-        self._unfinished = os.path.join(directory, f".{name}.{os.getpid()}")
+        self._folder, name = os.path.split(os.path.abspath(path))
+        self._unfinished = os.path.join(self._folder, f".{name}.{os.getpid()}")
+        self._is_named = False
         self._fd = -1
 
     def __enter__(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._fd = os.open(self._unfinished, flags, 0o666)
+            self._fd = self._open()
         except OSError as error:
             _complain(self._path, error)
         return self._fd
 
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        try:
+            return os.open(self._folder, flags | os.O_TMPFILE, 0o666)
+        except OSError as error:
+            if error.errno not in (EOPNOTSUPP, EISDIR):
+                raise
+        self._is_named = True
+        return os.open(self._unfinished, flags | os.O_CREAT | os.O_EXCL, 0o666)
+
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
-        os.close(self._fd)
-        if error is None:
-            try:
+        try:
+            if error is None:
+                self._name()
                 os.rename(self._unfinished, self._path)
-            except OSError as failure:
+                self._is_named = False
+        except OSError as failure:
+            _complain(self._path, failure)
+        finally:
+            if self._is_named:
                 os.unlink(self._unfinished)
-                _complain(self._path, failure)
-        else:
-            os.unlink(self._unfinished)
+            os.close(self._fd)
+
+    def _name(self) -> None:
+        """A name of its own for what has none; only a rename takes another file's."""
+        if self._is_named:
+            return
+        fd = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # linkat(2) follows the link only for a path that is relative to a descriptor
+            os.link(str(self._fd), self._unfinished, src_dir_fd=fd)
+        finally:
+            os.close(fd)
+        self._is_named = True
 
 
 def _complain(path: str, error: OSError) -> NoReturn:
