@@ -59,6 +59,7 @@ class Process(Record):
     """What runs, and as whom. `seccomp` is a BPF program, b"" for none.
 
     `groups` are more groups, as `privileges.Become` has them; `oom_score` of None is the caller's.
+    A working directory that must be made is root's, or with `owns_working_dir` the user's.
     """
 
     argv: tuple[str, ...]
@@ -72,6 +73,7 @@ class Process(Record):
     groups: tuple[str, ...] = ()
     umask: int = 0o022
     oom_score: int | None = None
+    owns_working_dir: bool = False
 
 
 class Network(Record):
@@ -171,6 +173,10 @@ def _limits(process: Process) -> tuple[Operation, ...]:
     return (Limits(process.limits),)
 
 
+def _owner_of_working_dir(process: Process) -> str:
+    return (process.user or "0") if process.owns_working_dir else ""
+
+
 def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
     """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional.
 
@@ -179,7 +185,7 @@ def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
     keep = tuple(sorted(process.capabilities))
     waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
     return (
-        WorkingDirectory(process.working_dir),
+        WorkingDirectory(process.working_dir, _owner_of_working_dir(process)),
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),

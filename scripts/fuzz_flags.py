@@ -115,9 +115,16 @@ class _Author(fuzz_wider.Author):  # type: ignore[misc,unused-ignore]
         return super().case(name)
 
     def write_context(self) -> None:
-        """Without links that lead nowhere: with patterns docker looks for what some lead to."""
+        """Without links that lead nowhere: with patterns docker looks for what some lead to, and
+        does not find what .dockerignore leaves out.
+        """
         super().write_context()
-        self.context = [entry for entry in self.context if entry.path not in BROKEN]
+        ignores = any(entry.path.endswith(".dockerignore") for entry in self.context)
+        self.context = [
+            entry
+            for entry in self.context
+            if entry.path not in BROKEN and not (ignores and entry.kind == "l")
+        ]
 
     def there(self, names: tuple[str, ...]) -> str:
         """One of the context's names or patterns, mostly one that is there."""

@@ -167,9 +167,10 @@ class Await(Record):
 
 
 class WorkingDirectory(Record):
-    """Go to `path`, which is made if missing."""
+    """Go to `path`, which is made if missing: for `owner`, a user of the image, "" for nobody else."""
 
     path: str
+    owner: str = ""
 
     call = "chdir(2)"
 
@@ -180,11 +181,18 @@ class WorkingDirectory(Record):
         if self.path == "/":
             return ()
         path = quote(os.path.normpath(self.path).lstrip("/"))
-        return (f"within {path}; mkdir -p {path}",)
+        owned = (f"# what that makes is {quote(self.owner)}'s",) if self.owner else ()
+        return (f"within {path}; mkdir -p {path}", *owned)
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
-        os.fchdir(inroot.make_directory(root_fd, self.path))
+
+        def give(fd: int) -> None:
+            account = accounts.resolve(self.owner, root_fd)
+            os.chown(f"/proc/self/fd/{fd}", account.uid, account.gid)
+
+        tell = give if self.owner else None
+        os.fchdir(inroot.make_directory(root_fd, self.path, tell=tell))
 
 
 class Bound(Record):

@@ -150,6 +150,7 @@ class Runner:
             no_new_privileges=self._given.no_new_privileges and not command.insecure,
             seccomp=b"" if command.insecure else self._filter,
             limits=self._given.limits,
+            owns_working_dir=True,
         )
         isolation = runspec.Isolation(
             self._hostname,
