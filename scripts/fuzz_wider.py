@@ -53,7 +53,7 @@ IGNORED = (
         "./src/f",
         "src/./f",
         "src//f",
-        "src/sub/..",
+        "src/sub/.",  # behind one with .. and a negation docker's files are empty
         "../x",
         "!",
     ),

@@ -3,10 +3,10 @@
     cache/steps/<key>.json        which layer a step made, or ("internal") what it found in layers
     cache/contexts/<name>.json    the digests of a context's files
     cache/urls/<name>.json        ("internal") what a URL led to
+    cache/trails/<place>.json     ("internal") what a step was, for explanations; also goes by itself
     cache/mounts/<name>/          a directory of RUN --mount=type=cache, data/, which its user has
                                   flocked, and mount.json: its id, when it was made
 
-cache/trails/ is not counted: what steps were, for explanations, which goes by itself after a month.
 When something was last of use is its record's mtime. Reading needs no namespace, but
 for the sizes of cache mounts, whose files belong to mapped ids, as does removing them. Records go
 by one unlink, directories by a rename into tmp/ under their lock: a build finds all or nothing.
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 STEP, INTERNAL, CONTEXT, MOUNT = "regular", "internal", "source.local", "exec.cachemount"
 """The kinds, as docker calls them."""
 
-_RECORDS = ("cache/steps", "cache/contexts", "cache/urls")
+_TRAILS = "cache/trails"
+_RECORDS = ("cache/steps", "cache/contexts", "cache/urls", _TRAILS)
 _MOUNTS = "cache/mounts"
 _LONGEST = 1 << 16  # bytes of the beginning of a record
 _SAME_TIME = 60  # seconds in which the steps of one build were of use
@@ -179,6 +180,8 @@ def _records(store: Store, folder: str, usage: Usage) -> Iterator[Cached]:
 
 def _told(path: str, folder: str) -> tuple[str, str, float]:
     """A record's kind, what it is about, and when it was made if it tells."""
+    if folder == _TRAILS:
+        return INTERNAL, "", 0.0
     try:
         with open(path, "rb", buffering=0) as file:
             value = leanjson.beginning(file.read(_LONGEST).decode(errors="replace"))

@@ -103,6 +103,8 @@ def test_prune_takes_what_no_image_needs_and_builds_stay_cached(rootless, projec
     assert "all build cache" in rootless("builder", "prune", "-a", stdin="n\n").stdout
     rootless.ok("builder", "prune", "-af")
     assert rows(rootless) == []
+    cache = rootless.root / "cache"
+    assert [one for folder in cache.iterdir() for one in folder.iterdir()] == [], "nor trails"
     assert rootless.ok("images", "-q", "made")
     assert cached(rootless, project) == 0
 

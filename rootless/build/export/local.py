@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 
-from rootless import inroot
+from rootless import complaints, inroot
 from rootless.archive import apply, unpacking
 from rootless.build.export import trees
 from rootless.build.export.trees import How, Tree
@@ -53,17 +53,23 @@ def write(store: Store, wanted: Sequence[Tree], path: str, epoch: int | None = N
     try:
         _write(store, wanted, path, How(epoch, plain=True))
     except OSError as error:
-        raise RootlessError(f"{path}: {error.strerror}", hint=_hint(error.errno)) from error
+        raise RootlessError(f"{path}: {error.strerror}", hint=_hint(path, error)) from error
 
 
-def _hint(number: int | None) -> str | None:
-    if number == errno.EXDEV:
+def _hint(path: str, error: OSError) -> str | None:
+    if error.errno == errno.EXDEV:
         return "there is a mount inside of that folder: name an empty folder"
-    return None
+    return complaints.way_out(path, error)
 
 
 def _place(read: Read, directory: str) -> None:
-    apply.unpack(read, directory, whiteouts=False, owner=_CALLER)
+    try:
+        apply.unpack(read, directory, whiteouts=False, owner=_CALLER)
+    except RootlessError as error:
+        cause = error.__cause__  # its own hint is about the store
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.hint = complaints.way_out(directory, cause)
+        raise
 
 
 def _write(store: Store, wanted: Sequence[Tree], path: str, how: How) -> None:
