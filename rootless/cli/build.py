@@ -21,10 +21,11 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     from rootless.build.lock import Lock
+    from rootless.build.plan.recipes import Fetch
     from rootless.build.plan.stages import Plan
     from rootless.build.request import Form, Surroundings
     from rootless.cli.build_lock import Locking
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.cli.progress import BuildDisplay
     from rootless.cli.settings import Settings
     from rootless.cli.wanted import Wanted
+    from rootless.dockerfile.lint import Finding
     from rootless.registry.client import Client
     from rootless.store.images import Image
     from rootless.userns import IdMap
@@ -66,32 +68,33 @@ def _build(
     bases = _Bases(given, store, arguments, display, named.parse(arguments.build_context))
     context = contexts.find(arguments.context, bases.enter_early, build_args)
     written = contexts.dockerfile(context, arguments.file, arguments.ignorefile)
+    settle = build_flags.settling(given, arguments)
+
+    def asking(plan: Plan, fetch: Fetch) -> Request:
+        return Request(
+            plan=settle(plan),
+            context=context.folder(written.ignore),
+            fetch=fetch,
+            enter=bases.enter,
+            network=arguments.network,
+            epoch=epoch,
+            reach=contexts.reach,
+            surroundings=surroundings,
+            folders=bases.named.folders,
+        )
+
     if arguments.call or arguments.check:
-        called = _call(arguments, written, build_args, platforms[0], bases)
+        looked = (bases, lambda plan: asking(plan, bases.peek))
+        called = _call(arguments, written, build_args, platforms[0], *looked)
         if called is not None:
             return called
     locking = _locking(arguments, context, written, bases)
     target = arguments.target or ""
-    settle = build_flags.settling(given, arguments)
-    plans = [settle(_planned(written, build_args, one, target, bases)) for one in platforms]
+    plans = [_planned(written, build_args, one, target, bases) for one in platforms]
     _prepare(arguments, plans, bases)
-    request = Request(
-        plan=plans[0],
-        context=context.folder(written.ignore),
-        fetch=bases.fetch,
-        enter=bases.enter,
-        caching=caches.parse(given, store, arguments, build_args, bases.enter, display),
-        network=arguments.network,
-        epoch=epoch,
-        jobs=1 if arguments.debug_shell else _jobs(arguments.jobs),
-        reach=contexts.reach,
-        surroundings=surroundings,
-        inspect=build_flags.debug_shell(display) if arguments.debug_shell else None,
-        folders=bases.named.folders,
-    )
-    forms = _forms(arguments, goods, platforms)
-    pairs = zip(forms, plans, strict=True)
-    requests = [request.replace(plan=planned, form=form) for form, planned in pairs]
+    caching = caches.parse(given, store, arguments, build_args, bases.enter, display)
+    asked = [asking(one, bases.fetch).replace(caching=caching) for one in plans]
+    requests = _requests(arguments, asked, _forms(arguments, goods, platforms), display)
     if arguments.dry_run or arguments.explain:
         _explain(store, requests, sys.stdout if arguments.dry_run else sys.stderr)
     if arguments.dry_run:
@@ -153,6 +156,7 @@ def _call(
     build_args: Mapping[str, str],
     platform: Platform,
     bases: _Bases,
+    asking: Callable[[Plan], Request],
 ) -> int | None:
     """What --call asks for instead of a build, and its exit code; None where that is a build."""
     from rootless.cli import build_call
@@ -162,8 +166,14 @@ def _call(
         return None
     target = arguments.target or ""
     contexts = bases.named.contexts
+
+    def leaks(plan: Plan) -> Iterator[Finding]:
+        from rootless.cli import build_leaks
+
+        return build_leaks.find(bases.store, asking(plan))
+
     subject = build_call.Subject(
-        written, build_args, platform, target, bases.has, bases.peek, contexts
+        written, build_args, platform, target, bases.has, bases.peek, contexts, leaks
     )
     return build_call.call(wish, subject)
 
@@ -209,6 +219,18 @@ def _forms(
         return forms
     pairs = zip(forms, platforms, strict=True)
     return tuple(form.replace(platform=platform) for form, platform in pairs)
+
+
+def _requests(
+    arguments: Arguments, asked: Sequence[Request], forms: Sequence[Form], display: BuildDisplay
+) -> list[Request]:
+    """What is asked, with how it is to be carried out and to look."""
+    jobs = 1 if arguments.debug_shell else _jobs(arguments.jobs)
+    inspect = build_flags.debug_shell(display) if arguments.debug_shell else None
+    return [
+        one.replace(form=form, jobs=jobs, inspect=inspect)
+        for form, one in zip(forms, asked, strict=True)
+    ]
 
 
 def _explain(store: Store, requests: Sequence[Request], out: TextIO) -> None:
@@ -290,7 +312,7 @@ class _Bases:
     ) -> None:
         self.named = named
         self._given = given
-        self._store = store
+        self.store = store
         self._arguments = arguments
         self._display = display
         self._clients: dict[Reference, Client] = {}
@@ -335,7 +357,7 @@ class _Bases:
 
     def has(self, name: str) -> bool:
         """Whether the store has an image of that name."""
-        return obtain.find(self._store, name) is not None
+        return obtain.find(self.store, name) is not None
 
     def fetch(self, reference: Reference, platform: Platform) -> Image:
         """The image for `platform`, pulled when it is not in the store or --pull asks for it."""
@@ -348,7 +370,7 @@ class _Bases:
             client = self._client(source)
             self.enter()
             display = self._display.pulling(self._given, str(source))
-            image = fetch.pull(self._store, client, source, platform, display, strict=False)
+            image = fetch.pull(self.store, client, source, platform, display, strict=False)
         return image
 
     def _loaded(self, reference: Reference, platform: Platform) -> Image:
@@ -356,7 +378,7 @@ class _Bases:
         if (reference, platform) not in self._peeked:
             self.enter()
             folder, name = self.named.layouts[reference]
-            self._peeked[reference, platform] = named.load(self._store, folder, name, platform)
+            self._peeked[reference, platform] = named.load(self.store, folder, name, platform)
         return self._peeked[reference, platform]
 
     def _pinned(self, reference: Reference, platform: Platform) -> Reference:
@@ -387,12 +409,12 @@ class _Bases:
 
     def _local(self, reference: Reference, platform: Platform) -> Image | None:
         if reference in self.named.ids:
-            return obtain.find(self._store, self.named.ids[reference], policy="never")
+            return obtain.find(self.store, self.named.ids[reference], policy="never")
         policy = "always" if self._arguments.pull else "missing"
-        found = obtain.find(self._store, str(reference), platform, policy)
+        found = obtain.find(self.store, str(reference), platform, policy)
         pinned = self._pinned(reference, platform)
         if found is None and pinned != reference:
-            return obtain.find(self._store, str(pinned), platform, policy)
+            return obtain.find(self.store, str(pinned), platform, policy)
         return found
 
     def _client(self, reference: Reference) -> Client:

@@ -19,7 +19,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from rootless.build.plan.outline import Outline
@@ -68,7 +68,8 @@ class Call(Record):
 class Subject(Record):
     """The Dockerfile, and what the command line says of the build.
 
-    `fetch` gives an image with its config, whether or not its layers are here.
+    `fetch` gives an image with its config, whether or not its layers are here; `leaks` what is to
+    be said of the layers that a plan leads to.
     """
 
     written: Written
@@ -78,6 +79,7 @@ class Subject(Record):
     has_image: Callable[[str], bool]
     fetch: Fetch
     contexts: Mapping[str, Remote | str] = {}
+    leaks: Callable[[Plan], Iterable[Finding]] = lambda _plan: ()
 
     def plan(self, dockerfile: Dockerfile) -> Plan:
         given = (self.build_args, self.platform, self.target, self.has_image, self.contexts)
@@ -157,6 +159,8 @@ def _findings(subject: Subject) -> tuple[list[Finding], RootlessError | None]:
         lambda stage: _config(subject, stage),
         needed.__contains__,
     )
+    if problem is None:
+        found += [one for one in subject.leaks(planned) if options.wants(one.rule)]
     if violated := options.violated(found):
         problem = problem or RootlessError(violated)
     return found, problem

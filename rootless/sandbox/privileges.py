@@ -167,7 +167,7 @@ class Await(Record):
 
 
 class WorkingDirectory(Record):
-    """Go to `path`, which is made if missing: for `owner`, a user of the image, "" for nobody else."""
+    """Go to `path`, which is made if missing, for `owner`: a user of the image, "" for root."""
 
     path: str
     owner: str = ""

@@ -3,7 +3,7 @@
     cache/steps/<key>.json        which layer a step made, or ("internal") what it found in layers
     cache/contexts/<name>.json    the digests of a context's files
     cache/urls/<name>.json        ("internal") what a URL led to
-    cache/trails/<place>.json     ("internal") what a step was, for explanations; also goes by itself
+    cache/trails/<place>.json     ("internal") what a step was, for explanations
     cache/mounts/<name>/          a directory of RUN --mount=type=cache, data/, which its user has
                                   flocked, and mount.json: its id, when it was made
 

@@ -237,6 +237,46 @@ def test_a_base_is_asked_for_its_config_only(rootless, registry, busybox_image, 
     assert f"   1 | >>> FROM {name}0" in missing.stderr
 
 
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+def test_keys_and_secrets_that_reach_a_layer(rootless, busybox_image, context, tmp_path):
+    base = rootless.load(busybox_image, tmp_path)
+    (context / "keys").mkdir()
+    (context / "keys" / "id").write_text(KEY)
+    (context / "keys" / "id.pub").write_text("-----BEGIN PUBLIC KEY-----\n")
+    (tmp_path / "token").write_text("correct horse battery")
+    (context / "Dockerfile").write_text(
+        f"FROM {base} AS other\nCOPY keys /other\nFROM {base} AS first\nCOPY keys /k\n"
+        "FROM first\nCOPY --from=other /other/id.pub /p\n"
+        "RUN --mount=type=secret,id=token cp /run/secrets/token /told\n"
+    )
+    flags = ("--secret", f"id=token,src={tmp_path}/token")
+
+    def told(*more):
+        checked = rootless("build", "--call=check,format=json", *flags, *more, context)
+        found = json.loads(checked.stdout)["warnings"] or []
+        assert checked.exit == (1 if found else 0)
+        assert {one["ruleName"] for one in found} <= {"SecretsInLayer"}
+        return [(one["location"]["ranges"][0]["start"]["line"], one["detail"]) for one in found]
+
+    would = "a private key would be in a layer, for whoever gets that: keys/id"
+    assert told() == [(4, would)]
+    rootless.ok("build", "-q", "-t", "x", *flags, context)
+    key = (4, "a private key is in a layer, for whoever gets that: /k/id")
+    assert sorted(told()) == [
+        key,
+        (7, "the secret 'token' is in a layer, for whoever gets that: /told"),
+    ]
+    assert told("--target", "first") == [key]
+    (context / ".dockerignore").write_text("**/id\n")
+    assert told("--target", "first") == []
+    text = (context / "Dockerfile").read_text()
+    (context / ".dockerignore").unlink()
+    (context / "Dockerfile").write_text(f"# check=skip=SecretsInLayer\n{text}")
+    assert told() == []
+
+
 def test_a_build_warns_with_file_and_line(rootless, context):
     (context / "Dockerfile").write_text("FROM scratch as a\nENV x=$y z=$y\n")
     for _ in range(2):  # cached, too

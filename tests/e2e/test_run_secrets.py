@@ -260,7 +260,7 @@ def test_a_secret_or_a_key_that_got_into_a_layer_is_told(build, rootless, secret
         f"(echo -n token=; {CAT}) > /etc/app/config\nCOPY id_ed25519 /root/.ssh/\nRUN true\n"
     )
     said = rootless("build", "--progress=plain", "--secret", secret, build.context).stderr
-    there = "is in the image, for whoever gets that:"
+    there = "is in a layer, for whoever gets that:"
     warned = [line for line in said.splitlines() if there in line]
     assert warned == [
         f"warning: the secret 'k' {there} /etc/app/config",

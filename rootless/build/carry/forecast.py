@@ -28,12 +28,14 @@ _RESTS = "it rests on a step that is carried out"
 class Foreseen(Record):
     """A step is `cached`, or carried out for a `reason`, or, with neither, needed by nobody.
 
-    `key` is what it is recorded under, in hex; empty where that is not known beforehand.
+    `key` is what it is recorded under, in hex; empty where that is not known beforehand. `layer`
+    is the directory of what is cached.
     """
 
     cached: bool = False
     reason: str = ""
     key: str = ""
+    layer: str = ""
 
 
 class Forecast(Builder):
@@ -70,7 +72,7 @@ class Forecast(Builder):
         key, found = super()._look(node, stack)
         name = key.compute() if key.is_known else ""
         if isinstance(found, Hit):
-            self._seen[node] = Foreseen(cached=True, key=name)
+            self._seen[node] = Foreseen(cached=True, key=name, layer=found.layer.path)
         else:
             self._seen[node] = Foreseen(reason=found.reason or _RESTS, key=name)
         return key, found

@@ -43,6 +43,10 @@ class Leaks:
         self._seen |= {one for one, value in self._secrets.items() if value in text}
         self._end = text[-self._kept :]
 
+    def suspect(self) -> None:
+        """Take it that everything is there."""
+        self._seen = {"", *self._secrets}
+
     def found(self, directory: str) -> list[str]:
         """Sentences about the layer in `directory`, for people."""
         return [
@@ -53,8 +57,20 @@ class Leaks:
 
     def _matches(self, one: str) -> Callable[[int], bool]:
         if not one:
-            return lambda fd: _is_key(os.read(fd, _LABEL))
+            return is_key
         return lambda fd: _holds(fd, self._secrets[one])
+
+
+def within(directory: str, secrets: Mapping[str, bytes]) -> list[str]:
+    """Sentences about a layer that was packed before: all its files are read."""
+    leaks = Leaks(secrets)
+    leaks.suspect()
+    return leaks.found(directory)
+
+
+def is_key(fd: int) -> bool:
+    """Whether an open file begins as a private key."""
+    return _is_key(os.read(fd, _LABEL))
 
 
 def _told(one: str, directory: str, matches: Callable[[int], bool]) -> Iterator[str]:
@@ -63,7 +79,7 @@ def _told(one: str, directory: str, matches: Callable[[int], bool]) -> Iterator[
     for count, name in enumerate(names):
         if count == _MOST:
             return
-        yield f"{what} in the image, for whoever gets that: /{name}"
+        yield f"{what} in a layer, for whoever gets that: /{name}"
 
 
 def _files(directory: str, matches: Callable[[int], bool]) -> Iterator[str]:

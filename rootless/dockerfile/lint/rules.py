@@ -90,13 +90,16 @@ RULES = {
 }
 """Name → the last part of its page's address ("" without a page), and its description."""
 
+OWN = {"SecretsInLayer": ("", "Secrets and private keys should not be in a layer of an image")}
+"""Those that BuildKit does not have."""
+
 
 def description(rule: str) -> str:
     """What the rule asks for, a sentence."""
-    return RULES[rule][1]
+    return {**RULES, **OWN}[rule][1]
 
 
 def url(rule: str) -> str:
     """Where it is explained; "" where it is not."""
-    page = RULES[rule][0]
+    page = {**RULES, **OWN}[rule][0]
     return f"{_PAGES}/{page}/" if page else ""

@@ -32,11 +32,11 @@ def folder(tmp_path):
 @pytest.mark.parametrize("cut", [0, 1, 5, len(SECRET) - 1, len(SECRET)])
 def test_a_secret_is_seen_across_chunks(folder, cut):
     found = leaks(folder, b"before " + SECRET[:cut], SECRET[cut:] + b" after")
-    assert found == ["the secret 'token' is in the image, for whoever gets that: /etc/config"]
+    assert found == ["the secret 'token' is in a layer, for whoever gets that: /etc/config"]
 
 
 def test_a_key_is_a_file_that_begins_as_one(folder):
-    assert leaks(folder, KEY) == ["a private key is in the image, for whoever gets that: /etc/id"]
+    assert leaks(folder, KEY) == ["a private key is in a layer, for whoever gets that: /etc/id"]
     assert leaks(folder, memoryview(KEY)) != []
     assert leaks(folder, KEY[:20], KEY[20:]) != []
     assert leaks(folder, b"other", bytes(500) + KEY) != []
