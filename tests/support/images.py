@@ -48,10 +48,14 @@ rm -rf "$4/root"
 
 
 class BaseImage(NamedTuple):
-    """An OCI image layout in a folder, and the name the image goes by."""
+    """An OCI image layout in a folder, and the name the image goes by.
+
+    One that most tests load has a place for a `store` that has loaded it, which they copy.
+    """
 
     name: str
     layout: Path
+    store: Path | None = None
 
     @property
     def manifest_digest(self) -> str:
