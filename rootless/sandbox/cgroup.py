@@ -1,0 +1,337 @@
+"""A container's own cgroup v2: found room for, made, limited, read and removed.
+
+    <base>/monitor       who starts the container, and its supervisor
+    <base>/container     the container and nothing else: what it uses is what its files say
+
+The base is what systemd delegates: the cgroup this process is in, if that is delegated to it
+(`Delegate=yes`); a new scope that the user's systemd makes for it; else a directory made in the
+nearest cgroup that may be written. A process may be moved only within what the user may write, so
+this one moves first, before it has children, and they are born where they belong.
+
+Runs in the process that starts containers, inside or outside its user namespace. A scope is gone
+with its last process. What was made without systemd is a directory without processes after a
+crash, which whoever sweeps the container removes (`remove`).
+
+cgroups(7); https://systemd.io/CGROUP_DELEGATION.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PATIENCE = 5.0  # seconds for systemd to move a process
+_MONITOR, _CONTAINER = "monitor", "container"
+_LONGEST = 1 << 16
+_NOT_NOW = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EOPNOTSUPP, errno.EROFS)
+_HINT = (
+    "log in by ssh or at the console, which su and sudo are not, or type once: "
+    "loginctl enable-linger"
+)
+_UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+
+
+class NoGroup(RootlessError):
+    """No cgroup can be had here; the message says why, the hint what to do."""
+
+
+class Group:
+    """The cgroup of one container, by the path of its directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def set(self, files: Mapping[str, str]) -> None:
+        """Write each file; RootlessError names the one that the kernel refuses."""
+        for name, value in files.items():
+            try:
+                _write(f"{self.path}/{name}", value)
+            except OSError as error:
+                raise RootlessError(
+                    f"{name} of the container's cgroup cannot be {value!r}: {error.strerror}",
+                    hint=_refused(name, self.path),
+                ) from None
+
+    def read(self, name: str) -> str:
+        """The text of a file of it; "" where there is none."""
+        return _read(f"{self.path}/{name}")
+
+    def table(self, name: str) -> dict[str, int]:
+        """A file of lines `NAME NUMBER`."""
+        pairs = (line.split() for line in self.read(name).splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+    def number(self, name: str) -> int | None:
+        """A file that is one number; None where it is not there or says `max`."""
+        text = self.read(name).strip()
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def oom_kills(self) -> int:
+        """How many of its processes the kernel has killed for want of memory."""
+        return self.table("memory.events").get("oom_kill", 0)
+
+
+def make(name: str, needed: tuple[str, ...], parent: str = "", runtime_dir: str = "") -> Group:
+    """A group for the container `name`, with the controllers `needed`; this process has moved.
+
+    `parent` is a slice, or a path below the root of the tree, to make it in. Call it before there
+    are children or threads. NoGroup when there is none to be had.
+    """
+    _check_tree(needed)
+    base = _own_base(parent) or _scope(name, parent, runtime_dir)
+    base = base or _directory(name, needed, parent)
+    _move_here(base)
+    missing = _hand_down(base, needed)
+    if missing:
+        raise NoGroup(f"{_listed(missing)} not delegated to {base}", hint=_delegation(missing))
+    path = f"{base}/{_CONTAINER}"
+    remove(path)  # of an earlier start
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise NoGroup(f"{path} cannot be made: {error.strerror}", hint=_HINT) from None
+    return Group(path)
+
+
+def _check_tree(needed: tuple[str, ...]) -> None:
+    """Whether the machine has what only its administrator can give."""
+    top = next((target for _, target in _mounts()), "")
+    if not top:
+        raise NoGroup("no cgroup v2 tree is mounted here", hint=_UNIFIED)
+    there = {*_read(f"{top}/cgroup.controllers").split()}
+    lacking = tuple(one for one in needed if one not in there)
+    if lacking:
+        raise NoGroup(f"the cgroup v2 tree at {top} has no {_listed(lacking)}", hint=_UNIFIED)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"controller{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def remove(path: str) -> None:
+    """Remove a container's group, with what it may have made inside; and the base, if that is ours.
+
+    Harmless when it is gone, or when there are processes in it still.
+    """
+    base, name = os.path.split(path)
+    if name != _CONTAINER:
+        return
+    for folder, _, _ in os.walk(path, topdown=False):
+        _rmdir(folder)
+    if _is_made_by_us(base):
+        _rmdir(f"{base}/{_MONITOR}")
+        _rmdir(base)
+
+
+def _is_made_by_us(base: str) -> bool:
+    last = os.path.basename(base)
+    return last.startswith("rootless-") and not last.endswith(".scope")
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:  # it is gone, or somebody is in it
+        pass
+
+
+def own() -> str:
+    """The directory of the cgroup this process is in; "" where no cgroup v2 tree shows it."""
+    return of("self")
+
+
+def of(pid: int | str) -> str:
+    """The directory of a process's cgroup; "" where it cannot be seen."""
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
+        if line.startswith("0::"):
+            return _directory_of(line.removeprefix("0::").removesuffix(" (deleted)"))
+    return ""
+
+
+def _directory_of(group: str) -> str:
+    """Where a cgroup is in the file system, through whichever mount shows it."""
+    for root, target in _mounts():
+        below = os.path.relpath(group, root)
+        if not below.startswith(".."):
+            return os.path.normpath(f"{target}/{below}")
+    return ""
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    """(cgroup that is mounted, where) of every cgroup2, the topmost first."""
+    found = []
+    for line in _read("/proc/self/mountinfo").splitlines():
+        fields, _, kind = line.partition(" - ")
+        if kind.startswith("cgroup2 "):
+            words = fields.split()
+            found.append((_unescaped(words[3]), _unescaped(words[4])))
+    yield from sorted(found, key=lambda pair: len(pair[0]))
+
+
+def _unescaped(text: str) -> str:
+    """As mountinfo writes paths: blanks as \\040."""
+    return text.encode().decode("unicode_escape") if "\\" in text else text
+
+
+def _own_base(parent: str) -> str:
+    """The own cgroup, if systemd has delegated it to this very process."""
+    path = own()
+    if parent or not path:
+        return ""
+    if os.path.basename(path) == _MONITOR:  # we have been here before
+        return os.path.dirname(path)
+    try:
+        if os.getxattr(path, "user.delegate") != b"1":
+            return ""
+    except OSError:
+        return ""
+    return path if _is_ours(path) and _members(path) == [os.getpid()] else ""
+
+
+def _scope(name: str, parent: str, runtime_dir: str) -> str:
+    """A scope of this process's own from the user's systemd; "" where there is none."""
+    from rootless.sandbox import systemd
+
+    if parent and not parent.endswith(".slice"):
+        return ""
+    unit = f"rootless-{name[:12]}-{os.getpid()}.scope"
+    for folder in dict.fromkeys((runtime_dir, f"/run/user/{systemd.outer_uid()}")):
+        try:
+            systemd.start_scope(folder, unit, parent, f"rootless container {name[:12]}")
+        except systemd.Unavailable:
+            continue
+        return _await(unit)
+    return ""
+
+
+def _await(unit: str) -> str:
+    from time import monotonic, sleep
+
+    deadline = monotonic() + _PATIENCE
+    while os.path.basename(path := own()) != unit:
+        if monotonic() > deadline:
+            raise NoGroup(f"systemd does not start {unit}", hint=f"see systemctl --user status {unit}")
+        sleep(0.001)
+    return path
+
+
+def _directory(name: str, needed: tuple[str, ...], parent: str) -> str:
+    """A directory of ours in the nearest cgroup from which this process may be moved there."""
+    start = own()
+    missing = needed
+    for above in (_named(parent),) if parent else _upwards(start):
+        if not _is_ours(above):
+            break
+        missing = _hand_down(above, needed)
+        if not missing:
+            path = f"{above}/rootless-{name[:12]}"
+            os.makedirs(path, exist_ok=True)
+            return path
+    if not missing or not _is_ours(start):
+        raise NoGroup(f"the cgroup {parent or start} is not ours to divide", hint=_HINT)
+    raise NoGroup(
+        f"{_listed(missing)} cannot be had in {parent or start}, which has processes of its own",
+        hint=_HINT,
+    )
+
+
+def _named(parent: str) -> str:
+    top = next((target for _, target in _mounts()), "")
+    path = os.path.normpath(f"{top}/{parent.strip('/')}")
+    if not path.startswith(f"{top}/"):
+        raise NoGroup(f"{parent!r} is not below the cgroup tree", hint="name a cgroup in it")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise NoGroup(f"the cgroup {path} cannot be made: {error.strerror}", hint=_HINT) from None
+    return path
+
+
+def _upwards(path: str) -> Iterator[str]:
+    tops = {target for _, target in _mounts()}
+    while True:
+        yield path
+        if path in tops or path == "/":
+            return
+        path = os.path.dirname(path)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether processes may be moved within it."""
+    return os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
+
+
+def _members(path: str) -> list[int]:
+    return [int(pid) for pid in _read(f"{path}/cgroup.procs").split()]
+
+
+def _move_here(base: str) -> None:
+    """Leave the base itself: only a cgroup without processes may be divided."""
+    monitor = f"{base}/{_MONITOR}"
+    try:
+        os.makedirs(monitor, exist_ok=True)
+        _write(f"{monitor}/cgroup.procs", "0")
+    except OSError as error:
+        raise NoGroup(f"{monitor} cannot be entered: {error.strerror}", hint=_HINT) from None
+
+
+def _hand_down(path: str, needed: tuple[str, ...]) -> tuple[str, ...]:
+    """Let the groups in `path` have all controllers there are; which of `needed` they lack then."""
+    control = f"{path}/cgroup.subtree_control"
+    for name in _read(f"{path}/cgroup.controllers").split():
+        try:
+            _write(control, f"+{name}")
+        except OSError as error:
+            if error.errno not in _NOT_NOW:
+                raise
+    given = _read(control).split()
+    return tuple(name for name in needed if name not in given)
+
+
+def _refused(name: str, path: str) -> str:
+    if name.startswith("cpuset"):
+        there = _read(f"{path}/{name}.effective").strip()
+        return f"there are {there}" if there else "see lscpu"
+    return "give another value"
+
+
+def _delegation(missing: tuple[str, ...]) -> str:
+    """What an administrator does, once for all users."""
+    names = " ".join(dict.fromkeys(("cpu", "cpuset", "io", "memory", "pids", *missing)))
+    return (
+        "as root: mkdir -p /etc/systemd/system/user@.service.d; "
+        f"printf '[Service]\\nDelegate={names}\\n' "
+        "> /etc/systemd/system/user@.service.d/delegate.conf; systemctl daemon-reload; "
+        "then log in again"
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        pieces = []
+        while piece := os.read(fd, _LONGEST):
+            pieces.append(piece)
+        return b"".join(pieces).decode(errors="surrogateescape")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

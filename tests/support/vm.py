@@ -1,0 +1,225 @@
+"""A stock Debian 12 under qemu: kernel 6.1, systemd, cgroup v2, and an ordinary user who logs in.
+
+For what a container's machine lacks: a user session with a delegated cgroup, and a reboot. All of
+it is emulated (`-accel tcg`), so it needs no rights; a start takes half a minute. The disk is made
+once, by debootstrap in a user namespace, with apt's packages only (`guest/install.sh`), and kept in
+~/.cache/rootless/vm ($ROOTLESS_VM_CACHE) under a name that its recipe gives. A machine writes to a
+copy that is gone with it. This checkout travels as a tar that is its second disk; commands and what
+they say travel over a serial port (`guest/agent.py`). There is no network.
+
+qemu dies with whoever started it, and after LONGEST seconds in any case.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from tests.support import machine
+
+LONGEST = 1800
+BOOT = 300
+_GUEST = Path(__file__).parent / "guest"
+_INSTALL = _GUEST / "install.sh"
+_LEFT_OUT = {".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+_PROGRAMS = ("qemu-system-x86_64", "setpriv", "timeout")
+_MAKERS = ("debootstrap", "unshare")
+
+
+def missing() -> str | None:
+    """Why this machine can start none; None when it can."""
+    if os.uname().machine != "x86_64":
+        return "the machine under qemu is an x86_64"
+    for name in _PROGRAMS if _folder().exists() else (*_PROGRAMS, *_MAKERS):
+        if not machine.program(name):
+            return f"{name} is not installed"
+    if _folder().exists():
+        return None
+    if os.geteuid() == 0:
+        return "its disk is made as an ordinary user"
+    return next(filter(None, map(machine.missing, ("subids", "mirror"))), None)
+
+
+def _folder() -> Path:
+    default = Path.home() / ".cache" / "rootless" / "vm"
+    recipe = hashlib.sha256(_INSTALL.read_bytes()).hexdigest()[:12]
+    return Path(os.environ.get("ROOTLESS_VM_CACHE") or default) / recipe
+
+
+def disk(say: Any = lambda _: None) -> Path:
+    """The folder with `disk`, `vmlinuz` and `initrd`; made, in a few minutes, if there is none."""
+    ready = _folder()
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    with open(ready.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            say("Making the disk of a Debian machine: this takes a few minutes, once")
+            with tempfile.TemporaryDirectory(dir=ready.parent) as work:
+                _make(Path(work))
+                (folder := Path(work) / "made").mkdir()
+                for name in ("disk", "vmlinuz", "initrd"):
+                    os.rename(Path(work) / name, folder / name)
+                os.rename(folder, ready)
+    return ready
+
+
+def _make(work: Path) -> None:
+    enter = ["unshare", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork"]
+    command = ["sh", str(_INSTALL), machine.program("debootstrap"), machine.debian_mirror(), work]
+    with open(work / "log", "w+") as log:
+        made = subprocess.run(
+            [*enter, "--kill-child", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=False,
+            timeout=LONGEST,
+        )
+        if made.returncode:
+            subprocess.run([*enter, "rm", "-rf", work / "root"], check=False)
+            log.seek(0)
+            raise RuntimeError("the disk cannot be made:\n" + "".join(log.readlines()[-20:]))
+
+
+class Machine:
+    """A running machine; `with Machine() as vm: vm.run("rootless ps")`."""
+
+    def __init__(self, *, console: bool = False) -> None:
+        self._work = Path(tempfile.mkdtemp(prefix="rootless-vm-"))
+        try:
+            self._pack(self._work / "job")
+            self._qemu = subprocess.Popen(
+                self._command(disk(), console=console),
+                stdin=subprocess.DEVNULL,
+                stdout=None if console else subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._port = self._connect()
+            self._kept = b""
+            self._await_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(
+        self, line: str, timeout: float = 120, *, root: bool = False, stream: IO[str] | None = None
+    ) -> tuple[int, str]:
+        """The exit code of a shell's line, and what it wrote; `stream` gets that as it comes."""
+        asked = {"root" if root else "run": line, "timeout": timeout}
+        self._port.sendall(json.dumps(asked).encode() + b"\n")
+        written = []
+        deadline = time.monotonic() + timeout + 60
+        while "exit" not in (answer := self._answer(deadline)):
+            written.append(answer.get("out", ""))
+            if stream:
+                stream.write(written[-1])
+                stream.flush()
+        return answer["exit"], "".join(written)
+
+    def ok(self, line: str, timeout: float = 120, *, root: bool = False) -> str:
+        """Run it, insist on exit code 0, and return what it wrote."""
+        code, written = self.run(line, timeout, root=root)
+        assert code == 0, f"exit code {code} of: {line}\n{written}"
+        return written
+
+    def reboot(self) -> None:
+        """As an administrator does it: services are stopped, and the disk is as they left it."""
+        self.run("systemctl --no-block reboot", root=True)
+        self._await_ready()
+
+    def close(self) -> None:
+        """End it at once; nothing of it is kept."""
+        if qemu := getattr(self, "_qemu", None):
+            try:
+                os.killpg(qemu.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            qemu.wait()
+        if port := getattr(self, "_port", None):
+            port.close()
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def _command(self, kept: Path, *, console: bool) -> list[str]:
+        # timeout bounds it, and setpriv ties one to the other and both to us.
+        die = ["setpriv", "--pdeathsig", "KILL"]
+        bounded = [*die, "timeout", "--signal=KILL", "--foreground", str(LONGEST), *die]
+        drive = "format=raw,if=virtio,cache=unsafe"
+        quiet = "" if console else " quiet loglevel=3"
+        return [
+            *(*bounded, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"),
+            *("-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-kernel", str(kept / "vmlinuz"), "-initrd", str(kept / "initrd")),
+            *("-append", f"root=/dev/vda rw console=ttyS0 mitigations=off panic=-1{quiet}"),
+            *("-drive", f"file={kept / 'disk'},snapshot=on,{drive}"),
+            *("-drive", f"file={self._work / 'job'},read-only=on,{drive}"),
+            *("-serial", "stdio" if console else f"file:{self._work / 'console'}"),
+            *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci"),
+            *("-device", "virtio-serial-pci"),
+            *("-chardev", f"socket,id=host,path={self._work / 'port'},server=on,wait=off"),
+            *("-device", "virtserialport,chardev=host,name=host"),
+        ]
+
+    @staticmethod
+    def _pack(path: Path) -> None:
+        def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+            return None if Path(member.name).name in _LEFT_OUT else member
+
+        with tarfile.open(path, "w") as tar:
+            tar.add(_GUEST / "agent.py", "agent.py")
+            tar.add(machine.PROJECT, "checkout", filter=chosen)
+
+    def _connect(self) -> socket.socket:
+        port = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                port.connect(str(self._work / "port"))
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self._qemu.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("qemu does not start") from None
+                time.sleep(0.05)
+            else:
+                return port
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + BOOT
+        while "ready" not in self._answer(deadline):
+            pass
+
+    def _answer(self, deadline: float) -> dict[str, Any]:
+        while b"\n" not in self._kept:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._port], [], [], left)[0]:
+                raise TimeoutError(f"the machine does not answer; {self._last_words()}")
+            piece = self._port.recv(65536)
+            if not piece:
+                raise RuntimeError(f"the machine has ended; {self._last_words()}")
+            self._kept += piece
+        line, _, self._kept = self._kept.partition(b"\n")
+        try:
+            found = json.loads(line)
+        except ValueError:  # half a line, from before a reboot
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _last_words(self) -> str:
+        console = self._work / "console"
+        return "its console: " + (console.read_text("utf-8", "replace")[-2000:] if console.exists() else "not kept")
