@@ -17,6 +17,7 @@ from rootless.sandbox.privileges import (
     Bound,
     Execute,
     Hostname,
+    Join,
     Loopback,
     NoNewPrivileges,
     OomScore,
@@ -90,6 +91,7 @@ class Isolation(Record):
     `shared` are the namespaces it has in common with the host: pid, ipc, uts, cgroup. `masked` is
     what the kernel tells and it does not see, `protected` what it only sees. With a
     `writable_kernel` or `writable_cgroup`, /sys or its cgroup is as writable as the kernel lets it.
+    `cgroup` is the directory of the group that it joins, "" for that of its parent.
     """
 
     hostname: str
@@ -106,11 +108,14 @@ class Isolation(Record):
     writable_kernel: bool = False
     writable_cgroup: bool = False
     sysctls: tuple[tuple[str, str], ...] = ()
+    cgroup: str = ""
 
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
     own = [name for name in ("pid", "uts", "ipc", "cgroup") if name not in isolation.shared]
+    if isolation.cgroup and "cgroup" in own:  # made when the group has been joined
+        own.remove("cgroup")
     namespaces = ("mount", *own, *(("net",) if isolation.network.own else ()))
     if isolation.network.own:
         isolation = isolation.replace(sysctls=(_LOW_PORTS, *isolation.sysctls))
@@ -128,6 +133,7 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:
     """Everything that makes a container, in the order it happens."""
     return (
+        *_group(isolation),
         *root.operations,
         *_kernel_views(isolation),
         *isolation.mounts,
@@ -147,6 +153,12 @@ def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, 
     if not isolation.read_only:
         return ()
     return (Directory(process.working_dir), Protect(("/",)))
+
+
+def _group(isolation: Isolation) -> tuple[Operation, ...]:
+    if not isolation.cgroup:
+        return ()
+    return (Join(isolation.cgroup, own="cgroup" not in isolation.shared),)
 
 
 def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:

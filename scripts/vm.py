@@ -29,7 +29,9 @@ def main() -> int:
         "--reboot", action="store_true", help="each argument is a line of its own; reboot between"
     )
     parser.add_argument("--console", action="store_true", help="show what the kernel says")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run; none: make the disk")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, help="what to run; none: make the disk"
+    )
     given = parser.parse_args()
     if why := vm.missing():
         sys.exit(f"error: {why}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
 
 _SUFFIXES = {
-    **{suffix: 0 for suffix in ("", "b")},
+    **dict.fromkeys(("", "b"), 0),
     **{
         f"{letter}{rest}": 10 * power
         for power, letter in enumerate("kmgtp", 1)

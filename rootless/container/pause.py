@@ -17,13 +17,12 @@ import fcntl
 import os
 
 from rootless import linux, living, process
+from rootless.container import members
 from rootless.errors import RootlessError
 from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rootless.process import Send
 
 _PATIENCE = 10.0  # seconds for a process to stop
@@ -107,7 +106,7 @@ class _Member(Record):
 
     def state(self) -> bytes:
         """Of proc(5); b"" when it has ended, though its number may be another's by now."""
-        fields = _stat(self.pid)
+        fields = members.stat(self.pid)
         is_same = fields and fields[living.START_TIME] == self.started
         return fields[living.STATE] if is_same else b""
 
@@ -158,50 +157,11 @@ def _stop(supervisor: living.Process, stopped: list[_Member]) -> None:
 
 
 def _members(supervisor: int) -> list[_Member]:
-    """All processes of the container, parents first: what descends from its process 1, and what
-    has entered its pid namespace from outside. That is never our own, which is everybody's.
-    """
-    found = {pid: fields for pid in _pids() if (fields := _stat(pid))}
-    children: dict[int, list[int]] = {}
-    for pid, fields in found.items():
-        children.setdefault(int(fields[living.PARENT]), []).append(pid)
-    members = _descendants([supervisor], children)[1:]
-    namespaces = {_namespace(pid) for pid in members} - {"", _namespace(os.getpid())}
-    others = [pid for pid in found.keys() - set(members) if _namespace(pid) in namespaces]
-    members += [pid for pid in _descendants(others, children) if pid not in members]
+    """All processes of the container that have not ended, parents first."""
     return [
-        _Member(pid, found[pid][living.START_TIME], found[pid][living.STATE] in _STOPPED)
-        for pid in members
-        if found[pid][living.STATE] not in _ENDED
+        _Member(pid, fields[living.START_TIME], fields[living.STATE] in _STOPPED)
+        for pid, fields in members.find(supervisor).items()
     ]
-
-
-def _descendants(first: Iterable[int], children: dict[int, list[int]]) -> list[int]:
-    """`first` and all below them, parents first."""
-    found = list(dict.fromkeys(first))
-    for pid in found:
-        found += [child for child in children.get(pid, ()) if child not in found]
-    return found
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _stat(pid: int) -> list[bytes]:
-    try:
-        fields = living.stat(pid)
-    except OSError:
-        return []
-    return fields if len(fields) > living.START_TIME else []
-
-
-def _namespace(pid: int) -> str:
-    """Its pid namespace; "" where that is not ours to know."""
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
-    except OSError:
-        return ""
 
 
 def _await(one: _Member) -> None:

@@ -3,10 +3,10 @@
     <base>/monitor       who starts the container, and its supervisor
     <base>/container     the container and nothing else: what it uses is what its files say
 
-The base is what systemd delegates: the cgroup this process is in, if that is delegated to it
-(`Delegate=yes`); a new scope that the user's systemd makes for it; else a directory made in the
-nearest cgroup that may be written. A process may be moved only within what the user may write, so
-this one moves first, before it has children, and they are born where they belong.
+The base is a new scope that the user's systemd makes for this process; else a directory made in
+the nearest cgroup that may be written; or, where that is asked for, the own cgroup, if systemd has
+delegated it. A process may be moved only within what the user may write, so this one moves first,
+before it has children, and they are born where they belong.
 
 Runs in the process that starts containers, inside or outside its user namespace. A scope is gone
 with its last process. What was made without systemd is a directory without processes after a
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PATIENCE = 5.0  # seconds for systemd to move a process
-_MONITOR, _CONTAINER = "monitor", "container"
+_MONITOR, _CONTAINER, _OURS = "monitor", "container", "rootless-"
 _LONGEST = 1 << 16
 _NOT_NOW = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EOPNOTSUPP, errno.EROFS)
 _HINT = (
@@ -37,7 +37,7 @@ _HINT = (
 _UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 
 
-class NoGroup(RootlessError):
+class NoGroupError(RootlessError):
     """No cgroup can be had here; the message says why, the hint what to do."""
 
 
@@ -78,25 +78,25 @@ class Group:
         return self.table("memory.events").get("oom_kill", 0)
 
 
-def make(name: str, needed: tuple[str, ...], parent: str = "", runtime_dir: str = "") -> Group:
+def make(name: str, needed: tuple[str, ...], parent: str = "", *, split: bool = False) -> Group:
     """A group for the container `name`, with the controllers `needed`; this process has moved.
 
-    `parent` is a slice, or a path below the root of the tree, to make it in. Call it before there
-    are children or threads. NoGroup when there is none to be had.
+    `parent` is a slice, or a path below the root of the tree, to make it in; with `split` it is
+    made in the own cgroup. Call it before there are children or threads. NoGroupError when there is
+    none to be had.
     """
     _check_tree(needed)
-    base = _own_base(parent) or _scope(name, parent, runtime_dir)
-    base = base or _directory(name, needed, parent)
+    base = _own_base() if split else _scope(name, parent) or _directory(name, needed, parent)
     _move_here(base)
     missing = _hand_down(base, needed)
     if missing:
-        raise NoGroup(f"{_listed(missing)} not delegated to {base}", hint=_delegation(missing))
+        raise NoGroupError(f"{_listed(missing)} not delegated to {base}", hint=_delegation(missing))
     path = f"{base}/{_CONTAINER}"
     remove(path)  # of an earlier start
     try:
         os.mkdir(path)
     except OSError as error:
-        raise NoGroup(f"{path} cannot be made: {error.strerror}", hint=_HINT) from None
+        raise NoGroupError(f"{path} cannot be made: {error.strerror}", hint=_HINT) from None
     return Group(path)
 
 
@@ -104,15 +104,23 @@ def _check_tree(needed: tuple[str, ...]) -> None:
     """Whether the machine has what only its administrator can give."""
     top = next((target for _, target in _mounts()), "")
     if not top:
-        raise NoGroup("no cgroup v2 tree is mounted here", hint=_UNIFIED)
+        raise NoGroupError("no cgroup v2 tree is mounted here", hint=_UNIFIED)
     there = {*_read(f"{top}/cgroup.controllers").split()}
     lacking = tuple(one for one in needed if one not in there)
     if lacking:
-        raise NoGroup(f"the cgroup v2 tree at {top} has no {_listed(lacking)}", hint=_UNIFIED)
+        raise NoGroupError(f"the cgroup v2 tree at {top} has no {_listed(lacking)}", hint=_UNIFIED)
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return f"controller{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def sweep(name: str) -> None:
+    """Remove what a killed command has left of the container `name`, as far as it can be found."""
+    for above in _upwards(own()):
+        path = f"{above}/{_OURS}{name[:12]}"
+        if os.path.isdir(path):
+            remove(f"{path}/{_CONTAINER}")
 
 
 def remove(path: str) -> None:
@@ -132,7 +140,7 @@ def remove(path: str) -> None:
 
 def _is_made_by_us(base: str) -> bool:
     last = os.path.basename(base)
-    return last.startswith("rootless-") and not last.endswith(".scope")
+    return last.startswith(_OURS) and not last.endswith(".scope")
 
 
 def _rmdir(path: str) -> None:
@@ -153,6 +161,13 @@ def of(pid: int | str) -> str:
         if line.startswith("0::"):
             return _directory_of(line.removeprefix("0::").removesuffix(" (deleted)"))
     return ""
+
+
+def of_container(supervisor: int) -> Group | None:
+    """The group of the container below that process; None where it has none of its own."""
+    base, name = os.path.split(of(supervisor))
+    path = f"{base}/{_CONTAINER}"
+    return Group(path) if name == _MONITOR and os.path.isdir(path) else None
 
 
 def _directory_of(group: str) -> str:
@@ -180,35 +195,31 @@ def _unescaped(text: str) -> str:
     return text.encode().decode("unicode_escape") if "\\" in text else text
 
 
-def _own_base(parent: str) -> str:
-    """The own cgroup, if systemd has delegated it to this very process."""
+def _own_base() -> str:
+    """The own cgroup, which must be this process's alone: systemd delegates it (Delegate=yes)."""
     path = own()
-    if parent or not path:
-        return ""
-    if os.path.basename(path) == _MONITOR:  # we have been here before
+    if os.path.basename(path) == _MONITOR:  # it has been divided before
         return os.path.dirname(path)
-    try:
-        if os.getxattr(path, "user.delegate") != b"1":
-            return ""
-    except OSError:
-        return ""
-    return path if _is_ours(path) and _members(path) == [os.getpid()] else ""
+    if not path or not _is_ours(path) or _members(path) != [os.getpid()]:
+        raise NoGroupError(
+            f"the cgroup {path} is not this process's alone",
+            hint="use systemd-run --user --scope -p Delegate=yes, or a service with Delegate=yes",
+        )
+    return path
 
 
-def _scope(name: str, parent: str, runtime_dir: str) -> str:
+def _scope(name: str, parent: str) -> str:
     """A scope of this process's own from the user's systemd; "" where there is none."""
     from rootless.sandbox import systemd
 
     if parent and not parent.endswith(".slice"):
         return ""
-    unit = f"rootless-{name[:12]}-{os.getpid()}.scope"
-    for folder in dict.fromkeys((runtime_dir, f"/run/user/{systemd.outer_uid()}")):
-        try:
-            systemd.start_scope(folder, unit, parent, f"rootless container {name[:12]}")
-        except systemd.Unavailable:
-            continue
-        return _await(unit)
-    return ""
+    unit = f"{_OURS}{name[:12]}-{os.getpid()}.scope"
+    try:
+        systemd.start_scope(unit, parent, f"rootless container {name[:12]}")
+    except systemd.SystemdError:
+        return ""
+    return _await(unit)
 
 
 def _await(unit: str) -> str:
@@ -217,7 +228,9 @@ def _await(unit: str) -> str:
     deadline = monotonic() + _PATIENCE
     while os.path.basename(path := own()) != unit:
         if monotonic() > deadline:
-            raise NoGroup(f"systemd does not start {unit}", hint=f"see systemctl --user status {unit}")
+            raise NoGroupError(
+                f"systemd does not start {unit}", hint=f"see systemctl --user status {unit}"
+            )
         sleep(0.001)
     return path
 
@@ -225,18 +238,20 @@ def _await(unit: str) -> str:
 def _directory(name: str, needed: tuple[str, ...], parent: str) -> str:
     """A directory of ours in the nearest cgroup from which this process may be moved there."""
     start = own()
+    if os.path.basename(start) == _MONITOR:  # of a container that this process has started before
+        start = os.path.dirname(os.path.dirname(start))
     missing = needed
     for above in (_named(parent),) if parent else _upwards(start):
         if not _is_ours(above):
             break
         missing = _hand_down(above, needed)
         if not missing:
-            path = f"{above}/rootless-{name[:12]}"
+            path = f"{above}/{_OURS}{name[:12]}"
             os.makedirs(path, exist_ok=True)
             return path
     if not missing or not _is_ours(start):
-        raise NoGroup(f"the cgroup {parent or start} is not ours to divide", hint=_HINT)
-    raise NoGroup(
+        raise NoGroupError(f"the cgroup {parent or start} is not ours to divide", hint=_HINT)
+    raise NoGroupError(
         f"{_listed(missing)} cannot be had in {parent or start}, which has processes of its own",
         hint=_HINT,
     )
@@ -246,11 +261,13 @@ def _named(parent: str) -> str:
     top = next((target for _, target in _mounts()), "")
     path = os.path.normpath(f"{top}/{parent.strip('/')}")
     if not path.startswith(f"{top}/"):
-        raise NoGroup(f"{parent!r} is not below the cgroup tree", hint="name a cgroup in it")
+        raise NoGroupError(f"{parent!r} is not below the cgroup tree", hint="name a cgroup in it")
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise NoGroup(f"the cgroup {path} cannot be made: {error.strerror}", hint=_HINT) from None
+        raise NoGroupError(
+            f"the cgroup {path} cannot be made: {error.strerror}", hint=_HINT
+        ) from None
     return path
 
 
@@ -279,7 +296,7 @@ def _move_here(base: str) -> None:
         os.makedirs(monitor, exist_ok=True)
         _write(f"{monitor}/cgroup.procs", "0")
     except OSError as error:
-        raise NoGroup(f"{monitor} cannot be entered: {error.strerror}", hint=_HINT) from None
+        raise NoGroupError(f"{monitor} cannot be entered: {error.strerror}", hint=_HINT) from None
 
 
 def _hand_down(path: str, needed: tuple[str, ...]) -> tuple[str, ...]:

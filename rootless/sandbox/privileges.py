@@ -89,6 +89,31 @@ def _copy_size(terminal: int, master: int) -> None:
         pass
 
 
+class Join(Record):
+    """Go into the container's own cgroup, and, if that is its `own` view, take it for the root."""
+
+    path: str
+    own: bool = True
+
+    call = "write(2) cgroup.procs, unshare(2) CLONE_NEWCGROUP"
+
+    def describe(self) -> str:
+        return f"join the cgroup {self.path}, whose limits hold for all the container starts"
+
+    def shell(self) -> tuple[str, ...]:
+        """The namespace is made before the first line: it shows the cgroup that one was in."""
+        return (f"echo $$ > {quote(f'{self.path}/cgroup.procs')}",)
+
+    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+        fd = os.open(f"{self.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"0")
+        finally:
+            os.close(fd)
+        if self.own:
+            linux.unshare(linux.CLONE_NEWCGROUP)
+
+
 class Hostname(Record):
     """Name the container."""
 

@@ -25,14 +25,14 @@ _CALL, _ANSWER, _ERROR = 1, 2, 3
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_TO, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
 
 
-class Unavailable(RootlessError):
+class SystemdError(RootlessError):
     """There is no systemd of the user's, or it refuses."""
 
 
-def start_scope(runtime_dir: str, unit: str, parent: str, description: str) -> None:
+def start_scope(unit: str, parent: str, description: str) -> None:
     """Have this process moved to a new scope, named `unit`, in the slice `parent`.
 
-    Returns before it has happened. Unavailable says why it cannot.
+    Returns before it has happened. SystemdError says why it cannot.
     """
     properties = [
         ("Description", "s", _text(description)),
@@ -44,56 +44,57 @@ def start_scope(runtime_dir: str, unit: str, parent: str, description: str) -> N
     body = _text(unit) + _pad(_text(unit), 4) + _text("fail")
     body = _array_at(body, b"".join(_aligned(list(map(_property, properties)), 8)), 8)
     body = _array_at(body, b"", 8)
-    _ask(runtime_dir, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+    _ask("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
 
 
-def attach(runtime_dir: str, unit: str, subgroup: str, pid: int) -> None:
+def attach(unit: str, subgroup: str, pid: int) -> None:
     """Have a process of the user's moved to a group below that of a running scope."""
     body = _text(unit)
     body += _pad(body, 4) + _text(subgroup)
     body = _array_at(body, pid.to_bytes(4, "little"), 4)
-    _ask(runtime_dir, "AttachProcessesToUnit", "ssau", body)
+    _ask("AttachProcessesToUnit", "ssau", body)
 
 
-def _ask(runtime_dir: str, method: str, signature: str, body: bytes) -> None:
+def _ask(method: str, signature: str, body: bytes) -> None:
     try:
-        channel = _connect(runtime_dir)
+        channel = _connect()
         try:
             channel.sendall(_message(method, signature, body))
             _read_answer(channel)
         finally:
             channel.close()
     except OSError as error:
-        raise Unavailable(
+        raise SystemdError(
             f"the user's systemd cannot be asked: {error.strerror or error}", hint=None
         ) from None
 
 
-def _connect(runtime_dir: str) -> socket:
+def _connect() -> socket:
     """The socket is authenticated by the kernel's word for who connects."""
     from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET
     from _socket import socket as new_socket
 
     channel = new_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     channel.settimeout(_PATIENCE)
+    uid = _outer_uid()
     try:
-        channel.connect(f"{runtime_dir}/systemd/private")
+        channel.connect(f"/run/user/{uid}/systemd/private")
         if not int.from_bytes(channel.getsockopt(SOL_SOCKET, SO_PEERCRED, 4), "little"):
-            raise Unavailable("the user's systemd runs in another pid namespace")
-        uid = str(outer_uid()).encode().hex()
-        channel.sendall(f"\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n".encode())
+            raise SystemdError("the user's systemd runs in another pid namespace")
+        told = str(uid).encode().hex()
+        channel.sendall(f"\0AUTH EXTERNAL {told}\r\nBEGIN\r\n".encode())
         said = b""
         while not said.endswith(b"\r\n") and len(said) < 200:
             said += _received(channel, 1)
         if not said.startswith(b"OK "):
-            raise Unavailable("the user's systemd refuses us")
+            raise SystemdError("the user's systemd refuses us")
     except BaseException:
         channel.close()
         raise
     return channel
 
 
-def outer_uid() -> int:
+def _outer_uid() -> int:
     """Who we are to systemd, which is outside our user namespace."""
     me = os.geteuid()
     with open("/proc/self/uid_map", encoding="ascii") as file:
@@ -110,14 +111,14 @@ def _read_answer(channel: socket) -> None:
         fixed = _received(channel, 16)
         body, fields = (int.from_bytes(fixed[at : at + 4], "little") for at in (4, 12))
         if body + fields > _LONGEST or fixed[0:1] != b"l":
-            raise Unavailable("the user's systemd answers in a way we do not know")
+            raise SystemdError("the user's systemd answers in a way we do not know")
         rest = _received(channel, fields + -fields % 8 + body)
         if fixed[1] == _ANSWER:
             return
         if fixed[1] == _ERROR:
             said = rest[fields + -fields % 8 :]
             length = int.from_bytes(said[:4], "little")
-            raise Unavailable(
+            raise SystemdError(
                 f"the user's systemd says: {said[4 : 4 + length][:300].decode(errors='replace')}"
             )
 
@@ -127,7 +128,7 @@ def _received(channel: socket, size: int) -> bytes:
     while len(found) < size:
         piece = channel.recv(size - len(found))
         if not piece:
-            raise Unavailable("the user's systemd has hung up")
+            raise SystemdError("the user's systemd has hung up")
         found += piece
     return found
 

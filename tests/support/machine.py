@@ -52,10 +52,12 @@ def missing(need: str) -> str | None:
         return None if program(need) else f"{_PROGRAMS[need][0]} is not installed"
     rest = {
         "busybox": _no_busybox,
+        "delegation": _no_delegation,
         "npm": _no_npm,
         "mirror": _no_mirror,
         "pypi": _no_pypi,
         "shared": _no_shared,
+        "vm": _no_vm,
     }
     return rest[need]()
 
@@ -141,6 +143,22 @@ def _unreachable(url: str) -> str | None:
     except OSError as error:
         return f"{address.hostname} cannot be reached: {error}"
     return None
+
+
+def _no_delegation() -> str | None:
+    """A user who has logged in has a systemd that gives out cgroups; su and sudo are no logins."""
+    if not Path(f"/run/user/{os.getuid()}/systemd/private").exists():
+        return "there is no systemd of this user's"
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    if not controllers.exists() or "memory" not in controllers.read_text().split():
+        return "the cgroup v2 tree has no controllers"
+    return None
+
+
+def _no_vm() -> str | None:
+    from tests.support import vm
+
+    return vm.missing()
 
 
 def _no_shared() -> str | None:

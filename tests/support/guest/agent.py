@@ -1,8 +1,8 @@
 """Runs in the machine of tests/support/vm.py, as root: does what the host asks, line by line.
 
-The host writes JSON objects, one a line: `run` is a line for the shell of an ordinary user who logs
-in for it, `root` one for root's, each with a `timeout` in seconds. Answers are objects, too: `ready`
-once, then `out` for what is written and `exit` at the end. Starts anew after a reboot.
+The host writes JSON objects, one a line: `run` is a line for the shell of an ordinary user who
+logs in for it, `root` one for root's, each with a `timeout` in seconds. Answers are objects, too:
+`ready` once, then `out` for what is written and `exit` at the end. Starts anew after a reboot.
 """
 
 import json
@@ -42,7 +42,11 @@ def main() -> None:
         for line in lines(port):
             asked = json.loads(line)
             if "run" in asked:
-                run(port, ["su", "--login", USER, "--command", asked["run"]], asked)
+                run(
+                    port,
+                    ["su", "--login", USER, "--command", f"cd {CHECKOUT}\n{asked['run']}"],
+                    asked,
+                )
             else:
                 run(port, ["sh", "-c", asked["root"]], asked)
 

@@ -21,13 +21,12 @@ inside apt-get install -y --no-install-recommends \
     systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod procps uidmap zstd \
     busybox-static python3 python3-click python3-rich python3-yaml python3-zstandard \
     python3-pyroute2 python3-prctl python3-pytest python3-hypothesis \
-    passt slirp4netns podman crun initramfs-tools linux-image-amd64
+    passt initramfs-tools linux-image-cloud-amd64
 umount "$root/proc"
 
 inside useradd --create-home --shell /bin/bash dev
 inside systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-    e2scrub_all.timer e2scrub_reap.service fstrim.timer getty@.service serial-getty@.service \
-    podman.service podman-auto-update.timer podman-restart.service
+    e2scrub_all.timer e2scrub_reap.service fstrim.timer getty@.service serial-getty@.service
 inside systemctl set-default multi-user.target
 echo debian >"$root/etc/hostname"
 echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
