@@ -35,17 +35,15 @@ FIELDS = (
 
 def read(arguments: Arguments) -> Limits:
     """What the flags say, checked; UsageError names the flag and the value that is wrong."""
-    if not any(getattr(arguments, field, None) for field in FIELDS):
+    if all(getattr(arguments, field, None) in (None, False) for field in FIELDS):
         return Limits()
     return limits.check(parse(arguments), os.cpu_count() or 1)
 
 
 def parse(arguments: Arguments) -> Limits:
     """What the flags say, each by itself."""
-    given = {field: value for field in FIELDS if (value := getattr(arguments, field, None))}
-    empty = {field for field in FIELDS if getattr(arguments, field, None) == ""}
-    for field in sorted(empty & {*_SIZES, *_INTEGERS, "memory_swap", "cpus", "blkio_weight"}):
-        given[field] = ""  # is refused by whoever reads it
+    every = {field: getattr(arguments, field, None) for field in FIELDS}
+    given = {field: value for field, value in every.items() if value is not None}
     found: dict[str, object] = {name: given[name] for name in _TEXTS if name in given}
     found |= {name: size(_flag(name), given[name]) for name in _SIZES if name in given}
     found |= {name: _integer(_flag(name), given[name]) for name in _INTEGERS if name in given}

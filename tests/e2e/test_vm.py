@@ -1,6 +1,7 @@
 """What only a whole machine has, in a stock Debian under qemu: see tests/support/vm.py.
 
-The tests that need a delegated cgroup run inside it, as an ordinary user who has logged in.
+Its user has logged in, so systemd delegates a cgroup to them: the tests that need one run inside
+it. It is one test, for each has a machine to wait for.
 """
 
 import re
@@ -10,36 +11,30 @@ import pytest
 
 from tests.support import vm
 
-pytestmark = pytest.mark.needs("vm")
-
-_PROMISED = "ROOTLESS_REQUIRE=delegation,userns,subids,overlay,busybox"
 _INSIDE = ("tests/integration/test_cgroup.py",)
+_PYTEST = (
+    "ROOTLESS_REQUIRE=delegation,userns,subids,overlay,busybox "
+    "python3 -m pytest -q -p no:cacheprovider"
+)
 
 
-@pytest.fixture(scope="module")
-def debian():
-    with vm.Machine() as machine:
-        yield machine
+@pytest.mark.needs("vm")
+@pytest.mark.timeout(vm.LONGEST)
+def test_limits_hold_in_a_debian_machine():
+    with vm.Machine() as debian:
+        _is_what_it_says(debian)
+        code, written = debian.run(f"{_PYTEST} {' '.join(_INSIDE)}", timeout=600)
+        sys.stdout.write(written)
+        assert code == 0, written
+        assert re.search(r"\d+ passed", written)
 
 
-def test_its_user_has_a_session_with_a_delegated_cgroup(debian):
+def _is_what_it_says(debian: vm.Machine) -> None:
     assert debian.ok("id -u").strip() == "1000"
     assert "6.1." in debian.ok("uname -r")
     session = debian.ok("cat /proc/self/cgroup")
     assert re.fullmatch(r"0::/user\.slice/user-1000\.slice/session-c?\d+\.scope\n", session)
     assert "✓ cgroup:" in debian.ok("rootless doctor")
-
-
-def test_limits_hold_there(debian):
-    """All tests that need delegation, as they are run on a machine that has it."""
-    pytest = "python3 -m pytest -q -p no:cacheprovider"
-    code, written = debian.run(f"{_PROMISED} {pytest} {' '.join(_INSIDE)}", timeout=400)
-    sys.stdout.write(written)
-    assert code == 0, written
-    assert re.search(r"\d+ passed", written)
-
-
-def test_it_says_how_a_command_ended(debian):
     assert debian.run("echo gone; exit 7") == (7, "gone\n")
     assert debian.run("kill -9 $$")[0] == 137
     code, written = debian.run("sleep 1000", timeout=2)
