@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from rootless.cli import words
 from rootless.cli.lifecycle import find
 from rootless.container import attach as attaching
 from rootless.container import console, life
@@ -58,7 +59,7 @@ def start(given: Settings, store: Store, container: Container, arguments: Argume
     ids = userns.enter()
     ground = run.grounded(given, store, life.image(store, container), ids)
     ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-    life.start(ground, container, monitor.Told(lambda _: None), [theirs])
+    life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn), [theirs])
     theirs.close()
     return _follow(store, container, ours, arguments, typed=typed)
 

@@ -67,7 +67,7 @@ def _start(
         for name in container.spec.requires:
             _start(given, store, ids, find(store, name), before | {container.id})
         ground = run.grounded(given, store, life.image(store, container), ids)
-        life.start(ground, container, monitor.Told(lambda _: None))
+        life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn))
 
 
 def stop(given: Settings, arguments: Arguments) -> int:

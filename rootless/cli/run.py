@@ -37,7 +37,7 @@ def run(given: Settings, arguments: Arguments) -> int:
     from rootless.container import launch, monitor
 
     home = made.home
-    told = monitor.Told(tell, _explain if arguments.explain else _silent)
+    told = monitor.Told(tell, _explain if arguments.explain else _silent, warn=_warn)
     try:
         write_cidfile(home)
         if not home.spec.detached:
@@ -177,6 +177,12 @@ def _explain_missing(store: Store, reference: Reference, wanted: Platform) -> Ro
 def tell(text: str) -> None:
     """On a line of its own, below whatever the container wrote."""
     print(f"\n{text}", file=sys.stderr, flush=True)
+
+
+def _warn(text: str) -> None:
+    from rootless.cli import words
+
+    words.warn(text)
 
 
 def _silent(_: Spec) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from rootless.cli.table.run import ISOLATION
+from rootless.cli import run_limits
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Mount, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
@@ -59,6 +60,7 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         cidfile=arguments.cidfile or "",
         stop_timeout=_seconds(arguments.stop_timeout),
         restart=restart(arguments.restart or "no", remove=arguments.rm),
+        limits=run_limits.read(arguments),
         log_driver=_log_driver(arguments.log_driver),
         pod=arguments.pod or "",
         requires=tuple(filter(None, ",".join(arguments.requires).split(","))),

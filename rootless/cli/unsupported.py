@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SEE = "'rootless --help' lists the commands"
 _VERBS = """checkpoint compose config context cp events exec imagetools logs ls network node pause
-    plugin port prune secret service stack stats swarm top trust unpause update use"""
+    plugin port prune secret service stack swarm trust unpause use"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
@@ -24,19 +24,14 @@ _INSTEAD = {
 """What to do meanwhile, for those that people type most."""
 
 FLAGS = {
-    "run": """-a --annotation --attach --blkio-weight --blkio-weight-device -c --cgroup-parent
-        --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period
-        --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach-keys
-        --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
-        --device-write-iops --dns-option --dns-search --domainname --expose
-        --health-cmd --health-interval --health-retries --health-start-interval
-        --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6
-        --isolation --kernel-memory --link --link-local-ip
-        --log-opt -m --mac-address --memory --memory-reservation --memory-swap --memory-swappiness
-        --mount --network-alias --no-healthcheck --oom-kill-disable
-        -P --pids-limit --publish-all --runtime --sig-proxy
-        --storage-opt --use-api-socket --userns
-        --volume-driver --volumes-from""",
+    "run": """-a --annotation --attach --blkio-weight-device --cpu-count --cpu-percent
+        --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --device-read-bps
+        --device-read-iops --device-write-bps --device-write-iops --dns-option --dns-search
+        --domainname --expose --health-cmd --health-interval --health-retries
+        --health-start-interval --health-start-period --health-timeout --io-maxbandwidth
+        --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip --log-opt
+        --mac-address --mount --network-alias --no-healthcheck -P --publish-all --runtime
+        --sig-proxy --storage-opt --use-api-socket --userns --volume-driver --volumes-from""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

@@ -7,6 +7,7 @@ sees them.
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.errors import UsageError
 
@@ -126,6 +127,11 @@ def escape(text: str, *, lines: bool = False) -> str:
     return "".join(
         char if char.isprintable() or char in kept else repr(char)[1:-1] for char in text
     )
+
+
+def warn(text: str) -> None:
+    """A line of its own, where errors go."""
+    print(escape(text), file=sys.stderr, flush=True)
 
 
 def colours(stream: TextIO, environment: Mapping[str, str]) -> bool:

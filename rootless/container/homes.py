@@ -16,6 +16,7 @@ from rootless import leanjson, living, record_json
 from rootless.container import records
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.errors import NotFoundError, RootlessError
+from rootless.sandbox import cgroup
 from rootless.store import staging
 
 TYPE_CHECKING = False
@@ -249,6 +250,7 @@ def _sweep_one(store: Store, container: Container | Damaged | None, path: str) -
     if container is None:
         _take_away(store, path)
     elif isinstance(container, Container) and not container.is_running:
+        cgroup.sweep(container.id)
         if container.spec.remove:
             _take_away(store, path)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.container.confinement import USUAL
+from rootless.container import limits
 from rootless.sandbox import caps
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "Tmpfs": {one.target: ",".join(one.options) for one in spec.mounts if one.kind == "tmpfs"},
         "Init": spec.init,
         **_confinement(spec.confinement),
+        **limits.host_config(spec.limits),
     }
     return {name: value for name, value in every.items() if value}
 

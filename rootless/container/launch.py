@@ -5,7 +5,7 @@ Runs in the command's process, uid 0 of the user namespace. `home` is held by wh
 
 from __future__ import annotations
 
-from rootless.container import monitor
+from rootless.container import limiting, monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def in_foreground(ground: Ground, home: Home, told: Told) -> int:
     """Run it in the foreground, tied to this process and its standard streams; its exit status."""
+    ground = ground.replace(cgroup=limiting.enter(home.spec, told.warn))
     status = monitor.supervise(ground, home, _own_streams(home, told), told)
     home.release()
     return status
@@ -33,6 +34,7 @@ def in_background(ground: Ground, home: Home, told: Told, clients: Iterable[sock
     from rootless.container.console import Console
 
     spec = home.spec
+    grouped = ground.replace(cgroup=limiting.enter(spec, told.warn))
 
     def body(running: Callable[[], None]) -> None:
         streams = Console(
@@ -43,7 +45,7 @@ def in_background(ground: Ground, home: Home, told: Told, clients: Iterable[sock
             clients=clients,
         )
         silent = told.replace(words=lambda _: None, running=running)
-        monitor.supervise(ground, home, streams, silent)
+        monitor.supervise(grouped, home, streams, silent)
         home.release()
 
     detached.begin(body, "the container's monitor")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import foreground, start
+from rootless.container import foreground, limiting, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.network import choice, ports
@@ -54,11 +54,15 @@ _GLANCE = 0.1
 
 
 class Told(Record):
-    """What a supervisor tells: words for the user, the plan before it happens, that it runs."""
+    """What a supervisor tells: words for the user, the plan before it happens, that it runs.
+
+    `warn` is given what the user should know before all that.
+    """
 
     words: Callable[[str], object]
     plan: Callable[[Spec], object] = lambda _: None
     running: Callable[[], object] = lambda: None
+    warn: Callable[[str], object] = lambda _: None
 
 
 def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
@@ -80,6 +84,7 @@ def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
         pause = min(2 * pause, _LONGEST_PAUSE)
         state = state.replace(restarts=state.restarts + 1)
     home.tell(state)
+    limiting.leave(ground.cgroup)
     return state.exit_code
 
 
@@ -87,7 +92,8 @@ def _once(
     ground: Ground, home: Home, streams: Streams, told: Told, state: ContainerState
 ) -> ContainerState:
     """One start and its end. Only the first start may fail: then its error is raised."""
-    running = state.replace(status="running", started=time.time(), error="")
+    running = state.replace(status="running", started=time.time(), error="", oom_killed=False)
+    killed = limiting.oom_kills(ground.cgroup)
     try:
         status, error = _Life(ground, home, streams, told).run(running), ""
     except RootlessError as failure:
@@ -96,7 +102,8 @@ def _once(
             home.tell(ended(running, status, error))
             home.ended()
             raise
-    return ended(running, status, error)
+    out_of_memory = limiting.oom_kills(ground.cgroup) > killed
+    return ended(running, status, error).replace(oom_killed=out_of_memory)
 
 
 def ended(state: ContainerState, status: int, error: str = "") -> ContainerState:

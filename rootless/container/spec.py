@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rootless import record_json
 from rootless.container.confinement import Confinement
+from rootless.container.limits import Limits
 from rootless.container.state import ContainerState, moment
 from rootless.network.ports import PortMapping
 from rootless.oci.config import ImageConfig, decode_run
@@ -78,6 +79,7 @@ class ContainerSpec(Record):
     cidfile: str = ""
     stop_timeout: int | None = None
     restart: Restart = Restart()
+    limits: Limits = Limits()
     log_driver: str = "json-file"
     pod: str = ""
     requires: tuple[str, ...] = ()

@@ -38,7 +38,8 @@ _UNCONFINED = "unconfined"
 
 class Ground(Record):
     """What a start stands on: an image of the store with all its layers, the ids of this process,
-    $PATH to find programs on, and a short private directory for sockets.
+    $PATH to find programs on, and a short private directory for sockets. `cgroup` is the directory
+    of the container's own, where it has one.
     """
 
     store: Store
@@ -46,6 +47,7 @@ class Ground(Record):
     ids: IdMap
     search_path: str
     runtime_dir: str
+    cgroup: str = ""
 
 
 class Links(Record):
@@ -97,6 +99,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         read_only=spec.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         init=spec.init,
+        cgroup=ground.cgroup,
     )
     process, isolation = confine(process, isolation, spec.confinement)
     return runspec.container(ground.ids, _root(ground, spec, home), process, isolation)

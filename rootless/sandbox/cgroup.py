@@ -78,26 +78,26 @@ class Group:
         return self.table("memory.events").get("oom_kill", 0)
 
 
-def make(name: str, needed: tuple[str, ...], parent: str = "", *, split: bool = False) -> Group:
+def make(
+    name: str, needed: tuple[str, ...], parent: str = "", *, split: bool = False
+) -> tuple[Group, tuple[str, ...]]:
     """A group for the container `name`, with the controllers `needed`; this process has moved.
 
     `parent` is a slice, or a path below the root of the tree, to make it in; with `split` it is
-    made in the own cgroup. Call it before there are children or threads. NoGroupError when there is
-    none to be had.
+    made in the own cgroup. Call it before there are children or threads. With the group come those
+    of `needed` that are not delegated; NoGroupError when there is no group to be had.
     """
     _check_tree(needed)
     base = _own_base() if split else _scope(name, parent) or _directory(name, needed, parent)
     _move_here(base)
     missing = _hand_down(base, needed)
-    if missing:
-        raise NoGroupError(f"{_listed(missing)} not delegated to {base}", hint=_delegation(missing))
     path = f"{base}/{_CONTAINER}"
     remove(path)  # of an earlier start
     try:
         os.mkdir(path)
     except OSError as error:
         raise NoGroupError(f"{path} cannot be made: {error.strerror}", hint=_HINT) from None
-    return Group(path)
+    return Group(path), missing
 
 
 def _check_tree(needed: tuple[str, ...]) -> None:
@@ -106,9 +106,8 @@ def _check_tree(needed: tuple[str, ...]) -> None:
     if not top:
         raise NoGroupError("no cgroup v2 tree is mounted here", hint=_UNIFIED)
     there = {*_read(f"{top}/cgroup.controllers").split()}
-    lacking = tuple(one for one in needed if one not in there)
-    if lacking:
-        raise NoGroupError(f"the cgroup v2 tree at {top} has no {_listed(lacking)}", hint=_UNIFIED)
+    if needed and there.isdisjoint(needed):
+        raise NoGroupError(f"the cgroup v2 tree at {top} has no {_listed(needed)}", hint=_UNIFIED)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -245,7 +244,7 @@ def _directory(name: str, needed: tuple[str, ...], parent: str) -> str:
         if not _is_ours(above):
             break
         missing = _hand_down(above, needed)
-        if not missing:
+        if not needed or set(missing) < set(needed):
             path = f"{above}/{_OURS}{name[:12]}"
             os.makedirs(path, exist_ok=True)
             return path
@@ -319,7 +318,7 @@ def _refused(name: str, path: str) -> str:
     return "give another value"
 
 
-def _delegation(missing: tuple[str, ...]) -> str:
+def delegation(missing: tuple[str, ...]) -> str:
     """What an administrator does, once for all users."""
     names = " ".join(dict.fromkeys(("cpu", "cpuset", "io", "memory", "pids", *missing)))
     return (

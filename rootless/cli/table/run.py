@@ -13,6 +13,7 @@ from rootless.cli.table import (
     many,
     text,
 )
+from rootless.cli.table.limits import LIMITS
 
 OPTIONS = (
     many("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts"),
@@ -107,6 +108,7 @@ OPTIONS = (
     text("--uts", metavar="MODE", help="its host name: private [default], host: this machine's"),
     many("-v", "--volume", metavar="SRC:DST[:ro]", help="mount a directory or file"),
     text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
+    *LIMITS,
 )
 """What `run` and `create` have in common: all."""
 ISOLATION = (
