@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 PORT = "/dev/virtio-ports/host"
@@ -37,6 +38,8 @@ def install() -> None:
 
 def main() -> None:
     install()
+    while not os.path.exists(PORT):  # udev makes it
+        time.sleep(0.1)
     with open(PORT, "r+b", buffering=0) as port:
         tell(port, ready=Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         for line in lines(port):
