@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli.table.run import ISOLATION
 from rootless.cli import run_limits
+from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Mount, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError

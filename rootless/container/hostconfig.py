@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rootless.container.confinement import USUAL
 from rootless.container import limits
+from rootless.container.confinement import USUAL
 from rootless.sandbox import caps
 
 TYPE_CHECKING = False
