@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import run_limits
+from rootless.cli import run_limits, run_logging
 from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Mount, Restart
@@ -61,10 +61,11 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         stop_timeout=_seconds(arguments.stop_timeout),
         restart=restart(arguments.restart or "no", remove=arguments.rm),
         limits=run_limits.read(arguments),
-        log_driver=_log_driver(arguments.log_driver),
         pod=arguments.pod or "",
         requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
         **_apart(arguments, network.mode),
+        log_driver=run_logging.driver(arguments.log_driver),
+        log_options=run_logging.options(arguments),
     )
     return spec, _overrides(given, arguments, mappings)
 
@@ -118,14 +119,6 @@ def _seconds(text: str | None) -> int | None:
     if not text.removeprefix("-").isdecimal():
         raise UsageError(f"--stop-timeout {text!r} is not a number of seconds")
     return int(text[:9])
-
-
-def _log_driver(text: str | None) -> str:
-    if text not in (None, "json-file", "local", "k8s-file", "none"):
-        raise UsageError(
-            f"there is no log driver {text!r}", hint="json-file keeps a log, none keeps none"
-        )
-    return "none" if text == "none" else "json-file"
 
 
 def _network(given: Settings, arguments: Arguments) -> Choice:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context cp events exec imagetools logs ls network node pause
+_VERBS = """checkpoint compose config context cp events exec imagetools ls network node pause
     plugin port prune secret service stack swarm trust unpause use"""
 
 _INSTEAD = {
@@ -29,7 +29,7 @@ FLAGS = {
         --device-read-iops --device-write-bps --device-write-iops --dns-option --dns-search
         --domainname --expose --health-cmd --health-interval --health-retries
         --health-start-interval --health-start-period --health-timeout --io-maxbandwidth
-        --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip --log-opt
+        --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip
         --mac-address --mount --network-alias --no-healthcheck -P --publish-all --runtime
         --sig-proxy --storage-opt --use-api-socket --userns --volume-driver --volumes-from""",
     "build": """--all-platforms --cgroupns

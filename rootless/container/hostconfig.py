@@ -19,7 +19,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
     every: dict[str, Any] = {
         "Binds": [_bind(one) for one in spec.mounts if one.kind == "bind"],
         "ContainerIDFile": spec.cidfile,
-        "LogConfig": {"Type": spec.log_driver, "Config": {}},
+        "LogConfig": {"Type": spec.log_driver, "Config": dict(spec.log_options)},
         "NetworkMode": spec.network,
         "PortBindings": _ports(spec),
         "RestartPolicy": {"Name": spec.restart.policy, "MaximumRetryCount": spec.restart.most},

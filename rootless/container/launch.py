@@ -10,11 +10,12 @@ from rootless.container import limiting, monitor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from rootless.container.homes import Home
     from rootless.container.logs import Log
     from rootless.container.monitor import Streams, Told
+    from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground
 
 
@@ -73,6 +74,17 @@ def _log(home: Home) -> Log | None:
     """Its log, where one is kept."""
     if home.spec.log_driver == "none":
         return None
-    from rootless.container.logs import Log
+    from rootless.container import logs
 
-    return Log(home.path)
+    options = home.spec.log_options
+    return logs.Log(home.path, logs.limits(options), _details(home.spec, options))
+
+
+def _details(spec: ContainerSpec, options: Mapping[str, str]) -> dict[str, str]:
+    """The labels and variables that its log is to hold."""
+    run = spec.run
+    found = {}
+    for option, there in (("labels", run.labels), ("env", run.environment)):
+        names = options.get(option, "").split(",")
+        found.update({name: there[name] for name in names if name in there})
+    return found

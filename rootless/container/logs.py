@@ -3,8 +3,10 @@
     {"log": "a line\\n", "stream": "stdout", "time": "2026-01-31T12:00:00.000000001Z"}
 
 A line that is not finished is kept when it is, or when it has grown long, or at the end. Bytes that
-are no UTF-8 come back as they were. One process writes, anybody reads; a crash loses an unfinished
-line at the most.
+are no UTF-8 come back as they were. Where a size is set, a full file becomes log.jsonl.1, the one
+before it log.jsonl.2, and so on. One process writes, anybody reads (`log_reader`); a crash loses an
+unfinished line at the most. Where nothing can be written, as on a full disk, the container goes on
+and its log lacks that.
 """
 
 from __future__ import annotations
@@ -12,20 +14,58 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.record import Record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 NAME = "log.jsonl"
 _LONGEST = 16 << 10  # bytes of a line, as in docker
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+class Limits(Record):
+    """How much is kept: `size` in bytes a file, 0 for no limit; `files`, the newest included."""
+
+    size: int = 0
+    files: int = 1
+
+
+_UNLIMITED = Limits()
+
+
+def limits(options: Mapping[str, str]) -> Limits:
+    """Of docker's max-size and max-file; ValueError for what is none."""
+    size, files = options.get("max-size", ""), options.get("max-file", "1")
+    if size in ("", "-1"):
+        return Limits(0, _count(files))
+    number = size.lower().removesuffix("b")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    number = number.removesuffix(unit)
+    if not number.replace(".", "", 1).isdecimal() or not float(number):
+        raise ValueError(f"invalid size: '{size}'")
+    return Limits(int(float(number) * _UNITS[unit]), _count(files))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:9]) <= 1000:
+        raise ValueError(f"max-file is a number from 1 to 1000, not {text!r}")
+    return int(text)
 
 
 class Log:
-    """The log of a container's folder, to write to."""
+    """The log of a container's folder, to write to. `details` are kept with each line."""
 
-    def __init__(self, folder: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(f"{folder}/{NAME}", flags, 0o600)
+    def __init__(
+        self, folder: str, most: Limits = _UNLIMITED, details: Mapping[str, str] | None = None
+    ) -> None:
+        self._path = f"{folder}/{NAME}"
+        self._most = most
+        self._tail = _attributes(details or {})
+        self._fd = _open(self._path)
+        self._size = os.fstat(self._fd).st_size
+        self._is_torn = False
         self._unfinished: dict[str, bytes] = {}
 
     def write(self, stream: str, content: bytes) -> None:
@@ -39,7 +79,7 @@ class Log:
         self._put(stream, lines)
 
     def close(self) -> None:
-        """Nothing more comes; harmless twice."""
+        """Nothing more comes for now; harmless twice."""
         for stream, rest in self._unfinished.items():
             self._put(stream, [rest] if rest else [])
         self._unfinished = {}
@@ -47,10 +87,58 @@ class Log:
     def _put(self, stream: str, lines: list[bytes]) -> None:
         if not lines:
             return
-        moment = _now()
-        text = b"".join(_entry(stream, piece, moment) for line in lines for piece in _pieces(line))
-        while text:
-            text = text[os.write(self._fd, text) :]
+        end = f',"stream":"{stream}"{self._tail},"time":"{_now()}"}}\n'
+        for text in self._batches(_entry(one, end) for line in lines for one in _pieces(line)):
+            self._append(text)
+
+    def _batches(self, entries: Iterable[bytes]) -> Iterator[bytes]:
+        """As much at once as belongs into one file."""
+        if not self._most.size:
+            yield b"".join(entries)
+            return
+        held: list[bytes] = []
+        size = self._size
+        for entry in entries:
+            if size >= self._most.size:
+                yield b"".join(held)
+                self._rotate()
+                held, size = [], self._size
+            held.append(entry)
+            size += len(entry)
+        yield b"".join(held)
+
+    def _append(self, text: bytes) -> None:
+        """A line that could not be written wholly is ended before the next one."""
+        if self._is_torn:
+            text = b"\n" + text
+        try:
+            while text:
+                written = os.write(self._fd, text)
+                self._size += written
+                self._is_torn = not text.endswith(b"\n", 0, written)
+                text = text[written:]
+        except OSError:
+            pass
+
+    def _rotate(self) -> None:
+        """Begin a new file; where that cannot be, the old one grows."""
+        try:
+            for number in range(self._most.files - 1, 0, -1):
+                older = f"{self._path}.{number - 1}" if number > 1 else self._path
+                if os.path.exists(older):
+                    os.rename(older, f"{self._path}.{number}")
+            if self._most.files == 1:
+                os.unlink(self._path)
+            fd = _open(self._path)
+        except OSError:
+            return
+        os.close(self._fd)
+        self._fd, self._size, self._is_torn = fd, 0, False
+
+
+def _open(path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
@@ -58,14 +146,25 @@ def _pieces(line: bytes) -> Iterator[bytes]:
         yield line[start : start + _LONGEST]
 
 
-def _entry(stream: str, piece: bytes, moment: str) -> bytes:
+def _entry(piece: bytes, end: str) -> bytes:
     from _json import encode_basestring_ascii
 
     text = encode_basestring_ascii(piece.decode("utf-8", "surrogateescape"))
-    return f'{{"log":{text},"stream":"{stream}","time":"{moment}"}}\n'.encode()
+    return f'{{"log":{text}{end}'.encode()
+
+
+def _attributes(details: Mapping[str, str]) -> str:
+    """What docker keeps of labels and environment with each line."""
+    from rootless import leanjson
+
+    return f',"attrs":{leanjson.dumps(dict(details)).decode()}' if details else ""
 
 
 def _now() -> str:
-    nanoseconds = time.time_ns()
+    return stamp(time.time_ns())
+
+
+def stamp(nanoseconds: int) -> str:
+    """A moment since 1970 as a log has it: of two the later one is the greater text."""
     whole, part = divmod(nanoseconds, 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{part:09d}Z"

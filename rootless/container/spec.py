@@ -84,6 +84,7 @@ class ContainerSpec(Record):
     pod: str = ""
     requires: tuple[str, ...] = ()
     confinement: Confinement = Confinement()
+    log_options: Mapping[str, str] = {}
 
     @property
     def run(self) -> ImageConfig:

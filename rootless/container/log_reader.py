@@ -1,0 +1,167 @@
+"""A container's log, read: the last lines, all of them, or what comes while it runs.
+
+Runs in the command's process, in no namespace; writes nothing. Memory is bounded by one piece of a
+file, whatever the log holds: it lies in the user's home and may be damaged, and a line that is cut
+short or is no entry is counted and left out.
+"""
+
+from __future__ import annotations
+
+import os
+from _json import scanstring
+
+from rootless import leanjson, living
+from rootless.container import logs
+from rootless.errors import IntegrityError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Entry = tuple[str, str, bytes, Mapping[str, str]]  # stream, time, content, details
+
+_PIECE = 1 << 18
+_LONGEST = 1 << 20  # bytes of a line: ours are at most six times as long as what was written
+_HEAD = '{"log":"'
+_ENDS = {',"stream":"stdout","time":"': "stdout", ',"stream":"stderr","time":"': "stderr"}
+_END_SIZE = len(',"stream":"stdout","time":"')
+_TIME_SIZE = len("2026-01-31T12:00:00.000000001Z")
+
+
+class Reader:
+    """One container's log. `damaged` counts what was left out until now."""
+
+    def __init__(self, folder: str, last: int | None = None) -> None:
+        """`last`: only so many of the lines that are there now; None for all."""
+        import json.decoder  # noqa: F401 - the scanner's own error, which it expects loaded
+
+        self.damaged = 0
+        self._folder = folder
+        self._files = _files(folder)
+        self._rest = b""
+        if last is not None:
+            self._skip_to(last)
+
+    def available(self) -> Iterator[Entry]:
+        """What is there and has not been read yet."""
+        while self._files:
+            while content := os.read(self._files[0], _PIECE):
+                yield from self._entries(content)
+            if len(self._files) == 1 and not self._find_newer():
+                return
+            self.damaged += bool(self._rest)
+            self._rest = b""
+            os.close(self._files.pop(0))
+        self._files = _files(self._folder)
+
+    def is_growing(self) -> bool:
+        """Whether somebody runs the container: ask before reading, for the last words come late."""
+        try:
+            return living.is_held(self._folder)
+        except OSError:
+            return False
+
+    def _entries(self, content: bytes) -> Iterator[Entry]:
+        *lines, rest = (self._rest + content).split(b"\n")
+        for line in lines:
+            entry = _parse(line)
+            if entry:
+                yield entry
+            else:
+                self.damaged += bool(line)
+        self.damaged += len(rest) > _LONGEST
+        self._rest = rest if len(rest) <= _LONGEST else b""
+
+    def _find_newer(self) -> bool:
+        """Whether the file has been put aside for another since it was opened."""
+        found = _files(self._folder)
+        ours = _identity(self._files[0])
+        known = [_identity(fd) for fd in found]
+        newer = known.index(ours) + 1 if ours in known else 0
+        for fd in found[:newer]:
+            os.close(fd)
+        self._files += found[newer:]
+        return bool(found[newer:])
+
+    def _skip_to(self, last: int) -> None:
+        """Leave out all but the last lines."""
+        for index in range(len(self._files) - 1, -1, -1):
+            last -= _seek_lines(self._files[index], last)
+            if last <= 0:
+                for fd in self._files[:index]:
+                    os.close(fd)
+                self._files = self._files[index:]
+                return
+
+
+def _files(folder: str) -> list[int]:
+    """The log's files, open, the oldest first; the newest is opened first, for it may move on."""
+    found: dict[tuple[int, int], int] = {}
+    number = 0
+    while True:
+        name = f"{folder}/{logs.NAME}" + (f".{number}" if number else "")
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            if number:
+                return list(found.values())[::-1]
+        else:
+            if found.setdefault(_identity(fd), fd) != fd:
+                os.close(fd)
+        number += 1
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def _seek_lines(fd: int, count: int) -> int:
+    """Go to where the last `count` lines of a file begin; how many there are, at most these."""
+    position = os.fstat(fd).st_size
+    seen = 0
+    while position > 0:
+        size = min(_PIECE, position)
+        position -= size
+        content = os.pread(fd, size, position)
+        at = len(content)
+        while (at := content.rfind(b"\n", 0, at)) >= 0:
+            seen += 1
+            if seen > count:
+                os.lseek(fd, position + at + 1, os.SEEK_SET)
+                return count
+    os.lseek(fd, 0, os.SEEK_SET)
+    return seen
+
+
+def _parse(line: bytes) -> Entry | None:
+    """An entry, if a line holds one: also behind what a crash or a full disk has cut short."""
+    start = line.rfind(_HEAD.encode())
+    try:
+        text = line[max(start, 0) :].decode()
+        if start >= 0:
+            content, end = scanstring(text, len(_HEAD), True)  # noqa: FBT003 - by position
+            stream = _ENDS.get(text[end : end + _END_SIZE])
+            end += _END_SIZE
+            if stream and text[end + _TIME_SIZE :] == '"}':
+                return stream, text[end : end + _TIME_SIZE], _bytes(content), {}
+        return _parse_slowly(text)
+    except (ValueError, IntegrityError):
+        return None
+
+
+def _parse_slowly(text: str) -> Entry | None:
+    """Whatever has these keys, in any order."""
+    value = leanjson.loads(text)
+    if not isinstance(value, dict):
+        return None
+    stream, time, log = (value.get(name) for name in ("stream", "time", "log"))
+    details = value.get("attrs") or {}
+    if not (isinstance(time, str) and isinstance(log, str) and isinstance(details, dict)):
+        return None
+    words = {str(name): str(one) for name, one in details.items()}
+    return ("stderr" if stream == "stderr" else "stdout"), time, _bytes(log), words
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
