@@ -56,7 +56,7 @@ FLAGS = [
     ("--security-opt", "seccomp=unconfined", "--security-opt", "no-new-privileges"),
     ("--network", "host"),
     ("--privileged", "--umask", "0027"),
-    ("--pid=host", "--uts=host", "--cgroupns=host", "--oom-score-adj", "300"),
+    ("--pid=host", "--cgroupns=host", "--oom-score-adj", "300"),
     ("--group-add", "other", "--group-add", "77", "--shm-size", "1m", "--ulimit", "nofile=90:99"),
     ("--sysctl", "net.ipv4.ip_forward=1", "--device", "/dev/null:/dev/mine", "--no-hosts"),
     ("--group-add", "keep-groups", "--read-only", "--read-only-tmpfs", "--ipc=none"),
