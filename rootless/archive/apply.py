@@ -61,6 +61,7 @@ def unpack(
     whiteouts: bool = True,
     into: bytes = b"",
     owner: tuple[int, int] | None = None,
+    owners: Callable[[int, int], tuple[int, int]] | None = None,
 ) -> Unpacked:
     """Unpack into `directory`, which becomes this process's root; reads `read` to its very end.
 
@@ -68,7 +69,7 @@ def unpack(
     the archive goes over what is there, below the folder `into`, as `tar -x` does it, and entries
     named like whiteouts are plain files. As in docker that folder is what the archive sees as `/`,
     and where a link in it leads to a folder that is not there, that is made. Everything belongs to
-    `owner` when one is given.
+    `owner` when one is given, and what belongs to some ids to those that `owners` says.
 
     IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
     """
@@ -86,6 +87,8 @@ def unpack(
         size += entry.size
         if owner is not None:
             entry.uid, entry.gid = owner
+        if owners is not None:
+            entry.uid, entry.gid = owners(entry.uid, entry.gid)
         try:
             tree.place(entry)
         except OSError as error:

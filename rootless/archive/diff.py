@@ -58,10 +58,12 @@ def write(
     return contents
 
 
-def write_tree(directory: str, put: Put, *, changing: bool = False) -> int:
-    """`write` a mounted tree: no name in it is a whiteout."""
+def write_tree(
+    directory: str, put: Put, *, changing: bool = False, change: Change | None = None
+) -> int:
+    """`write` a mounted tree: no name in it is a whiteout. `change` is as for `add_tree`."""
     writer = tar.Writer(put)
-    contents = _walk(directory, lambda root: _Tree(root, writer, changing=changing))
+    contents = _walk(directory, lambda root: _Tree(root, writer, changing=changing, change=change))
     writer.close()
     return contents
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.homes import Home
+    from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground, Links
     from rootless.network.choice import Choice
@@ -83,8 +84,21 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
         from rootless.container import pods
 
         asked = asked.replace(pod=pods.find(store, asked.pod).name)
+    asked, changes = _with_ids(asked, changes, ids)
     spec = start.specify(asked, changes, known)
     return Made(grounded(given, store, known, ids), homes.create(store, spec))
+
+
+def _with_ids(
+    asked: ContainerSpec, changes: Overrides, ids: IdMap
+) -> tuple[ContainerSpec, Overrides]:
+    """With ids of its own, where they are asked for."""
+    given = asked.confinement
+    if not (given.userns or given.uid_map):
+        return asked, changes
+    from rootless.container import identity
+
+    return identity.settled(asked, ids), identity.as_user(changes, given, ids)
 
 
 def grounded(given: Settings, store: Store, image: Ready, ids: IdMap) -> Ground:
@@ -206,6 +220,7 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     asked, changes = run_flags.read(given, arguments)
     folder = f"/tmp/rootless-{os.urandom(6).hex()}"
     ground = grounded(given, store, _present(arguments, store), userns.available())
+    asked, changes = _with_ids(asked, changes, ground.ids)
     container = start.specify(asked, changes, ground.image)
     network = start.find_network(container, ground.search_path)
     spec = start.plan(ground, container, folder, _on_paper(network, container))

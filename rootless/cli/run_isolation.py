@@ -149,6 +149,7 @@ def _confinement(arguments: Arguments, asked: Security, network: str) -> Confine
         zone=_zone(arguments.tz),
         own_hosts=not arguments.no_hosts,
         memory=arguments.read_only and arguments.read_only_tmpfs,
+        **_ids(arguments),
     )
     _check_devices(given)
     if arguments.no_hosts and arguments.add_host:
@@ -302,6 +303,60 @@ def _gpus(text: str | None) -> list[str]:
             'value must be either "all" or an integer'
         )
     return hardware.gpus(int(count) if count.isdecimal() else None, names)
+
+
+def _ids(arguments: Arguments) -> dict[str, Any]:
+    """--userns, --uidmap and --gidmap; of the last two one stands for both."""
+    uids, gids = arguments.uidmap or arguments.gidmap, arguments.gidmap or arguments.uidmap
+    if not uids:
+        return {"userns": _userns(arguments.userns or "")}
+    if arguments.userns:
+        raise UsageError("--userns and --uidmap or --gidmap cannot be set together")
+    return {"uid_map": _id_map("--uidmap", uids), "gid_map": _id_map("--gidmap", gids)}
+
+
+def _userns(text: str) -> str:
+    """Docker's host and podman's keep-id, auto and nomap; "" is the user's namespace as it is."""
+    mode, colon, rest = text.partition(":")
+    known = {"keep-id": ("uid", "gid"), "auto": ("size",), "nomap": (), "host": ()}
+    if mode in ("", "host") and not colon:
+        return ""
+    fields = [field.partition("=") for field in rest.split(",")] if colon else []
+    if mode not in known or not all(
+        key in known[mode] and number.isascii() and number.isdecimal() and len(number) < 8
+        for key, _, number in fields
+    ):
+        raise UsageError(
+            f"--userns: invalid USER mode: {text}",
+            hint="it may be host, keep-id[:uid=UID,gid=GID], auto[:size=SIZE] or nomap",
+        )
+    if any(int(number) == 0 for key, _, number in fields if key == "size"):
+        raise UsageError(f"--userns: invalid USER mode: {text}", hint="a size is at least 1")
+    return text
+
+
+def _id_map(flag: str, texts: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
+    """CONTAINER:OURS[:COUNT] each, OURS counting from 0, which is the user."""
+    found: list[tuple[int, int, int]] = []
+    for text in texts:
+        words = text.split(":")
+        if not 2 <= len(words) <= 3 or not all(
+            word.isascii() and word.isdecimal() and len(word) < 10 for word in words
+        ):
+            raise UsageError(
+                f"{flag} {text!r} is no map of ids",
+                hint="write CONTAINER-ID:ID[:COUNT]; the ids outside count from 0, which is you",
+            )
+        inside, outside, count = (int(word) for word in (*words, "1")[:3])
+        overlap = any(
+            (inside < one + many and one < inside + count)
+            or (outside < other + many and other < outside + count)
+            for one, other, many in found
+        )
+        if not count or overlap:
+            raise UsageError(f"{flag} {text!r} maps an id twice, or none")
+        found.append((inside, outside, count))
+    return tuple(found)
 
 
 def _check_devices(given: Confinement) -> None:

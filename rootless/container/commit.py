@@ -8,7 +8,8 @@ tmp/, or a layer that nothing names.
 
 from __future__ import annotations
 
-from rootless.archive import diff, unpacking
+from rootless import linux
+from rootless.archive import apply, diff, unpacking
 from rootless.container import writable
 from rootless.oci.config import History, ImageConfig, decode_run
 from rootless.record import Record
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from rootless.archive import Put
+    from rootless.archive import Put, Read
     from rootless.container.spec import Container
     from rootless.oci.reference import Reference
     from rootless.store import Store
@@ -62,11 +63,26 @@ def copy(
                 diff.write(directory, put, left_out=left_out, changing=changing)
                 when_read()
 
-            unpacking.unpack_apart(write, f"{staged.path}/diff")
+            unpacking.unpack_apart(write, f"{staged.path}/diff", _unpack(container))
     except BaseException:
         staged.discard()
         raise
     return staged
+
+
+def _unpack(container: Container) -> Callable[[Read, str], object]:
+    """As a layer; what belongs to ids of the container's own belongs to the image's again."""
+    owners = None
+    if own_ids := container.spec.confinement.own_ids:
+        from rootless.store.owned import Owners
+
+        owners = Owners(own_ids, back=True)
+
+    def unpack(read: Read, directory: str) -> None:
+        apply.unpack(read, directory, owners=owners)
+        linux.syncfs("/")  # which `directory` is now
+
+    return unpack
 
 
 def commit(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.runspec import Isolation, Process
     from rootless.sandbox.limits import Limit
     from rootless.sandbox.spec import Operation
+    from rootless.userns import IdMap
 
 HOST, ALL = "host", "ALL"
 ZONES = "/usr/share/zoneinfo"
@@ -31,7 +32,8 @@ class Confinement(Record):
     shareable. `mask` and `unmask` are paths of /proc and /sys, patterns too; ALL unmasks every one.
     `limits` are NAME=SOFT:HARD.
     `memory` says that a read-only root has a /tmp and the like in memory. `zone` is a file below
-    ZONES, or a path.
+    ZONES, or a path. `userns` is docker's word; the maps are what it means for this container, in
+    (inside, outside, count), none for the ids that the user has.
     """
 
     privileged: bool = False
@@ -52,12 +54,24 @@ class Confinement(Record):
     zone: str = ""
     own_hosts: bool = True
     memory: bool = False
+    userns: str = ""
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def shared(self) -> frozenset[str]:
         """The namespaces that it has in common with the host."""
         modes = {"pid": self.pid, "ipc": self.ipc, "uts": self.uts, "cgroup": self.cgroup}
         return frozenset(name for name, mode in modes.items() if mode == HOST)
+
+    @property
+    def own_ids(self) -> IdMap | None:
+        """The ids inside, each with the outer namespace's that stands for it; None: the same."""
+        if not self.uid_map:
+            return None
+        from rootless.userns import IdMap
+
+        return IdMap(self.uid_map, self.gid_map)
 
     @property
     def hidden(self) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ Runs as (mapped) root; nothing is written to the store but an empty directory in
 
 from __future__ import annotations
 
-from rootless.archive import diff
+from rootless.archive import diff, tar
 from rootless.container import writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.archive import Put
     from rootless.container.spec import Container
     from rootless.store import Store
@@ -21,4 +23,20 @@ def export(store: Store, container: Container, put: Put) -> None:
     NotFoundError when the container is removed meanwhile: what was put is then worthless.
     """
     with writable.present(store, container), writable.whole(store, container) as tree:
-        diff.write_tree(tree.target, put, changing=container.is_running)
+        diff.write_tree(tree.target, put, changing=container.is_running, change=_owned(container))
+
+
+def _owned(container: Container) -> Callable[[tar.Entry], tar.Entry] | None:
+    """Owners as the container sees them, where it has ids of its own."""
+    own_ids = container.spec.confinement.own_ids
+    if not own_ids:
+        return None
+    from rootless.store.owned import Owners
+
+    owners = Owners(own_ids, back=True)
+
+    def change(entry: tar.Entry) -> tar.Entry:
+        entry.uid, entry.gid = owners(entry.uid, entry.gid)
+        return entry
+
+    return change

@@ -102,6 +102,10 @@ def create(store: Store, spec: ContainerSpec) -> Home:
             check_name(store, spec.name)
         elif spec.detached or not spec.remove:
             spec = spec.replace(name=_free_name(store))
+        if spec.confinement.userns.startswith("auto"):
+            from rootless.container import identity
+
+            spec = identity.with_slice(store, spec)
         with store.writing():
             return _make(store, spec)
     finally:

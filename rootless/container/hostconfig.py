@@ -79,6 +79,7 @@ def _confinement(given: Confinement) -> dict[str, Any]:
         "PidMode": given.pid,
         "IpcMode": given.ipc or "private",
         "UTSMode": given.uts,
+        "UsernsMode": given.userns,
         "CgroupnsMode": given.cgroup or "private",
         "Devices": [_device(text) for text in given.devices if text.startswith("/")],
         "DeviceRequests": _requests(given),

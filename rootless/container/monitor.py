@@ -17,7 +17,6 @@ from rootless.errors import RootlessError
 from rootless.network import choice, ports
 from rootless.record import Record
 from rootless.sandbox import spawn
-from rootless.store import skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
 
     RootlessError, with docker's exit code, when it cannot be started. `home` stays held.
     """
-    skeleton.path(ground.store)
+    start.furnish(ground, home.spec)
     state, pause = ContainerState("created"), _FIRST_PAUSE
     while True:
         state = _once(ground, home, streams, told, state)

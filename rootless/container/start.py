@@ -19,6 +19,7 @@ from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
 from rootless.sandbox import seccomp
 from rootless.sandbox.operations.tree import Files
+from rootless.store import skeleton
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         cgroup=ground.cgroup,
     )
     process, isolation = confine(process, isolation, spec.confinement)
-    return runspec.container(ground.ids, _root(ground, spec, home), process, isolation)
+    sandbox = runspec.container(ground.ids, _root(ground, spec, home), process, isolation)
+    own_ids = spec.confinement.own_ids
+    return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
 
 
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:
@@ -134,8 +137,30 @@ def missing_sources(spec: ContainerSpec) -> tuple[str, ...]:
     return mounts.missing(spec.mounts)
 
 
+def furnish(ground: Ground, spec: ContainerSpec) -> None:
+    """Make what the store must have for a start of this container. RootlessError."""
+    skeleton.path(ground.store)
+    if own_ids := spec.confinement.own_ids:
+        from rootless.container import identity
+        from rootless.store import owned
+
+        identity.check(own_ids, ground.ids)
+        for layer in ground.image.layers:
+            owned.make(ground.store, layer, own_ids)
+
+
+def layers(image: tuple[str, ...], spec: ContainerSpec) -> tuple[str, ...]:
+    """What the container sees of its image's layers: copies, where it has ids of its own."""
+    own_ids = spec.confinement.own_ids
+    if not own_ids:
+        return image
+    from rootless.store import owned
+
+    return tuple(owned.path(layer, own_ids) for layer in image)
+
+
 def _root(ground: Ground, spec: ContainerSpec, home: str) -> roots.Root:
-    shown = list(ground.image.layers)
+    shown = list(layers(ground.image.layers, spec))
     bottom = ground.store.path("skeleton")
     if shown and not os.path.isdir(bottom):  # a plan before the first container
         bottom = shown.pop()

@@ -77,7 +77,15 @@ def whole(store: Store, container: Container) -> View:
 def _layers(store: Store, container: Container) -> tuple[str, ...]:
     """The image's layer directories, topmost first."""
     found = images.layers_of(store, image(store, container))
-    return tuple(layer.path for layer in layers.visible(found))
+    paths = tuple(layer.path for layer in layers.visible(found))
+    own_ids = container.spec.confinement.own_ids
+    if not own_ids:
+        return paths
+    from rootless.store import owned
+
+    for path in paths:
+        owned.make(store, path, own_ids)
+    return tuple(owned.path(path, own_ids) for path in paths)
 
 
 def stubs(store: Store, container: Container) -> frozenset[bytes]:

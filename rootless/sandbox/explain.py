@@ -50,6 +50,10 @@ def script(
     `connect` are the lines that make a connected network namespace and name it `netns`, for a shell
     that is root of the user namespace and in the host's network.
     """
+    if spec.own_ids:
+        yield "# There is no script: what a container with ids of its own sees of the host is"
+        yield "# opened outside and handed in by descriptors, and no tool of a shell does that."
+        return
     yield from _variable("inside", _inside(spec))
     source = "" if stdin else " < /dev/null"
     if not connect:

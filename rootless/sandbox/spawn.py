@@ -69,6 +69,8 @@ class Child:
 def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child:
     """Start `spec` on the given descriptors. Call `await_exec` next, after what it awaits."""
     leanjson.dumps(None)  # loads what a report needs: the child imports nothing
+    if spec.own_ids:
+        spec = _opened(spec)
     report_read, report_write = process.pipe()
     mapped = process.pipe() if spec.own_ids else (-1, -1)
     # A signal meant for the container must not meet the supervisor before it can pass it on.
@@ -79,6 +81,8 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
             os.close(report_read)  # only the parent reads: without it the pipe must break
             supervisor.run(spec, (stdin, stdout, stderr), report_write, mapped)
         if spec.own_ids:
+            for fd in spec.opened:
+                os.close(fd)
             _map(pid, spec.own_ids, mapped)
     except linux.SyscallError as error:
         os.close(report_read)
@@ -88,6 +92,12 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     last = spec.operations[-1]
     return Child(pid, report_read, last.argv[0] if isinstance(last, Execute) else "")
+
+
+def _opened(spec: Spec) -> Spec:
+    from rootless.sandbox import beforehand
+
+    return beforehand.opened(spec)
 
 
 def _map(pid: int, ids: IdMap, mapped: tuple[int, int]) -> None:

@@ -69,6 +69,11 @@ class Spec(Record):
         return self._flags & ~linux.CLONE_NEWNET
 
     @property
+    def opened(self) -> tuple[int, ...]:
+        """Descriptors of what is mounted before it begins: see `beforehand`."""
+        return tuple(fd for one in self.operations for fd, _ in getattr(one, "mounts", ()))
+
+    @property
     def _flags(self) -> int:
         flags = 0
         for name in self.namespaces:

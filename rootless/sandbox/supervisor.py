@@ -45,7 +45,7 @@ def run(
         network = [one.fd for one in spec.operations if isinstance(one, Await)]
         terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
         _set_standard_streams(stdio)
-        _close_all_but(0, 1, 2, report_fd, *network, *terminal)
+        _close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
         has_own_processes = "pid" in spec.namespaces
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)

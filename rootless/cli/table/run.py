@@ -34,6 +34,7 @@ OPTIONS = (
     many("-e", "--env", metavar="NAME[=VALUE]", help="set an environment variable"),
     many("--env-file", metavar="FILE", help="read environment variables from FILE"),
     flag("--explain", help="print each step of the start before it happens, and why"),
+    many("--gidmap", metavar="MAP", help="the same for groups"),
     text(
         "--gpus",
         metavar="GPUS",
@@ -104,8 +105,14 @@ OPTIONS = (
     flag("-t", "--tty", help="give the command a terminal"),
     text("--tz", metavar="ZONE", help="its time zone, as Europe/Vienna; local: this machine's"),
     many("--ulimit", metavar="NAME=SOFT[:HARD]", help="limit a resource, as nofile=1024"),
+    many("--uidmap", metavar="MAP", help="which ids stand for those inside: ID:OURS[:COUNT]"),
     text("--umask", metavar="MODE", help="the umask of its command [default: 0022]"),
     text("-u", "--user", metavar="USER[:GROUP]", help="run as this user (name or id)"),
+    text(
+        "--userns",
+        metavar="MODE",
+        help="whose ids it has: host [default], keep-id, auto, nomap",
+    ),
     text("--uts", metavar="MODE", help="its host name: private [default], host: this machine's"),
     many("-v", "--volume", metavar="SRC:DST[:ro]", help="mount a directory or file"),
     text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
@@ -113,9 +120,19 @@ OPTIONS = (
 )
 """What `run` and `create` have in common: all."""
 ISOLATION = (
-    *("cgroupns", "device", "gpus", "group_add", "ipc", "no_hosts", "oom_score_adj", "pid"),
+    *(
+        "cgroupns",
+        "device",
+        "gidmap",
+        "gpus",
+        "group_add",
+        "ipc",
+        "no_hosts",
+        "oom_score_adj",
+        "pid",
+    ),
     *("privileged", "read_only_tmpfs", "security_opt", "shm_size", "sysctl", "tz", "ulimit"),
-    *("umask", "uts"),
+    *("uidmap", "umask", "userns", "uts"),
 )
 """The fields that `cli.run_isolation` reads: it is loaded when one of them is given."""
 _ARGUMENTS = (Argument("image", "IMAGE"), Argument("command", "COMMAND", "rest"))

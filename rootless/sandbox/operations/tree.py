@@ -246,15 +246,21 @@ class Files(Record):
         return tuple(lines)
 
     def apply(self, newroot: Newroot) -> None:
+        self.write()
+        for path, _ in self.contents:
+            linux.mount(self.source(path), newroot.file(path), None, linux.MS_BIND)
+
+    def write(self) -> None:
+        """Make them, in a new tmpfs on the folder."""
         linux.mount("tmpfs", self.folder, "tmpfs", HARDENED, "mode=755,size=1m")
         for path, content in self.contents:
-            source = self._source(path)
-            fd = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            fd = os.open(self.source(path), flags, 0o644)
             os.write(fd, content.encode())
             os.close(fd)
-            linux.mount(source, newroot.file(path), None, linux.MS_BIND)
 
-    def _source(self, path: str) -> str:
+    def source(self, path: str) -> str:
+        """Where the file for this path lies outside."""
         return f"{self.folder}/{os.path.basename(path)}"
 
 
