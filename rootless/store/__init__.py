@@ -5,8 +5,7 @@
                                 uncompressed may lack its blob: it is made again from diff/
     layers/<12 hex of diff_id>/ diff/ in overlayfs form; layer.json: diff_id, size of tar, bytes of
                                 contents in it, created, opaque if its root hides the layers
-                                below, its packed blobs, here or not, and who has them;
-                                owned-<hash>: diff/ with other owners (`owned`)
+                                below, its packed blobs, and who has them; owned-<hash>/: `owned`
     cache/<kind>/               what builds keep for later ones: `kept`; stacks/<manifest>.json: an
                                 image of many layers, in short
     containers/<id>/            the container room's; volumes/<name>/: data/ that containers see,
