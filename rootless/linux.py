@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 32, 4096, 16384, 1 << 19
+MS_REMOUNT, MS_BIND, MS_REC = 32, 4096, 16384
+MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 18, 1 << 19, 1 << 20
 MNT_DETACH = 2
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x20000, 0x2000000, 0x4000000
@@ -272,12 +273,15 @@ def join_session_keyring() -> None:
         _fail("keyctl", "join session keyring")
 
 
-def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False) -> None:
+def mount_setattr(
+    target: Path | int, attr_set: int = 0, *, recursive: bool = False, propagation: int = 0
+) -> None:
     """mount_setattr(2): add MOUNT_ATTR_* to a mount, or to all below it too (Linux 5.12).
 
     `target` is a path, or the descriptor of a mount that need not be attached anywhere.
+    `propagation` is MS_PRIVATE, MS_SLAVE or MS_SHARED, 0 to leave it as it is.
     """
-    attributes = _words(8, attr_set, 0, 0, 0)
+    attributes = _words(8, attr_set, 0, propagation, 0)
     flags = AT_RECURSIVE if recursive else 0
     fd, name = AT_FDCWD, b""
     if isinstance(target, int):
@@ -289,12 +293,12 @@ def mount_setattr(target: Path | int, attr_set: int, *, recursive: bool = False)
         _fail("mount_setattr", str(target) if isinstance(target, int) else target)
 
 
-def open_tree(origin: Path | int) -> int:
+def open_tree(origin: Path | int, *, recursive: bool = True) -> int:
     """open_tree(2): a detached copy of a mount, at a path or a descriptor, and of all below it.
 
     Linux 5.2.
     """
-    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_RECURSIVE
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     fd, name = AT_FDCWD, b""
     if isinstance(origin, int):
         fd, flags = origin, flags | AT_EMPTY_PATH

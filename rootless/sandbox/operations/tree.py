@@ -150,43 +150,100 @@ class Overlay(Record):
 
 
 class Bind(Record):
-    """Show a file or directory of the host at `path` of the container."""
+    """Show a file or directory of the host at `path` of the container.
+
+    With `subpath` a part of it, found without leaving it. `propagation` is mount(8)'s word for what
+    happens to mounts made below later, `attributes` are MOUNT_ATTR_*. Not `recursive`, what is
+    mounted below the source is left out; not `deep`, only the source itself is read-only. All of
+    it is given to the container's user `owner`, unless that is None.
+    """
 
     source: str
     path: str
     read_only: bool = False
     why: str = "a volume"
+    propagation: str = "rprivate"
+    attributes: int = 0
+    recursive: bool = True
+    deep: bool = True
+    subpath: str = ""
+    owner: str | None = None
 
     call = "open_tree(2), mount_setattr(2), move_mount(2)"
 
     def describe(self) -> str:
         access = "read-only" if self.read_only else "readable and writable"
-        return f"show {self.source} of the host at {self.path}, {access}: {self.why}"
+        part = f"{self.subpath} of {self.source}" if self.subpath else self.source
+        given = f", given to the user {self.owner or 'root'}" if self.owner is not None else ""
+        return f"show {part} of the host at {self.path}, {access}: {self.why}{given}"
 
     def shell(self) -> tuple[str, ...]:
-        path, source = below(self.path), quote(self.source)
+        path, source = below(self.path), quote(os.path.join(self.source, self.subpath))
         target, folder = quote(path), quote(os.path.dirname(path) or ".")
+        words = [word for flag, word in _ATTRIBUTE_WORDS.items() if self._attributes & flag]
+        propagates = self.propagation != "rprivate"  # which a shell's namespace is anyhow
         return (
             f"within {target}",
             f"if [ -d {source} ]; then mkdir -p {target}",
             f"else mkdir -p {folder}; touch {target}; fi",
-            f"mount --rbind {source} {target}",
-            *((f"protect {target} ro",) if self.read_only else ()),
+            f"mount --{'r' * self.recursive}bind {source} {target}",
+            *((f"mount --make-{self.propagation} {target}",) if propagates else ()),
+            *((f"protect {target} {','.join(words)}",) if words else ()),
+            *self._shell_of_owner(target),
         )
 
     def apply(self, newroot: Newroot) -> None:
         """Read-only before it is attached: what the path leads to may be changed any moment."""
         try:
-            tree = linux.open_tree(self.source)
+            tree = self._tree()
             is_folder = os.fstat(tree).st_mode & 0o170000 == 0o040000
             find = newroot.directory_fd if is_folder else newroot.file_fd
-            if self.read_only:
-                linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
+            if self.owner is not None:
+                _give(tree, self.owner, newroot)
+            self._restrict(tree)
             linux.move_mount(tree, find(self.path))
         except OSError as error:
             raise SandboxError(
-                f"{self.source} cannot be shown at {self.path}: {error.strerror}"
+                f"{os.path.join(self.source, self.subpath)} cannot be shown at {self.path}: "
+                f"{error.strerror}",
+                hint=self._hint(error),
             ) from None
+
+    def _shell_of_owner(self, target: str) -> tuple[str, ...]:
+        if self.owner is None:
+            return ()
+        return (f"chown -hR {quote(self.owner or '0:0')} {target}",)
+
+    @property
+    def _attributes(self) -> int:
+        return self.attributes | (linux.MOUNT_ATTR_RDONLY if self.read_only else 0)
+
+    def _tree(self) -> int:
+        """A detached copy of the mount. No link of a volume leads out of it."""
+        if not self.subpath:
+            return linux.open_tree(self.source, recursive=self.recursive)
+        root = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        part = linux.openat2(root, self.subpath, os.O_PATH, linux.RESOLVE_BENEATH)
+        tree = linux.open_tree(part, recursive=self.recursive)
+        os.close(part)
+        os.close(root)
+        return tree
+
+    def _restrict(self, tree: int) -> None:
+        linux.mount_setattr(
+            tree,
+            recursive=self.propagation.startswith("r"),
+            propagation=_PROPAGATIONS[self.propagation.removeprefix("r")],
+        )
+        if self._attributes:
+            linux.mount_setattr(tree, self._attributes, recursive=self.deep)
+
+    def _hint(self, error: OSError) -> str | None:
+        if error.errno == errno.EINVAL and not self.recursive:
+            return "something of the host is mounted below it, which cannot be left out here"
+        if error.errno == errno.EXDEV:
+            return "its path leads out of the volume"
+        return None
 
 
 class Tmpfs(Record):
@@ -332,6 +389,26 @@ class PivotRoot(Record):
         linux.pivot_root(".", ".")
         linux.umount2(".", linux.MNT_DETACH)
         os.chdir("/")
+
+
+_ATTRIBUTE_WORDS = {
+    linux.MOUNT_ATTR_RDONLY: "ro",
+    linux.MOUNT_ATTR_NOSUID: "nosuid",
+    linux.MOUNT_ATTR_NODEV: "nodev",
+    linux.MOUNT_ATTR_NOEXEC: "noexec",
+}
+_PROPAGATIONS = {
+    "private": linux.MS_PRIVATE,
+    "slave": linux.MS_SLAVE,
+    "shared": linux.MS_SHARED,
+}
+
+
+def _give(tree: int, user: str, newroot: Newroot) -> None:
+    from rootless.sandbox import accounts, ownership
+
+    account = accounts.resolve(user, newroot.fd)
+    ownership.give(tree, account.uid, account.gid)
 
 
 def _escape(path: str) -> str:
