@@ -62,6 +62,7 @@ def unpack(
     into: bytes = b"",
     owner: tuple[int, int] | None = None,
     owners: Callable[[int, int], tuple[int, int]] | None = None,
+    exact: bool = False,
 ) -> Unpacked:
     """Unpack into `directory`, which becomes this process's root; reads `read` to its very end.
 
@@ -69,7 +70,9 @@ def unpack(
     the archive goes over what is there, below the folder `into`, as `tar -x` does it, and entries
     named like whiteouts are plain files. As in docker that folder is what the archive sees as `/`,
     and where a link in it leads to a folder that is not there, that is made. Everything belongs to
-    `owner` when one is given, and what belongs to some ids to those that `owners` says.
+    `owner` when one is given, and what belongs to some ids to those that `owners` says. With
+    `exact` no directory takes the place of something else, nor the other way round, as
+    docker's `cp` has it.
 
     IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
     """
@@ -78,7 +81,7 @@ def unpack(
     os.chdir("/")
     os.umask(0)
     sys.path.clear()
-    tree = _Tree(reader, whiteouts=whiteouts)
+    tree = _Tree(reader, whiteouts=whiteouts, exact=exact)
     if into:
         tree.enter(into)
     entries = size = 0
@@ -101,9 +104,10 @@ def unpack(
 class _Tree:
     """The directory being filled; every path is relative to the working directory."""
 
-    def __init__(self, reader: tar.Reader, *, whiteouts: bool) -> None:
+    def __init__(self, reader: tar.Reader, *, whiteouts: bool, exact: bool = False) -> None:
         self._reader = reader
         self._whiteouts = whiteouts
+        self._exact = exact
         self._directories: dict[bytes, tar.Entry] = {}
         self._inside = b""  # the last parent that was found to lie in the tree
         self._make = {
@@ -139,6 +143,8 @@ class _Tree:
         elif entry.name != b".":
             if not self._whiteouts:
                 self._check_parent(entry.name.rpartition(b"/")[0])
+            if self._exact:
+                _check_kind(entry)
             self._make[entry.kind](entry)
         elif entry.kind != tar.DIRECTORY:
             raise IntegrityError("the archive makes its own root something other than a directory")
@@ -318,6 +324,21 @@ class _Tree:
             return
         self._directories.pop(name, None)
         _remove_tree(name)
+
+
+def _check_kind(entry: tar.Entry) -> None:
+    """RootlessError, in docker's words, when a directory would take the place of something else,
+    or something else that of a directory.
+    """
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(entry.name).st_mode)
+    except OSError:
+        return
+    if is_folder != (entry.kind == tar.DIRECTORY):
+        kinds = ("directory", "non-directory") if is_folder else ("non-directory", "directory")
+        raise RootlessError(
+            f'cannot overwrite {kinds[0]} "{tar.shown(entry.name)}" with {kinds[1]}'
+        )
 
 
 def _remove_tree(directory: bytes) -> None:

@@ -76,6 +76,16 @@ def add_tree(directory: str, writer: tar.Writer, change: Change) -> None:
     _walk(directory, lambda root: _Tree(root, writer, change=change))
 
 
+def add_path(
+    directory_fd: int, name: bytes, writer: tar.Writer, change: Change, left_out: Container[bytes]
+) -> None:
+    """Put what has this name in a directory into an archive, each entry as `change` gives it back.
+
+    The directory may change meanwhile, whoever does it; it itself is b".". OSError.
+    """
+    _Tree(directory_fd, writer, left_out, changing=True, change=change).write(name)
+
+
 def _walk(directory: str, begin: Callable[[int], _Diff]) -> int:
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -108,10 +118,11 @@ class _Diff:
         self._left_out = left_out
         self._changing = changing
         self._contents = 0
-        self._pending: list[bytes] = [b"."]
+        self._pending: list[bytes] = []
         self._links: dict[tuple[int, int], bytes] = {}
 
-    def write(self) -> int:
+    def write(self, name: bytes = b".") -> int:
+        self._pending.append(name)
         try:
             while self._pending:
                 self._met(self._pending.pop())
