@@ -178,7 +178,7 @@ class Bind(Record):
         return f"show {part} of the host at {self.path}, {access}: {self.why}{given}"
 
     def shell(self) -> tuple[str, ...]:
-        path, source = below(self.path), quote(os.path.join(self.source, self.subpath))
+        path, source = below(self.path), quote(self._part)
         target, folder = quote(path), quote(os.path.dirname(path) or ".")
         words = [word for flag, word in _ATTRIBUTE_WORDS.items() if self._attributes & flag]
         propagates = self.propagation != "rprivate"  # which a shell's namespace is anyhow
@@ -204,8 +204,7 @@ class Bind(Record):
             linux.move_mount(tree, find(self.path))
         except OSError as error:
             raise SandboxError(
-                f"{os.path.join(self.source, self.subpath)} cannot be shown at {self.path}: "
-                f"{error.strerror}",
+                f"{self._part} cannot be shown at {self.path}: {error.strerror}",
                 hint=self._hint(error),
             ) from None
 
@@ -213,6 +212,10 @@ class Bind(Record):
         if self.owner is None:
             return ()
         return (f"chown -hR {quote(self.owner or '0:0')} {target}",)
+
+    @property
+    def _part(self) -> str:
+        return f"{self.source}/{self.subpath}" if self.subpath else self.source
 
     @property
     def _attributes(self) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.sandbox import privileges as priv
-from rootless.sandbox.operations import devices, tree, views
+from rootless.sandbox.operations import devices, scratch, tree, views
 from rootless.sandbox.quoting import quote
 
 NASTY = "/a b/$(id)/`id`/'q'/\"d\"/é,x:y\\z;&|>*?[~#\n-"
@@ -30,6 +30,8 @@ SPEAKING = [
     devices.Devices(own_ipc=False),
     devices.Devices(0),
     tree.Bind(NASTY, NASTY, read_only=True),
+    tree.Bind(NASTY, NASTY, propagation="rslave", attributes=8, subpath=NASTY, owner=NASTY),
+    scratch.Scratch(NASTY, NASTY, NASTY),
     tree.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
     views.Mask((NASTY, "/proc/kcore")),
     tree.Protect((NASTY, "/")),
