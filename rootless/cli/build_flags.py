@@ -237,13 +237,19 @@ def _size(flag: str, text: str) -> int:
 
 
 def _volumes(words: Sequence[str]) -> list[Operation]:
-    from rootless.cli import run_flags
+    from rootless.cli import run_mounts
     from rootless.container import mounts
 
-    volumes = tuple(run_flags.volume(word) for word in words)
+    volumes = tuple(map(run_mounts.volume, words))
+    for one, word in zip(volumes, words, strict=True):
+        if one.kind != "bind" or "O" in one.options:
+            raise UsageError(
+                f"--volume {word!r}: a build has no volumes",
+                hint="give a directory: -v ./DIR:/PATH",
+            )
     if missing := mounts.missing(volumes):
         raise NotFoundError(f"{missing[0]}, which --volume names, is not there")
-    return list(mounts.operations(volumes))
+    return list(map(mounts.bind, volumes))
 
 
 def _devices(words: Sequence[str]) -> list[Operation]:

@@ -7,6 +7,7 @@ import time
 
 from rootless.cli import filters, listing, words
 from rootless.container import homes, records
+from rootless.container.spec import Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.spec import Container, Damaged
+    from rootless.container.spec import Container
     from rootless.container.state import ContainerState
     from rootless.oci.digest import Digest
 
@@ -124,7 +125,7 @@ def rm(given: Settings, arguments: Arguments) -> int:
     errors: list[RootlessError] = []
     for name in arguments.names:
         try:
-            _remove(store, name, force=arguments.force)
+            _remove(store, name, force=arguments.force, volumes=arguments.volumes)
         except RootlessError as error:
             if arguments.force and isinstance(error, NotFoundError):
                 _complain(error.message)
@@ -152,7 +153,7 @@ def prune(given: Settings, arguments: Arguments) -> int:
     return 0
 
 
-def _remove(store: Store, name: str, *, force: bool) -> None:
+def _remove(store: Store, name: str, *, force: bool, volumes: bool) -> None:
     found = records.find(store, name)
     if found.is_running and not force:
         raise RootlessError(
@@ -163,6 +164,10 @@ def _remove(store: Store, name: str, *, force: bool) -> None:
     if found.is_running:
         homes.end(store, found)
     homes.remove(store, found)
+    if volumes and not isinstance(found, Damaged):
+        from rootless.container import volumes as used
+
+        used.remove_anonymous(store, used.names(found.spec))
 
 
 def _warn(damaged: Damaged) -> None:

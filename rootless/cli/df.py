@@ -7,9 +7,11 @@ container's own files belong to mapped ids, so the namespace is entered where th
 from __future__ import annotations
 
 from rootless.cli import containers, listing, words
+from rootless.cli import volumes as volume_words
 from rootless.container import records
+from rootless.container import volumes as used
 from rootless.record import Record
-from rootless.store import Store, kept, layers
+from rootless.store import Store, kept, layers, volumes
 from rootless.store.usage import Usage
 
 TYPE_CHECKING = False
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container
     from rootless.store.kept import Cached
+    from rootless.store.volumes import Volume
 
     Row = dict[str, str]
 
@@ -67,6 +70,8 @@ class _Disk(Record):
 
     usage: Usage
     containers: tuple[tuple[Container, int], ...]
+    volumes: tuple[tuple[Volume, int, int], ...]
+    """With how many containers use each, and its bytes."""
     cached: tuple[Cached, ...]
 
 
@@ -85,13 +90,21 @@ def df(given: Settings, arguments: Arguments) -> int:
 
 def _measure(store: Store) -> _Disk:
     found = records.listing(store)
-    if found or kept.has_mounts(store):
+    kept_volumes = volumes.listing(store)
+    if found or kept_volumes or kept.has_mounts(store):
         from rootless import userns
 
         userns.enter()
     sizes = [layers.weigh(store.path("containers", one.id, "diff")) for one in found]
     usage = Usage(store)
-    return _Disk(usage, tuple(zip(found, sizes, strict=True)), usage.cached())
+    return _Disk(
+        usage, tuple(zip(found, sizes, strict=True)), _volumes(store, kept_volumes), usage.cached()
+    )
+
+
+def _volumes(store: Store, found: tuple[Volume, ...]) -> tuple[tuple[Volume, int, int], ...]:
+    users = used.users(store)
+    return tuple((one, len(users.get(one.name, ())), layers.weigh(one.data)) for one in found)
 
 
 class _Summary(Record):
@@ -121,9 +134,16 @@ def _summaries(disk: _Disk) -> Sequence[_Summary]:
     return (
         _Summary("Images", len(usage.images), active, total, free),
         _Summary("Containers", len(sizes), len(running), sum(sizes), sum(sizes) - sum(running)),
-        _Summary("Local Volumes", 0, 0, 0, 0),
+        _volumes_summary(disk),
         _Summary("Build Cache", len(disk.cached), cache_active, cache, free_cache),
     )
+
+
+def _volumes_summary(disk: _Disk) -> _Summary:
+    total = sum(size for _, _, size in disk.volumes)
+    active = sum(links > 0 for _, links, _ in disk.volumes)
+    free = sum(size for _, links, size in disk.volumes if not links)
+    return _Summary("Local Volumes", len(disk.volumes), active, total, free)
 
 
 def _row(one: _Summary) -> Row:
@@ -144,7 +164,7 @@ def _print_tables(disk: _Disk) -> None:
     for title, headers, rows in (
         ("Images space usage:", _IMAGES, _image_rows(disk, full=False)),
         ("Containers space usage:", _CONTAINERS, _container_rows(disk, full=False)),
-        ("Local Volumes space usage:", _VOLUMES, []),
+        ("Local Volumes space usage:", _VOLUMES, _volume_rows(disk)),
         (f"Build cache usage: {words.size(cache.size, 4)}", _CACHE, _cache_rows(disk, full=False)),
     ):
         print(f"{title}\n")
@@ -157,7 +177,7 @@ def _print_formatted(disk: _Disk, form: str) -> None:
     value = {
         "Images": _image_rows(disk, full=True),
         "Containers": _container_rows(disk, full=True),
-        "Volumes": [],
+        "Volumes": _volume_rows(disk),
         "BuildCache": _cache_rows(disk, full=True),
     }
     listing.show_value(value, form)
@@ -189,8 +209,15 @@ def _image_rows(disk: _Disk, *, full: bool) -> list[Row]:
 
 def _container_rows(disk: _Disk, *, full: bool) -> list[Row]:
     return [
-        {**containers.row(one, full=full), "LocalVolumes": "0", "Size": words.size(size)}
+        {**containers.row(one, full=full), "Size": words.size(size)}
         for one, size in disk.containers
+    ]
+
+
+def _volume_rows(disk: _Disk) -> list[Row]:
+    return [
+        {**volume_words.row(one), "Links": str(links), "Size": words.size(size)}
+        for one, links, size in disk.volumes
     ]
 
 

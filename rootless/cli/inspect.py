@@ -9,7 +9,7 @@ from rootless.container import records
 from rootless.container.spec import Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.record import Record
-from rootless.store import Store, images
+from rootless.store import Store, images, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from rootless.cli.template import Template
     from rootless.container.spec import Container
     from rootless.store.images import Image
+    from rootless.store.volumes import Volume
 
-_KINDS = ("container", "image")
+_KINDS = ("container", "image", "volume")
 _LISTS = "list what there is with: rootless ps -a, and: rootless images"
 _HISTORY_HEADERS = {
     "ID": "IMAGE",
@@ -103,6 +104,8 @@ class _Finder:
             return self._container(records.find(self.store, name))
         if self.kinds == ("image",):
             return self._image(fetch.here(self.store, name, self.platform))
+        if self.kinds == ("volume",):
+            return self._volume(volumes.find(self.store, name))
         if container := records.search(self.store, name):
             return self._container(container)
         try:
@@ -110,6 +113,8 @@ class _Finder:
         except (NotFoundError, UsageError) as error:
             if isinstance(error, NotFoundError) and not error.message.startswith("No such"):
                 raise  # a blob of it is what is not there
+            if volume := volumes.search(self.store, name):
+                return self._volume(volume)
             raise self._missing(name, error.hint) from None
         if self.sized:
             print("WARNING: --size ignored for image", file=sys.stderr)
@@ -128,6 +133,11 @@ class _Finder:
         from rootless.image import inspection
 
         return Found("image", inspection.inspect(self.store, image).encode())
+
+    def _volume(self, volume: Volume) -> Found:
+        from rootless.cli import volumes as told
+
+        return Found("volume", told.value(volume))
 
     def _container(self, found: Container | Damaged) -> Found:
         from rootless.container import inspection
@@ -180,7 +190,9 @@ def rendered(template: Template, found: Found) -> str:
     from rootless.cli import inspected
     from rootless.cli.template import TemplateError
 
-    typed = inspected.image if found.kind == "image" else inspected.container
+    typed = {"image": inspected.image, "container": inspected.container}.get(found.kind)
+    if typed is None:
+        return template.render(found.value, strict=True)
     try:
         return template.render(typed(found.value))
     except TemplateError:

@@ -41,6 +41,8 @@ def system(given: Settings, arguments: Arguments) -> int:
     userns.enter()
     removed, size = homes.prune(store, lambda one: is_meant(one, asked))
     print_containers(removed)
+    if arguments.volumes:
+        size += _volumes(store, asked)
     cache = _cache(asked, everything=arguments.all)
     pruned = _prune(store, asked, everything=arguments.all, cache=cache)
     if damaged:
@@ -86,6 +88,16 @@ def _prune(
         except (KeyError, UsageError):  # it came or went this moment; it knows the image by id
             continue
     return removal.prune(store, everything=everything, cache=cache, used=used, wanted=is_wanted)
+
+
+def _volumes(store: Store, asked: Filters) -> int:
+    """Remove anonymous volumes that no container uses; the bytes in them."""
+    from rootless.cli import volumes
+    from rootless.container import volumes as used
+
+    removed, size = used.prune(store, volumes.is_meant(asked, everything=False))
+    volumes.print_removed(removed)
+    return size
 
 
 def is_meant(container: Container, asked: Filters) -> bool:

@@ -67,12 +67,11 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     entering = userns.begin() if known or image else None
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
-    from rootless.container import homes, start
+    from rootless.container import settle, start
 
     if in_foreground:
         run_flags.check_terminal(arguments)
     asked, changes = run_flags.read(given, arguments)
-    start.make_sources(asked)
     if entering:
         ids = entering.finish()
     else:
@@ -86,7 +85,8 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
         asked = asked.replace(pod=pods.find(store, asked.pod).name)
     asked, changes = _with_ids(asked, changes, ids)
     spec = start.specify(asked, changes, known)
-    return Made(grounded(given, store, known, ids), homes.create(store, spec))
+    ground = grounded(given, store, known, ids)
+    return Made(ground, settle.create(ground, spec))
 
 
 def _with_ids(
@@ -213,7 +213,7 @@ def _explain(spec: Spec) -> None:
 def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     """Print the plan and, below it, the script that carries it out by hand. Makes nothing."""
     from rootless.cli import run_flags, words
-    from rootless.container import start
+    from rootless.container import settle, start
     from rootless.sandbox import explain
     from rootless.sandbox.quoting import quote
 
@@ -222,6 +222,7 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     ground = grounded(given, store, _present(arguments, store), userns.available())
     asked, changes = _with_ids(asked, changes, ground.ids)
     container = start.specify(asked, changes, ground.image)
+    container = settle.on_paper(store, container, folder)
     network = start.find_network(container, ground.search_path)
     spec = start.plan(ground, container, folder, _on_paper(network, container))
     told = (f"# {words.escape(line)}" for line in explain.explain(spec))

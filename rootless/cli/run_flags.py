@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import run_limits, run_logging
+from rootless.cli import run_mounts, run_limits, run_logging
 from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
-from rootless.container.spec import ContainerSpec, Mount, Restart
+from rootless.container.spec import ContainerSpec, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
 from rootless.network import choice, ports
 from rootless.oci.digest import Digest
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.network.choice import Choice
 
-_VOLUME_WORDS = frozenset({"ro", "rw", "z", "Z", "rprivate", "private"})
 _MAX_HOSTNAME = 64
 GATEWAY = "host-gateway"
 
@@ -45,7 +44,8 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         image_id=_NO_IMAGE_YET,
         created=0,
         hostname=_hostname(arguments),
-        mounts=_mounts(arguments),
+        mounts=run_mounts.read(arguments),
+        volumes_from=run_mounts.containers(arguments),
         ports=mappings,
         network=network.mode,
         reaches_host=any(GATEWAY in text for text in arguments.add_host),
@@ -91,6 +91,7 @@ def _overrides(
         labels=labels(arguments),
         exposed_ports=tuple(f"{one.container_port}/{one.protocol}" for one in mappings),
         stop_signal=arguments.stop_signal or "",
+        volumes=run_mounts.anonymous(arguments),
     )
 
 
@@ -210,68 +211,6 @@ def _hostname(arguments: Arguments) -> str:
             f"{name!r} is not a host name", hint="use at most 64 letters, digits, '-' and '.'"
         )
     return name or ""
-
-
-def _mounts(arguments: Arguments) -> tuple[Mount, ...]:
-    """Docker's words for two on one target.
-
-    As docker does, the same -v twice counts once, and of two tmpfs on one target the last.
-    """
-    targets: dict[str, Mount] = {}
-    for one in map(volume, dict.fromkeys(arguments.volume)):
-        _claim(targets, one)
-    tmpfs = {os.path.normpath(one.target): one for one in map(_tmpfs, arguments.tmpfs)}
-    for one in tmpfs.values():
-        _claim(targets, one)
-    return tuple(targets.values())
-
-
-def _claim(targets: dict[str, Mount], one: Mount) -> None:
-    target = os.path.normpath(one.target)
-    if target in targets:
-        raise RootlessError(f"Duplicate mount point: {target}", hint="mount one thing on one place")
-    targets[target] = one
-
-
-def volume(text: str) -> Mount:
-    """`SRC:DST[:OPTIONS]` with a path as SRC."""
-    source, _, rest = text.partition(":")
-    target, _, options = rest.partition(":")
-    words = frozenset(options.split(",")) if options else frozenset()
-    if text.startswith("/") and not rest:
-        raise UsageError(
-            f"volumes without a name are not there yet: {text!r}",
-            hint=f"give a directory: -v ./DIR:{text}; or memory: --tmpfs {text}",
-        )
-    if not target.startswith("/") or not words <= _VOLUME_WORDS:
-        raise UsageError(
-            f"{text!r} is not a volume", hint="write -v SOURCE:/PATH/IN/CONTAINER[:ro]"
-        )
-    _check_below_root(target)
-    if not source.startswith(("/", ".", "~")):
-        raise UsageError(
-            f"named volumes are not there yet: {source!r}",
-            hint=f"give a directory: -v ./{source or 'DIR'}:{target}",
-        )
-    path = os.path.abspath(os.path.expanduser(source))
-    given = tuple(word for word in options.split(",") if word)
-    return Mount("bind", target, path, read_only="ro" in words, options=given)
-
-
-def _check_below_root(path: str) -> None:
-    if os.path.normpath(path) in ("/", "//"):
-        raise UsageError(
-            "nothing can be mounted on the container's root itself", hint="name a directory in it"
-        )
-
-
-def _tmpfs(text: str) -> Mount:
-    """`PATH[:OPTIONS]`."""
-    path, _, options = text.partition(":")
-    if not path.startswith("/"):
-        raise UsageError(f"{text!r} is not a tmpfs", hint="write --tmpfs /PATH[:size=64m,mode=700]")
-    _check_below_root(path)
-    return Mount("tmpfs", path, options=tuple(filter(None, options.split(","))))
 
 
 def address(text: str) -> str:

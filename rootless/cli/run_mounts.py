@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 
-from rootless.container.mounts import Mount
+from rootless.container.mounts import in_order
+from rootless.container.spec import Mount
 from rootless.errors import RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from rootless.cli.parser import Arguments
 
@@ -70,12 +71,20 @@ def read(arguments: Arguments) -> tuple[Mount, ...]:
                 f"Duplicate mount point: {one.target}", hint="mount one thing on one place"
             )
         targets[one.target] = one
-    return in_order(targets.values())
+    return in_order(tuple(targets.values()))
 
 
-def in_order(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """Outer ones before those inside them."""
-    return tuple(sorted(mounts, key=lambda one: one.target.count("/")))
+def containers(arguments: Arguments) -> tuple[str, ...]:
+    """Those of --volumes-from, as they are typed."""
+    for text in arguments.volumes_from:
+        check_container(text)
+    return tuple(arguments.volumes_from)
+
+
+def anonymous(arguments: Arguments) -> tuple[str, ...]:
+    """The targets of -v that are a volume of the container's own."""
+    every = (volume(text) for text in arguments.volume if ":" not in text)
+    return tuple(dict.fromkeys(one.target for one in every))
 
 
 def volume(text: str) -> Mount:
@@ -100,11 +109,11 @@ def volume(text: str) -> Mount:
         if "nocopy" in words:
             raise UsageError(f"{wrong}: field VolumeOptions must not be specified")
         source = os.path.abspath(os.path.expanduser(source))
-        return Mount("bind", path, source, "", "ro" in words, (*kept, "create"))
+        return Mount("bind", path, source, "", "ro" in words, (*kept, "create"), "-v")
     if not _OF_BINDS.isdisjoint(words):
         raise UsageError(f"{wrong}: field BindOptions must not be specified")
     _check_name(source)
-    return Mount("volume", path, "", source, "ro" in words, kept)
+    return Mount("volume", path, "", source, "ro" in words, kept, "-v")
 
 
 def _check_name(name: str) -> None:
@@ -166,11 +175,11 @@ def memory(text: str) -> Mount:
     access = [word for word in words if word in ("ro", "rw")]
     kept = tuple(word for word in words if word not in (*PROPAGATIONS, "ro", "rw"))
     target = _target(path, f"invalid --tmpfs {text!r}")
-    return Mount("tmpfs", target, "", "", access[-1:] == ["ro"], kept)
+    return Mount("tmpfs", target, "", "", access[-1:] == ["ro"], kept, "--tmpfs")
 
 
-def source_container(text: str) -> tuple[str, bool | None]:
-    """The name in CONTAINER[:ro|rw], and whether all is read-only; None: as it is there."""
+def check_container(text: str) -> None:
+    """UsageError for what is no CONTAINER[:ro|rw] of --volumes-from."""
     if not text:
         raise UsageError("volumes-from specification cannot be an empty string")
     name, colon, mode = text.partition(":")
@@ -179,7 +188,6 @@ def source_container(text: str) -> tuple[str, bool | None]:
     words = _words(mode) if colon else ()
     if not {"ro", "rw", "z", "Z"}.issuperset(words):
         raise UsageError(f"invalid mode: {mode}", hint="write --volumes-from NAME[:ro]")
-    return name, True if "ro" in words else False if "rw" in words else None
 
 
 def mount(text: str) -> Mount:
@@ -212,13 +220,10 @@ class _Reader:
         self._check_kind()
         self._check_recursion()
         target = _target(self._target, self._config())
-        if self._kind == "bind":
-            return self._bind(target)
-        if self._kind == "tmpfs":
-            if self._source:
-                raise UsageError(f"{self._config()}: field Source must not be specified")
-            return Mount("tmpfs", target, "", "", self._read_only, tuple(self._options))
-        return self._volume(target)
+        check = {"bind": self._bind, "tmpfs": self._memory, "volume": self._volume}[self._kind]
+        source, name = check()
+        options = tuple(self._options)
+        return Mount(self._kind, target, source, name, self._read_only, options, "--mount")
 
     def _take(self, field: str) -> None:
         key, equals, value = field.partition("=")
@@ -327,7 +332,8 @@ class _Reader:
         elif self._recursive == "writable":
             self._options.append("writable-submounts")
 
-    def _bind(self, target: str) -> Mount:
+    def _bind(self) -> tuple[str, str]:
+        """A bind's source, and no name."""
         if not self._source:
             raise UsageError(f"{self._config()}: field Source must not be empty")
         source = self._source
@@ -338,18 +344,22 @@ class _Reader:
                 f"{self._config()}: invalid mount path: '{source}' mount path must be absolute",
                 hint="begin it with / or ./",
             )
-        clean = os.path.normpath(source)
-        return Mount("bind", target, clean, "", self._read_only, tuple(self._options))
+        return os.path.normpath(source), ""
 
-    def _volume(self, target: str) -> Mount:
+    def _memory(self) -> tuple[str, str]:
+        if self._source:
+            raise UsageError(f"{self._config()}: field Source must not be specified")
+        return "", ""
+
+    def _volume(self) -> tuple[str, str]:
+        """No source, and a volume's name, "" for an anonymous one."""
         if self._source:
             _check_name(self._source)
         elif self._read_only:
             raise UsageError(
                 f"{self._config()}: must not set ReadOnly mode when using anonymous volumes"
             )
-        options = tuple(self._options)
-        return Mount("volume", target, "", self._source, self._read_only, options)
+        return "", self._source
 
     def _config(self) -> str:
         return f'invalid mount config for type "{self._kind}"'

@@ -30,8 +30,8 @@ FLAGS = {
         --domainname --expose --health-cmd --health-interval --health-retries
         --health-start-interval --health-start-period --health-timeout --io-maxbandwidth
         --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip
-        --mac-address --mount --network-alias --no-healthcheck -P --publish-all --runtime
-        --sig-proxy --storage-opt --use-api-socket --volume-driver --volumes-from""",
+        --mac-address --network-alias --no-healthcheck -P --publish-all --runtime
+        --sig-proxy --storage-opt --use-api-socket --volume-driver""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

@@ -13,7 +13,7 @@ from rootless.store import Store, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from rootless.archive import Put, Read
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.store.volumes import Volume
 
-DRIVER = "local"
 _HEADERS = {
     "Availability": "AVAILABILITY",
     "Driver": "DRIVER",
@@ -38,7 +37,6 @@ _HEADERS = {
 _COLUMNS = ("Driver", "Name")
 _LS_FILTERS = ("dangling", "driver", "label", "label!", "name")
 _PRUNE_FILTERS = ("all", "label", "label!")
-_OPTIONS = ("type", "device", "o")
 _CHUNK = 1 << 18
 
 
@@ -53,42 +51,11 @@ def create(given: Settings, arguments: Arguments) -> int:
     labels = dict(_pair(text) for text in arguments.label)
     if not arguments.volume and not arguments.name:
         labels.setdefault(volumes.ANONYMOUS, "")
-    options = read_options(name, dict(_pair(text) for text in arguments.opt))
-    check_driver(name, arguments.driver)
+    options = volumes.check_options(name, dict(_pair(text) for text in arguments.opt))
+    volumes.check_driver(name, arguments.driver)
     volumes.create(Store(given.root), name, labels=labels, options=options)
     print(name)
     return 0
-
-
-def check_driver(name: str, driver: str) -> None:
-    """RootlessError, in docker's words, for a driver that is not there."""
-    if driver not in ("", DRIVER):
-        raise RootlessError(
-            f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found',
-            hint="there are no plugins here: leave out the driver",
-        )
-
-
-def read_options(name: str, options: Mapping[str, str]) -> dict[str, str]:
-    """What the local driver is asked to mount; RootlessError for what a user cannot mount."""
-    for key in options:
-        if key not in _OPTIONS:
-            raise RootlessError(
-                f'create {name}: invalid option: "{key}"', hint="options are type, device and o"
-            )
-    if not options:
-        return {}
-    kind = options.get("type", "")
-    is_bind = "bind" in options.get("o", "").split(",")
-    for key in ("device", "type"):
-        if not options.get(key):
-            raise RootlessError(f'create {name}: missing required option: "{key}"')
-    if kind == "tmpfs" or (is_bind and kind in ("none", "bind")):
-        return dict(options)
-    raise RootlessError(
-        f"create {name}: a file system of type {kind} cannot be mounted by an ordinary user",
-        hint="there are type=tmpfs, and type=none with device=DIR and o=bind",
-    )
 
 
 def exists(given: Settings, arguments: Arguments) -> int:
@@ -107,7 +74,7 @@ def ls(given: Settings, arguments: Arguments) -> int:
         return 0
     form = arguments.format or ""
     if arguments.noheading and form in ("", "table"):
-        print("\n".join(words.columns([[DRIVER, one.name] for one in found])))
+        print("\n".join(words.columns([[volumes.DRIVER, one.name] for one in found])))
         return 0
     rows = [row(one) for one in found]
     listing.show(rows, _HEADERS, _COLUMNS, form, [{"Label": _labelled(one)} for one in found])
@@ -119,7 +86,7 @@ def row(volume: Volume) -> dict[str, str]:
     unknown = dict.fromkeys(("Availability", "Group", "Links", "Size", "Status"), "N/A")
     return {
         **unknown,
-        "Driver": DRIVER,
+        "Driver": volumes.DRIVER,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(volume.labels.items())),
         "Mountpoint": volume.data,
         "Name": volume.name,
@@ -134,7 +101,7 @@ def value(volume: Volume) -> dict[str, Any]:
     return {
         "CreatedAt": time.strftime("%Y-%m-%dT%H:%M:%S", moment)
         + ("Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"),
-        "Driver": DRIVER,
+        "Driver": volumes.DRIVER,
         "Labels": dict(sorted(volume.labels.items())) or None,
         "Mountpoint": volume.data,
         "Name": volume.name,
@@ -262,7 +229,7 @@ def _chosen(store: Store, asked: Filters) -> Callable[[Volume], bool]:
         return (
             asked.has_labels(volume.labels)
             and (dangling is None or (volume.name not in in_use) == dangling)
-            and (not drivers or DRIVER in drivers)
+            and (not drivers or volumes.DRIVER in drivers)
             and (not names or any(name.search(volume.name) for name in names))
         )
 

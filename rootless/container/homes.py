@@ -14,6 +14,7 @@ import os
 
 from rootless import leanjson, living, record_json
 from rootless.container import records
+from rootless.container.door import door
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.errors import NotFoundError, RootlessError
 from rootless.sandbox import cgroup
@@ -79,9 +80,13 @@ class Home:
         os.close(self._lock_fd)
 
     def discard(self) -> None:
-        """Nothing of the container stays."""
+        """Nothing of the container stays, nor of its anonymous volumes."""
         _take_away(self._store, self.path)
         os.close(self._lock_fd)
+        if any(one.kind == "volume" for one in self.spec.mounts):
+            from rootless.container import volumes
+
+            volumes.remove_anonymous(self._store, volumes.names(self.spec))
 
 
 def new_id() -> str:
@@ -89,14 +94,18 @@ def new_id() -> str:
     return os.urandom(_ID_BYTES).hex()
 
 
-def create(store: Store, spec: ContainerSpec) -> Home:
+def create(
+    store: Store,
+    spec: ContainerSpec,
+    settle: Callable[[ContainerSpec], ContainerSpec] = lambda spec: spec,
+) -> Home:
     """Make and lock the container's directory. RootlessError when its name is taken.
 
-    One without a name is given one, unless it is gone with its command.
+    `settle` gives the spec as it is recorded, and makes what that names, behind the door. One
+    without a name is given one, unless it is gone with its command.
     """
     store.create()
-    door_fd = _door(store)
-    try:
+    with door(store):
         _sweep(store)
         if spec.name:
             check_name(store, spec.name)
@@ -107,9 +116,7 @@ def create(store: Store, spec: ContainerSpec) -> Home:
 
             spec = identity.with_slice(store, spec)
         with store.writing():
-            return _make(store, spec)
-    finally:
-        os.close(door_fd)
+            return _make(store, settle(spec))
 
 
 def _make(store: Store, spec: ContainerSpec) -> Home:
@@ -152,14 +159,11 @@ def rewrite(store: Store, spec: ContainerSpec) -> None:
 
     RootlessError where the new name is another's.
     """
-    door_fd = _door(store)
-    try:
+    with door(store):
         old = records.load(store, spec.id)
         if isinstance(old, Container) and old.name != spec.name:
             check_name(store, spec.name)
         _write(store.path("containers", spec.id, "container.json"), record_json.encode(spec))
-    finally:
-        os.close(door_fd)
 
 
 def ask_to_stop(store: Store, container: Container) -> None:
@@ -217,11 +221,10 @@ def prune(
     from rootless.store import layers
 
     try:
-        door_fd = _door(store)
+        with door(store):
+            _sweep(store)
     except FileNotFoundError:
         return (), 0
-    _sweep(store)
-    os.close(door_fd)
     stopped = tuple(one for one in records.listing(store) if not one.is_running and wanted(one))
     size = 0
     for container in stopped:
@@ -256,7 +259,10 @@ def _sweep_one(store: Store, container: Container | Damaged | None, path: str) -
     elif isinstance(container, Container) and not container.is_running:
         cgroup.sweep(container.id)
         if container.spec.remove:
+            from rootless.container import volumes
+
             _take_away(store, path)
+            volumes.drop_anonymous(store, volumes.names(container.spec))
             return
         _write(f"{path}/state.json", record_json.encode(container.state, whole=True))
         _unlink(f"{path}/process.json")
@@ -331,13 +337,6 @@ def check_name(store: Store, name: str) -> None:
                 "reuse that name.",
                 hint=f"remove that one first with: rootless rm {name}",
             )
-
-
-def _door(store: Store) -> int:
-    """Wait to be the only one who makes or sweeps containers: what is half made is nobody's yet."""
-    fd = os.open(store.path("containers"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    return fd
 
 
 def _lock(path: str) -> int:

@@ -8,16 +8,21 @@ from rootless.sandbox import caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rootless.container.confinement import Confinement
     from rootless.container.spec import ContainerSpec, Mount
 
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+
 
 def host_config(spec: ContainerSpec) -> dict[str, Any]:
     """The keys of HostConfig whose values are not docker's defaults."""
     every: dict[str, Any] = {
-        "Binds": [_bind(one) for one in spec.mounts if one.kind == "bind"],
+        "Binds": [_bind(one) for one in spec.mounts if one.flag == "-v"],
+        "Mounts": _of_mounts(spec),
+        "VolumesFrom": list(spec.volumes_from),
         "ContainerIDFile": spec.cidfile,
         "LogConfig": {"Type": spec.log_driver, "Config": dict(spec.log_options)},
         "NetworkMode": spec.network,
@@ -30,7 +35,11 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "ExtraHosts": [f"{name}:{address}" for address, name in spec.hosts],
         "ReadonlyRootfs": spec.read_only,
         "SecurityOpt": _security(spec),
-        "Tmpfs": {one.target: ",".join(one.options) for one in spec.mounts if one.kind == "tmpfs"},
+        "Tmpfs": {
+            one.target: ",".join((*one.options, *(("ro",) if one.read_only else ())))
+            for one in spec.mounts
+            if one.flag == "--tmpfs"
+        },
         "Init": spec.init,
         **_confinement(spec.confinement),
         **limits.host_config(spec.limits),
@@ -38,25 +47,63 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
     return {name: value for name, value in every.items() if value}
 
 
-def mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
-    """`Mounts` of a container: what is shown in it, but for what is in memory."""
-    return [_mount(one) for one in spec.mounts if one.kind != "tmpfs"]
+def mounts(spec: ContainerSpec, data: Callable[[str], str]) -> list[dict[str, Any]]:
+    """`Mounts` of a container; `data` tells where a volume's files are. Of what is in memory,
+    docker shows there what came by --mount.
+    """
+    return [
+        _mount(one, data) for one in spec.mounts if one.kind != "tmpfs" or one.flag == "--mount"
+    ]
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, data: Callable[[str], str]) -> dict[str, Any]:
+    volume = mount.kind == "volume"
+    found = next((one for one in mount.options if one in PROPAGATIONS), "rprivate")
     return {
         "Type": mount.kind,
-        "Source": mount.source,
+        **({"Name": mount.name} if volume else {}),
+        "Source": data(mount.name) if volume else mount.source,
         "Destination": mount.target,
-        "Mode": ",".join(mount.options),
+        **({"Driver": "local"} if volume else {}),
+        "Mode": "" if mount.flag == "--mount" else ",".join(_words(mount)),
         "RW": not mount.read_only,
-        "Propagation": "rprivate",
+        "Propagation": found if mount.kind == "bind" else "",
     }
 
 
 def _bind(mount: Mount) -> str:
-    options = ",".join(mount.options)
-    return f"{mount.source}:{mount.target}{':' if options else ''}{options}"
+    """As -v spells it."""
+    words = ",".join(_words(mount))
+    return f"{mount.source or mount.name}:{mount.target}{':' if words else ''}{words}"
+
+
+def _words(mount: Mount) -> list[str]:
+    kept = [one for one in mount.options if one != "create"]
+    return ["ro", *kept] if mount.read_only else kept
+
+
+def _of_mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
+    """What came by --mount, as it was asked for."""
+    return [_asked(one) for one in spec.mounts if one.flag == "--mount"]
+
+
+def _asked(mount: Mount) -> dict[str, Any]:
+    told: dict[str, Any] = {"Type": mount.kind, "Source": mount.source or mount.name}
+    told |= {"Target": mount.target, "ReadOnly": mount.read_only}
+    propagation = next((one for one in mount.options if one in PROPAGATIONS), "")
+    if mount.kind == "bind" and propagation:
+        told["BindOptions"] = {"Propagation": propagation}
+    if mount.kind == "volume" and mount.options:
+        subpath = mount.value("subpath")
+        options = {"NoCopy": "nocopy" in mount.options, "Labels": mount.values("label")}
+        options |= {"Subpath": subpath}
+        found = {key: one for key, one in options.items() if one}
+        told["VolumeOptions"] = {**found, "DriverConfig": {}}
+    if mount.kind == "tmpfs" and mount.options:
+        size, mode = mount.value("size"), mount.value("mode")
+        options = {"SizeBytes": int(size or 0), "Mode": int(mode or "0", 8)}
+        told["TmpfsOptions"] = {key: one for key, one in options.items() if one}
+    return {key: one for key, one in told.items() if one}
 
 
 def _capabilities(names: frozenset[str]) -> list[str]:

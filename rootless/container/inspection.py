@@ -5,6 +5,8 @@ Reads metadata only, outside the namespace; nothing is changed.
 
 from __future__ import annotations
 
+import os
+
 from rootless import runspec
 from rootless.container import hostconfig, logs, records
 from rootless.record import Record
@@ -129,10 +131,14 @@ class Inspection(Record):
             "HostConfig": {**_HOST_CONFIG, **hostconfig.host_config(one.spec)},
             "GraphDriver": {"Data": self._overlay(), "Name": "overlay"},
             **self._shown_sizes(),
-            "Mounts": hostconfig.mounts(one.spec),
+            "Mounts": hostconfig.mounts(one.spec, self._data),
             "Config": self._config(),
             "NetworkSettings": self._network(),
         }
+
+    def _data(self, volume: str) -> str:
+        store = os.path.dirname(os.path.dirname(self.home))
+        return f"{store}/volumes/{volume}/data"
 
     def _state(self) -> dict[str, Any]:
         state = self.container.state

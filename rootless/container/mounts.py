@@ -1,4 +1,7 @@
-"""What is mounted in a container besides its root: from the spec's values to operations."""
+"""What is mounted in a container besides its root: from the spec's values to operations.
+
+Runs in the process that starts the container; volumes must be there by then: see `settle`.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,39 @@ from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.container.spec import Mount
+    from rootless.container.spec import ContainerSpec, Mount
     from rootless.sandbox.spec import Operation
+    from rootless.store import Store
 
 _SWITCHED_OFF = {"exec": linux.MS_NOEXEC, "suid": linux.MS_NOSUID, "dev": linux.MS_NODEV}
-_SET_ALREADY = ("rw", "noexec", "nosuid", "nodev")
+_SET_ALREADY = frozenset(
+    ("rw", "noexec", "nosuid", "nodev", "defaults", "bind", "rbind", "tmpcopyup", "notmpcopyup")
+)
+_ATTRIBUTES = {
+    "noexec": linux.MOUNT_ATTR_NOEXEC,
+    "nosuid": linux.MOUNT_ATTR_NOSUID,
+    "nodev": linux.MOUNT_ATTR_NODEV,
+}
+_PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
+_SCRATCH = "scratch"
 
 
-def operations(mounts: tuple[Mount, ...]) -> tuple[Operation, ...]:
+def operations(store: Store, spec: ContainerSpec, home: str) -> tuple[Operation, ...]:
+    """Outer ones before those inside them. What is to be thrown away is caught in `home`."""
+    user = spec.run.user if spec.mounts else ""
+    if any("O" in one.options for one in spec.mounts):
+        _clear(f"{home}/{_SCRATCH}")
+    return tuple(
+        _tmpfs(one.target, one.options, read_only=one.read_only)
+        if one.kind == "tmpfs"
+        else _shown(store, one, user, f"{home}/{_SCRATCH}/{number}")
+        for number, one in enumerate(in_order(spec.mounts))
+    )
+
+
+def in_order(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     """Outer ones before those inside them."""
-    ordered = sorted(mounts, key=lambda one: one.target.rstrip("/").count("/"))
-    return tuple(_tmpfs(one) if one.kind == "tmpfs" else _bind(one) for one in ordered)
+    return tuple(sorted(mounts, key=lambda one: one.target.rstrip("/").count("/")))
 
 
 def missing(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
@@ -28,19 +53,59 @@ def missing(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
     return tuple(path for path in sources if not os.path.exists(path))
 
 
-def _bind(mount: Mount) -> Bind:
-    return Bind(mount.source, mount.target, read_only=mount.read_only)
+def bind(mount: Mount, source: str = "", user: str = "") -> Bind:
+    """Of a bind, or of a volume whose data is at `source`."""
+    words = mount.options
+    attributes = 0
+    for word in words:
+        attributes |= _ATTRIBUTES.get(word, 0)
+    return Bind(
+        source or mount.source,
+        mount.target,
+        read_only=mount.read_only,
+        propagation=next((word for word in words if word in _PROPAGATIONS), "rprivate"),
+        attributes=attributes,
+        recursive="bind" not in words,
+        deep="writable-submounts" not in words,
+        subpath=mount.value("subpath"),
+        owner=user if "U" in words else None,
+    )
 
 
-def _tmpfs(mount: Mount) -> Tmpfs:
+def _shown(store: Store, mount: Mount, user: str, folder: str) -> Operation:
+    source = mount.source
+    if mount.kind == "volume":
+        from rootless.store import volumes
+
+        volume = volumes.find(store, mount.name)
+        kind, words = volume.options.get("type"), volume.options.get("o", "").split(",")
+        if kind == "tmpfs":
+            return _tmpfs(mount.target, tuple(filter(None, words)), read_only=mount.read_only)
+        source = volume.options["device"] if kind else volume.data
+    if "O" in mount.options:
+        from rootless.sandbox.operations.scratch import Scratch
+
+        return Scratch(source, mount.target, folder)
+    return bind(mount, source, user)
+
+
+def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:
     """Options go to the kernel but for the flags it takes separately."""
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     rest = []
-    for word in mount.options:
+    for word in words:
         if word in _SWITCHED_OFF:
             flags &= ~_SWITCHED_OFF[word]
-        elif word == "ro":
-            flags |= linux.MS_RDONLY
-        elif word not in _SET_ALREADY:
+        elif word not in (*_SET_ALREADY, "ro"):
             rest.append(word)
-    return Tmpfs(mount.target, ",".join(rest), flags)
+    if read_only or "ro" in words:
+        flags |= linux.MS_RDONLY
+    return Tmpfs(target, ",".join(rest), flags)
+
+
+def _clear(folder: str) -> None:
+    """What was thrown away by an earlier start is gone for good."""
+    from rootless.store import staging
+
+    if os.path.isdir(folder):
+        staging.remove_tree(folder)

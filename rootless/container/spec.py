@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 class Mount(Record):
     """Something shown in a container: `kind` is bind, volume or tmpfs.
 
-    `source` is a path of the host (bind), `name` a volume's. `options` are docker's words for it.
+    `source` is a path of the host (bind), `name` a volume's: "" for one that is to be made for this
+    container alone. `options` are words, of -v as they are typed (z, nocopy, rslave, U, …) and of
+    --mount with their values (subpath=DIR); a tmpfs's are those of mount(8). `flag` is which of
+    -v, --mount and --tmpfs asks for it, "" where the image or another container has it.
     """
 
     kind: str
@@ -35,6 +38,20 @@ class Mount(Record):
     name: str = ""
     read_only: bool = False
     options: tuple[str, ...] = ()
+    flag: str = ""
+
+    def value(self, key: str) -> str:
+        """What stands behind KEY= in the options; "" where it is not there."""
+        return next(iter(self._behind(key)), "")
+
+    def values(self, key: str) -> dict[str, str]:
+        """The NAME=VALUE pairs behind each KEY= in the options."""
+        pairs = (one.partition("=") for one in self._behind(key))
+        return {name: value for name, _, value in pairs}
+
+    def _behind(self, key: str) -> list[str]:
+        start = f"{key}="
+        return [one.removeprefix(start) for one in self.options if one.startswith(start)]
 
 
 class Restart(Record):
@@ -62,6 +79,7 @@ class ContainerSpec(Record):
     config: Mapping[str, Any] = {}
     hostname: str = ""
     mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
     ports: tuple[PortMapping, ...] = ()
     network: str = ""
     reaches_host: bool = False

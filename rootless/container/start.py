@@ -13,7 +13,6 @@ import time
 from rootless import roots, runspec
 from rootless.container import homes, mounts, overrides
 from rootless.container.confinement import confine
-from rootless.errors import RootlessError
 from rootless.network import choice, dns
 from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
@@ -95,7 +94,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
     isolation = runspec.Isolation(
         hostname=spec.own_name,
         network=network,
-        mounts=(_etc(spec, mode, f"{home}/etc"), *mounts.operations(spec.mounts)),
+        mounts=(_etc(spec, mode, f"{home}/etc"), *mounts.operations(ground.store, spec, home)),
         terminal_fd=links.terminal_fd,
         read_only=spec.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
@@ -118,18 +117,6 @@ def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[
 def forwards_dns() -> bool:
     """Whether the host's resolver is one that only the host can reach."""
     return dns.needs_forwarder(_read("/etc/resolv.conf"))
-
-
-def make_sources(spec: ContainerSpec) -> None:
-    """A directory that is to be mounted and missing is made, as by docker."""
-    for path in missing_sources(spec):
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            raise RootlessError(
-                f"{path} does not exist and cannot be made: {error.strerror}",
-                hint="give a directory or file that is there",
-            ) from None
 
 
 def missing_sources(spec: ContainerSpec) -> tuple[str, ...]:

@@ -1,33 +1,35 @@
 """Which containers use which volumes, and what of that goes with a container.
 
-Reads records only; what takes a volume away runs as (mapped) root.
+Reads records only; what takes a volume away runs as (mapped) root, behind the door of containers:
+nobody makes one meanwhile that would use it.
 """
 
 from __future__ import annotations
 
 from rootless.container import records
-from rootless.errors import RootlessError
+from rootless.container.door import door
+from rootless.errors import IntegrityError, RootlessError
 from rootless.store import volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from rootless.container.spec import Container
+    from rootless.container.spec import ContainerSpec
     from rootless.store import Store
     from rootless.store.volumes import Volume
 
 
-def names(container: Container) -> tuple[str, ...]:
+def names(spec: ContainerSpec) -> tuple[str, ...]:
     """The volumes that a container uses."""
-    return tuple(one.name for one in container.spec.mounts if one.kind == "volume")
+    return tuple(one.name for one in spec.mounts if one.kind == "volume")
 
 
 def users(store: Store) -> dict[str, list[str]]:
     """Volume → the ids of the containers that use it."""
     found: dict[str, list[str]] = {}
     for container in records.listing(store):
-        for name in dict.fromkeys(names(container)):
+        for name in dict.fromkeys(names(container.spec)):
             found.setdefault(name, []).append(container.id)
     return found
 
@@ -37,7 +39,8 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
 
     With `force` one that is damaged goes, too, and one that is not there is no error.
     """
-    with volumes.taking(store):
+    store.create()
+    with door(store):
         if not force:
             volumes.find(store, name)
         if users_of := users(store).get(name):
@@ -53,7 +56,8 @@ def prune(store: Store, wanted: Callable[[Volume], bool]) -> tuple[tuple[Volume,
     """Delete every volume that is `wanted` and no container uses; which, and the bytes in them."""
     from rootless.store import layers
 
-    with volumes.taking(store):
+    store.create()
+    with door(store):
         used = users(store)
         going = [one for one in volumes.listing(store) if one.name not in used and wanted(one)]
         size = sum(layers.weigh(one.data) for one in going)
@@ -64,11 +68,24 @@ def prune(store: Store, wanted: Callable[[Volume], bool]) -> tuple[tuple[Volume,
 
 def remove_anonymous(store: Store, wanted: Iterable[str]) -> None:
     """Delete those of these volumes that nobody has named and nobody uses any more."""
-    going: Sequence[str] = tuple(wanted)
+    going = tuple(wanted)
+    if going:
+        with door(store):
+            drop_anonymous(store, going)
+
+
+def drop_anonymous(store: Store, wanted: Iterable[str]) -> None:
+    """The same for who has come through the door."""
+    going = tuple(wanted)
     if not going:
         return
-    with volumes.taking(store):
-        used = users(store)
-        found = [volumes.search(store, name) for name in going if name not in used]
-        graves = [volumes.bury(store, one.name) for one in found if one and one.is_anonymous]
+    used = users(store)
+    graves = []
+    for name in going:
+        try:
+            found = None if name in used else volumes.search(store, name)
+        except IntegrityError:  # its owner has to say so
+            continue
+        if found and found.is_anonymous:
+            graves.append(volumes.bury(store, name))
     volumes.delete(graves)

@@ -4,9 +4,8 @@
     data/         what containers see; it belongs to ids of the namespace
     seed/         files of an image on their way into data/, where it was empty: see `seeded`
 
-A volume appears by one rename from tmp/ and leaves by one. Who begins to use volumes holds the lock
-of volumes/ shared until the container's record names them; who takes volumes away holds it
-exclusively, so what is looked for and there stays. Who fills one holds the lock of its directory.
+A volume appears by one rename from tmp/ and leaves by one. Who uses it containers' records say, so
+one is taken away behind the container room's door. Who fills one holds the lock of its directory.
 Making, listing and reading need no namespace; removing does, for the files are of mapped ids. A
 crash leaves an owned directory in tmp/, and seed/ to the next one who starts with the volume.
 """
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
 
     from rootless.store import Store
 
+DRIVER = "local"
 ANONYMOUS = "com.docker.volume.anonymous"
 """The label, without a value, of what nobody has given a name."""
 DATA = "data"
 SEED = "seed"
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _MOST_LETTERS = 255
+_OPTIONS = ("type", "device", "o")
 _MAX_BYTES = 1 << 20
 _LATEST = 253_402_300_800.0  # the end of the year 9999: later times cannot be shown
 
@@ -59,29 +60,6 @@ class Volume(Record):
         return ANONYMOUS in self.labels
 
 
-class using:  # noqa: N801 - read as `with volumes.using(store):`
-    """While held, no volume is taken away: name those you use in a record."""
-
-    _kind = fcntl.LOCK_SH
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __enter__(self) -> None:
-        folder = _folder(self._store)
-        self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._fd, self._kind)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-
-class taking(using):  # noqa: N801
-    """While held, nobody begins to use a volume: take away what nobody uses."""
-
-    _kind = fcntl.LOCK_EX
-
-
 def new_name() -> str:
     """64 random hex digits: the name of a volume that nobody gives one."""
     return os.urandom(32).hex()
@@ -100,6 +78,37 @@ def check_name(name: str) -> None:
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
             "use absolute path"
         )
+
+
+def check_driver(name: str, driver: str) -> None:
+    """RootlessError, in docker's words, for a driver that is not there."""
+    if driver not in ("", DRIVER):
+        raise RootlessError(
+            f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found',
+            hint="there are no plugins here: leave out the driver",
+        )
+
+
+def check_options(name: str, options: Mapping[str, str]) -> dict[str, str]:
+    """What the local driver is asked to mount; RootlessError for what a user cannot mount."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise RootlessError(
+                f'create {name}: invalid option: "{key}"', hint="options are type, device and o"
+            )
+    if not options:
+        return {}
+    kind = options.get("type", "")
+    is_bind = "bind" in options.get("o", "").split(",")
+    for key in ("device", "type"):
+        if not options.get(key):
+            raise RootlessError(f'create {name}: missing required option: "{key}"')
+    if kind == "tmpfs" or (is_bind and kind in ("none", "bind")):
+        return dict(options)
+    raise RootlessError(
+        f"create {name}: a file system of type {kind} cannot be mounted by an ordinary user",
+        hint="there are type=tmpfs, and type=none with device=DIR and o=bind",
+    )
 
 
 def create(
@@ -189,7 +198,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def bury(store: Store, name: str) -> str | None:
-    """Take a volume out of sight, for `staging.delete`, within `taking`; None when it is gone."""
+    """Take a volume out of sight, for `delete`; None when it is gone."""
     return staging.bury(store, _path(store, name)) if _is_name(name) else None
 
 
@@ -200,38 +209,40 @@ def delete(graves: Iterable[str | None]) -> None:
             staging.delete(grave)
 
 
-def seeded(volume: Volume, fill: Callable[[str], object] | None) -> bool:
+def seeded(volume: Volume, fill: Callable[[str], bool] | None) -> bool:
     """See that the volume has what it begins with; whether it was filled now.
 
-    `fill` puts files into a new directory, and gives that its owner and mode; it is called when
-    the volume is empty. Its entries then move to data/ one by one: an empty data/ may be in use.
-    A volume that was being filled when its filler was killed is filled to the end.
+    `fill` puts files into a new directory, and gives that its owner and mode, or says False; it is
+    called when the volume is empty. Its entries then move to data/ one by one: an empty data/ may
+    be in use. A volume that was being filled when its filler was killed is filled to the end.
     """
     fd = os.open(volume.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         seed = f"{volume.path}/{SEED}"
-        if not os.path.isdir(seed):
-            if fill is None or os.listdir(volume.data):
-                return False
-            _fill(seed, fill)
+        is_due = fill is not None and not os.listdir(volume.data)
+        if not os.path.isdir(seed) and not (fill and is_due and _fill(seed, fill)):
+            return False
         _move(seed, volume.data)
         return True
     finally:
         os.close(fd)
 
 
-def _fill(seed: str, fill: Callable[[str], object]) -> None:
+def _fill(seed: str, fill: Callable[[str], bool]) -> bool:
     unfinished = f"{seed}.new"
     if os.path.isdir(unfinished):
         staging.remove_tree(unfinished)
     os.mkdir(unfinished, 0o755)
+    filled = False
     try:
-        fill(unfinished)
-    except BaseException:
-        staging.remove_tree(unfinished)
-        raise
-    os.rename(unfinished, seed)
+        filled = fill(unfinished)
+    finally:
+        if not filled:
+            staging.remove_tree(unfinished)
+    if filled:
+        os.rename(unfinished, seed)
+    return filled
 
 
 def _move(seed: str, data: str) -> None:

@@ -11,10 +11,9 @@ from rootless import linux, runspec
 from rootless.errors import RootlessError
 from rootless.sandbox.operations.scratch import Scratch
 from rootless.sandbox.operations.tree import Bind
-from tests.integration.test_sandbox import PATH, Swapper, layer, rootfs, run, start, with_mounts
+from tests.integration.test_sandbox import PATH, Swapper, run, start, with_mounts
 from tests.support import child
 
-__all__ = ["layer", "rootfs"]
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
 

@@ -37,7 +37,7 @@ RM = Verb(
     "rootless.cli.containers:rm",
     options=(
         flag("-f", "--force", help="end running ones; do not complain about missing ones"),
-        flag("-v", "--volumes", help="with their anonymous volumes: none has any yet"),
+        flag("-v", "--volumes", help="with their anonymous volumes"),
     ),
     arguments=(Argument("names", "CONTAINER", "some"),),
     examples=("rootless rm web", "rootless rm -f $(rootless ps -aq)"),

@@ -53,6 +53,11 @@ OPTIONS = (
     many("-l", "--label", metavar="NAME[=VALUE]", help="label the container"),
     many("--label-file", metavar="FILE", help="read labels from FILE"),
     text("--log-driver", metavar="DRIVER", help="json-file keeps a log [default], none does not"),
+    many(
+        "--mount",
+        metavar="type=TYPE,...",
+        help="mount type=bind,src=DIR,dst=PATH; type=volume,src=NAME,dst=PATH; type=tmpfs,dst=PATH",
+    ),
     many("--log-opt", metavar="NAME=VALUE", help="limit the log: max-size=10m, max-file=3"),
     text("--name", metavar="NAME", help="give the container a name"),
     text(
@@ -114,7 +119,13 @@ OPTIONS = (
         help="whose ids it has: host [default], keep-id, auto, nomap",
     ),
     text("--uts", metavar="MODE", help="its host name: private [default], host: this machine's"),
-    many("-v", "--volume", metavar="SRC:DST[:ro]", help="mount a directory or file"),
+    many(
+        "-v",
+        "--volume",
+        metavar="SRC:DST[:ro]",
+        help="mount a directory, a file or a volume; a volume of its own: -v DST",
+    ),
+    many("--volumes-from", metavar="CONTAINER[:ro]", help="mount what another container has"),
     text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
     *LIMITS,
 )

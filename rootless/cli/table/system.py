@@ -60,7 +60,7 @@ VERBS = (
             flag("-a", "--all", help=EVERY_IMAGE),
             PRUNE_FILTER,
             flag("-f", "--force", help="do not ask"),
-            flag("--volumes", help="accepted; there are no volumes here yet"),
+            flag("--volumes", help="anonymous volumes, too"),
         ),
         examples=("rootless system prune", "rootless system prune -af"),
     ),

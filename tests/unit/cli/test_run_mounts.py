@@ -8,7 +8,7 @@ import pytest
 
 from rootless.cli import run_mounts
 from rootless.cli.parser import Arguments
-from rootless.container.mounts import Mount
+from rootless.container.spec import Mount
 from rootless.errors import RootlessError, UsageError
 
 HERE = os.getcwd()
@@ -41,7 +41,7 @@ HERE = os.getcwd()
     ],
 )
 def test_a_volume(text, meant):
-    assert run_mounts.volume(text) == meant
+    assert run_mounts.volume(text) == meant.replace(flag="-v" if ":" in text else "")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_is_no_volume(text, said):
     ],
 )
 def test_a_mount(text, meant):
-    assert run_mounts.mount(text) == meant
+    assert run_mounts.mount(text) == meant.replace(flag="--mount")
 
 
 def _invalid(text: str, what: str) -> str:
@@ -260,7 +260,7 @@ def test_a_key_that_differs_by_a_letter_is_named():
     ],
 )
 def test_memory(text, meant):
-    assert run_mounts.memory(text) == meant
+    assert run_mounts.memory(text) == meant.replace(flag="--tmpfs")
 
 
 @pytest.mark.parametrize(
@@ -278,18 +278,9 @@ def test_what_is_no_memory(text, said):
         run_mounts.memory(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("c2", ("c2", None)),
-        ("c2:ro", ("c2", True)),
-        ("c2:rw", ("c2", False)),
-        ("c2:z", ("c2", None)),
-        ("c2:ro,z", ("c2", True)),
-    ],
-)
-def test_volumes_from(text, meant):
-    assert run_mounts.source_container(text) == meant
+@pytest.mark.parametrize("text", ["c2", "c2:ro", "c2:rw", "c2:z", "c2:ro,z"])
+def test_volumes_from(text):
+    assert run_mounts.containers(Arguments({"volumes_from": (text,)})) == (text,)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +294,7 @@ def test_volumes_from(text, meant):
 )
 def test_what_is_no_volumes_from(text, said):
     with pytest.raises(UsageError, match=said):
-        run_mounts.source_container(text)
+        run_mounts.check_container(text)
 
 
 def _read(**given: tuple[str, ...]) -> tuple[Mount, ...]:

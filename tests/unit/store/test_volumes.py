@@ -133,12 +133,13 @@ def test_the_record_is_plain_json(store):
         }
 
 
-def _fill(path: str) -> None:
+def _fill(path: str) -> bool:
     os.mkdir(f"{path}/d")
     for name in ("a", "d/b"):
         with open(f"{path}/{name}", "w") as file:
             file.write(name)
     os.chmod(path, 0o750)
+    return True
 
 
 def _content(volume: volumes.Volume) -> list[str]:
@@ -163,7 +164,7 @@ def test_an_empty_volume_is_filled_once(store):
 def test_a_filling_that_was_broken_off_is_begun_again(store):
     volume = volumes.create(store, "v1")
 
-    def fail(path: str) -> None:
+    def fail(path: str) -> bool:
         _fill(path)
         raise KeyboardInterrupt
 
@@ -185,17 +186,9 @@ def test_files_that_were_on_their_way_arrive(store):
     assert _content(volume) == ["a", "d", "d/b"]
 
 
-def test_who_uses_volumes_keeps_others_from_taking_them(store):
-    volumes.create(store, "v1")
-    taken = threading.Event()
-
-    def take() -> None:
-        with volumes.taking(Store(store.root)):
-            taken.set()
-
-    with volumes.using(store), volumes.using(Store(store.root)):
-        taker = threading.Thread(target=take)
-        taker.start()
-        assert not taken.wait(0.1)
-    taker.join()
-    assert taken.is_set()
+def test_nothing_to_begin_with_changes_nothing(store):
+    volume = volumes.create(store, "v1")
+    os.chmod(volume.data, 0o700)
+    assert not volumes.seeded(volume, lambda _: False)
+    assert os.stat(volume.data).st_mode & 0o777 == 0o700
+    assert sorted(os.listdir(volume.path)) == ["data", "volume.json"]
