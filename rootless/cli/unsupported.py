@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context cp events exec imagetools ls network node pause
+_VERBS = """checkpoint compose config context events exec imagetools ls network node pause
     plugin port prune secret service stack swarm trust unpause use"""
 
 _INSTEAD = {

@@ -151,8 +151,7 @@ def pack(copied: Source, put: Put, base: bytes = b"") -> int:
 
     def renamed(name: bytes) -> bytes:
         rest = name if copied.name == b"." else name[len(copied.name) + 1 :]
-        parts = [part for part in (top, rest) if part not in (b"", b".")]
-        return b"/".join(parts) or b"."
+        return top if rest in (b"", b".") else b"%b/%b" % (top, rest)
 
     def change(entry: tar.Entry) -> tar.Entry:
         entry.name = renamed(entry.name)

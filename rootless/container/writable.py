@@ -17,7 +17,7 @@ from rootless.store import images, layers, skeleton
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.container.spec import Container
-    from rootless.roots import View
+    from rootless.roots import Root, View
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -72,6 +72,13 @@ def whole(store: Store, container: Container) -> View:
     """All its files as they are now, mounted to read from."""
     every = (diff(store, container), *_layers(store, container))
     return roots.view(store, every, bottom=skeleton.path(store))
+
+
+def root(store: Store, container: Container) -> Root:
+    """All its files, to be mounted and written to: only by who holds its directory."""
+    home = store.path("containers", container.id)
+    layers_of = _layers(store, container)
+    return roots.present(store, layers_of, home, bottom=skeleton.path(store), volatile=False)
 
 
 def _layers(store: Store, container: Container) -> tuple[str, ...]:

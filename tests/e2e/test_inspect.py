@@ -104,7 +104,7 @@ def test_templates_of_both(store):
         (["image", "inspect", "no1"], "[]\n", "No such image: no1:latest"),
         (["image", "inspect", "running"], "[]\n", "No such image: running:latest"),
         (["container", "inspect", "busybox"], "[]\n", "No such container: busybox"),
-        (["inspect", "--type", "volume", "x"], "", 'unknown type: "volume"'),
+        (["inspect", "--type", "secret", "x"], "", 'unknown type: "secret"'),
     ],
 )
 def test_what_is_not_there(store, words, stdout, said):
@@ -159,8 +159,8 @@ def test_a_record_of_an_older_version(store, tmp_path):
     root = _copied(store, tmp_path)
     for path in root.glob("containers/*/container.json"):
         record = json.loads(path.read_text())
-        for key in ("asked", "config", "mount_points"):
-            del record[key]
+        for key in ("config", "mounts"):
+            record.pop(key, None)
         path.write_text(json.dumps(record))
     value = _shown(Rootless(root), "inspect", "exited")
     assert (value["Mounts"], value["Config"]["Env"]) == ([], [])

@@ -258,7 +258,7 @@ def test_an_archive_has_docker_s_names(root):
             return sorted(archive.getnames())
 
     assert names("/w/dir") == ["dir", "dir/a", "dir/sub", "dir/sub/b"]
-    assert names("/w/dir/.") == [".", "a", "sub", "sub/b"]
+    assert names("/w/dir/.") == [".", "./a", "./sub", "./sub/b"]
     assert names("/w/file") == ["file"]
     assert names("/w/lfile") == ["lfile"]
     assert names("/w/ldir/") == ["ldir", "ldir/a", "ldir/sub", "ldir/sub/b"]

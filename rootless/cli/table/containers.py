@@ -88,4 +88,24 @@ EXPORT = Verb(
     examples=("rootless export -o web.tar web", "rootless export web | rootless import - flat"),
 )
 
-VERBS = (PS, RM, PRUNE, COMMIT, DIFF, EXPORT)
+CP = Verb(
+    "cp",
+    "Copy files between a container and this machine",
+    "rootless.cli.cp:cp",
+    options=(
+        flag("-a", "--archive", help="what comes into a container is given to its user"),
+        flag("-L", "--follow-link", help="copy what a link leads to"),
+        flag("-q", "--quiet", help="do not say how much was copied"),
+    ),
+    arguments=(
+        Argument("source", "CONTAINER:PATH|PATH|-"),
+        Argument("target", "CONTAINER:PATH|PATH|-"),
+    ),
+    examples=(
+        "rootless cp web:/etc/nginx ./nginx",
+        "rootless cp ./site/. web:/usr/share/nginx/html",
+        "rootless cp web:/var/log -",
+    ),
+)
+
+VERBS = (PS, RM, PRUNE, COMMIT, CP, DIFF, EXPORT)

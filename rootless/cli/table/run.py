@@ -53,12 +53,12 @@ OPTIONS = (
     many("-l", "--label", metavar="NAME[=VALUE]", help="label the container"),
     many("--label-file", metavar="FILE", help="read labels from FILE"),
     text("--log-driver", metavar="DRIVER", help="json-file keeps a log [default], none does not"),
+    many("--log-opt", metavar="NAME=VALUE", help="limit the log: max-size=10m, max-file=3"),
     many(
         "--mount",
         metavar="type=TYPE,...",
         help="mount type=bind,src=DIR,dst=PATH; type=volume,src=NAME,dst=PATH; type=tmpfs,dst=PATH",
     ),
-    many("--log-opt", metavar="NAME=VALUE", help="limit the log: max-size=10m, max-file=3"),
     text("--name", metavar="NAME", help="give the container a name"),
     text(
         "--net",

@@ -134,8 +134,8 @@ def _alike(value, like):
 def test_a_container_is_shown_as_docker_shows_it():
     theirs = recorded("container_exited")
     mounts = (
-        Mount("bind", "/mnt", "/tmp/mnt", read_only=True, options=("ro",)),
-        Mount("tmpfs", "/t", options=("size=1m",)),
+        Mount("bind", "/mnt", "/tmp/mnt", read_only=True, options=("create",), flag="-v"),
+        Mount("tmpfs", "/t", options=("size=1m",), flag="--tmpfs"),
     )
     container = _container(
         theirs,
@@ -184,7 +184,7 @@ def test_a_running_container_is_shown_as_docker_shows_it():
         "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
     }
     ours["NetworkSettings"]["Ports"] = theirs["NetworkSettings"]["Ports"]  # of no network: none
-    ours["Mounts"] = theirs["Mounts"]  # VOLUME makes none here yet
+    ours["Mounts"] = theirs["Mounts"]  # volumes have names of their own
     for key in ("AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce"):
         ours["Config"][key] = theirs["Config"][key]  # docker's was detached
     assert _alike(ours, theirs) == theirs

@@ -1,0 +1,103 @@
+"""A container's files as they are now, to read and to write: a descriptor of its root.
+
+A running one's is the root of one of its processes, in its mount namespace, with all that is
+mounted there. A stopped one's is mounted here, with its volumes, in the caller's private mount
+namespace, and gone with it; while it is written to, its directory is held, so that nobody starts
+it. Runs as (mapped) root: for a stopped one the caller has entered its namespace.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux, userns
+from rootless.container import homes, mounts, writable
+from rootless.errors import RootlessError
+from rootless.sandbox.newroot import Newroot
+from rootless.sandbox.operations.tree import Bind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from rootless.container.homes import Home
+    from rootless.container.spec import Container
+    from rootless.roots import Mounted, View
+    from rootless.store import Store
+
+
+def running(supervisor: int) -> int:
+    """Join the user namespace of what runs below the supervisor; a descriptor of its root.
+
+    The supervisor itself lets nobody look into it, nor does an init of ours: each of the others may
+    do. RootlessError when there is none any more.
+    """
+    refused = RootlessError("the container has no process whose files could be reached")
+    for pid in _descendants(supervisor):
+        try:
+            userns.join(pid)
+            return os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except RootlessError as error:
+            refused = error
+        except OSError:  # it has ended meanwhile
+            continue
+    raise refused
+
+
+class Stopped:
+    """The tree of a container that does not run; `fd` is its root. Until the end of `with`."""
+
+    def __init__(self, store: Store, container: Container, *, to_write: bool) -> None:
+        """RootlessError when somebody starts it, or writes to it, this moment."""
+        self._home: Home | None = None
+        self._tree: Mounted | View
+        if to_write:
+            self._home = homes.hold(store, container)
+            if self._home is None:
+                raise RootlessError(
+                    f"container {container.name or container.short} is in use this moment",
+                    hint="try it again",
+                )
+            self._tree = writable.root(store, container).mount()
+        else:
+            self._tree = writable.whole(store, container)
+        self.fd = self._tree.fd
+        self._attach(store, container)
+
+    def _attach(self, store: Store, container: Container) -> None:
+        """What is mounted in it, but for what is in memory."""
+        newroot = Newroot()
+        newroot.fd = self.fd
+        folder = store.path("containers", container.id)
+        for one in mounts.operations(store, container.spec, folder):
+            if isinstance(one, Bind):
+                one.replace(owner=None).apply(newroot)
+        if container.spec.read_only:
+            linux.mount_setattr(self.fd, linux.MOUNT_ATTR_RDONLY)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        linux.umount2(self._tree.target, linux.MNT_DETACH)
+        os.close(self.fd)
+        if self._home:
+            self._home.let_go()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """All processes below one, parents first."""
+    pending = [pid]
+    while pending:
+        children = _children(pending.pop(0))
+        yield from children
+        pending += children
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(number) for number in file.read().split()]
+    except OSError:
+        return []
