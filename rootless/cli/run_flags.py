@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import run_mounts, run_limits, run_logging
+from rootless.cli import run_limits, run_logging, run_mounts
 from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
