@@ -33,7 +33,13 @@ _IMAGE_FILTERS = (
 _PRUNE_FILTERS = ("label!=", "label=", "until=")
 _CACHE_FILTERS = (
     *("description=", "id=", "immutable", "inuse", "mutable", "private", "shared"),
-    *("type=exec.cachemount", "type=internal", "type=regular", "type=source.local"),
+    *(
+        "type=exec.cachemount",
+        "type=internal",
+        "type=regular",
+        "type=source.local",
+        "type=source.git.checkout",
+    ),
     *("until=", "unused-for="),
 )
 _PLATFORMS = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/riscv64")

@@ -1,17 +1,17 @@
 """Where the files of a build come from: a directory, an archive, the web or a repository.
 
 What is no directory of the user's is brought into a staging of the store, which ends with the
-build. Git runs before the user namespace is entered, as the user; archives are unpacked inside of
-it, for their files may belong to many.
+build, or, a commit and an archive whose server tells an ETag, into its cache for the next. Git runs
+before the user namespace is entered, as the user; archives are unpacked inside of it, for their
+files may belong to many.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
 from rootless.build.request import Folder, Reach, Surroundings
-from rootless.cli import dockerfiles, files, words
+from rootless.cli import dockerfiles, files
 from rootless.cli.dockerfiles import Written
 from rootless.cli.web import Web
 from rootless.errors import NotFoundError, UsageError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.cli.settings import Settings
     from rootless.dockerfile.remote import GitSource
     from rootless.store import Store
+    from rootless.store.keeping import Held
     from rootless.store.staging import Staging
     from rootless.userns import IdMap
 
@@ -37,7 +38,8 @@ class Found(Record):
     """A context: its `directory`, and what errors call it.
 
     `text` is the Dockerfile where that is all that came; then the directory `is_empty`, if the
-    Dockerfile did not come from the web. What is `fetched` was made for this build.
+    Dockerfile did not come from the web. What is `fetched` was made for this build, or is `kept`
+    for the next.
     """
 
     directory: str
@@ -46,10 +48,12 @@ class Found(Record):
     fetched: bool = False
     keeps_owners: bool = False
     is_empty: bool = False
+    kept: bool = False
 
     def folder(self, ignore: bytes) -> Folder:
         """It as the builder wants it, with what its .dockerignore holds."""
-        return Folder(self.directory, ignore, self.fetched, self.keeps_owners, self.is_empty)
+        passes = self.fetched and not self.kept
+        return Folder(self.directory, ignore, passes, self.keeps_owners, self.is_empty)
 
 
 class Contexts:
@@ -71,6 +75,7 @@ class Contexts:
         secrets = surroundings.secrets
         self.web = Web(given, secrets)
         self._staged: list[Staging] = []
+        self._held: list[Held] = []
         agent = self._agent(surroundings.agents.get("default", ""))
         self.reach = Reach(self.web, given.environment, secrets, agent)
 
@@ -80,6 +85,8 @@ class Contexts:
     def __exit__(self, *_: object) -> None:
         for one in self._staged:
             one.discard()
+        for held in self._held:
+            held.release()
 
     def find(
         self, text: str, enter: Callable[[], IdMap], build_args: Mapping[str, str] = {}
@@ -149,14 +156,23 @@ class Contexts:
 
     def _download(self, url: str, enter: Callable[[], IdMap]) -> Found:
         """An archive on the web, or a Dockerfile, which is its context's only file then."""
-        from rootless.build.inputs import tarball
+        from rootless.build.inputs import fetched, tarball
+        from rootless.cli.fetching import Fetching
 
         shown = url.partition("?")[0]
-        self._tell(shown)
-        with self.web.get(url) as answer:
-            start, read = tarball.begin(answer.read)
+        if held := fetched.file(self.store, self.web, url):
+            return self._kept_archive(held, shown, enter)
+        with (
+            Fetching(shown, quiet=self._quiet) as fetching,
+            self.web.get(url) as answer,
+        ):
+            start, read = tarball.begin(fetching.counting(answer.read, answer.size))
             if tarball.is_archive(start):
-                return self._unpacked(read, shown, enter)
+                etag = answer.headers.get("ETag", "")
+                if not fetched.is_worth_keeping(etag):
+                    return self._unpacked(read, shown, enter)
+                held = fetched.keep_file(self.store, url, etag, read)
+                return self._kept_archive(held, shown, enter)
             content = files.limited(read, shown)
         folder = self._folder()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -166,13 +182,25 @@ class Contexts:
         return Found(folder, shown, content, fetched=True)
 
     def _repository(self, source: GitSource) -> Found:
+        from rootless.build.inputs import fetched
         from rootless.build.inputs.git import Git
+        from rootless.cli.fetching import Fetching
 
         own = None if source.is_ssh else ""  # who names its host is the user
-        git = Git(self.reach.environment, self.reach.secrets, self.reach.agent or own)
-        self._tell(source.shown)
-        commit = git.commit(source)
-        return Found(git.check_out(source, commit, self._stage()), source.shown, fetched=True)
+        agent = self.reach.agent or own
+        with Fetching(source.shown, quiet=self._quiet) as fetching:
+            git = Git(self.reach.environment, self.reach.secrets, agent, fetching.watch)
+            held, folder = fetched.commit(self.store, git, source, git.commit(source))
+        self._held.append(held)
+        return Found(folder, source.shown, fetched=True, kept=True)
+
+    def _kept_archive(self, held: Held, shown: str, enter: Callable[[], IdMap]) -> Found:
+        from rootless.build.inputs import fetched, tarball
+
+        self._held.append(held)
+        with open(fetched.file_in(held), "rb", buffering=0) as file:
+            _, read = tarball.begin(file.read)
+            return self._unpacked(read, shown, enter)
 
     def _agent(self, socket: str) -> str:
         """That socket, by a name that ssh can use: it does not keep a descriptor of ours."""
@@ -191,10 +219,6 @@ class Contexts:
         folder = self._folder()
         tarball.unpack(read, folder, ids)
         return Found(folder, shown, fetched=True, keeps_owners=True)
-
-    def _tell(self, shown: str) -> None:
-        if not self._quiet:
-            print(f"fetching the context {words.escape(shown)}", file=sys.stderr)
 
     def _folder(self) -> str:
         folder = os.path.join(self._stage(), "tree")

@@ -4,6 +4,8 @@
     cache/contexts/<name>.json    the digests of a context's files
     cache/urls/<name>.json        ("internal") what a URL led to
     cache/trails/<place>.json     ("internal") what a step was, for explanations
+    cache/sources/<name>/         a commit or a file of the web, in data/, flocked while in use, and
+                                  source.json: what it is, when it was fetched
     cache/mounts/<name>/          a directory of RUN --mount=type=cache, data/, which its user has
                                   flocked, and mount.json: its id, when it was made
 
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
     from rootless.store.usage import Pieces, Usage
 
 STEP, INTERNAL, CONTEXT, MOUNT = "regular", "internal", "source.local", "exec.cachemount"
-"""The kinds, as docker calls them."""
+GIT, WEB = "source.git.checkout", "source.http"
+"""The kinds, as docker calls them; it has no name for files of the web."""
 
 _TRAILS = "cache/trails"
 _RECORDS = ("cache/steps", "cache/contexts", "cache/urls", _TRAILS)
-_MOUNTS = "cache/mounts"
+_MOUNTS, _SOURCES = "cache/mounts", "cache/sources"
+_FOLDERS = (_MOUNTS, _SOURCES)
 _LONGEST = 1 << 16  # bytes of the beginning of a record
 _SAME_TIME = 60  # seconds in which the steps of one build were of use
 
@@ -88,7 +92,7 @@ def has_mounts(store: Store) -> bool:
 def listing(store: Store, usage: Usage) -> tuple[Cached, ...]:
     """Everything that is kept; what goes meanwhile is left out."""
     found = [one for folder in _RECORDS for one in _records(store, folder, usage)]
-    return (*found, *_mounts(store))
+    return (*found, *(one for folder in _FOLDERS for one in _folders(store, folder)))
 
 
 def chosen(
@@ -139,7 +143,7 @@ def remove(store: Store, going: Sequence[Cached]) -> list[Cached]:
 
 
 def _remove(store: Store, one: Cached) -> bool:
-    if one.kind != MOUNT:
+    if one.kind not in (MOUNT, GIT, WEB):
         try:
             os.unlink(one.path)
         except FileNotFoundError:  # somebody else was faster
@@ -204,11 +208,12 @@ def _seconds(created: object) -> float:
         return 0.0
 
 
-def _mounts(store: Store) -> Iterator[Cached]:
+def _folders(store: Store, folder: str) -> Iterator[Cached]:
     import fcntl
 
-    for name in _names(store, _MOUNTS):
-        path = store.path(_MOUNTS, name)
+    read = _mount if folder == _MOUNTS else _source
+    for name in _names(store, folder):
+        path = store.path(folder, name)
         fd = _open(path)
         if fd is None:
             continue
@@ -219,23 +224,36 @@ def _mounts(store: Store) -> Iterator[Cached]:
             in_use = True
         finally:
             os.close(fd)
-        yield _mount(path, name, in_use=in_use)
+        yield read(path, name, in_use=in_use)
 
 
 def _mount(path: str, name: str, *, in_use: bool) -> Cached:
     """A cache mount; one without a readable record has no id and was of use long ago."""
+    told, made, used = _folder_told(path, "mount.json")
+    text = f"cached mount {told.get('id', '')}"
+    return Cached(name, MOUNT, path, frozenset(), layers.weigh(path), used, made, text, in_use)
+
+
+def _source(path: str, name: str, *, in_use: bool) -> Cached:
+    """A commit, or a file of the web."""
+    told, made, used = _folder_told(path, "source.json")
+    text = str(told.get("what", ""))
+    kind = WEB if text.startswith("http ") else GIT
+    return Cached(name, kind, path, frozenset(), layers.weigh(path), used, made, text, in_use)
+
+
+def _folder_told(path: str, record: str) -> tuple[dict[str, object], float, float]:
+    """What the record of a directory says, when that was made, and when it was last of use."""
     told, used = None, 0.0
     try:
-        with open(os.path.join(path, "mount.json"), "rb", buffering=0) as file:
+        with open(os.path.join(path, record), "rb", buffering=0) as file:
             used = os.fstat(file.fileno()).st_mtime
             told = leanjson.loads(file.read(_LONGEST))
     except (OSError, IntegrityError):
         pass
     told = told if isinstance(told, dict) else {}
     created = told.get("created")
-    made = float(created) if isinstance(created, int | float) else used
-    text = f"cached mount {told.get('id', '')}"
-    return Cached(name, MOUNT, path, frozenset(), layers.weigh(path), used, made, text, in_use)
+    return told, float(created) if isinstance(created, int | float) else used, used
 
 
 def _open(path: str) -> int | None:

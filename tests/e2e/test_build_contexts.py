@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import signal
@@ -17,6 +18,7 @@ import zstandard
 
 from tests.support import flattened
 from tests.support.hostile_registry import Answer
+from tests.support.terminal import Terminal
 from tests.support.website import Website, packed
 
 pytestmark = pytest.mark.needs("userns", "overlay")
@@ -395,6 +397,97 @@ def test_a_repository_that_wants_a_login(attempt, server, repository, tmp_path):
     done = attempt("--secret", f"id=GIT_AUTH_TOKEN.e.com,src={tmp_path / 'token'}", url)
     assert "cannot be fetched" in done.stderr
     assert "secret" not in done.stderr
+
+
+def fetches(server):
+    """How often git has asked for objects since the last time, and for anything at all."""
+    asked = list(server.requests)
+    server.requests.clear()
+    return sum(b"command=fetch" in one.body for one in asked), len(asked)
+
+
+@with_git
+def test_a_commit_comes_once(attempt, build, server, repository, rootless):
+    url = f"{server.url}/git/r.git"
+    files = build(url)
+    assert fetches(server)[0] == 1
+    assert build(url) == files
+    assert fetches(server) == (0, 2), "only which commit it is"
+    assert below(build(f"{url}#main:d"), "sub") == {"Dockerfile"}
+    assert fetches(server)[0] == 0, "a folder of the same commit"
+    build(f"{url}#{repository.second}")
+    assert fetches(server) == (0, 0), "a commit's whole name is that of one thing"
+    filters = ("--filter", "type=source.git.checkout")
+    (line,) = rootless.ok("builder", "du", *filters, "--format", "json").splitlines()
+    kept = json.loads(line)
+    assert kept["Description"] == f"git repository {url}#{repository.second}"
+    repository.commit({"new": "3\n"})
+    assert build(url)["all/new"][0] == "3\n"
+    assert fetches(server)[0] == 1
+    rootless.ok("builder", "prune", "-af")
+    assert os.listdir(rootless.root / "cache" / "sources") == []
+    assert build(f"{url}#v1").keys() == files.keys() - {"all/new"}
+    assert os.listdir(rootless.root / "tmp") == []
+
+
+@with_git
+def test_an_add_and_a_context_have_one_commit(attempt, build, server, repository):
+    url = f"{server.url}/git/r.git"
+    build(url)
+    fetches(server)
+    files = build("-", stdin=f"FROM scratch\nADD {url} /all/\n".encode())
+    assert below(files) == {".dockerignore", "Dockerfile", "d", "d/Dockerfile", "new", "x.log"}
+    assert fetches(server)[0] == 0
+
+
+@with_git
+def test_two_that_want_a_commit_at_once(rootless, server, repository):
+    command = rootless.command("build", "-q", f"{server.url}/git/r.git")
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(command, env=rootless.environment, stdout=pipe) for _ in range(2)]
+    ids = {one.communicate()[0] for one in both}
+    assert [one.returncode for one in both] == [0, 0]
+    assert len(ids) == 1
+    assert len(os.listdir(rootless.root / "cache" / "sources")) == 1
+
+
+def test_an_archive_with_an_etag_comes_once(build, server, rootless):
+    server.files["/c"] = Answer(200, gzip.compress(PLAIN), {"ETag": '"one"'})
+    files = build(f"{server.url}/c")
+    assert server.asked() == ["GET /c"]
+    assert build(f"{server.url}/c") == files
+    assert server.asked() == ["HEAD /c"]
+    other = packed({"Dockerfile": COPY_ALL, "other": b"o"}, "w")
+    server.files["/c"] = Answer(200, other, {"ETag": '"two"'})
+    assert below(build(f"{server.url}/c")) == {"Dockerfile", "other"}
+    assert server.asked() == ["HEAD /c", "GET /c"]
+    assert len(os.listdir(rootless.root / "cache" / "sources")) == 1, "the older one is gone"
+    (kept,) = (rootless.root / "cache" / "sources").iterdir()
+    (kept / "source.json").write_text("{")
+    assert below(build(f"{server.url}/c")) == {"Dockerfile", "other"}
+    assert server.asked() == ["GET /c"]
+
+
+def test_what_nobody_has_used_for_a_week_goes(build, server, rootless):
+    server.files["/c"] = Answer(200, PLAIN, {"ETag": '"one"'})
+    server.files["/d"] = Answer(200, PLAIN, {"ETag": '"two"'})
+    build(f"{server.url}/c")
+    (kept,) = (rootless.root / "cache" / "sources").iterdir()
+    week = time.time() - 8 * 86_400
+    os.utime(kept / "source.json", (week, week))
+    build(f"{server.url}/d")
+    assert not kept.exists()
+
+
+@with_git
+def test_a_terminal_is_shown_how_much_has_come(rootless, server, repository):
+    server.files["/c"] = Answer(200, gzip.compress(PLAIN), {})
+    for place, shown in (("/c", "B of "), ("/git/r.git", "objects: 100%")):
+        command = rootless.command("build", f"{server.url}{place}")
+        terminal = Terminal(command, rootless.environment)
+        said = terminal.expect(f"\x1b[Kfetching the context {server.url}{place}\r\n")
+        assert shown in said
+        assert terminal.close() == 0
 
 
 @with_git

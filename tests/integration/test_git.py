@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.build.inputs.git import Git
+from rootless.build.inputs.git import Git, inside
 from rootless.dockerfile import remote
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from tests.support.hostile_registry import Answer, HostileRegistry
@@ -57,7 +57,9 @@ def fetch(git, server, tmp_path):
         commit = git.commit(source)
         staged = tmp_path / f"staged{next(count)}"
         staged.mkdir()
-        return commit, git.check_out(source, commit, str(staged))
+        git.check_out(source, commit, str(staged))
+        assert os.listdir(staged) == ["tree"]
+        return commit, inside(f"{staged}/tree", source)
 
     return run
 
@@ -273,7 +275,8 @@ def test_a_login_in_the_url_is_in_no_file_and_no_command(repository, server, tmp
     source = remote.git(f"{server.url}?keep-git-dir=1")
     staged = tmp_path / "staged"
     staged.mkdir()
-    tree = ours.check_out(source, ours.commit(source), str(staged))
+    ours.check_out(source, ours.commit(source), str(staged))
+    tree = f"{staged}/tree"
     assert "m/in" in names(tree)
     said = (tmp_path / "log").read_text()
     assert "ls-remote" in said
@@ -326,7 +329,8 @@ def test_over_ssh(git, repository, tmp_path, monkeypatch):
         assert commit == repository.first
         staged = tmp_path / place[:3]
         staged.mkdir()
-        assert names(ours.check_out(source, commit, str(staged))) == ["e/f"]
+        ours.check_out(source, commit, str(staged))
+        assert names(inside(f"{staged}/tree", source)) == ["e/f"]
     said = (tmp_path / "log").read_text()
     assert "-o BatchMode=yes" in said
     assert "-o UserKnownHostsFile=/home/ada/.ssh/known_hosts" in said

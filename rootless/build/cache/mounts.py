@@ -4,10 +4,9 @@
     cache/mounts/<name>/mount.json  {"id", "created"}; its mtime is when it was last taken
 
 The name is a hash of the id and of what a new directory holds: no text of a Dockerfile is part of
-a path. Whoever uses a directory holds a flock of it, shared or exclusive, while one command runs,
-and looks after that whether it is still the one by that name: so it can be taken away, by
-`store.kept`, beside everything else. Made in tmp/ and published by rename. A command that was
-killed leaves what it has written so far, as in docker. Runs in the builder.
+a path. Whoever uses a directory holds a flock of it, shared or exclusive, while one command runs:
+see `store.keeping`. A command that was killed leaves what it has written so far, as in docker. Runs
+in the builder.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from time import time
 
 from rootless import leanjson
 from rootless.oci.digest import Digest
-from rootless.store import staging
+from rootless.store import keeping
+from rootless.store.keeping import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,20 +27,7 @@ if TYPE_CHECKING:
     from rootless.build.plan.mounts import Cache
     from rootless.store import Store
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Held:
-    """A directory in use: `path` is what a command sees. `release` it when that has ended."""
-
-    def __init__(self, path: str, fd: int) -> None:
-        self.path = os.path.join(path, "data")
-        self._fd = fd
-
-    def release(self) -> None:
-        """Let others have it; also where a fork of ours still has the descriptor."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-        os.close(self._fd)
+_RECORD = "mount.json"
 
 
 def name(mount: Cache, seed: str) -> str:
@@ -69,8 +56,8 @@ def take(
         if not _lock(fd, mount.sharing, waiting):
             os.close(fd)
             number += 1
-        elif _is(fd, path):
-            os.utime(os.path.join(path, "mount.json"))
+        elif keeping.is_still(fd, path):
+            os.utime(os.path.join(path, _RECORD))
             return Held(path, fd)
         else:  # it was taken away meanwhile
             os.close(fd)
@@ -78,37 +65,21 @@ def take(
 
 def look(store: Store, named: str) -> Held | None:
     """The directory `named`, if there is one, to read from; waits while somebody has it alone."""
-    path = store.path("cache", "mounts", named)
-    try:
-        fd = os.open(path, _DIRECTORY)
-    except FileNotFoundError:
-        return None
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    return Held(path, fd)
+    return keeping.look(store.path("cache", "mounts", named))
 
 
 def _open(store: Store, path: str, mount: Cache, fill: Callable[[str], bool]) -> int:
-    while True:
-        try:
-            return os.open(path, _DIRECTORY)
-        except FileNotFoundError:
-            _make(store, path, mount, fill)
-
-
-def _make(store: Store, path: str, mount: Cache, fill: Callable[[str], bool]) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with store.writing(), staging.Staging(store, ("data",)) as staged:
-        data = os.path.join(staged.path, "data")
+    def begin(data: str) -> bytes:
         if not fill(data):
             os.chown(data, mount.uid, mount.gid)
             os.chmod(data, mount.mode)
-        with open(os.path.join(staged.path, "mount.json"), "wb") as file:
-            file.write(leanjson.dumps({"id": mount.id, "created": time()}))
+        return leanjson.dumps({"id": mount.id, "created": time()})
+
+    while True:
         try:
-            staged.publish(path)
-        except OSError:
-            if not os.path.isdir(path):  # else another build made it meanwhile
-                raise
+            return os.open(path, keeping.DIRECTORY)
+        except FileNotFoundError:
+            keeping.make(store, path, begin, _RECORD)
 
 
 def _lock(fd: int, sharing: str, waiting: Callable[[], object]) -> bool:
@@ -121,10 +92,3 @@ def _lock(fd: int, sharing: str, waiting: Callable[[], object]) -> bool:
         waiting()
         fcntl.flock(fd, kind)
     return True
-
-
-def _is(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except FileNotFoundError:
-        return False

@@ -65,14 +65,17 @@ class Git:
         environment: Mapping[str, str],
         secrets: Mapping[str, bytes] | None = None,
         agent: str | None = "",
+        watch: Callable[[bytes], object] | None = None,
     ) -> None:
         """`environment` is the user's; proxies and known hosts are taken from it. `secrets` may be
         logins, by BuildKit's names: see `_login`. `agent` is the socket of the one ssh agent that
-        is asked, "" for none; None for the user's agent and key files.
+        is asked, "" for none; None for the user's agent and key files. `watch` is told what git
+        says of how far it is, piece by piece.
 
         NotFoundError when there is no git.
         """
         self._secrets = secrets or {}
+        self._watch = watch
         self._program = programs.find("git", environment.get("PATH", ""))
         if not self._program:
             raise NotFoundError(
@@ -101,14 +104,14 @@ class Git:
             )
         return found
 
-    def check_out(self, source: GitSource, commit: str, staged: str) -> str:
-        """Put the files of `commit` below `staged`, an empty directory; where they are there.
+    def check_out(self, source: GitSource, commit: str, staged: str) -> None:
+        """Put the files of `commit` into a new directory tree/ in `staged`, an empty directory.
 
         Their times are the commit's, so the same commit gives the same bytes.
         """
         self._log_in(source)
         tree, folder = os.path.join(staged, "tree"), os.path.join(staged, "git")
-        keeps = bool(source.keep_git_dir) and _clean(source.subdir) == ""
+        keeps = keeps_repository(source)
         os.mkdir(tree, 0o755)
         if keeps:
             folder = os.path.join(tree, ".git")
@@ -123,7 +126,8 @@ class Git:
             _forget(folder, ("FETCH_HEAD", "logs", "ORIG_HEAD", "refs/remotes"))
         seconds = self._run(tree, *here, "show", "-s", "--format=%ct", commit, "--").split()
         _settle(tree, int(seconds[0]) if seconds else 0, keeps=keeps)
-        return _inside(tree, source)
+        if not keeps:
+            _forget(staged, ("git",))
 
     def _asked(self, source: GitSource) -> str:
         """What the remote says of the ref, or of its default branch."""
@@ -168,7 +172,8 @@ class Git:
 
         Tags on it come along where the repository is kept.
         """
-        fetch = (*here, "fetch", "-q", "--force", *(() if keeps else ("--no-tags",)))
+        loud = "--progress" if self._watch else "-q"
+        fetch = (*here, "fetch", loud, "--force", *(() if keeps else ("--no-tags",)))
         place = f"+{commit}:refs/remotes/origin/HEAD" if keeps else commit
         attempts: list[tuple[str, ...]] = [("--depth=1", "origin", place)]
         if source.ref and not source.is_pinned:
@@ -205,10 +210,15 @@ class Git:
         """What git says to `argv`; RootlessError with its complaint when it fails."""
         settings = [word for pair in _SETTINGS.items() for word in ("-c", "=".join(pair))]
         command = [self._program, *settings, *argv]
-        output, complaint, status = _execute(command, folder, self._environment)
+        output, complaint, status = _execute(command, folder, self._environment, self._watch)
         if status:
             raise RootlessError(_last(complaint) or f"git ended with exit code {status}")
         return output.decode("utf-8", "surrogateescape")
+
+
+def keeps_repository(source: GitSource) -> bool:
+    """Whether .git is among the files: it is never where only a folder is wanted."""
+    return bool(source.keep_git_dir) and _clean(source.subdir) == ""
 
 
 def _login(source: GitSource, secrets: Mapping[str, bytes]) -> str:
@@ -255,9 +265,15 @@ def _ssh(environment: Mapping[str, str], agent: str | None) -> str:
 
 
 def _execute(
-    command: list[str], folder: str, environment: Mapping[str, str]
+    command: list[str],
+    folder: str,
+    environment: Mapping[str, str],
+    watch: Callable[[bytes], object] | None,
 ) -> tuple[bytes, bytes, int]:
-    """(output, the end of what it complains of, exit status) of a program that ends with us."""
+    """(output, the end of what it complains of, exit status) of a program that ends with us.
+
+    `watch` is told what it says on standard error.
+    """
     out_fd, out = process.pipe()
     err_fd, err = process.pipe()
 
@@ -278,7 +294,7 @@ def _execute(
         os.close(err)
     kept = {out_fd: b"", err_fd: b""}
     try:
-        _listen(kept, {out_fd: _MOST, err_fd: _END}, child.kill)
+        _listen(kept, {out_fd: _MOST, err_fd: _END}, child.kill, watch)
         return kept[out_fd], kept[err_fd], child.wait()
     finally:
         child.kill()
@@ -286,7 +302,12 @@ def _execute(
         os.close(err_fd)
 
 
-def _listen(kept: dict[int, bytes], limits: dict[int, int], stop: Callable[[], None]) -> None:
+def _listen(
+    kept: dict[int, bytes],
+    limits: dict[int, int],
+    stop: Callable[[], None],
+    watch: Callable[[bytes], object] | None,
+) -> None:
     """Read all descriptors of `kept` to their end; of each no more than its limit is kept."""
     output = min(kept)
     listener = poll()
@@ -297,6 +318,8 @@ def _listen(kept: dict[int, bytes], limits: dict[int, int], stop: Callable[[], N
         for fd, _ in listener.poll():
             chunk = os.read(fd, 1 << 16)
             kept[fd] = (kept[fd] + chunk)[-limits[fd] :]
+            if watch and fd != output:
+                watch(chunk)
             if not chunk:
                 listener.unregister(fd)
                 waiting -= 1
@@ -356,7 +379,7 @@ def _clean(subdir: str) -> str:
     return os.path.normpath("/" + subdir).strip("/")
 
 
-def _inside(tree: str, source: GitSource) -> str:
+def inside(tree: str, source: GitSource) -> str:
     """The path of the wanted folder; its name may not lead out, nor through a link that does."""
     subdir = _clean(source.subdir)
     if not subdir:

@@ -2,7 +2,8 @@
 
 To know whether a step is cached, a repository is only asked for its commit, and a file on the web
 for its ETag; they are fetched when a step needs them, or when nothing less tells. Runs in the
-builder and in the processes that carry strands out. A crash leaves owned directories in `tmp/`.
+builder and in the processes that carry strands out. A crash leaves owned directories in `tmp/`; of
+a repository the files are kept for later builds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 
 from rootless.build.inputs import context as contexts
-from rootless.build.inputs import tree, url
+from rootless.build.inputs import fetched, tree, url
 from rootless.build.plan.sources import FolderSource
 from rootless.dockerfile.remote import GitSource
 from rootless.errors import RootlessError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rootless.build.plan.sources import Remote, UrlSource
     from rootless.build.request import Folder, Reach
     from rootless.store import Store
+    from rootless.store.keeping import Held
 
 
 class Remotes:
@@ -51,6 +53,7 @@ class Remotes:
         self._versions: dict[Remote, str] = {}
         self._folders: dict[Remote, str] = {}
         self._stagings: list[tuple[int, Staging]] = []
+        self._held: list[tuple[int, Held]] = []
 
     def digest(self, local: str, remotes: tuple[Remote, ...]) -> str:
         """The digest of all that a step reads: `local` is that of what it reads here."""
@@ -102,6 +105,10 @@ class Remotes:
         for staged in ours:
             staged.discard()
         self._stagings = [(pid, one) for pid, one in self._stagings if one not in ours]
+        for pid, held in self._held:
+            if pid == os.getpid():
+                held.release()
+        self._held.clear()
 
     def _version(self, one: Remote) -> str:
         """What is there now, as far as an image gets to see it."""
@@ -143,7 +150,10 @@ class Remotes:
             version = self._version(one)
             if isinstance(one, GitSource):
                 commit = version.split("\0")[2]
-                self._folders[one] = self._git_program().check_out(one, commit, self._stage())
+                held, self._folders[one] = fetched.commit(
+                    self._store, self._git_program(), one, commit
+                )
+                self._held.append((os.getpid(), held))
             elif one not in self._folders and self._fetched(one) != version:
                 raise RootlessError(
                     f"{one.shown} changed while the build ran",

@@ -215,9 +215,9 @@ def _matches(root_fd: int, wanted: list[str]) -> list[str]:
     """
     plain = _plain(wanted)
     found = ["/".join(wanted[:plain])]
-    for component in wanted[plain:]:
+    for at, component in enumerate(wanted[plain:]):
         matches = name_pattern(component)
-        follow = 0 if component is wanted[plain] else os.O_NOFOLLOW
+        follow = os.O_NOFOLLOW if at else 0
         found = [
             f"{path}/{name}".lstrip("/")
             for path in found

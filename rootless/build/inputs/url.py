@@ -64,7 +64,7 @@ def known(store: Store, web: Web, source: UrlSource) -> Version | None:
         return Version(source.checksum)
     remembered = _recall(_memory(store, source.url))
     etag = remembered.get("etag", "")
-    if not etag or _strong(web.etag(source.url, etag)) != _strong(etag):
+    if not etag or strong(web.etag(source.url, etag)) != strong(etag):
         return None
     try:
         return Version(Digest.parse(remembered["digest"]), int(remembered["modified"]))
@@ -112,7 +112,8 @@ def seconds(text: str) -> int:
         return 0
 
 
-def _strong(etag: str) -> str:
+def strong(etag: str) -> str:
+    """An ETag (RFC 9110, 8.8.3) to be compared, of whichever kind."""
     return etag.removeprefix("W/")
 
 
