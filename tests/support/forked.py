@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import rootless
 from tests.conftest import Result, Rootless
 from tests.support import machine
 
@@ -56,8 +58,9 @@ class Forked(Rootless):
 
 def serve() -> None:
     """Carry out what standard input says, a line each."""
-    for name in ("rootless.build.build", "rootless.cli.build"):  # what every build needs
-        importlib.import_module(name)
+    for module in pkgutil.walk_packages(rootless.__path__, "rootless."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     answers = os.dup(1)
     orders = os.dup(0)
     null = os.open(os.devnull, os.O_RDWR)

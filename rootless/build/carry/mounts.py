@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rootless.build.request import Surroundings
     from rootless.sandbox.spec import Operation
     from rootless.store import Store
+    from rootless.store.keeping import Held
 
 _MOST_OF_AN_ENV = 128 << 10  # bytes of one variable: MAX_ARG_STRLEN
 
@@ -233,7 +234,7 @@ class _Furnisher:
             found |= dict.fromkeys(named[name], held.path)
         return found
 
-    def _take(self, name: str, mounts: list[Cache]) -> kept.Held:
+    def _take(self, name: str, mounts: list[Cache]) -> Held:
         mount = min(mounts, key=lambda one: ("locked", "private", "shared").index(one.sharing))
 
         def waiting() -> None:
