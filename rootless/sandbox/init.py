@@ -11,7 +11,7 @@ import _signal
 import errno
 import os
 
-from rootless import linux, process
+from rootless import linux, process, userns
 from rootless.errors import RootlessError
 from rootless.sandbox import reaper, trampoline
 from rootless.sandbox.errors import SandboxError
@@ -33,6 +33,8 @@ def run(spec: Spec, report_fd: int) -> NoReturn:
     """Turn this process into the container's command."""
     operation: Operation = spec.operations[0]
     try:
+        if spec.own_ids:
+            userns.become_root()
         _detach()
         newroot = Newroot(trampoline.install(_MACHINE), report_fd)
         for operation in spec.operations[:-1]:

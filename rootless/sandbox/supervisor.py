@@ -17,7 +17,7 @@ import _signal
 import os
 import select
 
-from rootless import linux, userns
+from rootless import linux
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Await, Terminal
@@ -66,11 +66,13 @@ def run(
 
 
 def _await_ids(mapped: tuple[int, int]) -> None:
-    """Become root of the new user namespace, as soon as it has ids."""
+    """Wait until the new user namespace has ids. Its powers are ours whoever we are in it.
+
+    This process stays the user: so any other command of theirs may end it.
+    """
     os.close(mapped[1])
     if not os.read(mapped[0], 1):
         os._exit(125)
-    userns.become_root()
 
 
 def _end_what_is_left() -> None:

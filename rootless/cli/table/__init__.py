@@ -192,6 +192,7 @@ MODULES = {
     "manifest push": "registries",
     "manifest remove": "registries",
     "manifest rm": "registries",
+    "ns": "watching",
     "pod create": "pods",
     "pod exists": "pods",
     "pod ps": "pods",

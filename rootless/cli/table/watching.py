@@ -25,4 +25,12 @@ LOGS = Verb(
     ),
 )
 
-VERBS = (LOGS,)
+NS = Verb(
+    "ns",
+    "Show how a running container is kept apart, beside this machine",
+    "rootless.cli.ns:ns",
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless ns web",),
+)
+
+VERBS = (LOGS, NS)
