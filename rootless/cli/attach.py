@@ -49,14 +49,14 @@ def start(given: Settings, store: Store, container: Container, arguments: Argume
     """Start a container and stay attached to it."""
     from _socket import AF_UNIX, SOCK_STREAM, socketpair
 
-    from rootless import userns
     from rootless.cli import run
-    from rootless.container import monitor
+    from rootless.container import monitor, networking
 
     typed = arguments.interactive and container.spec.interactive
     if container.is_running:
         return _join(store, container, arguments, typed=typed)
-    ids = userns.enter()
+    search_path = given.environment.get("PATH", "")
+    ids = networking.begin(store, (container.spec,), search_path).finish()
     ground = run.grounded(given, store, life.image(store, container), ids)
     ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
     life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn), [theirs])

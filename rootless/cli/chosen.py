@@ -137,7 +137,7 @@ def _exited(values: Sequence[str]) -> Test:
 
 
 def _network(values: Sequence[str]) -> Test:
-    return lambda one: one.spec.network in values
+    return lambda one: any(name in values for name in one.spec.networks)
 
 
 def _volume(values: Sequence[str]) -> Test:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from rootless.cli import filters, listing, words
+from rootless.cli import filters, listing, published, words
 from rootless.container import homes, records
 from rootless.container.spec import Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
@@ -195,9 +195,9 @@ def row(container: Container, *, full: bool) -> dict[str, str]:
         "RunningFor": words.age(time.time() - container.created),
         "Status": _status(state),
         "State": state.status,
-        "Ports": ", ".join(map(str, container.ports)),
+        "Ports": published.column(container),
         "Names": container.name,
-        "Networks": spec.network,
+        "Networks": ",".join(sorted(spec.networks)),
         "Mounts": ",".join(one if full else _shortened(one) for one in sources),
         "Labels": ",".join(f"{name}={value}" for name, value in container.labels.items()),
         "LocalVolumes": str(sum(one.kind == "volume" for one in spec.mounts)),

@@ -43,7 +43,7 @@ def start(given: Settings, arguments: Arguments) -> int:
         from rootless.cli import attach
 
         return attach.start(given, store, find(store, arguments.names[0]), arguments)
-    ids = userns.enter()
+    ids = _enter(given, store, arguments.names)
     return each(arguments.names, lambda name: _start(given, store, ids, find(store, name)))
 
 
@@ -70,6 +70,15 @@ def _start(
         life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn))
 
 
+def _enter(given: Settings, store: Store, names: tuple[str, ...]) -> userns.IdMap:
+    """Be where all of these can be started."""
+    from rootless.container import networking
+
+    found = (records.search(store, name) for name in names)
+    specs = [one.spec for one in found if isinstance(one, Container)]
+    return networking.begin(store, specs, given.environment.get("PATH", "")).finish()
+
+
 def stop(given: Settings, arguments: Arguments) -> int:
     """Ask containers to end, and end them when they do not."""
     store = Store(given.root)
@@ -91,7 +100,7 @@ def restart(given: Settings, arguments: Arguments) -> int:
     """Stop containers and start them again, in the background."""
     store = Store(given.root)
     seconds = _seconds(arguments)
-    ids = userns.enter()
+    ids = _enter(given, store, arguments.names)
 
     def again(name: str) -> None:
         container = find(store, name)

@@ -38,7 +38,7 @@ def _container(container: Container) -> dict[str, Any]:
         "Labels": dict(container.labels),
         "Mounts": [one.target for one in spec.mounts],
         "Names": [container.name],
-        "Networks": [spec.network],
+        "Networks": list(spec.networks),
         "Pod": spec.pod,
         "PodName": spec.pod,
         "Ports": [

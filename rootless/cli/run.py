@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.homes import Home
+    from rootless.container.networking import Entering
     from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground, Links
@@ -64,7 +65,10 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     store = Store(given.root)
     known = _known(arguments, store)
     image = None if known else _local(arguments, store)
-    entering = userns.begin() if known or image else None
+    here = bool(known or image)
+    entering: Entering | None = None
+    if here and not arguments.network:
+        entering = userns.begin()
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
     from rootless.container import settle, start
@@ -72,10 +76,14 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     if in_foreground:
         run_flags.check_terminal(arguments)
     asked, changes = run_flags.read(given, arguments)
-    if entering:
+    if entering is None:
+        from rootless.container import networking
+
+        entering = networking.begin(store, (asked,), given.environment.get("PATH", ""))
+    if here:
         ids = entering.finish()
     else:
-        ids, image = _pull(given, arguments, store)
+        ids, image = _pull(given, arguments, store, entering)
     if image:
         known = ready.of(store, image)
     assert known
@@ -155,8 +163,10 @@ def _warn_of_platform(config: ImageConfig) -> None:
         )
 
 
-def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, Image]:
-    """Enter the namespace and download the image."""
+def _pull(
+    given: Settings, arguments: Arguments, store: Store, entering: Entering
+) -> tuple[IdMap, Image]:
+    """Be in the namespace, and download the image."""
     from rootless.cli import progress
     from rootless.oci.reference import Reference
 
@@ -167,7 +177,7 @@ def _pull(given: Settings, arguments: Arguments, store: Store) -> tuple[IdMap, I
         given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
     )
     wanted = fetch.platform(arguments.platform)
-    ids = userns.enter()
+    ids = entering.finish()
     display = progress.pulling(given, sys.stderr, quiet=arguments.quiet)
     try:
         image = fetch.pull(store, client, reference, wanted, display)
@@ -213,11 +223,16 @@ def _explain(spec: Spec) -> None:
 def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     """Print the plan and, below it, the script that carries it out by hand. Makes nothing."""
     from rootless.cli import run_flags, words
-    from rootless.container import settle, start
+    from rootless.container import networking, settle, start
     from rootless.sandbox import explain
     from rootless.sandbox.quoting import quote
 
     asked, changes = run_flags.read(given, arguments)
+    if asked.wishes or asked.network.startswith(networking.CONTAINER):
+        raise RootlessError(
+            f"a dry run cannot show the network {asked.network}: a start makes it",
+            hint="--explain shows each step of a real start",
+        )
     folder = f"/tmp/rootless-{os.urandom(6).hex()}"
     ground = grounded(given, store, _present(arguments, store), userns.available())
     asked, changes = _with_ids(asked, changes, ground.ids)
@@ -241,7 +256,7 @@ def _on_paper(network: Choice, container: ContainerSpec) -> Links:
     from rootless.container.start import Links
     from rootless.network import choice
 
-    connected = network.mode in choice.PACKAGES
+    connected = network.mode in choice.CONNECTED
     return Links(network, 0 if connected else -1, 0 if container.terminal else -1)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 
-from rootless.cli import run_limits, run_logging, run_mounts
+from rootless.cli import run_limits, run_logging, run_mounts, run_network
 from rootless.cli.table.run import ISOLATION
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
-from rootless.network import choice, ports
 from rootless.oci.digest import Digest
 from rootless.sandbox import caps
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.network.choice import Choice
+    from rootless.network.ports import PortMapping
 
 _MAX_HOSTNAME = 64
 GATEWAY = "host-gateway"
@@ -35,19 +34,17 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
     """What the flags ask for: a container still without image, id and config, and what they change
     in the image's config. UsageError or RootlessError names the flag that is wrong.
     """
-    network = _network(given, arguments)
-    mappings = _ports(arguments, network)
+    network = run_network.choose(given, arguments)
+    mappings = run_network.published(arguments, network)
     spec = ContainerSpec(
         id="",
         name=arguments.name or "",
         image=arguments.image,
         image_id=_NO_IMAGE_YET,
         created=0,
-        hostname=_hostname(arguments),
         mounts=run_mounts.read(arguments),
         volumes_from=run_mounts.containers(arguments),
         ports=mappings,
-        network=network.mode,
         reaches_host=any(GATEWAY in text for text in arguments.add_host),
         hosts=tuple(host_line(text, network) for text in arguments.add_host),
         dns=tuple(map(address, arguments.dns)),
@@ -63,6 +60,7 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         limits=run_limits.read(arguments),
         pod=arguments.pod or "",
         requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
+        **run_network.fields(given, arguments, network, _hostname(arguments)),
         **_apart(arguments, network.mode),
         log_driver=run_logging.driver(arguments.log_driver),
         log_options=run_logging.options(arguments),
@@ -80,7 +78,7 @@ def _apart(arguments: Arguments, network: str) -> dict[str, Any]:
 
 
 def _overrides(
-    given: Settings, arguments: Arguments, mappings: tuple[ports.PortMapping, ...]
+    given: Settings, arguments: Arguments, mappings: tuple[PortMapping, ...]
 ) -> Overrides:
     return Overrides(
         command=tuple(arguments.command),
@@ -89,7 +87,10 @@ def _overrides(
         user=arguments.user,
         working_dir=arguments.workdir or "",
         labels=labels(arguments),
-        exposed_ports=tuple(f"{one.container_port}/{one.protocol}" for one in mappings),
+        exposed_ports=(
+            *(f"{one.container_port}/{one.protocol}" for one in mappings),
+            *run_network.exposed(arguments),
+        ),
         stop_signal=arguments.stop_signal or "",
         volumes=run_mounts.anonymous(arguments),
     )
@@ -120,29 +121,6 @@ def _seconds(text: str | None) -> int | None:
     if not text.removeprefix("-").isdecimal():
         raise UsageError(f"--stop-timeout {text!r} is not a number of seconds")
     return int(text[:9])
-
-
-def _network(given: Settings, arguments: Arguments) -> Choice:
-    search_path = given.environment.get("PATH", "")
-    network = choice.choose(arguments.network or "", search_path, tun=choice.has_tun())
-    if network.note and not arguments.quiet:
-        print(f"note: {network.note}", file=sys.stderr)
-    return network
-
-
-def _ports(arguments: Arguments, network: Choice) -> tuple[ports.PortMapping, ...]:
-    mappings = tuple(one for text in arguments.publish for one in ports.parse(text))
-    if not mappings:
-        return ()
-    if network.mode == "none":
-        raise UsageError(
-            "ports cannot be published with --network none",
-            hint="leave out --network, or -p",
-        )
-    if network.mode == "host":
-        print("note: with --network host, published ports are ignored", file=sys.stderr)
-        return ()
-    return mappings
 
 
 def check_terminal(arguments: Arguments) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context events exec imagetools ls network node pause
-    plugin port prune secret service stack swarm trust unpause use"""
+_VERBS = """checkpoint compose config context events exec imagetools ls node pause
+    plugin prune secret service stack swarm trust unpause use"""
 
 _INSTEAD = {
     "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
@@ -26,12 +26,10 @@ _INSTEAD = {
 FLAGS = {
     "run": """-a --annotation --attach --blkio-weight-device --cpu-count --cpu-percent
         --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --device-read-bps
-        --device-read-iops --device-write-bps --device-write-iops --dns-option --dns-search
-        --domainname --expose --health-cmd --health-interval --health-retries
-        --health-start-interval --health-start-period --health-timeout --io-maxbandwidth
-        --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip
-        --mac-address --network-alias --no-healthcheck -P --publish-all --runtime
-        --sig-proxy --storage-opt --use-api-socket --volume-driver""",
+        --device-read-iops --device-write-bps --device-write-iops --health-cmd --health-interval
+        --health-retries --health-start-interval --health-start-period --health-timeout
+        --io-maxbandwidth --io-maxiops --isolation --kernel-memory --link-local-ip
+        --no-healthcheck --runtime --sig-proxy --storage-opt --use-api-socket --volume-driver""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from rootless import runspec
-from rootless.container import hostconfig, logs, records
+from rootless.container import hostconfig, logs, networking, records
 from rootless.record import Record
 from rootless.store import images, layers
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.container.spec import Container
+    from rootless.network.bridge import Plugged
+    from rootless.network.networks import Endpoint, Network
     from rootless.store import Store
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -101,6 +103,7 @@ class Inspection(Record):
 
     `layers` are the directories below its own, the topmost first, as far as they are there.
     `sizes` are the bytes of its own files and of all it shows, where they were asked for.
+    `plugged` are the user-defined networks that it is on now.
     """
 
     container: Container
@@ -108,6 +111,7 @@ class Inspection(Record):
     pid: int
     layers: tuple[str, ...]
     sizes: tuple[int, int] | None = None
+    plugged: tuple[Plugged, ...] = ()
 
     def encode(self) -> dict[str, Any]:
         """The object that docker's API answers, its keys in docker's order."""
@@ -205,7 +209,23 @@ class Inspection(Record):
             name = f"{port.container_port}/{port.protocol}"
             where = {"HostIp": port.host_ip or "0.0.0.0", "HostPort": str(port.host_port)}
             ports[name] = [*(ports.get(name) or ()), where]
-        return {**_NETWORK, "Ports": ports, "Networks": {one.spec.network: dict(_ENDPOINT)}}
+        return {**_NETWORK, "Ports": ports, "Networks": self._networks()}
+
+    def _networks(self) -> dict[str, Any]:
+        """What is known of each: addresses only while it runs, and only of user-defined ones."""
+        found: dict[str, Any] = {name: dict(_ENDPOINT) for name in self.container.spec.networks}
+        for wish in self.container.spec.wishes:
+            asked = {"IPv4Address": wish.address, "IPv6Address": wish.address6}
+            given = {name: value for name, value in asked.items() if value}
+            found[wish.network].update(
+                IPAMConfig=given or None,
+                Links=[f"{name}:{alias}" for alias, name in wish.links] or None,
+                Aliases=list(wish.aliases) or None,
+                MacAddress=wish.mac,
+            )
+        for network, endpoint in self.plugged:
+            found.setdefault(network.name, dict(_ENDPOINT)).update(_plugged(network, endpoint))
+        return found
 
 
 def inspect(store: Store, container: Container, *, sized: bool = False) -> Inspection:
@@ -219,7 +239,30 @@ def inspect(store: Store, container: Container, *, sized: bool = False) -> Inspe
         records.pid(store, container) if container.is_running else 0,
         found,
         (own, own + image_size) if sized else None,
+        tuple(networking.networks(store).of_container(container.id))
+        if container.spec.wishes and container.is_running
+        else (),
     )
+
+
+def _plugged(network: Network, endpoint: Endpoint) -> dict[str, Any]:
+    """docker's EndpointSettings of one that runs."""
+    four, six = (
+        next((one for one in network.subnets if one.block.is_six == is_six), None)
+        for is_six in (False, True)
+    )
+    return {
+        "MacAddress": endpoint.mac,
+        "NetworkID": network.id,
+        "EndpointID": endpoint.id,
+        "Gateway": four.gateway if four and not network.internal else "",
+        "IPAddress": endpoint.address,
+        "IPPrefixLen": four.block.length if four else 0,
+        "IPv6Gateway": six.gateway if six and not network.internal else "",
+        "GlobalIPv6Address": endpoint.address6,
+        "GlobalIPv6PrefixLen": six.block.length if six else 0,
+        "DNSNames": list(dict.fromkeys(filter(None, endpoint.names))),
+    }
 
 
 def _image(store: Store, container: Container) -> tuple[tuple[str, ...], int]:

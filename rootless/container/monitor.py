@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import foreground, limiting, start
+from rootless.container import foreground, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
-from rootless.network import choice, ports
 from rootless.record import Record
 from rootless.sandbox import spawn
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from rootless.container.homes import Home
     from rootless.container.spec import Restart
     from rootless.container.start import Ground
-    from rootless.network.attachment import Attachment
     from rootless.sandbox.spawn import Child
     from rootless.sandbox.spec import Spec
 
@@ -137,31 +135,28 @@ class _Life:
         self._home = home
         self._streams = streams
         self._told = told
-        self._network = start.find_network(home.spec, ground.search_path)
-        self._ports: tuple[ports.PortMapping, ...] = ()
-        if self._is_connected:
-            self._ports = ports.claim(home.spec.ports)
-
-    @property
-    def _is_connected(self) -> bool:
-        return self._network.mode in choice.PACKAGES
+        self._network = networking.Network(ground, home.spec)
 
     def run(self, state: ContainerState) -> int:
         """The exit status. Where it cannot be started, nothing of it is left."""
-        await_read, await_write = os.pipe() if self._is_connected else (-1, -1)
+        try:
+            return self._run(state)
+        finally:
+            self._network.close()
+
+    def _run(self, state: ContainerState) -> int:
+        await_read, await_write = os.pipe() if self._network.is_awaited else (-1, -1)
         stdio = self._streams.open()
-        links = start.Links(self._network, await_read, self._streams.terminal_fd)
+        links = self._network.links(await_read, self._streams.terminal_fd)
         spec = start.plan(self._ground, self._home.spec, self._home.path, links)
         self._told.plan(spec)
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)
-        self._home.tell(state.replace(ports=self._ports))
-        attachment = None
+        self._home.tell(state.replace(ports=self._network.ports))
         try:
-            if self._is_connected:
+            if self._network.is_awaited:
                 os.close(await_read)
-                attachment = self._connect(child)
-                attachment.wait_ready()
+                self._network.connect(child.pid)
                 _let_go(await_write)
             self._streams.start()
             child.await_exec()
@@ -173,20 +168,6 @@ class _Life:
                 child.await_exec()  # where it failed before us, its own words say why
             child.wait()
             raise
-        finally:
-            if attachment:
-                attachment.stop()
-
-    def _connect(self, child: Child) -> Attachment:
-        from rootless.network import attach
-
-        return attach.start(
-            self._network,
-            child.pid,
-            self._ports,
-            forward_dns=start.forwards_dns(),
-            run_dir=self._ground.runtime_dir,
-        )
 
 
 def _let_go(await_fd: int) -> None:

@@ -11,6 +11,7 @@ from rootless.container.confinement import Confinement
 from rootless.container.limits import Limits
 from rootless.container.state import ContainerState, moment
 from rootless.network.ports import PortMapping
+from rootless.network.wish import Wish
 from rootless.oci.config import ImageConfig, decode_run
 from rootless.oci.digest import Digest
 from rootless.oci.platform import Platform
@@ -65,10 +66,10 @@ class ContainerSpec(Record):
     """What a container is.
 
     `config` is how its process runs, in JSON, as an image's config says it: what the image says and
-    the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on;
-    `hosts` are (address, name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own,
-    unconfined, or a profile's JSON. `stop_timeout` is in seconds. `requires` are the names of those
-    that are to be started first.
+    the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on,
+    `container:ID` for another's, and `wishes` are all user-defined ones; `hosts` are (address,
+    name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own, unconfined, or a profile's
+    JSON. `stop_timeout` is in seconds. `requires` are the names of those to be started first.
     """
 
     id: str
@@ -81,10 +82,15 @@ class ContainerSpec(Record):
     mounts: tuple[Mount, ...] = ()
     volumes_from: tuple[str, ...] = ()
     ports: tuple[PortMapping, ...] = ()
+    publish_all: bool = False
     network: str = ""
+    wishes: tuple[Wish, ...] = ()
     reaches_host: bool = False
     hosts: tuple[tuple[str, str], ...] = ()
     dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    domainname: str = ""
     capabilities: frozenset[str] = caps.DEFAULT
     no_new_privileges: bool = False
     seccomp: str = ""
@@ -114,6 +120,11 @@ class ContainerSpec(Record):
         """All of what is executed."""
         run = self.run
         return (*(run.entrypoint or ()), *(run.cmd or ()))
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of all it is on."""
+        return tuple(one.network for one in self.wishes) or (self.network,)
 
     @property
     def own_name(self) -> str:

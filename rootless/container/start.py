@@ -14,6 +14,7 @@ from rootless import roots, runspec
 from rootless.container import homes, mounts, overrides
 from rootless.container.confinement import confine
 from rootless.network import choice, dns
+from rootless.network.ports import PortMapping
 from rootless.oci.config import DEFAULT_PATH, encode_run
 from rootless.record import Record
 from rootless.sandbox import seccomp
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
     from rootless.network.choice import Choice
+    from rootless.oci.config import ImageConfig
     from rootless.sandbox.spec import Spec
     from rootless.store import Store
     from rootless.store.ready import Ready
     from rootless.userns import IdMap
 
-_OWN_NETWORK = frozenset({"none", *choice.PACKAGES})
+_OWN_NETWORK = frozenset({"none", *choice.CONNECTED})
 _UNCONFINED = "unconfined"
 
 
@@ -51,11 +53,16 @@ class Ground(Record):
 
 
 class Links(Record):
-    """What ties a sandbox to who carries it out: matters only with a network, or a terminal."""
+    """What ties a sandbox to who carries it out: matters only with a network, or a terminal.
+
+    `addresses` are its own, where they are known before it starts, and `resolvers` whom it asks.
+    """
 
     network: Choice
     await_fd: int = -1
     terminal_fd: int = -1
+    addresses: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
 
 
 def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> ContainerSpec:
@@ -64,14 +71,29 @@ def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> Container
     overrides.check(config, asked.image)
     return asked.replace(
         id=asked.id or homes.new_id(),
+        ports=_published(asked, config),
         image_id=image.id,
         created=time.time(),
         config=encode_run(config),
     )
 
 
+def _published(asked: ContainerSpec, config: ImageConfig) -> tuple[PortMapping, ...]:
+    """With -P, every exposed port that -p does not name is published, too."""
+    if not asked.publish_all:
+        return asked.ports
+    named = {f"{one.container_port}/{one.protocol}" for one in asked.ports}
+    others = (port.partition("/") for port in config.exposed_ports if port not in named)
+    more = (PortMapping(int(port), protocol=kind or "tcp") for port, _, kind in others)
+    return (*asked.ports, *more)
+
+
 def find_network(spec: ContainerSpec, search_path: str) -> Choice:
     """How this machine gives the container its network, now. RootlessError when it cannot."""
+    if spec.wishes:
+        return choice.Choice(choice.BRIDGES)
+    if spec.network.startswith(f"{choice.CONTAINER}:"):
+        return choice.Choice(choice.CONTAINER)
     chosen = choice.choose(spec.network, search_path, tun=choice.has_tun())
     return chosen.replace(reaches_host=spec.reaches_host)
 
@@ -94,7 +116,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
     isolation = runspec.Isolation(
         hostname=spec.own_name,
         network=network,
-        mounts=(_etc(spec, mode, f"{home}/etc"), *mounts.operations(ground.store, spec, home)),
+        mounts=(_etc(spec, links, f"{home}/etc"), *mounts.operations(ground.store, spec, home)),
         terminal_fd=links.terminal_fd,
         read_only=spec.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
@@ -173,26 +195,37 @@ def _environment(spec: ContainerSpec) -> dict[str, str]:
     return {**env, **spec.run.environment}
 
 
-def _etc(spec: ContainerSpec, mode: str, folder: str) -> Files:
+def _etc(spec: ContainerSpec, links: Links, folder: str) -> Files:
     """hostname, hosts and resolv.conf of the container's own, in /etc."""
     contents = (
         ("/etc/hostname", f"{spec.own_name}\n"),
-        *(("/etc/hosts", hosts) for hosts in _hosts(spec)),
-        ("/etc/resolv.conf", _resolv_conf(spec, mode)),
+        *(("/etc/hosts", hosts) for hosts in _hosts(spec, links)),
+        ("/etc/resolv.conf", _resolv_conf(spec, links)),
     )
     return Files(folder, contents)
 
 
-def _hosts(spec: ContainerSpec) -> Iterator[str]:
-    if spec.confinement.own_hosts:
-        yield dns.hosts(spec.own_name, extra=spec.hosts)
+def _hosts(spec: ContainerSpec, links: Links) -> Iterator[str]:
+    if not spec.confinement.own_hosts:
+        return
+    names = spec.own_name
+    if spec.domainname:
+        names = f"{names}.{spec.domainname} {names}"
+    own, *others = links.addresses or ("127.0.1.1",)
+    yield dns.hosts(names, own, (*spec.hosts, *((address, names) for address in others)))
 
 
-def _resolv_conf(spec: ContainerSpec, mode: str) -> str:
+def _resolv_conf(spec: ContainerSpec, links: Links) -> str:
     """The host's, less what cannot be reached from a network of one's own."""
-    host = _read("/etc/resolv.conf")
+    return dns.searching(_resolvers(spec, links), spec.dns_search, spec.dns_options)
+
+
+def _resolvers(spec: ContainerSpec, links: Links) -> str:
+    host, mode = _read("/etc/resolv.conf"), links.network.mode
     if mode == "none":
         return ""
+    if links.resolvers:
+        return dns.resolv_conf(host, "", links.resolvers)
     forwarder = ""
     if mode in choice.PACKAGES and dns.needs_forwarder(host):
         from rootless.network import attach

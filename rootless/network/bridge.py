@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rootless.living import Process
-    from rootless.network.networks import Networks, Wish
+    from rootless.network.networks import Networks
+    from rootless.network.wish import Wish
 
 MTU = 65520
 _MTU_OPTION = "com.docker.network.driver.mtu"

@@ -13,13 +13,18 @@ from rootless.record import Record
 
 PACKAGES = {"pasta": "passt", "slirp4netns": "slirp4netns"}  # program → distribution package
 MODES = ("none", "host", *PACKAGES)
+BRIDGES, CONTAINER = "bridges", "container"
+"""User-defined networks, and the network of another container: not a matter of programs."""
+CONNECTED = (*PACKAGES, BRIDGES)
+"""Where a container waits until its own network namespace is connected."""
 _DEFAULTS = ("", "default", "bridge", "private")
 
 
 class Choice(Record):
-    """`mode` is one of MODES; `program` the path to run, or ""; `note` is for the user, or "".
+    """`mode` is one of MODES, BRIDGES or CONTAINER; `program` the path to run, or "".
 
-    `reaches_host` asks that the container can reach the host's own address.
+    `note` is for the user, or "". `reaches_host` asks that the container can reach the host's own
+    address.
     """
 
     mode: str

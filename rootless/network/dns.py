@@ -36,6 +36,21 @@ def resolv_conf(host: str, forwarder: str, servers: tuple[str, ...] = ()) -> str
     return "".join(f"{line}\n" for line in lines)
 
 
+def searching(text: str, search: tuple[str, ...], options: tuple[str, ...]) -> str:
+    """A resolv.conf with these domains and options in place of its own, where there are any.
+
+    A "." among the domains is docker's way to say that there are none.
+    """
+    lines = text.splitlines()
+    if search:
+        lines = [line for line in lines if line.split()[:1] not in (["search"], ["domain"])]
+        lines += [f"search {' '.join(search)}"] if "." not in search else []
+    if options:
+        lines = [line for line in lines if line.split()[:1] != ["options"]]
+        lines.append(f"options {' '.join(options)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def servers(text: str) -> tuple[str, ...]:
     """The addresses that a resolv.conf names, in their order."""
     return tuple(filter(None, map(_server, text.splitlines())))

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from rootless.network.bridge import Member, Plugged
     from rootless.network.choice import Choice
-    from rootless.network.networks import Networks, Wish
+    from rootless.network.networks import Networks
     from rootless.network.ports import PortMapping
+    from rootless.network.wish import Wish
     from rootless.process import Child
 
 
@@ -39,8 +40,7 @@ class Reserved(Record):
     @property
     def addresses(self) -> tuple[str, ...]:
         """All that are its own, the first network's first."""
-        pairs = ((one.address, one.address6) for _, one in self.plugged)
-        return tuple(address for pair in pairs for address in pair if address)
+        return addresses(self.plugged)
 
     @property
     def resolvers(self) -> tuple[str, ...]:
@@ -63,6 +63,12 @@ def reserve(networks: Networks, member: Member, wishes: Sequence[Wish], chosen: 
         bridge.release(networks, member.container)  # what is left of an earlier run
         plugged = bridge.reserve(networks, member, wishes)
     return Reserved(networks, chosen, member, plugged)
+
+
+def addresses(plugged: Sequence[Plugged]) -> tuple[str, ...]:
+    """All addresses of a container on these networks."""
+    pairs = ((one.address, one.address6) for _, one in plugged)
+    return tuple(address for pair in pairs for address in pair if address)
 
 
 def resolvers(plugged: Sequence[Plugged]) -> tuple[str, ...]:

@@ -76,6 +76,11 @@ class Network(Record):
         """The holder's own addresses on it, at which its resolver answers."""
         return tuple(one.gateway for one in self.subnets)
 
+    def with_length(self, address: str) -> str:
+        """An address of it as `ADDRESS/BITS`; "" for none."""
+        found = (one.block.length for one in self.subnets if address and one.block.holds(address))
+        return "".join(f"{address}/{length}" for length in found)
+
 
 class Endpoint(Record):
     """One container on one network. `netns` is a path to its network namespace, `owner` who
@@ -103,17 +108,6 @@ class Endpoint(Record):
     def names(self) -> tuple[str, ...]:
         """What it is called on its network."""
         return (self.name, self.container[:_SHORT], *self.aliases)
-
-
-class Wish(Record):
-    """How a container wants to be on a network: plain values, part of its record."""
-
-    network: str
-    aliases: tuple[str, ...] = ()
-    address: str = ""
-    address6: str = ""
-    mac: str = ""
-    links: Pairs = ()
 
 
 class Networks:

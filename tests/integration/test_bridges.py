@@ -16,7 +16,7 @@ import pytest
 from rootless import living
 from rootless.errors import RootlessError
 from rootless.network import choice, dnspacket, holder, networks
-from rootless.network.networks import Wish
+from rootless.network.wish import Wish
 from tests.support import bridged
 from tests.support.bridged import Box, ask, network
 from tests.support.child import in_child

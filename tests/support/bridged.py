@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rootless import linux, living, process, userns
 from rootless.network import bridge, choice, dnspacket, holder, membership, networks, ports
+from rootless.network.wish import Wish
 from tests.support.child import in_child
 
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
@@ -33,7 +34,7 @@ class Box:
         self,
         folder: Path,
         name: str,
-        *wishes: networks.Wish | str,
+        *wishes: Wish | str,
         publish: str = "",
         chosen: choice.Choice = NO_WAY_OUT,
         dns: tuple[str, ...] = (),
@@ -41,7 +42,7 @@ class Box:
         self.networks = networks.Networks(str(folder))
         self.id = os.urandom(32).hex()
         self.holder = holder.ensure(self.networks, chosen)
-        asked = [one if isinstance(one, networks.Wish) else networks.Wish(one) for one in wishes]
+        asked = [one if isinstance(one, Wish) else Wish(one) for one in wishes]
         mappings = ports.claim(ports.parse(publish)) if publish else ()
         self.ports = [one.host_port for one in mappings]
         self._servers: list[process.Child] = []
@@ -65,7 +66,7 @@ class Box:
         self,
         there: socket.socket,
         name: str,
-        wishes: Sequence[networks.Wish],
+        wishes: Sequence[Wish],
         mappings: tuple[ports.PortMapping, ...],
         chosen: choice.Choice,
         dns: tuple[str, ...],

@@ -81,4 +81,12 @@ RENAME = Verb(
     examples=("rootless rename web old",),
 )
 
-VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME)
+PORT = Verb(
+    "port",
+    "Show where a container's ports are published",
+    "rootless.cli.published:port",
+    arguments=(Argument("container", "CONTAINER"), Argument("port", "PORT[/PROTOCOL]", "optional")),
+    examples=("rootless port web", "rootless port web 80"),
+)
+
+VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME, PORT)

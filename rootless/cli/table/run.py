@@ -29,10 +29,14 @@ OPTIONS = (
     CONTENT_TRUST,
     flag("-d", "--detach", help="run it in the background, and print its id"),
     many("--dns", metavar="IP", help="set a DNS server"),
+    many("--dns-opt", "--dns-option", metavar="OPTION", help="set an option of resolv.conf"),
+    many("--dns-search", metavar="DOMAIN", help="look names up in DOMAIN, too; . for none"),
+    text("--domainname", metavar="NAME", help="the domain of the container's host name"),
     flag("--dry-run", help="print each step of the start, and stop"),
     text("--entrypoint", metavar="CMD", help="replace the image's entrypoint"),
     many("-e", "--env", metavar="NAME[=VALUE]", help="set an environment variable"),
     many("--env-file", metavar="FILE", help="read environment variables from FILE"),
+    many("--expose", metavar="PORT[/udp]", help="note that it listens there, for -P"),
     flag("--explain", help="print each step of the start before it happens, and why"),
     many("--gidmap", metavar="MAP", help="the same for groups"),
     text(
@@ -48,10 +52,13 @@ OPTIONS = (
     text("-h", "--hostname", metavar="NAME", help="the container's host name"),
     flag("--http-proxy", help="hand on your proxy variables"),
     flag("--init", help="run an init that forwards signals and reaps processes"),
+    text("--ip", metavar="IP", help="its IPv4 address on its network"),
+    text("--ip6", metavar="IP", help="its IPv6 address on its network"),
     flag("-i", "--interactive", help="keep standard input open"),
     text("--ipc", metavar="MODE", help="shared memory and queues: private [default], host, none"),
     many("-l", "--label", metavar="NAME[=VALUE]", help="label the container"),
     many("--label-file", metavar="FILE", help="read labels from FILE"),
+    many("--link", metavar="CONTAINER[:ALIAS]", help="call another container ALIAS"),
     text("--log-driver", metavar="DRIVER", help="json-file keeps a log [default], none does not"),
     many("--log-opt", metavar="NAME=VALUE", help="limit the log: max-size=10m, max-file=3"),
     many(
@@ -59,13 +66,16 @@ OPTIONS = (
         metavar="type=TYPE,...",
         help="mount type=bind,src=DIR,dst=PATH; type=volume,src=NAME,dst=PATH; type=tmpfs,dst=PATH",
     ),
+    text("--mac-address", metavar="MAC", help="its hardware address on its network"),
     text("--name", metavar="NAME", help="give the container a name"),
-    text(
+    many(
         "--net",
         "--network",
-        metavar="MODE",
-        help="none, host, pasta or slirp4netns [default: the best there is]",
+        metavar="NETWORK",
+        help="none, host, pasta, slirp4netns [default: the best there is], container:NAME,"
+        " or networks of your own: several, each NAME or name=NAME,alias=NAME,ip=IP",
     ),
+    many("--net-alias", "--network-alias", metavar="NAME", help="another name on its network"),
     flag("--no-hosts", help="leave the image's /etc/hosts as it is"),
     text(
         "--oom-score-adj",
@@ -77,6 +87,7 @@ OPTIONS = (
     text("--pod", metavar="POD", help="the pod that it belongs to"),
     flag("--privileged", help="all capabilities, no filter, nothing hidden, your devices"),
     many("-p", "--publish", metavar="[IP:][PORT:]PORT", help="publish a port on this machine"),
+    flag("-P", "--publish-all", help="publish every exposed port on a free one"),
     text(
         "--pull",
         metavar="WHEN",

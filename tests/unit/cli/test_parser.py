@@ -83,7 +83,7 @@ def test_a_lone_dash_is_an_argument():
         (["run", "-it"], "'rootless run' requires at least 1 argument"),
         (["run", "--rm=perhaps", "x"], "invalid argument 'perhaps' for --rm"),
         (["run", "--pull", "newer", "x"], "it must be always or missing or never"),
-        (["run", "--link", "x"], "does not support --link yet"),
+        (["run", "--kernel-memory", "x"], "does not support --kernel-memory yet"),
         (["tag", "one"], "'rootless tag' requires at least 2 arguments"),
         (["history", "one", "two"], "'rootless history' requires exactly 1 argument"),
         (["images", "one", "two"], "'rootless images' requires at most 1 argument"),

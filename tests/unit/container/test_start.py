@@ -6,6 +6,7 @@ import pytest
 
 from rootless.container import start
 from rootless.container.spec import ContainerSpec
+from rootless.network import choice
 from rootless.oci.digest import Digest
 
 STUB = "# of systemd-resolved\nnameserver 127.0.0.53\nsearch lan\n"
@@ -29,4 +30,5 @@ def test_whom_a_container_asks_for_names(monkeypatch, mode, host, servers, expec
     """The host's own resolver is not there in another network; --dns counts in every one."""
     monkeypatch.setattr(start, "_read", {"/etc/resolv.conf": host}.__getitem__)
     spec = ContainerSpec("0" * 64, "web", "busybox", Digest.of(b"x"), 1.5, dns=servers)
-    assert start._resolv_conf(spec, mode) == expected
+    links = start.Links(choice.Choice(mode))
+    assert start._resolv_conf(spec, links) == expected

@@ -10,7 +10,8 @@ import pytest
 from rootless import living
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.network import bridge, networks
-from rootless.network.networks import Network, Networks, Subnet, Wish
+from rootless.network.networks import Network, Networks, Subnet
+from rootless.network.wish import Wish
 
 
 def made(folder, name="web", *subnets, **fields) -> Network:

@@ -1,0 +1,212 @@
+"""How a container gets its network, over one start: one face for all the ways there are.
+
+    none, host              nothing to do
+    pasta, slirp4netns      a program of its own, for its own network namespace
+    user-defined networks   addresses reserved, then a cable to each bridge (`network.membership`)
+    container:ID            its monitor moves into the other's network namespace before it starts
+
+Runs in the container's monitor, uid 0 of the user namespace; `begin` in the command, before it is.
+For the last two that is not a new namespace: the holder's, or the other container's, is joined.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux, living, userns
+from rootless.container import records, start
+from rootless.container.spec import Container
+from rootless.errors import RootlessError
+from rootless.network import choice, ports
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    from rootless.container.spec import ContainerSpec
+    from rootless.container.start import Ground
+    from rootless.network.membership import Reserved
+    from rootless.network.networks import Networks
+    from rootless.network.ports import PortMapping
+    from rootless.store import Store
+
+    class Entering(Protocol):
+        """On the way into a user namespace."""
+
+        def finish(self) -> userns.IdMap:
+            """Be uid 0 there."""
+
+    class Attached(Protocol):
+        """A connected network namespace."""
+
+        def wait_ready(self) -> None:
+            """Return when the network is up."""
+
+        def stop(self) -> None:
+            """End what connects it; harmless twice."""
+
+
+CONTAINER = "container:"
+
+
+class Joining(Record):
+    """On the way into the user namespace of a process."""
+
+    pid: int
+
+    def finish(self) -> userns.IdMap:
+        """Be uid 0 there."""
+        return userns.join(self.pid)
+
+
+def begin(store: Store, specs: Iterable[ContainerSpec], search_path: str) -> Entering:
+    """Leave for the user namespace in which containers as these can run; `finish` is next."""
+    for spec in specs:
+        if spec.wishes:
+            from rootless.network import holder
+
+            return Joining(holder.ensure(networks(store), way_out(search_path)).process.pid)
+        if spec.network.startswith(CONTAINER):
+            return Joining(_monitor(store, find_other(store, spec.network)))
+    return userns.begin()
+
+
+def networks(store: Store) -> Networks:
+    """The networks of a store."""
+    from rootless.network.networks import Networks
+
+    return Networks(store.path("networks"))
+
+
+def way_out(search_path: str) -> choice.Choice:
+    """What connects bridges with the outside on this machine."""
+    return choice.choose("", search_path, tun=choice.has_tun())
+
+
+def find_other(store: Store, network: str) -> Container:
+    """The running container that `container:NAME` means. RootlessError in docker's words."""
+    found = records.find(store, network.removeprefix(CONTAINER))
+    if not isinstance(found, Container) or not found.is_running:
+        raise RootlessError(
+            f"cannot join network of a non running container: {found.id}",
+            hint=f"start it first: rootless start {found.id[:12]}",
+        )
+    return found
+
+
+class Network:
+    """A container's network over one start: made before its sandbox, `close`d after it."""
+
+    def __init__(self, ground: Ground, spec: ContainerSpec) -> None:
+        """RootlessError for a port, an address or a program that cannot be had."""
+        self.choice = start.find_network(spec, ground.search_path)
+        self.ports: tuple[PortMapping, ...] = ()
+        self._ground = ground
+        self._reserved: Reserved | None = None
+        self._attached: Attached | None = None
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        if self.is_awaited:
+            self.ports = ports.claim(spec.ports)
+        if self.choice.mode == choice.BRIDGES:
+            self._reserved = _reserve(ground, spec)
+            self._known = self._reserved.addresses, self._reserved.resolvers
+        elif self.choice.mode == choice.CONTAINER:
+            self._known = _share(ground.store, spec)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the container must wait until it is connected."""
+        return self.choice.mode in choice.CONNECTED
+
+    def links(self, await_fd: int, terminal_fd: int) -> start.Links:
+        """What the plan of the sandbox must know."""
+        own, resolvers = self._known
+        return start.Links(self.choice, await_fd, terminal_fd, own, resolvers)
+
+    def connect(self, pid: int) -> None:
+        """Connect the network namespace of the supervisor `pid`; returns when it is."""
+        if self._reserved:
+            self._attached = self._reserved.connect(pid, self.ports)
+        else:
+            from rootless.network import attach
+
+            self._attached = attach.start(
+                self.choice,
+                pid,
+                self.ports,
+                forward_dns=start.forwards_dns(),
+                run_dir=self._ground.runtime_dir,
+            )
+        self._attached.wait_ready()
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._attached:
+            self._attached.stop()
+        elif self._reserved:
+            self._reserved.release()
+
+
+def _reserve(ground: Ground, spec: ContainerSpec) -> Reserved:
+    from rootless.network import bridge, membership
+
+    monitor = living.identify(os.getpid())
+    assert monitor
+    member = bridge.Member(spec.id, spec.name, monitor, "", spec.dns)
+    return membership.reserve(
+        networks(ground.store), member, spec.wishes, way_out(ground.search_path)
+    )
+
+
+def _share(store: Store, spec: ContainerSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Move this process into the network namespace of the other container, if it has its own;
+    the other's addresses, and whom it asks for names, as far as they are not the host's.
+    """
+    other = find_other(store, spec.network)
+    try:
+        fd = os.open(f"/proc/{init_of(store, other)}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_ino != os.stat("/proc/self/ns/net").st_ino:
+                linux.setns(fd, linux.CLONE_NEWNET)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise RootlessError(
+            f"the network of container {other.name or other.short} cannot be joined: {error}",
+            hint="both must be in one user namespace: start this one alone, by its own command",
+        ) from None
+    if other.spec.wishes:
+        from rootless.network import membership
+
+        plugged = networks(store).of_container(other.id)
+        return membership.addresses(plugged), membership.resolvers(plugged)
+    if other.spec.network in choice.PACKAGES and start.forwards_dns():
+        from rootless.network import attach
+
+        return (), (attach.FORWARDERS[other.spec.network],)
+    return (), other.spec.dns
+
+
+def init_of(store: Store, container: Container) -> int:
+    """The pid of a running container's process 1. RootlessError when it has ended."""
+    supervisor = records.pid(store, container)
+    try:
+        with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="ascii") as file:
+            return int(file.read().split()[0])
+    except (OSError, IndexError, ValueError):
+        raise RootlessError(
+            f"container {container.name or container.short} has ended",
+            hint=f"start it first: rootless start {container.name or container.short}",
+        ) from None
+
+
+def _monitor(store: Store, container: Container) -> int:
+    """The process that runs a container: it can be joined, which its supervisor does not allow."""
+    try:
+        return int(living.stat(records.pid(store, container))[living.PARENT])
+    except OSError:
+        raise RootlessError(
+            f"cannot join network of a non running container: {container.id}"
+        ) from None
