@@ -157,19 +157,21 @@ def _seed(ground: Ground, spec: ContainerSpec) -> None:
             continue
         volume = volumes.find(ground.store, one.name)
         if not volume.options:
-            volumes.seeded(volume, _filler(ground, one.target))
+            volumes.seeded(volume, _filler(ground, spec, one.target))
 
 
-def _filler(ground: Ground, target: str) -> Callable[[str], bool]:
-    return lambda folder: _fill(ground, target, folder)
+def _filler(ground: Ground, spec: ContainerSpec, target: str) -> Callable[[str], bool]:
+    return lambda folder: _fill(ground, spec, target, folder)
 
 
-def _fill(ground: Ground, target: str, folder: str) -> bool:
+def _fill(ground: Ground, spec: ContainerSpec, target: str, folder: str) -> bool:
     """Copy a directory of the image into a new one; whether the image has it."""
     from rootless import roots
     from rootless.archive import apply, diff, unpacking
+    from rootless.container import start
 
-    with roots.view(ground.store, ground.image.layers) as view:
+    start.furnish(ground, spec)
+    with roots.view(ground.store, start.layers(ground.image.layers, spec)) as view:
         try:
             fd = inroot.open_path(view.fd, target, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:

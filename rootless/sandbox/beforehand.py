@@ -12,7 +12,7 @@ import os
 
 from rootless import linux
 from rootless.record import Record
-from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.operations.scratch import Scratch
 from rootless.sandbox.operations.tree import Bind, Files, Overlay
 
 TYPE_CHECKING = False
@@ -44,13 +44,13 @@ class Opened(Record):
 
     def apply(self, newroot: Newroot) -> None:
         for fd, path in self.mounts:
-            if path == "/":
+            if isinstance(self.done, Bind | Scratch):
+                self.done.attach(fd, newroot)
+            elif path == "/":
                 linux.move_mount(fd, os.open(_PLACE, os.O_PATH | os.O_DIRECTORY))
                 newroot.open(_PLACE)
-                continue
-            is_folder = os.fstat(fd).st_mode & 0o170000 == 0o040000
-            find = newroot.directory_fd if is_folder else newroot.file_fd
-            linux.move_mount(fd, find(path))
+            else:
+                linux.move_mount(fd, newroot.file_fd(path))
 
 
 def opened(spec: Spec) -> Spec:
@@ -67,23 +67,11 @@ def _open(one: Operation, ids: IdMap) -> Operation:
         fd = linux.open_tree(one.target)
         linux.umount2(one.target, linux.MNT_DETACH)
         return Opened(one, ((fd, "/"),))
-    if isinstance(one, Bind):
-        return Opened(one, ((_tree(one), one.path),))
+    if isinstance(one, Bind | Scratch):
+        return Opened(one, ((one.open(), one.path),))
     if isinstance(one, Files):
         return Opened(one, tuple(_written(one, ids)))
     return one
-
-
-def _tree(one: Bind) -> int:
-    try:
-        tree = linux.open_tree(one.source)
-        if one.read_only:
-            linux.mount_setattr(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
-    except OSError as error:
-        raise SandboxError(
-            f"{one.source} cannot be shown at {one.path}: {error.strerror}"
-        ) from None
-    return tree
 
 
 def _written(one: Files, ids: IdMap) -> Iterator[tuple[int, str]]:

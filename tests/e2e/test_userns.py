@@ -246,3 +246,31 @@ def test_with_a_network(store):
     uid, addresses = text.split()
     assert uid == "0"
     assert int(addresses) > 0
+
+
+@pytest.mark.parametrize("mode", ["keep-id", "auto"])
+def test_a_volume_has_the_owners_of_the_image(store, tmp_path, mode):
+    flags = (f"--userns={mode}", "-u", "0", "-v", "data:/home/app")
+    script = "stat -c '%n %u:%g' /home/app /home/app/file; touch /home/app/more"
+    expected = "/home/app 33:34\n/home/app/file 33:34\n"
+    try:
+        assert inside(store, *flags, script) == expected
+    finally:
+        store.ok("volume", "rm", "data")
+
+
+def test_words_of_volumes(store, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("x")
+    look = "stat -c %u:%g /m/file; echo y 2>/dev/null >> /m/file; cat /m/file"
+    given = (f"{tmp_path}/mine:/m:U", "-u", "app")
+    assert inside(store, "--userns=keep-id", "-v", *given, look) == "33:34\nxy\n"
+    assert (tmp_path / "mine/file").stat().st_uid != os.getuid()
+    thrown = (f"{tmp_path}/mine:/m:O", "-u", "0")
+    assert inside(store, "--userns=auto", "-v", *thrown, "touch /m/new; ls /m") == "file\nnew\n"
+    assert os.listdir(tmp_path / "mine") == ["file"]
+    read = (f"{tmp_path}/mine:/m:ro", "-u", "0")
+    assert inside(store, "--userns=keep-id", "-v", *read, "touch /m/x 2>&1; true").endswith(
+        "Read-only file system\n"
+    )
+    child.remove_tree(tmp_path / "mine")

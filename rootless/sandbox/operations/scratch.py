@@ -45,6 +45,10 @@ class Scratch(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
+        self.attach(self.open(), newroot)
+
+    def open(self) -> int:
+        """The overlay as a detached mount; SandboxError when it cannot be."""
         overlay = self._overlay()
         try:
             os.makedirs(self.folder, exist_ok=True)
@@ -53,13 +57,23 @@ class Scratch(Record):
             overlay.mount()
             tree = linux.open_tree(overlay.target)
             linux.umount2(overlay.target, linux.MNT_DETACH)
+            return tree
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def attach(self, tree: int, newroot: Newroot) -> None:
+        """Show it in its place."""
+        try:
             linux.move_mount(tree, newroot.directory_fd(self.path))
         except OSError as error:
-            raise SandboxError(
-                f"{self.source} cannot be shown at {self.path} to be changed for nothing: "
-                f"{error.strerror}",
-                hint="it must be a directory",
-            ) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> SandboxError:
+        return SandboxError(
+            f"{self.source} cannot be shown at {self.path} to be changed for nothing: "
+            f"{error.strerror}",
+            hint="it must be a directory",
+        )
 
     def _overlay(self) -> Overlay:
         upper, work, target = (f"{self.folder}/{name}" for name in ("diff", "work", "target"))

@@ -193,9 +193,18 @@ class Bind(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
+        self.attach(self.open(), newroot)
+
+    def open(self) -> int:
+        """A detached copy of the mount; SandboxError when it cannot be shown."""
+        try:
+            return self._tree()
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def attach(self, tree: int, newroot: Newroot) -> None:
         """Read-only before it is attached: what the path leads to may be changed any moment."""
         try:
-            tree = self._tree()
             is_folder = os.fstat(tree).st_mode & 0o170000 == 0o040000
             find = newroot.directory_fd if is_folder else newroot.file_fd
             if self.owner is not None:
@@ -203,10 +212,13 @@ class Bind(Record):
             self._restrict(tree)
             linux.move_mount(tree, find(self.path))
         except OSError as error:
-            raise SandboxError(
-                f"{self._part} cannot be shown at {self.path}: {error.strerror}",
-                hint=self._hint(error),
-            ) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> SandboxError:
+        return SandboxError(
+            f"{self._part} cannot be shown at {self.path}: {error.strerror}",
+            hint=self._hint(error),
+        )
 
     def _shell_of_owner(self, target: str) -> tuple[str, ...]:
         if self.owner is None:
