@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from rootless.cli import run_limits, run_logging, run_mounts, run_network
-from rootless.cli.table.run import ISOLATION
+from rootless.cli import run_limits, run_logging, run_mounts, run_network, run_words
+from rootless.cli.table.run import ISOLATION, OPTIONS
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
@@ -58,6 +58,7 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         stop_timeout=_seconds(arguments.stop_timeout),
         restart=restart(arguments.restart or "no", remove=arguments.rm),
         limits=run_limits.read(arguments),
+        created_by=run_words.spelled(OPTIONS, arguments),
         pod=arguments.pod or "",
         requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
         **run_network.fields(given, arguments, network, _hostname(arguments)),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LEAST_WIDTH, _GAP = 20, 3
 _PATIENCE = 30  # seconds for ps
 _MOST = 1 << 24  # bytes of what it says
+_SHAPES = ("COLUMNS", "PS_FORMAT", "PS_PERSONALITY")
 
 
 def top(given: Settings, arguments: Arguments) -> int:
@@ -31,17 +32,18 @@ def top(given: Settings, arguments: Arguments) -> int:
             hint=f"start it with: rootless start {container.name or container.short}",
         )
     options = tuple(arguments.options) or ("-ef",)
-    rows = _rows(_ps(options, given.environment.get("PATH", "")), set(members.find(pid)))
+    rows = _rows(_ps(options, given), set(members.find(pid)))
     print("\n".join(_columns(rows)))
     return 0
 
 
-def _ps(options: Sequence[str], search_path: str) -> str:
+def _ps(options: Sequence[str], given: Settings) -> str:
+    """What ps says, as wide as it wants to."""
     import subprocess
 
     from rootless import programs
 
-    path = programs.find("ps", search_path)
+    path = programs.find("ps", given.environment.get("PATH", ""))
     if not path:
         raise RootlessError("ps is not installed here", hint="install procps")
     answer = subprocess.run(
@@ -50,6 +52,7 @@ def _ps(options: Sequence[str], search_path: str) -> str:
         capture_output=True,
         check=False,
         timeout=_PATIENCE,
+        env={name: value for name, value in given.environment.items() if name not in _SHAPES},
     )
     if answer.returncode:
         said = answer.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]

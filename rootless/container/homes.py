@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.container.spec import Restart
     from rootless.container.state import ContainerState
     from rootless.store import Store
 
@@ -63,6 +64,11 @@ class Home:
         if not self.spec.remove:  # else a sweeper must see that it was not let go of
             _unlink(self.file("process.json"))
         return _unlink(self.file("stopping"))
+
+    def policy(self) -> Restart:
+        """When it is to be started again, as it was updated last."""
+        found = records.load(self._store, self.spec.id)
+        return (found if isinstance(found, Container) else self).spec.restart
 
     def is_to_stop(self) -> bool:
         """Whether somebody has asked that."""

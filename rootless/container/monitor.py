@@ -71,7 +71,7 @@ def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
     state, pause = ContainerState("created"), _FIRST_PAUSE
     while True:
         state = _once(ground, home, streams, told, state)
-        again = _is_due(home.spec.restart, state)
+        again = _is_due(home.policy(), state)
         home.tell(state.replace(status="restarting") if again else state)
         if home.ended() or not again:
             break

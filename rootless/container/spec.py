@@ -70,6 +70,7 @@ class ContainerSpec(Record):
     `container:ID` for another's, and `wishes` are all user-defined ones; `hosts` are (address,
     name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own, unconfined, or a profile's
     JSON. `stop_timeout` is in seconds. `requires` are the names of those to be started first.
+    `created_by` are the flags, image and command that would make another: see `run_words`.
     """
 
     id: str
@@ -104,6 +105,7 @@ class ContainerSpec(Record):
     stop_timeout: int | None = None
     restart: Restart = Restart()
     limits: Limits = Limits()
+    created_by: tuple[str, ...] = ()
     log_driver: str = "json-file"
     pod: str = ""
     requires: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ mount -t proc proc "$root/proc"
 inside apt-get install -y --no-install-recommends \
     systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod procps uidmap zstd \
     busybox-static python3 python3-click python3-rich python3-yaml python3-zstandard \
-    python3-pyroute2 python3-prctl python3-pytest python3-hypothesis \
+    python3-pyroute2 python3-prctl python3-pytest python3-pytest-timeout python3-hypothesis \
     passt initramfs-tools linux-image-cloud-amd64
 umount "$root/proc"
 
