@@ -42,7 +42,7 @@ GENERATE = Verb(
     ),
     arguments=(Argument("container", "CONTAINER"),),
     examples=(
-        "rootless generate systemd --name web > ~/.config/systemd/user/container-web.service",
+        "rootless generate systemd --name web",
         "rootless generate systemd --new --files --name web",
     ),
 )
