@@ -227,6 +227,7 @@ MODULES = {
     "system prune": "system",
     "tag": "images",
     "top": "limits",
+    "unshare": "volumes",
     "untag": "images",
     "update": "limits",
     "version": "system",

@@ -1,4 +1,4 @@
-"""Verbs about volumes, declared."""
+"""Verbs about volumes, and about their files by hand, declared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from rootless.cli.table import NOTHING, Argument, Verb, flag, many, text
 _FORMAT = text("--format", metavar="FORMAT", help="table, json or a Go template")
 
 VERBS = (
+    Verb(
+        "unshare",
+        "Run a command as root of the namespace that files of containers live in",
+        "rootless.cli.unshare:unshare",
+        arguments=(Argument("command", "COMMAND", "rest"),),
+        examples=("rootless unshare", "rootless unshare chown -R 0:0 ./data"),
+    ),
     Verb(
         "volume create",
         "Create a volume",
