@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
 PREPARE = (
     "mkdir -p /w/dir/sub; cd /w; echo a > dir/a; echo b > dir/sub/b; echo file > file; "
-    "chmod 4750 file; chown 5:6 file; ln -s file lfile; ln -s dir ldir"
+    "chown 5:6 file; chmod 4750 file; ln -s file lfile; ln -s dir ldir"
 )
 
 
