@@ -30,7 +30,7 @@ def pytest_configure(config):
             interrupts = number == signal.SIGINT  # nobody types one there: timeout(1) sends it
             signal.signal(number, signal.default_int_handler if interrupts else lambda *_: None)
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(running.Interrupted())
+        config.pluginmanager.register(running.Told(config))
 
 
 def pytest_collection_modifyitems(items):

@@ -1,14 +1,17 @@
-"""Which tests run: an interrupted run says what it was at, in whatever process that was."""
+"""What a run is at: failures are named as they come, and what ran when it was interrupted."""
 
 from __future__ import annotations
 
 
-class Interrupted:
-    """A plugin of the process that reports; with pytest-xdist others run the tests."""
+class Told:
+    """A plugin of the process that reports; with pytest-xdist others run the tests.
 
-    def __init__(self) -> None:
+    So a run that is ended from outside has said what it found, whatever becomes of its summary.
+    """
+
+    def __init__(self, config) -> None:
+        self._config = config
         self._running: dict[str, None] = {}
-        self._interrupted = False
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._running[nodeid] = None
@@ -16,11 +19,17 @@ class Interrupted:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._running.pop(nodeid, None)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        self._interrupted = True
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            why = crash.message.partition("\n")[0] if crash else ""
+            self._say(f"FAILED {report.nodeid} - {why}")
 
-    def pytest_terminal_summary(self, terminalreporter) -> None:
-        if not self._interrupted:
-            return
+    def pytest_keyboard_interrupt(self) -> None:
         for nodeid in self._running:
-            terminalreporter.write_line(f"INTERRUPTED {nodeid}", red=True)
+            self._say(f"INTERRUPTED {nodeid}")
+
+    def _say(self, line: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.write_line(line, red=True)

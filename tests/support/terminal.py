@@ -32,7 +32,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def expect(self, words: str, patience: float = 20) -> str:
+    def expect(self, words: str, patience: float = 120) -> str:
         """Read on until `words` are there; what came before them."""
         end = time.monotonic() + patience
         while words not in self.text:
