@@ -49,6 +49,15 @@ def stat(pid: int) -> list[bytes]:
         return file.read(4096).rpartition(b")")[2].split()
 
 
+def first_child(pid: int) -> int:
+    """The number of a process's oldest child; 0 where it has none."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb", buffering=0) as file:
+            return int((file.read(64).split() or [b"0"])[0])
+    except OSError:
+        return 0
+
+
 def is_alive(process: Process | None) -> bool:
     """Whether it still is: all of a container is gone when its process 1 is."""
     return process is not None and identify(process.pid) == process

@@ -15,6 +15,7 @@ from rootless.sandbox.privileges import (
     Await,
     Become,
     Bound,
+    ChangeDirectory,
     Execute,
     Hostname,
     Join,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.roots import Root
+    from rootless.sandbox.joining import Enter
     from rootless.sandbox.limits import Limit
     from rootless.sandbox.spec import Operation
     from rootless.userns import IdMap
@@ -130,6 +132,14 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     return Spec(ids, namespaces, _operations(root, process, isolation))
 
 
+def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> Spec:
+    """The sandbox of `rootless exec`: a container's, which runs, with one more process."""
+    terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
+    place = ChangeDirectory(process.working_dir)
+    privileges = _privileges(process, Network(own=False), place)
+    return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
+
+
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:
     """Everything that makes a container, in the order it happens."""
     return (
@@ -144,7 +154,7 @@ def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Ope
         *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
         *(() if "uts" in isolation.shared else (Hostname(isolation.hostname),)),
-        *_privileges(process, isolation.network),
+        *_privileges(process, isolation.network, _working_dir(process)),
     )
 
 
@@ -185,19 +195,20 @@ def _limits(process: Process) -> tuple[Operation, ...]:
     return (Limits(process.limits),)
 
 
-def _owner_of_working_dir(process: Process) -> str:
-    return (process.user or "0") if process.owns_working_dir else ""
+def _working_dir(process: Process) -> WorkingDirectory:
+    owner = (process.user or "0") if process.owns_working_dir else ""
+    return WorkingDirectory(process.working_dir, owner)
 
 
-def _privileges(process: Process, network: Network) -> tuple[Operation, ...]:
+def _privileges(process: Process, network: Network, place: Operation) -> tuple[Operation, ...]:
     """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional.
 
-    The network is awaited as late as possible.
+    The network is awaited as late as possible. `place` is the way to the working directory.
     """
     keep = tuple(sorted(process.capabilities))
     waits = (Await(network.await_fd, network.provider),) if network.await_fd >= 0 else ()
     return (
-        WorkingDirectory(process.working_dir, _owner_of_working_dir(process)),
+        place,
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),

@@ -104,7 +104,7 @@ def join(pid: int) -> IdMap:
     except ProcessLookupError:
         raise _cannot_join(pid, "it has ended") from None
     try:
-        ids = IdMap(_ranges(f"/proc/{pid}/uid_map"), _ranges(f"/proc/{pid}/gid_map"))
+        ids = of(pid)
         linux.setns(pidfd, linux.CLONE_NEWUSER)
         linux.unshare(linux.CLONE_NEWNS)
     except linux.SyscallError as error:
@@ -157,6 +157,11 @@ def available() -> IdMap:
     uids = stack(uid, _subordinate("/etc/subuid", names))
     gids = stack(gid, _subordinate("/etc/subgid", names))
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
+
+
+def of(pid: int) -> IdMap:
+    """The map of a process's user namespace, as it looks from here: (inside, outside, count)."""
+    return IdMap(_ranges(f"/proc/{pid}/uid_map"), _ranges(f"/proc/{pid}/gid_map"))
 
 
 def current() -> IdMap:

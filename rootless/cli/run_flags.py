@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.cli import run_limits, run_logging, run_mounts, run_network, run_words
+from rootless.cli import environment, run_limits, run_logging, run_mounts, run_network, run_words
 from rootless.cli.table.run import ISOLATION, OPTIONS
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
@@ -14,7 +14,6 @@ from rootless.sandbox import caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from rootless.cli.parser import Arguments
@@ -99,7 +98,7 @@ def _overrides(
 
 def labels(arguments: Arguments) -> dict[str, str]:
     """Those of --label-file first, then --label, later ones winning."""
-    lines = (*_lines(arguments.label_file, "label"), *arguments.label)
+    lines = (*environment.lines(arguments.label_file, "label"), *arguments.label)
     return dict(line.partition("=")[::2] for line in lines)
 
 
@@ -149,38 +148,15 @@ def _entrypoint(text: str | None) -> tuple[str, ...] | None:
 
 
 def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
-    """The files first, then -e, later ones winning; a bare NAME is the caller's, if set."""
-    env = _proxies(given) if arguments.http_proxy else {}
-    for text in (*_lines(arguments.env_file, "variable"), *arguments.env):
-        name, equals, value = text.partition("=")
-        if not name:
-            raise UsageError(f"{text!r} is not an environment variable", hint="write -e NAME=VALUE")
-        if equals:
-            env[name] = value
-        elif name in given.environment:
-            env[name] = given.environment[name]
-    return env
+    """The proxies that are known here, where they are wanted, then what is asked for."""
+    known = _proxies(given) if arguments.http_proxy else {}
+    return {**known, **environment.read(given, arguments.env_file, arguments.env)}
 
 
 def _proxies(given: Settings) -> dict[str, str]:
     from rootless.cli import run_isolation
 
     return run_isolation.proxies(given.environment)
-
-
-def _lines(paths: tuple[str, ...], what: str) -> Iterator[str]:
-    from rootless.cli import files
-
-    for path in paths:
-        for number, line in enumerate(
-            files.read(path).decode(errors="surrogateescape").split("\n"), 1
-        ):
-            stripped = line.lstrip()
-            if not stripped or stripped.startswith("#"):
-                continue
-            if " " in stripped.partition("=")[0].rstrip("\r"):
-                raise UsageError(f"{path}:{number}: a {what}'s name holds a blank: {stripped!r}")
-            yield stripped.rstrip("\r")
 
 
 def _hostname(arguments: Arguments) -> str:

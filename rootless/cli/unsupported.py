@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context events exec imagetools ls node pause
+_VERBS = """checkpoint compose config context events imagetools ls node pause
     plugin prune secret service stack swarm trust unpause use"""
 
 _INSTEAD = {
-    "exec": "run one container with all it takes: rootless run IMAGE sh -c '...'",
     "prune": "rootless system prune removes what nothing needs",
 }
 """What to do meanwhile, for those that people type most."""

@@ -109,13 +109,7 @@ def confine(
     if given == USUAL:
         return process, isolation
     env, mounts = _devices(given)
-    process = process.replace(
-        env={**process.env, **env},
-        limits=(*process.limits, *_limits(given)),
-        groups=given.groups,
-        umask=given.umask,
-        oom_score=given.oom_score,
-    )
+    process = _confined(process, given, env)
     own, *asked = isolation.mounts
     taken = {os.path.normpath(getattr(one, "path", "/")) for one in asked}
     isolation = isolation.replace(
@@ -129,6 +123,21 @@ def confine(
         shm_size=0 if given.ipc == "none" else given.shm_size,
     )
     return process, isolation
+
+
+def confine_process(process: Process, given: Confinement) -> Process:
+    """The process of `confine`, for one that enters a container that is there."""
+    return process if given == USUAL else _confined(process, given, _devices(given)[0])
+
+
+def _confined(process: Process, given: Confinement, env: dict[str, str]) -> Process:
+    return process.replace(
+        env={**process.env, **env},
+        limits=(*process.limits, *_limits(given)),
+        groups=given.groups,
+        umask=given.umask,
+        oom_score=given.oom_score,
+    )
 
 
 def _devices(given: Confinement) -> tuple[dict[str, str], list[Operation]]:

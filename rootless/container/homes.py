@@ -55,14 +55,24 @@ class Home:
             pass
 
     def started(self, pid: int) -> None:
-        """Its process 1 is there: others can now end it."""
+        """Its supervisor is there: others can now end it."""
         if process := living.identify(pid):
             _write(self.file("process.json"), {**process.__dict__})
+
+    def entered(self, pid: int) -> None:
+        """The supervisor's child executes its command: others can now enter the container.
+
+        An init never executes anything, and lets nobody look at it; its child does.
+        """
+        first = living.first_child(pid)
+        if process := living.identify(living.first_child(first) if self.spec.init else first):
+            _write(self.file("inside.json"), {**process.__dict__})
 
     def ended(self) -> bool:
         """Its process 1 is gone, and the state says so; whether that was asked for."""
         if not self.spec.remove:  # else a sweeper must see that it was not let go of
             _unlink(self.file("process.json"))
+            _unlink(self.file("inside.json"))
         return _unlink(self.file("stopping"))
 
     def policy(self) -> Restart:

@@ -160,6 +160,7 @@ class _Life:
                 _let_go(await_write)
             self._streams.start()
             child.await_exec()
+            self._home.entered(child.pid)
             self._told.running()
             return self._streams.follow(child)
         except BaseException as error:

@@ -2,7 +2,8 @@
 
     container.json   what it is, a ContainerSpec; written before the first start, and by update
     state.json       how it fares, a ContainerState; written by who runs it
-    process.json     its process 1 and when it started, while there is one
+    process.json     its supervisor and when that started, while there is one
+    inside.json      the first process inside, once it executes the command
     stopping         somebody has asked it to end: it is not to be restarted
     diff/ work/      the writable layer and overlayfs's scratch
     target/          where its root is mounted, in its own mount namespace only
@@ -120,6 +121,14 @@ def pid(store: Store, container: Container) -> int:
     return process.pid if process and living.is_alive(process) else 0
 
 
+def inside(store: Store, container: Container) -> living.Process | None:
+    """The first process inside, whose namespaces are the container's; None before it executes the
+    command, and when it has ended.
+    """
+    process = _read_process(store.path("containers", container.id), "inside.json")
+    return process if living.is_alive(process) else None
+
+
 def load(store: Store, name: str) -> Container | Damaged | None:
     """The container in containers/`name`; None when it is being made or removed this moment."""
     path = store.path("containers", name)
@@ -201,9 +210,9 @@ def _is_held(path: str) -> bool:
         return False
 
 
-def _read_process(path: str) -> living.Process | None:
+def _read_process(path: str, name: str = "process.json") -> living.Process | None:
     try:
-        value = _read(f"{path}/process.json")
+        value = _read(f"{path}/{name}")
         return living.Process(**value) if value else None
     except (OSError, IntegrityError, TypeError):
         return None

@@ -100,16 +100,7 @@ def find_network(spec: ContainerSpec, search_path: str) -> Choice:
 
 def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
     """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
-    config, mode = spec.run, links.network.mode
-    process = runspec.Process(
-        argv=spec.command,
-        env=_environment(spec),
-        working_dir=config.working_dir or "/",
-        user=config.user,
-        capabilities=spec.capabilities,
-        no_new_privileges=spec.no_new_privileges,
-        seccomp=_filter(spec),
-    )
+    mode = links.network.mode
     network = runspec.Network(
         own=mode in _OWN_NETWORK, await_fd=links.await_fd, provider=links.network.mode
     )
@@ -123,10 +114,24 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         init=spec.init,
         cgroup=ground.cgroup,
     )
-    process, isolation = confine(process, isolation, spec.confinement)
-    sandbox = runspec.container(ground.ids, _root(ground, spec, home), process, isolation)
+    confined, isolation = confine(process(spec), isolation, spec.confinement)
+    sandbox = runspec.container(ground.ids, _root(ground, spec, home), confined, isolation)
     own_ids = spec.confinement.own_ids
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
+
+
+def process(spec: ContainerSpec) -> runspec.Process:
+    """The container's own process; whatever enters it later has as much of it as it can."""
+    config = spec.run
+    return runspec.Process(
+        argv=spec.command,
+        env=environment(spec, terminal=spec.terminal),
+        working_dir=config.working_dir or "/",
+        user=config.user,
+        capabilities=spec.capabilities,
+        no_new_privileges=spec.no_new_privileges,
+        seccomp=_filter(spec),
+    )
 
 
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:
@@ -188,9 +193,10 @@ def _filter(spec: ContainerSpec) -> bytes:
     return seccomp.program(machine.machine, spec.capabilities)
 
 
-def _environment(spec: ContainerSpec) -> dict[str, str]:
+def environment(spec: ContainerSpec, *, terminal: bool) -> dict[str, str]:
+    """Its variables, as docker makes them."""
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": spec.own_name}
-    if spec.terminal:
+    if terminal:
         env["TERM"] = "xterm"
     return {**env, **spec.run.environment}
 

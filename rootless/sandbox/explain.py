@@ -25,6 +25,16 @@ _WHY = {
 
 def explain(spec: Spec) -> Iterator[str]:
     """Lines for a person: what, the kernel's call, and the shell line that does the same."""
+    if not spec.joined:
+        yield from _begin(spec)
+    for number, operation in enumerate(spec.operations, 1 if spec.joined else 3):
+        yield f"{number}. {operation.describe()}"
+        yield f"   kernel: {operation.call}"
+        yield from (f"   $ {line}" for line in operation.shell())
+
+
+def _begin(spec: Spec) -> Iterator[str]:
+    """The namespaces, which are new."""
     enter, new = _enter_lines(spec), ", ".join(_WHY[name] for name in spec.namespaces)
     yield f"1. become root of a user namespace of your own: uid {ranges(spec.ids, 'host')}"
     yield "   kernel: unshare(2) CLONE_NEWUSER, newuidmap(1), newgidmap(1)"
@@ -36,10 +46,6 @@ def explain(spec: Spec) -> Iterator[str]:
     yield from (f"   $ {line}" for line in enter)
     if spec.own_ids:
         yield f"   in a user namespace inside that one: uid {ranges(spec.own_ids, 'there')}"
-    for number, operation in enumerate(spec.operations, 3):
-        yield f"{number}. {operation.describe()}"
-        yield f"   kernel: {operation.call}"
-        yield from (f"   $ {line}" for line in operation.shell())
 
 
 def script(

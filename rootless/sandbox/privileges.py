@@ -7,6 +7,7 @@ image's.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -40,9 +41,13 @@ _READ_INSIDE = (  # a regular file of the image's /etc, its links ending inside,
 
 
 class Terminal(Record):
-    """A terminal of the container's own; its other end goes to the parent over a socket."""
+    """A terminal of the container's own; its other end goes to the parent over a socket.
+
+    It is /dev/console, too, unless that is another's `console` by now.
+    """
 
     socket_fd: int
+    console: bool = True
 
     call = "open(2) ptmx, ioctl(2) TIOCGPTPEER TIOCSCTTY"
 
@@ -60,13 +65,16 @@ class Terminal(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
-        master = inroot.open_path(newroot.fd, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        # What is there in a container that runs is its own business: nothing is waited for.
+        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+        master = inroot.open_path(newroot.fd, "dev/pts/ptmx", flags)
         fcntl.ioctl(master, _TIOCSPTLCK, bytes(4))
         number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
         _copy_size(1, master)  # before anything inside may ask
         slave: int = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
-        pts = newroot.file(f"dev/pts/{number}")
-        linux.mount(pts, newroot.file("dev/console"), None, linux.MS_BIND)
+        if self.console:
+            pts = newroot.file(f"dev/pts/{number}")
+            linux.mount(pts, newroot.file("dev/console"), None, linux.MS_BIND)
         self._send(master)
         fcntl.ioctl(slave, _TIOCSCTTY, 0)
         for fd in (0, 1, 2):
@@ -218,6 +226,31 @@ class WorkingDirectory(Record):
 
         tell = give if self.owner else None
         os.fchdir(inroot.make_directory(root_fd, self.path, tell=tell))
+
+
+class ChangeDirectory(Record):
+    """Go to `path` of a container that runs: it must be there."""
+
+    path: str
+
+    call = "chdir(2)"
+
+    def describe(self) -> str:
+        return f"work in {self.path}"
+
+    def shell(self) -> tuple[str, ...]:
+        return (f"cd {quote(self.path)}",)
+
+    def apply(self, newroot: Newroot) -> None:
+        """By a descriptor that lies in the root: what it is named by may change any moment."""
+        try:
+            os.fchdir(inroot.open_path(newroot.fd, self.path, os.O_PATH | os.O_DIRECTORY))
+        except OSError as error:
+            raise SandboxError(
+                f"chdir to cwd ({self.path!r}) failed: {error.strerror}",
+                hint="name a directory of the container: -w /PATH",
+                exit_code=127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126,
+            ) from None
 
 
 class Bound(Record):

@@ -11,7 +11,7 @@ import errno
 import os
 
 from rootless import leanjson, linux, process, userns
-from rootless.sandbox import supervisor
+from rootless.sandbox import joining, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Execute
 
@@ -26,9 +26,8 @@ _SHOWN = 200  # of a command's name in an error
 
 
 class Child:
-    """A started sandbox: `pid` is its supervisor's, whose network namespace it has if it has one.
-
-    `command` is how errors call it.
+    """A started sandbox: `pid` is its supervisor's, whose network namespace it has if it has one,
+    or its joiner's. `command` is how errors call it.
     """
 
     def __init__(self, pid: int, report_fd: int, command: str) -> None:
@@ -76,9 +75,11 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     # A signal meant for the container must not meet the supervisor before it can pass it on.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
-        pid = linux.clone(spec.outer_flags)
+        pid = linux.clone(0 if spec.joined else spec.outer_flags)
         if pid == 0:
             os.close(report_read)  # only the parent reads: without it the pipe must break
+            if spec.joined:
+                joining.run(spec, (stdin, stdout, stderr), report_write)
             supervisor.run(spec, (stdin, stdout, stderr), report_write, mapped)
         if spec.own_ids:
             for fd in spec.opened:

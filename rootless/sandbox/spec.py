@@ -49,6 +49,8 @@ class Spec(Record):
 
     The process that spawns it is already uid 0 of the user namespace that `ids` describes. With
     `own_ids` the sandbox has another one inside it: ids of its own for those of the outer one.
+    One that is `joined` has the namespaces of a container that runs, which its first operation
+    enters: who spawns it is still outside.
     """
 
     ids: IdMap
@@ -56,6 +58,7 @@ class Spec(Record):
     operations: tuple[Operation, ...]
     init: bool = False
     own_ids: IdMap | None = None
+    joined: bool = False
 
     @property
     def outer_flags(self) -> int:

@@ -44,15 +44,15 @@ def run(
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
         network = [one.fd for one in spec.operations if isinstance(one, Await)]
         terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
-        _set_standard_streams(stdio)
-        _close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
+        set_standard_streams(stdio)
+        close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
         has_own_processes = "pid" in spec.namespaces
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
             init.run(spec, report_fd)
-        _close_all_but(*network)
+        close_all_but(*network)
         _hide(network)
         status = reaper.reap(pid)
         if not has_own_processes:
@@ -97,7 +97,8 @@ def _tie_to_parent(report_fd: int) -> None:
         os._exit(125)
 
 
-def _set_standard_streams(stdio: tuple[int, int, int]) -> None:
+def set_standard_streams(stdio: tuple[int, int, int]) -> None:
+    """Make these descriptors 0, 1 and 2 of this process."""
     for target, fd in enumerate(stdio):
         if fd != target:
             os.dup2(fd, target)
@@ -105,7 +106,8 @@ def _set_standard_streams(stdio: tuple[int, int, int]) -> None:
             os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
 
 
-def _close_all_but(*kept: int) -> None:
+def close_all_but(*kept: int) -> None:
+    """Close every other descriptor."""
     first = 0
     for fd in sorted(kept):
         if fd > first:

@@ -1,0 +1,86 @@
+"""`exec`: a command in a container that runs."""
+
+from __future__ import annotations
+
+import _signal
+import os
+import sys
+
+from rootless.cli import environment
+from rootless.cli.lifecycle import find
+from rootless.container import enter
+from rootless.errors import RootlessError
+from rootless.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
+    from rootless.container.monitor import Streams
+    from rootless.sandbox.spec import Spec
+
+
+def exec_(given: Settings, arguments: Arguments) -> int:
+    """Execute a command in a container that runs; its exit status."""
+    store = Store(given.root)
+    entry = _entry(given, arguments)
+    container = find(store, arguments.container)
+    enter.check(container)
+    see = _explain if arguments.explain else _silent
+    if arguments.detach:
+        enter.in_background(store, container, entry, see)
+        return 0
+    _check_terminal(arguments)
+    return enter.in_foreground(store, container, entry, _streams(arguments), see)
+
+
+def _entry(given: Settings, arguments: Arguments) -> enter.Entry:
+    return enter.Entry(
+        argv=arguments.command,
+        env=environment.read(given, arguments.env_file, arguments.env),
+        user=arguments.user or None,
+        working_dir=arguments.workdir or "",
+        privileged=arguments.privileged,
+        terminal=arguments.tty,
+    )
+
+
+def _check_terminal(arguments: Arguments) -> None:
+    if arguments.tty and arguments.interactive and not os.isatty(0):
+        raise RootlessError(
+            "the input device is not a TTY", hint="leave out -t when the input is a pipe or file"
+        )
+
+
+def _streams(arguments: Arguments) -> Streams:
+    if not arguments.tty:
+        from rootless.container.streams import Handed
+
+        return Handed(interactive=arguments.interactive)
+    from rootless.container import terminal
+
+    for number in (_signal.SIGHUP, _signal.SIGTERM):  # the caller's terminal is to be restored
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, _end)
+    return terminal.Own(interactive=arguments.interactive, tell=_tell)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _tell(text: str) -> None:
+    print(f"\n{text}", file=sys.stderr, flush=True)
+
+
+def _silent(_: Spec) -> None:
+    """Nobody has asked."""
+
+
+def _explain(spec: Spec) -> None:
+    from rootless.cli import words
+    from rootless.sandbox import explain
+
+    print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)

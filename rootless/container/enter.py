@@ -1,0 +1,170 @@
+"""One more process in a container that runs: what `exec`, and a health check, are.
+
+Runs in the command's process, which stays in its own namespaces: only the joiner that it clones
+enters those of the container (`sandbox.joining`). Killed, it leaves what it has started, which ends
+with the container at the latest.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import runspec, userns
+from rootless.container import living, records, start
+from rootless.container.confinement import confine_process
+from rootless.errors import RootlessError
+from rootless.record import Record
+from rootless.sandbox import caps, spawn
+from rootless.sandbox.joining import Enter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rootless.container.monitor import Streams
+    from rootless.container.spec import Container, ContainerSpec
+    from rootless.sandbox.spawn import Child
+    from rootless.sandbox.spec import Spec
+    from rootless.store import Store
+
+    See = Callable[[Spec], object]
+
+_SHAREABLE = ("mount", "pid", "uts", "ipc", "net", "cgroup")
+_FILES = {"mount": "mnt"}  # of /proc/PID/ns
+
+
+class Entry(Record):
+    """What is executed. `user` of None and `working_dir` of "" are the container's own.
+
+    `privileged` has all of root's powers over the container, and no others.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = {}
+    user: str | None = None
+    working_dir: str = ""
+    privileged: bool = False
+    terminal: bool = False
+
+
+def in_foreground(
+    store: Store, container: Container, entry: Entry, streams: Streams, see: See = lambda _: None
+) -> int:
+    """Execute it on these streams, and wait for it; its exit status. `see` gets the plan.
+
+    RootlessError, with docker's exit code, when it cannot be executed.
+    """
+    stdio = streams.open()
+    child = begin(store, container, entry, stdio, streams.terminal_fd, see)
+    try:
+        streams.start()
+        child.await_exec()
+    except BaseException:
+        child.kill()
+        raise
+    return streams.follow(child)
+
+
+def in_background(
+    store: Store, container: Container, entry: Entry, see: See = lambda _: None
+) -> None:
+    """Execute it with nothing to read, and nobody who reads; returns when it runs."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    begin(store, container, entry, (null, null, null), see=see).await_exec()
+    os.close(null)
+
+
+def begin(
+    store: Store,
+    container: Container,
+    entry: Entry,
+    stdio: tuple[int, int, int],
+    terminal_fd: int = -1,
+    see: See = lambda _: None,
+) -> Child:
+    """Start the joiner, and through it what is to be executed; the caller awaits that."""
+    process = _inside(store, container)
+    pidfd = _open(process, container)
+    try:
+        there = Enter(pidfd, process.pid, _own_namespaces(process.pid))
+        spec = runspec.entry(
+            there, userns.of(process.pid), _process(container.spec, entry), terminal_fd
+        )
+        see(spec)
+        return spawn.spawn(spec, *stdio)
+    finally:
+        os.close(pidfd)
+
+
+def check(container: Container) -> None:
+    """RootlessError, in docker's words, where nothing can be executed in it."""
+    status = container.state.status
+    if status == "paused":
+        raise RootlessError(
+            f"container {container.name or container.short} is paused, "
+            "unpause the container before exec",
+            hint=f"rootless unpause {container.name or container.short}",
+        )
+    if status == "restarting":
+        raise RootlessError(
+            f"container {container.id} is restarting, wait until the container is running"
+        )
+    if not container.is_running:
+        raise _stopped(container)
+
+
+def _stopped(container: Container) -> RootlessError:
+    return RootlessError(
+        f"container {container.id} is not running",
+        hint=f"start it with: rootless start {container.name or container.short}",
+    )
+
+
+def _inside(store: Store, container: Container) -> living.Process:
+    """The process whose namespaces are entered; one that is just being started is waited for."""
+    from time import monotonic, sleep
+
+    check(container)
+    until = monotonic() + records.PATIENCE
+    while True:
+        if process := records.inside(store, container):
+            return process
+        if monotonic() > until or not records.is_running(store.path("containers", container.id)):
+            raise _stopped(container)
+        sleep(0.01)
+
+
+def _open(process: living.Process, container: Container) -> int:
+    """What stands for it, and for nobody else who may have its number later."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        raise _stopped(container) from None
+    if not living.is_alive(process):  # `pidfd` is whoever has the number since before this question
+        os.close(pidfd)
+        raise _stopped(container)
+    return pidfd
+
+
+def _own_namespaces(pid: int) -> tuple[str, ...]:
+    """Those that it does not share with us."""
+    return tuple(
+        name for name in _SHAREABLE if _namespace(pid, name) != _namespace(os.getpid(), name)
+    )
+
+
+def _namespace(pid: int, name: str) -> tuple[int, int]:
+    found = os.stat(f"/proc/{pid}/ns/{_FILES.get(name, name)}")
+    return found.st_dev, found.st_ino
+
+
+def _process(spec: ContainerSpec, entry: Entry) -> runspec.Process:
+    """As the container's own, but for what is asked for."""
+    own = confine_process(start.process(spec), spec.confinement)
+    return own.replace(
+        argv=entry.argv,
+        env={**start.environment(spec, terminal=entry.terminal), **entry.env},
+        user=own.user if entry.user is None else entry.user,
+        working_dir=entry.working_dir or own.working_dir,
+        capabilities=caps.ALL if entry.privileged else own.capabilities,
+    )

@@ -1,0 +1,80 @@
+"""Entering a container that runs: its namespaces first, then the rest as at any other start.
+
+    command of the user ─ clone ─▸ joiner ─ fork ─▸ what is executed
+                                     │ in all namespaces but the container's process numbers
+                                     ▾
+                       waits, and ends as that ends; it is not seen from inside
+
+The joiner is no child of the container: it goes on when the command that made it is killed, as
+docker's does. What it started ends with the container, whose process numbers it has.
+
+A container may be hostile, and is alive. So nobody may look at either process until it executes:
+both are undumpable, which only the root of the machine's first user namespace gets around
+(CVE-2016-9962). Neither imports anything, or holds a descriptor of the host's but the streams that
+were meant for it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless import linux
+from rootless.record import Record
+from rootless.sandbox import init, reaper
+from rootless.sandbox.privileges import Terminal
+from rootless.sandbox.spec import CLONE_FLAGS
+from rootless.sandbox.supervisor import close_all_but, set_standard_streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.sandbox.newroot import Newroot
+    from rootless.sandbox.spec import Spec
+
+
+class Enter(Record):
+    """Enter the user namespace of process `pid`, which `pidfd` stands for, and these others of it.
+
+    The process forks; the child goes on, in the container's root.
+    """
+
+    pidfd: int
+    pid: int
+    namespaces: tuple[str, ...]
+
+    call = "setns(2), fork(2)"
+
+    def describe(self) -> str:
+        names = ", ".join(("user", *self.namespaces))
+        return f"enter the namespaces of the container's process {self.pid}: {names}"
+
+    def shell(self) -> tuple[str, ...]:
+        names = " ".join(f"--{name}" for name in self.namespaces)
+        return (f"nsenter --target {self.pid} --user --preserve-credentials {names}",)
+
+    def apply(self, newroot: Newroot) -> None:
+        flags = linux.CLONE_NEWUSER
+        for name in self.namespaces:
+            flags |= CLONE_FLAGS[name]
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        linux.setns(self.pidfd, flags)
+        os.close(self.pidfd)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        pid = os.fork()
+        if pid:
+            linux.close_range(0)
+            os._exit(reaper.reap(pid))
+        os.setsid()
+        newroot.open("/")
+
+
+def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:
+    """Turn this process, just cloned with all signals blocked, into the joiner of `spec`."""
+    kept = [one.pidfd for one in spec.operations if isinstance(one, Enter)]
+    kept += [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
+    set_standard_streams(stdio)
+    close_all_but(0, 1, 2, report_fd, *kept)
+    init.run(spec, report_fd)
