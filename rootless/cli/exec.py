@@ -8,6 +8,7 @@ import sys
 
 from rootless.cli import environment
 from rootless.cli.lifecycle import find
+from rootless.cli.parser import CommandLineError
 from rootless.container import enter
 from rootless.errors import RootlessError
 from rootless.store import Store
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 def exec_(given: Settings, arguments: Arguments) -> int:
     """Execute a command in a container that runs; its exit status."""
+    if not arguments.command:
+        raise CommandLineError(
+            "'rootless exec' requires at least 2 arguments",
+            hint="name a container, and a command: rootless exec CONTAINER COMMAND",
+        )
     store = Store(given.root)
     entry = _entry(given, arguments)
     container = find(store, arguments.container)
@@ -64,7 +70,10 @@ def _streams(arguments: Arguments) -> Streams:
     for number in (_signal.SIGHUP, _signal.SIGTERM):  # the caller's terminal is to be restored
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, _end)
-    return terminal.Own(interactive=arguments.interactive, tell=_tell)
+    from rootless.container.attach import DETACH_KEYS, Keys
+
+    keys = Keys(DETACH_KEYS if arguments.detach_keys is None else arguments.detach_keys)
+    return terminal.Outliving(interactive=arguments.interactive, tell=_tell, sift=keys.pass_on)
 
 
 def _end(number: int, _: object) -> NoReturn:

@@ -14,7 +14,7 @@ from rootless.container import living, records, start
 from rootless.container.confinement import confine_process
 from rootless.errors import RootlessError
 from rootless.record import Record
-from rootless.sandbox import caps, spawn
+from rootless.sandbox import caps, cgroup, spawn
 from rootless.sandbox.joining import Enter
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def begin(
     process = _inside(store, container)
     pidfd = _open(process, container)
     try:
-        there = Enter(pidfd, process.pid, _own_namespaces(process.pid))
+        there = Enter(pidfd, process.pid, _own_namespaces(process.pid), _group(process.pid))
         spec = runspec.entry(
             there, userns.of(process.pid), _process(container.spec, entry), terminal_fd
         )
@@ -146,6 +146,12 @@ def _open(process: living.Process, container: Container) -> int:
     return pidfd
 
 
+def _group(pid: int) -> str:
+    """The directory of its cgroup, where that is not ours."""
+    theirs = cgroup.of(pid)
+    return "" if theirs == cgroup.own() else theirs
+
+
 def _own_namespaces(pid: int) -> tuple[str, ...]:
     """Those that it does not share with us."""
     return tuple(
@@ -161,6 +167,10 @@ def _namespace(pid: int, name: str) -> tuple[int, int]:
 def _process(spec: ContainerSpec, entry: Entry) -> runspec.Process:
     """As the container's own, but for what is asked for."""
     own = confine_process(start.process(spec), spec.confinement)
+    if not (entry.working_dir or "/").startswith("/"):
+        raise RootlessError(
+            "Cwd must be an absolute path", hint="begin it with / : it is a path of the container"
+        )
     return own.replace(
         argv=entry.argv,
         env={**start.environment(spec, terminal=entry.terminal), **entry.env},

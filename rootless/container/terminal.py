@@ -17,6 +17,8 @@ import sys
 import termios
 from errno import EIO
 
+from rootless.errors import RootlessError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +26,24 @@ if TYPE_CHECKING:
 
     from rootless.sandbox.spawn import Child
 
+    Sift = Callable[[bytes], tuple[bytes, bool]]
+
 SIZE = 8  # bytes of a struct winsize
 _MESSAGE_SPACE = 64
+_MSG_CMSG_CLOEXEC = 0x40000000
 _ROOM = 1 << 16  # bytes that one way may hold
+_ENDED, _GIVEN_UP, _LEFT = "ended", "given up", "left"  # how a conversation ends
 _PIECE = 4096  # what a pipe that can be written to takes without waiting: pipe(7)
 END_OF_INPUT = b"\x04"
 _PATIENCE = 3  # Ctrl-C in a row
 _SIGINT_BIT = 1 << (_signal.SIGINT - 1)
+
+
+class LeftError(RootlessError):
+    """The user has left with the detach keys."""
+
+    def __init__(self) -> None:
+        super().__init__("read escape sequence")
 
 
 class Channel:
@@ -49,7 +62,7 @@ class Channel:
     def receive(self) -> int:
         """The master end, once the child has sent it; -1 when it has ended without."""
         self._theirs.close()
-        content, messages, _, _ = self._ours.recvmsg(1, _MESSAGE_SPACE)
+        content, messages, _, _ = self._ours.recvmsg(1, _MESSAGE_SPACE, _MSG_CMSG_CLOEXEC)
         self._ours.close()
         return int.from_bytes(messages[0][2][:4], "little") if content else -1
 
@@ -57,7 +70,9 @@ class Channel:
 class Own:
     """The streams of `monitor.supervise` for a container with a terminal, in the foreground.
 
-    `tell` is given our own words, `keep` what the container shows.
+    `tell` is given our own words, `keep` what the container shows. `sift` says what of what is
+    typed is for the container, and whether the user leaves it with that: then `follow` raises
+    LeftError, and the container goes on.
     """
 
     def __init__(
@@ -66,10 +81,12 @@ class Own:
         interactive: bool,
         tell: Callable[[str], object],
         keep: Callable[[bytes], object] = lambda _: None,
+        sift: Sift = lambda content: (content, False),
     ) -> None:
         self._interactive = interactive
         self._tell = tell
         self._keep = keep
+        self._sift = sift
         self._channel = Channel()
         self._master = -1
 
@@ -91,42 +108,44 @@ class Own:
 
     def follow(self, child: Child) -> int:
         """Carry bytes until the container ends; its exit status."""
-        return _converse(child, self._master, self._tell, self._keep, interactive=self._interactive)
+        how = self._converse()
+        if how == _LEFT:
+            raise LeftError
+        if how == _GIVEN_UP:
+            self._tell("got 3 Ctrl-C, which the command does not listen to: ended it")
+            child.kill()
+        return child.wait()
 
-
-def _converse(
-    child: Child,
-    master: int,
-    tell: Callable[[str], object],
-    keep: Callable[[bytes], object],
-    *,
-    interactive: bool,
-) -> int:
-    before = make_raw(0) if interactive and os.isatty(0) else None
-    try:
-        _follow_size(master)
-        os.set_blocking(master, False)
-        typed = _Way(0, master, last=END_OF_INPUT) if interactive else None
-        given_up = _carry(typed, _Way(master, _unshared(1)), keep)
-    finally:
-        if before is not None:
-            restore(0, before)
-    if given_up:
-        tell("got 3 Ctrl-C, which the command does not listen to: ended it")
-        child.kill()
-    return child.wait()
+    def _converse(self) -> str:
+        """In our own terminal, which is made what it was before."""
+        master = self._master
+        before = make_raw(0) if self._interactive and os.isatty(0) else None
+        try:
+            _follow_size(master)
+            os.set_blocking(master, False)
+            typed = None
+            if self._interactive:
+                typed = _Way(0, master, last=END_OF_INPUT, sift=self._sift)
+            return _carry(typed, _Way(master, _unshared(1)), self._keep)
+        finally:
+            if before is not None:
+                restore(0, before)
 
 
 class _Way:
     """Bytes from one descriptor to another: read while there is room, written when that can be.
 
-    `last` is written when there is no more to read.
+    `last` is written when there is no more to read; `sift` is as of `Own`.
     """
 
-    def __init__(self, source: int, target: int, *, last: bytes = b"") -> None:
+    def __init__(
+        self, source: int, target: int, *, last: bytes = b"", sift: Sift | None = None
+    ) -> None:
         self.source, self.target = source, target
         self.is_open = True
+        self.is_left = False
         self._last = last
+        self._sift = sift
         self._held = bytearray()
 
     @property
@@ -148,7 +167,11 @@ class _Way:
         except OSError:
             content = b""
         self.is_open = bool(content)
-        self._held += content or self._last
+        if self._sift and content:
+            content, self.is_left = self._sift(content)
+            self._held += content
+        else:
+            self._held += content or self._last
         return content
 
     def write(self) -> None:
@@ -163,8 +186,37 @@ class _Way:
             self._held.clear()
 
 
-def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> bool:
-    """Until the container's side is closed and all of it is shown; True when the user gave up."""
+class Outliving(Own):
+    """The same for what goes on when its caller leaves, or is killed: a process keeps its terminal
+    open, and reads what nobody reads any more.
+    """
+
+    def start(self) -> None:
+        """The terminal is there, and has a keeper."""
+        super().start()
+        if self._master < 0:
+            return
+        from rootless.container import detached
+
+        gone, here = os.pipe()
+
+        def keep(begun: Callable[[], None]) -> None:
+            os.close(here)
+            begun()
+            os.read(gone, 1)
+            os.set_blocking(self._master, True)
+            try:
+                while os.read(self._master, _ROOM):
+                    pass
+            except OSError:  # a terminal's way to say that it is closed
+                pass
+
+        detached.begin(keep, "the keeper of the terminal")
+        os.close(gone)  # `here` is closed by our end
+
+
+def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> str:
+    """Until the container's side is closed and all of it is shown, or the user is gone."""
     master, patience = shown.source, _PATIENCE
     while shown.is_open or shown.has_some:
         ready = _wait(typed, shown)
@@ -180,8 +232,10 @@ def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> 
             content = typed.read()
             patience = patience - len(content) if _is_in_vain(content, master) else _PATIENCE
             if patience <= 0:
-                return True
-    return False
+                return _GIVEN_UP
+            if typed.is_left:
+                return _LEFT
+    return _ENDED
 
 
 def _wait(typed: _Way | None, shown: _Way) -> dict[int, int]:

@@ -30,7 +30,8 @@ def explain(spec: Spec) -> Iterator[str]:
     for number, operation in enumerate(spec.operations, 1 if spec.joined else 3):
         yield f"{number}. {operation.describe()}"
         yield f"   kernel: {operation.call}"
-        yield from (f"   $ {line}" for line in operation.shell())
+        if not spec.joined or number == 1:  # no shell goes on inside: what follows is ours alone
+            yield from (f"   $ {line}" for line in operation.shell())
 
 
 def _begin(spec: Spec) -> Iterator[str]:

@@ -36,12 +36,14 @@ if TYPE_CHECKING:
 class Enter(Record):
     """Enter the user namespace of process `pid`, which `pidfd` stands for, and these others of it.
 
-    The process forks; the child goes on, in the container's root.
+    The process forks; the child goes on, in the container's root. `cgroup` is the directory of the
+    container's own group, which is entered where the user may do that from here.
     """
 
     pidfd: int
     pid: int
     namespaces: tuple[str, ...]
+    cgroup: str = ""
 
     call = "setns(2), fork(2)"
 
@@ -54,6 +56,7 @@ class Enter(Record):
         return (f"nsenter --target {self.pid} --user --preserve-credentials {names}",)
 
     def apply(self, newroot: Newroot) -> None:
+        self._join_group()
         flags = linux.CLONE_NEWUSER
         for name in self.namespaces:
             flags |= CLONE_FLAGS[name]
@@ -69,6 +72,17 @@ class Enter(Record):
             os._exit(reaper.reap(pid))
         os.setsid()
         newroot.open("/")
+
+
+    def _join_group(self) -> None:
+        if not self.cgroup:
+            return
+        try:
+            fd = os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, b"0")
+            os.close(fd)
+        except OSError:  # as from a login session, which no user may leave by himself
+            pass
 
 
 def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:

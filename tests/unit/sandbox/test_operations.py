@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rootless.sandbox import joining
 from rootless.sandbox import privileges as priv
 from rootless.sandbox.operations import devices, scratch, tree, views
 from rootless.sandbox.quoting import quote
@@ -40,7 +41,9 @@ SPEAKING = [
     priv.Loopback(),
     priv.Await(3, "pasta"),
     priv.Terminal(3),
+    priv.Terminal(3, console=False),
     priv.WorkingDirectory(NASTY),
+    joining.Join(3, 4, ("mount", "pid")),
     priv.Bound(("KILL",)),
     priv.NoNewPrivileges(),
     priv.Seccomp(bytes(16)),
