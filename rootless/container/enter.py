@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from rootless import runspec, userns
-from rootless.container import living, records, start
+from rootless import living, runspec, userns
+from rootless.container import records, start
 from rootless.container.confinement import confine_process
 from rootless.errors import RootlessError
 from rootless.record import Record

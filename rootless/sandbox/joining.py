@@ -73,7 +73,6 @@ class Enter(Record):
         os.setsid()
         newroot.open("/")
 
-
     def _join_group(self) -> None:
         if not self.cgroup:
             return

@@ -66,6 +66,14 @@ def test_a_verb_loads_nothing_slow(ready, argv):
     assert sorted(_loaded(ready, *argv) & SLOW) == []
 
 
+def test_exec_loads_nothing_slow(ready):
+    name = ready.ok("run", "-d", "--network", "none", "busybox", "sleep", "100000").strip()
+    try:
+        assert sorted(_loaded(ready, "exec", name, "true") & SLOW) == []
+    finally:
+        ready.ok("rm", "-f", name)
+
+
 def test_a_cached_build_loads_nothing_slow(ready, tmp_path):
     (tmp_path / "context").mkdir()
     build = ("build", "-t", "greeting", "-f", "-", str(tmp_path / "context"))
