@@ -31,5 +31,4 @@ class Told:
 
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        reporter.ensure_newline()
-        reporter.write_line(line, red=True)
+        reporter.write(f"\n{line}\n", red=True)  # whatever dots stand in the line
