@@ -7,7 +7,7 @@ import time
 
 from rootless.cli import filters, listing, published, words
 from rootless.container import homes, records
-from rootless.container.spec import Damaged
+from rootless.container.spec import Container, Damaged
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.spec import Container
     from rootless.container.state import ContainerState
     from rootless.oci.digest import Digest
 
@@ -155,6 +154,11 @@ def prune(given: Settings, arguments: Arguments) -> int:
 
 def _remove(store: Store, name: str, *, force: bool, volumes: bool) -> None:
     found = records.find(store, name)
+    if isinstance(found, Container) and found.state.status == "paused" and not force:
+        raise RootlessError(
+            f'cannot remove container "{name}": container is paused and must be unpaused first',
+            hint=f"end it and remove it with: rootless rm -f {name}",
+        )
     if found.is_running and not force:
         raise RootlessError(
             f'cannot remove container "{name}": container is running: '
@@ -162,6 +166,8 @@ def _remove(store: Store, name: str, *, force: bool, volumes: bool) -> None:
             hint=f"end it and remove it with: rootless rm -f {name}",
         )
     if found.is_running:
+        if isinstance(found, Container):
+            homes.ask_to_stop(store, found)
         homes.end(store, found)
     homes.remove(store, found)
     if volumes and not isinstance(found, Damaged):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rootless import userns
 from rootless.cli import words
+from rootless.cli.several import Several, usable
 from rootless.container import homes, life, records
-from rootless.container.spec import Container, Damaged
+from rootless.container.spec import Container
 from rootless.errors import RootlessError, UsageError
 from rootless.store import Store
 
@@ -37,14 +38,15 @@ def create(given: Settings, arguments: Arguments) -> int:
 def start(given: Settings, arguments: Arguments) -> int:
     """Start containers that do not run, in the background or attached to this terminal."""
     store = Store(given.root)
+    several = Several(store, arguments, lambda one: not one.is_running)
     if arguments.attach or arguments.interactive:
-        if len(arguments.names) > 1:
+        if len(several.names) != 1:
             raise UsageError("you cannot start and attach multiple containers at once")
         from rootless.cli import attach
 
-        return attach.start(given, store, find(store, arguments.names[0]), arguments)
-    ids = _enter(given, store, arguments.names)
-    return each(arguments.names, lambda name: _start(given, store, ids, find(store, name)))
+        return attach.start(given, store, several.find(several.names[0]), arguments)
+    ids = _enter(given, store, several.names)
+    return each(several.names, lambda name: _start(given, store, ids, several.find(name)))
 
 
 def _start(
@@ -80,54 +82,101 @@ def _enter(given: Settings, store: Store, names: tuple[str, ...]) -> userns.IdMa
 
 
 def stop(given: Settings, arguments: Arguments) -> int:
-    """Ask containers to end, and end them when they do not."""
+    """Ask containers to end, and end them when they do not; all at once."""
     store = Store(given.root)
+    several = Several(store, arguments, _is_running)
+    await_end = _asked(store, several, arguments)
+    return each(several.names, lambda name: _nothing(await_end(name)))
+
+
+def _nothing(_: object) -> None:
+    """The name itself is printed."""
+
+
+def _is_running(container: Container) -> bool:
+    return container.is_running
+
+
+def _asked(store: Store, several: Several, arguments: Arguments) -> Callable[[str], Container]:
+    """Ask all to end; what waits for one, or raises why it could not be asked."""
     seconds = _seconds(arguments)
-    return each(
-        arguments.names,
-        lambda name: life.stop(store, find(store, name), seconds, arguments.signal or ""),
-    )
+    asked: dict[str, life.Ending | RootlessError] = {}
+    for name in several.names:
+        try:
+            container = several.find(name)
+            asked[name] = life.Ending(store, container, seconds, arguments.signal or "")
+        except RootlessError as error:
+            asked[name] = error
+
+    def await_end(name: str) -> Container:
+        ending = asked[name]
+        if isinstance(ending, RootlessError):
+            raise ending
+        ending.await_end()
+        return ending.container
+
+    return await_end
 
 
 def kill(given: Settings, arguments: Arguments) -> int:
     """Send containers a signal, SIGKILL unless another is named."""
     store = Store(given.root)
     number = life.signal_number(arguments.signal or "KILL")
-    return each(arguments.names, lambda name: life.kill(store, find(store, name), number))
+    several = Several(store, arguments, _is_running)
+    return each(several.names, lambda name: life.kill(store, several.find(name), number))
 
 
 def restart(given: Settings, arguments: Arguments) -> int:
     """Stop containers and start them again, in the background."""
     store = Store(given.root)
-    seconds = _seconds(arguments)
-    ids = _enter(given, store, arguments.names)
+    several = Several(store, arguments)
+    ids = _enter(given, store, several.names)
+    await_end = _asked(store, several, arguments)
+    return each(
+        several.names,
+        lambda name: _start(given, store, ids, several.find(await_end(name).id)),
+    )
 
-    def again(name: str) -> None:
-        container = find(store, name)
-        life.stop(store, container, seconds, arguments.signal or "")
-        _start(given, store, ids, find(store, container.id))
 
-    return each(arguments.names, again)
+def pause(given: Settings, arguments: Arguments) -> int:
+    """Stop all processes of containers, until `unpause`."""
+    from rootless.container import paused
+
+    store = Store(given.root)
+    several = Several(store, arguments, lambda one: one.state.status == "running")
+    return each(several.names, lambda name: paused.pause_for_good(store, several.find(name)))
+
+
+def unpause(given: Settings, arguments: Arguments) -> int:
+    """Let the processes of paused containers go on."""
+    from rootless.container import paused
+
+    store = Store(given.root)
+    several = Several(store, arguments, lambda one: one.state.status == "paused")
+    return each(several.names, lambda name: paused.unpause(store, several.find(name)))
 
 
 def wait(given: Settings, arguments: Arguments) -> int:
     """Wait until containers have ended, and print their exit statuses."""
     store = Store(given.root)
+    several = Several(store, arguments)
 
     def end(name: str) -> str:
-        container = find(store, name)
+        container = several.find(name)
         homes.await_release(store, container)
         found = records.search(store, container.id)
         return str(found.state.exit_code if isinstance(found, Container) else 0)
 
-    return each(arguments.names, end)
+    return each(several.names, end)
 
 
 def rename(given: Settings, arguments: Arguments) -> int:
     """Give a container another name."""
     store = Store(given.root)
-    container = find(store, arguments.container)
     name = arguments.name.removeprefix("/")
+    if not name or not arguments.container:
+        raise UsageError("Neither old nor new names may be empty")
+    container = find(store, arguments.container)
     if container.name == name:
         raise RootlessError("Renaming a container with the same name as its current name")
     homes.rewrite(store, container.spec.replace(name=name))
@@ -136,13 +185,7 @@ def rename(given: Settings, arguments: Arguments) -> int:
 
 def find(store: Store, name: str) -> Container:
     """The container of this name or id; RootlessError when its record is damaged, too."""
-    found = records.find(store, name)
-    if isinstance(found, Damaged):
-        raise RootlessError(
-            f"container {found.id[:12]} is damaged: {found.why}",
-            hint=f"its files are in {store.path('containers', found.id, 'diff')}",
-        )
-    return found
+    return usable(store, records.find(store, name))
 
 
 def each(names: tuple[str, ...], do: Callable[[str], str | None]) -> int:

@@ -66,7 +66,7 @@ def remove(given: Settings, arguments: Arguments) -> int:
                 return name
             raise
         for container in pods.members(store, pod) if arguments.force else ():
-            life.stop(store, container, None)
+            life.Ending(store, container, None).await_end()
             homes.remove(store, container)
         pods.remove(store, pod)
         return pod.id

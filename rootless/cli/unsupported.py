@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context events imagetools ls node pause
-    plugin prune secret service stack swarm trust unpause use"""
+_VERBS = """checkpoint compose config context events imagetools ls node
+    plugin prune secret service stack swarm trust use"""
 
 _INSTEAD = {
     "prune": "rootless system prune removes what nothing needs",

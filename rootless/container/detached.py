@@ -82,6 +82,8 @@ def _let_go(report_fd: int) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
     for name in os.listdir("/proc/self/fd"):
         fd = int(name)
         if fd > 2 and fd != report_fd and not _is_our_own(fd):

@@ -70,6 +70,7 @@ class Home:
 
     def ended(self) -> bool:
         """Its process 1 is gone, and the state says so; whether that was asked for."""
+        _unlink(self.file(records.PAUSED))
         if not self.spec.remove:  # else a sweeper must see that it was not let go of
             _unlink(self.file("process.json"))
             _unlink(self.file("inside.json"))
@@ -81,8 +82,8 @@ class Home:
         return (found if isinstance(found, Container) else self).spec.restart
 
     def is_to_stop(self) -> bool:
-        """Whether somebody has asked that."""
-        return os.path.exists(self.file("stopping"))
+        """Whether somebody has asked that, or has removed it."""
+        return os.path.exists(self.file("stopping")) or not os.path.exists(self.path)
 
     def release(self) -> None:
         """Run it no longer. It stays, unless it is to be removed."""
@@ -167,6 +168,7 @@ def hold(store: Store, container: Container) -> Home | None:
             sleep(0.005)
         else:
             _unlink(f"{path}/stopping")
+            _unlink(f"{path}/{records.PAUSED}")
             return Home(store, container.spec, fd)
 
 
@@ -208,6 +210,8 @@ def end(store: Store, container: Container | Damaged) -> None:
     """Kill a running container and wait until all of it is gone. RootlessError when that fails."""
     process = records.process_of(store, container)
     if process is None:
+        if not records.is_running(store.path("containers", container.id)):
+            return
         raise RootlessError(
             f"which process container {container.id[:12]} runs in is not known here",
             hint="end its command where it was started",

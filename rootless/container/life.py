@@ -50,20 +50,44 @@ def start(
         home.let_go()
 
 
-def stop(store: Store, container: Container, seconds: int | None, signal: str = "") -> None:
-    """Ask it to end by its own signal or this one; after so many seconds it is killed, with less
-    than 0 never. Nothing happens where it does not run.
+class Ending:
+    """A container that has been asked to end; `await_end` sees to it that it does.
+
+    So that many can be asked before one is waited for.
     """
-    if not container.is_running:
-        return
-    homes.ask_to_stop(store, container)
-    number = signal_number(signal or container.spec.run.stop_signal or "TERM")
-    patience = seconds if seconds is not None else container.spec.stop_timeout
-    patience = _PATIENCE if patience is None else patience
-    process = records.process_of(store, container)
-    if process and not living.end(process, number, None if patience < 0 else patience):
-        living.kill(process, _GONE)
-    homes.await_release(store, container)
+
+    def __init__(
+        self, store: Store, container: Container, seconds: int | None, signal: str = ""
+    ) -> None:
+        """Ask it by its own signal or this one; after so many seconds it is killed, with less than
+        0 never. Nothing happens where it does not run.
+        """
+        from time import monotonic
+
+        self._store = store
+        self.container = container
+        self._process: living.Process | None = None
+        number = signal_number(signal or container.spec.run.stop_signal or "TERM")
+        if not container.is_running:
+            return
+        homes.ask_to_stop(store, container)
+        self._process = records.process_of(store, container)
+        patience = seconds if seconds is not None else container.spec.stop_timeout
+        patience = _PATIENCE if patience is None else patience
+        self._until = monotonic() + patience if patience >= 0 else None
+        if self._process:
+            living.signal(self._process, number)
+
+    def await_end(self) -> None:
+        """Return when it has ended, and nobody runs it any more."""
+        from time import monotonic
+
+        if not self.container.is_running:
+            return
+        left = None if self._until is None else max(self._until - monotonic(), 0)
+        if self._process and not living.end(self._process, 0, left):
+            living.kill(self._process, _GONE)
+        homes.await_release(self._store, self.container)
 
 
 def kill(store: Store, container: Container, number: int) -> None:

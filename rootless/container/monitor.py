@@ -116,7 +116,8 @@ def _is_told_to_stop(home: Home, seconds: float) -> bool:
     while time.monotonic() < until:
         time.sleep(min(_GLANCE, seconds))
         if home.is_to_stop():
-            return home.ended()
+            home.ended()
+            return True
     return False
 
 

@@ -79,17 +79,17 @@ def _hold(folder: str, supervisor: living.Process, until: int, send: Send) -> li
     linux.prctl(linux.PR_SET_PDEATHSIG, 0)
     lock = os.open(f"{folder}/container.json", os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    stopped: list[_Member] = []
+    stopped: list[Member] = []
     try:
-        _stop(supervisor, stopped)
+        stop(supervisor, stopped)
         send("stopped")
         os.read(until, 1)
     finally:
-        left = _let_go(stopped)
+        left = let_go(stopped)
     return left
 
 
-class _Member(Record):
+class Member(Record):
     """A process of the container; `was_stopped` says that somebody else has stopped it."""
 
     pid: int
@@ -128,7 +128,7 @@ class _Member(Record):
             os.close(fd)
 
 
-def _let_go(stopped: list[_Member]) -> list[int]:
+def let_go(stopped: list[Member]) -> list[int]:
     """The last first; whom that cannot be told, which keeps nobody else stopped."""
     left = []
     for one in reversed(stopped):
@@ -139,7 +139,7 @@ def _let_go(stopped: list[_Member]) -> list[int]:
     return left
 
 
-def _stop(supervisor: living.Process, stopped: list[_Member]) -> None:
+def stop(supervisor: living.Process, stopped: list[Member]) -> None:
     """Stop everything below the supervisor, in the order of `stopped`."""
     for _ in range(_MOST_ROUNDS):
         if not living.is_alive(supervisor):
@@ -156,15 +156,15 @@ def _stop(supervisor: living.Process, stopped: list[_Member]) -> None:
     raise RootlessError("the container makes processes faster than they can be stopped")
 
 
-def _members(supervisor: int) -> list[_Member]:
+def _members(supervisor: int) -> list[Member]:
     """All processes of the container that have not ended, parents first."""
     return [
-        _Member(pid, fields[living.START_TIME], fields[living.STATE] in _STOPPED)
+        Member(pid, fields[living.START_TIME], fields[living.STATE] in _STOPPED)
         for pid, fields in members.find(supervisor).items()
     ]
 
 
-def _await(one: _Member) -> None:
+def _await(one: Member) -> None:
     """Return when it does not run any more.
 
     One that sleeps in the kernel is on its way there, unless it waits for what a process that is
@@ -179,7 +179,7 @@ def _await(one: _Member) -> None:
         sleep(0.0002)
 
 
-def _runs(one: _Member, waited: float) -> bool:
+def _runs(one: Member, waited: float) -> bool:
     state = one.state()
     if state in (b"", *_STOPPED, *_ENDED):
         return False

@@ -5,6 +5,7 @@
     process.json     its supervisor and when that started, while there is one
     inside.json      the first process inside, once it executes the command
     stopping         somebody has asked it to end: it is not to be restarted
+    paused           its processes are stopped, and which; see `paused`
     diff/ work/      the writable layer and overlayfs's scratch
     target/          where its root is mounted, in its own mount namespace only
     etc/             its hosts, hostname and resolv.conf
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from rootless.store import Store
 
 KILLED = 137
+PAUSED = "paused"
 _HEX = frozenset("0123456789abcdef")
 _ID_LENGTH = 64
 _MAX_BYTES = 16 << 20  # a command and its environment may have 2 MiB, before JSON
@@ -64,8 +66,8 @@ def find(store: Store, wanted: str) -> Container | Damaged:
     """The container with this name, id or unique beginning of an id."""
     if not wanted:
         raise UsageError("container name cannot be empty")
-    every = _every(store)
-    found = _match(every, wanted)
+    every = everything(store)
+    found = match(every, wanted)
     if found is None:
         raise NotFoundError(
             f"No such container: {wanted}",
@@ -76,15 +78,17 @@ def find(store: Store, wanted: str) -> Container | Damaged:
 
 def search(store: Store, wanted: str) -> Container | Damaged | None:
     """The same, or None: for who looks elsewhere then, and needs no advice."""
-    return _match(_every(store), wanted) if wanted else None
+    return match(everything(store), wanted) if wanted else None
 
 
-def _every(store: Store) -> tuple[Container | Damaged, ...]:
+def everything(store: Store) -> tuple[Container | Damaged, ...]:
+    """All containers, the newest first, and those that are damaged."""
     damaged: list[Damaged] = []
     return (*listing(store, damaged.append), *damaged)
 
 
-def _match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Damaged | None:
+def match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Damaged | None:
+    """The one of `every` with this name, id or unique beginning of an id, if there is one."""
     name = wanted.removeprefix("/")
     matches = [one for one in every if one.id == wanted]
     matches = matches or [one for one in every if isinstance(one, Container) and one.name == name]
@@ -177,13 +181,15 @@ def _with_state(path: str, spec: ContainerSpec) -> Container | None:
             found = found.replace(
                 status="exited", exit_code=KILLED, finished=found.started or spec.created
             )
+    elif found.status == "running" and os.path.exists(f"{path}/{PAUSED}"):
+        found = found.replace(status="paused")
     elif found.status == "created" and not os.path.exists(f"{path}/state.json"):
         found = found.replace(status="running" if is_running(path) else "exited")
     return Container(spec, found)
 
 
 def _state(path: str) -> ContainerState:
-    value = _read(f"{path}/state.json")
+    value = read(f"{path}/state.json")
     return ContainerState("created") if value is None else state.decode(value)
 
 
@@ -212,7 +218,7 @@ def _is_held(path: str) -> bool:
 
 def _read_process(path: str, name: str = "process.json") -> living.Process | None:
     try:
-        value = _read(f"{path}/{name}")
+        value = read(f"{path}/{name}")
         return living.Process(**value) if value else None
     except (OSError, IntegrityError, TypeError):
         return None
@@ -231,11 +237,11 @@ def names(store: Store) -> Iterator[str]:
 
 def _recorded(path: str) -> ContainerSpec | None:
     """What container.json says; None where there is none."""
-    record = _read(f"{path}/container.json")
+    record = read(f"{path}/container.json")
     return None if record is None else spec.decode(record)
 
 
-def _read(path: str) -> Any:
+def read(path: str) -> Any:
     """The object in the file at `path`; None when there is none. OSError or IntegrityError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import Argument, Verb, flag, text
+from rootless.cli.table import Argument, Option, Verb, flag, many, text
 
-_SOME = (Argument("names", "CONTAINER", "some"),)
+_SOME = (Argument("names", "CONTAINER", "any"),)
+_CHOSEN = (
+    many("-f", "--filter", field="filters", metavar="KEY=VALUE", help="those that ps would show"),
+    flag("-l", "--latest", help="the one created last"),
+)
+_FILES = (
+    many("--cidfile", field="cidfiles", metavar="FILE", help="the one whose id is in FILE"),
+    flag("-i", "--ignore", help="do not complain about missing ones"),
+)
+
+
+def _all(which: str, *names: str) -> Option:
+    return flag(*names, "--all", help=f"all {which}")
+
+
 _SIGNAL = text("-s", "--signal", metavar="SIGNAL", help="send this one instead of its own")
 _TIME = (
     text("-t", "--time", metavar="SECONDS", help="kill it after so long [default: its own, or 10]"),
@@ -24,6 +38,8 @@ START = Verb(
         flag("-a", "--attach", help="show what it writes, and end as it ends"),
         flag("-i", "--interactive", help="give it what is typed here"),
         *_ATTACHED,
+        _all("that do not run"),
+        *_CHOSEN,
     ),
     arguments=_SOME,
     examples=("rootless start web", "rootless start -ai shell"),
@@ -42,7 +58,7 @@ STOP = Verb(
     "stop",
     "Ask one or more containers to end",
     "rootless.cli.lifecycle:stop",
-    options=(_SIGNAL, *_TIME),
+    options=(_SIGNAL, *_TIME, _all("that run", "-a"), *_CHOSEN, *_FILES),
     arguments=_SOME,
     examples=("rootless stop web", "rootless stop -t 2 $(rootless ps -aq)"),
 )
@@ -51,7 +67,12 @@ KILL = Verb(
     "kill",
     "Send a signal to one or more containers",
     "rootless.cli.lifecycle:kill",
-    options=(text("-s", "--signal", metavar="SIGNAL", help="send this one [default: KILL]"),),
+    options=(
+        text("-s", "--signal", metavar="SIGNAL", help="send this one [default: KILL]"),
+        _all("that run", "-a"),
+        *_CHOSEN,
+        _FILES[0],
+    ),
     arguments=_SOME,
     examples=("rootless kill web", "rootless kill -s HUP web"),
 )
@@ -60,7 +81,7 @@ RESTART = Verb(
     "restart",
     "Stop one or more containers and start them again",
     "rootless.cli.lifecycle:restart",
-    options=(_SIGNAL, *_TIME),
+    options=(_SIGNAL, *_TIME, _all("there are", "-a"), *_CHOSEN, _FILES[0]),
     arguments=_SOME,
     examples=("rootless restart web",),
 )
@@ -69,6 +90,7 @@ WAIT = Verb(
     "wait",
     "Wait until containers have ended, and print their exit statuses",
     "rootless.cli.lifecycle:wait",
+    options=(_all("there are"), *_CHOSEN, *_FILES),
     arguments=_SOME,
     examples=("rootless wait job",),
 )
@@ -89,4 +111,22 @@ PORT = Verb(
     examples=("rootless port web", "rootless port web 80"),
 )
 
-VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME, PORT)
+PAUSE = Verb(
+    "pause",
+    "Stop all processes of one or more containers, until unpause",
+    "rootless.cli.lifecycle:pause",
+    options=(_all("that run", "-a"), *_CHOSEN, _FILES[0]),
+    arguments=_SOME,
+    examples=("rootless pause web",),
+)
+
+UNPAUSE = Verb(
+    "unpause",
+    "Let the processes of one or more paused containers go on",
+    "rootless.cli.lifecycle:unpause",
+    options=(_all("that are paused", "-a"), *_CHOSEN, _FILES[0]),
+    arguments=_SOME,
+    examples=("rootless unpause web",),
+)
+
+VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME, PAUSE, UNPAUSE, PORT)

@@ -26,7 +26,7 @@ def sleeper():
 
 
 def member(pid):
-    return pause._Member(pid, living.stat(pid)[living.START_TIME], was_stopped=False)
+    return pause.Member(pid, living.stat(pid)[living.START_TIME], was_stopped=False)
 
 
 def await_state(pid, wanted):
@@ -72,5 +72,5 @@ def test_one_that_cannot_go_on_holds_up_none(sleeper):
     one = member(sleeper.pid)
     one.stop()
     await_state(sleeper.pid, (b"T",))
-    assert pause._let_go([one, member(1)]) == [1]
+    assert pause.let_go([one, member(1)]) == [1]
     await_state(sleeper.pid, (b"S", b"R"))
