@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.container.cp import Side
+    from rootless.container.cp import Owners, Side
 
 
 class Place(Record):
@@ -51,14 +51,13 @@ def cp(given: Settings, arguments: Arguments) -> int:
     container = _find(store, source.container or target.container)
     to_write = bool(target.container)
     pid = records.pid(store, container) if container.is_running else 0
+    from rootless.container import opened
+
+    root_fd = opened.running(pid) if pid else -1
+    userns.enter()
     if pid:
-        from rootless.container import opened
-
-        size = _copy(arguments, container, opened.running(pid), source, target)
+        size = _copy(arguments, container, root_fd, source, target)
     else:
-        userns.enter()
-        from rootless.container import opened
-
         with opened.Stopped(store, container, to_write=to_write) as tree:
             size = _copy(arguments, container, tree.fd, source, target)
     if not arguments.quiet and target.path != "-" and os.isatty(2):
@@ -85,17 +84,18 @@ def _copy(
         copied = cp.source(side, _inside(source.path), follow=arguments.follow_link)
         if target.path == "-":
             base = copied.name if arguments.follow_link and copied.base != b"." else b""
-            return cp.pack(copied, lambda piece: files.write_all(1, piece, "standard output"), base)
+            told = _owners(container, back=True)
+            return cp.pack(copied, _print, base, told)
         here = cp.target(_host(), _absolute(target.path), copied)
-        return cp.copy(copied, here, (0, 0))
-    owner = _owner(container, root_fd) if arguments.archive else None
+        return cp.copy(copied, here, lambda *_: (0, 0))
+    owners = _given(container, root_fd) if arguments.archive else _owners(container)
     if source.path == "-":
         folder = cp.folder(side, _inside(target.path), arguments.target)
-        return cp.unpack(lambda count: os.read(0, count), folder, owner)
+        return cp.unpack(lambda count: os.read(0, count), folder, owners)
     copied = cp.source(_host(), _absolute(source.path), follow=arguments.follow_link)
     if not target.path:
         raise RootlessError("no such directory", hint="write CONTAINER:/PATH")
-    return cp.copy(copied, cp.target(side, _inside(target.path), copied), owner)
+    return cp.copy(copied, cp.target(side, _inside(target.path), copied), owners)
 
 
 def _host() -> Side:
@@ -114,12 +114,27 @@ def _absolute(path: str) -> str:
     return os.path.join(os.getcwd(), path)
 
 
-def _owner(container: Container, root_fd: int) -> tuple[int, int] | None:
+def _print(piece: bytes) -> None:
+    files.write_all(1, piece, "standard output")
+
+
+def _given(container: Container, root_fd: int) -> Owners:
     """As in docker, with --archive all belongs to the container's user, if it has one."""
     user = container.spec.run.user
     if not user:
-        return None
+        return _owners(container)
     from rootless.sandbox import accounts
 
     account = accounts.resolve(user, root_fd)
-    return account.uid, account.gid
+    owner = _owners(container)(account.uid, account.gid)
+    return lambda *_: owner
+
+
+def _owners(container: Container, *, back: bool = False) -> Owners:
+    """Who stands for whom, where a container has ids of its own."""
+    own_ids = container.spec.confinement.own_ids
+    if own_ids is None:
+        return lambda uid, gid: (uid, gid)
+    from rootless.store import owned
+
+    return owned.Owners(own_ids, back=back)

@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 
     from rootless.archive import Put, Read
 
+    Owners = Callable[[int, int], tuple[int, int]]
+
 _MOST_LINKS = 40  # as the kernel's own limit
 _CHUNK = 1 << 18
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 _KERNEL_VIEWS = frozenset((b"proc", b"sys", b"dev"))
+
+
+def _same(uid: int, gid: int) -> tuple[int, int]:
+    return uid, gid
 
 
 class Side(Record):
@@ -140,8 +146,11 @@ def means_contents(path: str) -> bool:
     return path == "." or path.endswith("/.")
 
 
-def pack(copied: Source, put: Put, base: bytes = b"") -> int:
-    """Call `put` with a tar of what is copied, under the name `base` if given; its bytes."""
+def pack(copied: Source, put: Put, base: bytes = b"", owners: Owners = _same) -> int:
+    """Call `put` with a tar of what is copied, under the name `base` if given; its bytes.
+
+    `owners` says whom it tells of what belongs to some ids.
+    """
     top, size = base or copied.base, 0
 
     def counted(piece: bytes) -> None:
@@ -155,6 +164,7 @@ def pack(copied: Source, put: Put, base: bytes = b"") -> int:
 
     def change(entry: tar.Entry) -> tar.Entry:
         entry.name = renamed(entry.name)
+        entry.uid, entry.gid = owners(entry.uid, entry.gid)
         if entry.kind == tar.LINK:
             entry.link = renamed(entry.link)
         return entry
@@ -171,19 +181,19 @@ def pack(copied: Source, put: Put, base: bytes = b"") -> int:
     return size
 
 
-def copy(copied: Source, into: Target, owner: tuple[int, int] | None) -> int:
-    """Copy; all of it belongs to `owner` if given. The bytes of the tar that went through."""
+def copy(copied: Source, into: Target, owners: Owners) -> int:
+    """Copy; `owners` says to whom. The bytes of the tar that went through."""
     size = 0
 
     def write(put: Put) -> None:
         nonlocal size
         size = pack(copied, put, into.base)
 
-    unpacking.unpack_apart(write, _path(into.folder_fd), _unpacker(owner))
+    unpacking.unpack_apart(write, _path(into.folder_fd), _unpacker(owners))
     return size  # of an archive of our own: a name in it may look like a compressed one's beginning
 
 
-def unpack(read: Read, folder_fd: int, owner: tuple[int, int] | None) -> int:
+def unpack(read: Read, folder_fd: int, owners: Owners) -> int:
     """Unpack an archive, of whatever compression, into a directory; its bytes."""
     size = 0
 
@@ -193,16 +203,16 @@ def unpack(read: Read, folder_fd: int, owner: tuple[int, int] | None) -> int:
             size += len(piece)
             put(piece)
 
-    place = _unpacker(owner)
+    place = _unpacker(owners)
     unpacking.unpack_apart(
         write, _path(folder_fd), lambda coming, path: place(codecs.decompress(coming), path)
     )
     return size
 
 
-def _unpacker(owner: tuple[int, int] | None) -> Callable[[Read, str], object]:
+def _unpacker(owners: Owners) -> Callable[[Read, str], object]:
     def place(coming: Read, folder: str) -> None:
-        apply.unpack(coming, folder, whiteouts=False, owner=owner, exact=True)
+        apply.unpack(coming, folder, whiteouts=False, owners=owners, exact=True)
 
     return place
 

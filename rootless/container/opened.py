@@ -3,14 +3,14 @@
 A running one's is the root of one of its processes, in its mount namespace, with all that is
 mounted there. A stopped one's is mounted here, with its volumes, in the caller's private mount
 namespace, and gone with it; while it is written to, its directory is held, so that nobody starts
-it. Runs as (mapped) root: for a stopped one the caller has entered its namespace.
+it. `running` is for a process of the user's, `Stopped` for (mapped) root.
 """
 
 from __future__ import annotations
 
 import os
 
-from rootless import linux, userns
+from rootless import linux
 from rootless.container import homes, mounts, writable
 from rootless.errors import RootlessError
 from rootless.sandbox.newroot import Newroot
@@ -28,21 +28,17 @@ if TYPE_CHECKING:
 
 
 def running(supervisor: int) -> int:
-    """Join the user namespace of what runs below the supervisor; a descriptor of its root.
+    """A descriptor of the root of what runs below the supervisor, for who has entered no namespace.
 
-    The supervisor itself lets nobody look into it, nor does an init of ours: each of the others may
-    do. RootlessError when there is none any more.
+    To the user all processes in their namespaces are open, but the supervisor itself and an init of
+    ours, which let nobody look into them. RootlessError when there is no other any more.
     """
-    refused = RootlessError("the container has no process whose files could be reached")
     for pid in _descendants(supervisor):
         try:
-            userns.join(pid)
             return os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except RootlessError as error:
-            refused = error
-        except OSError:  # it has ended meanwhile
+        except OSError:  # such an init, or one that has ended meanwhile
             continue
-    raise refused
+    raise RootlessError("the container has no process whose files could be reached")
 
 
 class Stopped:

@@ -168,3 +168,34 @@ def test_a_container_is_started_after_somebody_wrote_to_it(store, here):
     store.ok("cp", "d1", "later:/tmp")
     assert store.ok("start", "-a", "later") == "f\n"
     store.ok("rm", "later")
+
+
+@pytest.mark.parametrize("userns", ["auto", "keep-id", "nomap"])
+def test_a_container_with_ids_of_its_own(store, here, userns):
+    """What goes in belongs to its root or, with -a, its user; what comes out is the user's own."""
+    (here / "file").chmod(0o600)
+    words = ("--network", "none", f"--userns={userns}", "-u", "7:8", "busybox")
+    store.ok("run", "-d", "--name", "live-ids", *words, "sleep", "1000")
+    store.ok("create", "--name", "ids", *words, "stat", "-c", "%u:%g", "/tmp/file")
+    try:
+        for name in ("live-ids", "ids"):
+            store.ok("cp", "file", f"{name}:/tmp/")
+            assert archive(store, f"{name}:/tmp/file") == {"file": (0, 0o600, b"here\n")}
+            store.ok("cp", "-a", "file", f"{name}:/tmp/")
+            assert archive(store, f"{name}:/tmp/file") == {"file": (7, 0o600, b"here\n")}
+            store.ok("cp", f"{name}:/tmp/file", "back")
+            assert (here / "back").stat().st_uid == os.getuid()
+        assert store.ok("start", "-a", "ids") == "7:8\n"
+    finally:
+        store("rm", "-f", "live-ids", "ids")
+
+
+def test_a_container_whose_process_1_is_ours(store, here):
+    """--init lets nobody look into it: its child does."""
+    words = ("-d", "--init", "--name", "init", "--network", "none", "-u", "5", "busybox")
+    store.ok("run", *words, "sleep", "1000")
+    try:
+        store.ok("cp", "file", "init:/tmp/")
+        assert archive(store, "init:/tmp/file") == {"file": (0, 0o644, b"here\n")}
+    finally:
+        store("rm", "-f", "init")

@@ -89,14 +89,14 @@ def into(root: Path, source: str, target: str, *, follow: bool = False) -> None:
     """`cp SOURCE cq:TARGET`."""
     container = cp.container(os.open(root, os.O_PATH), "cq")
     copied = cp.source(cp.host(os.open("/", os.O_PATH)), source, follow=follow)
-    cp.copy(copied, cp.target(container, target, copied), None)
+    cp.copy(copied, cp.target(container, target, copied), lambda *ids: ids)
 
 
 def out(root: Path, source: str, target: str, *, follow: bool = False) -> None:
     """`cp cq:SOURCE TARGET`."""
     container = cp.container(os.open(root, os.O_PATH), "cq")
     copied = cp.source(container, source, follow=follow)
-    cp.copy(copied, cp.target(cp.host(os.open("/", os.O_PATH)), target, copied), (0, 0))
+    cp.copy(copied, cp.target(cp.host(os.open("/", os.O_PATH)), target, copied), lambda *_: (0, 0))
 
 
 D1 = {"": "/", "/f1": "d1/f1\n", "/sub": "/", "/sub/f2": "d1/sub/f2\n"}
