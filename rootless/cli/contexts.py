@@ -198,7 +198,7 @@ class Contexts:
         from rootless.build.inputs import fetched, tarball
 
         self._held.append(held)
-        with open(fetched.file_in(held), "rb", buffering=0) as file:
+        with open(fetched.open_file(held), "rb", buffering=0) as file:
             _, read = tarball.begin(file.read)
             return self._unpacked(read, shown, enter)
 

@@ -31,6 +31,10 @@ class Held:
         self.path = os.path.join(path, "data")
         self._fd = fd
 
+    def open(self, name: str) -> int:
+        """A descriptor of one of its files, to read; also where its name is another's by now."""
+        return os.open(f"data/{name}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+
     def release(self) -> None:
         """Let others have it; also where a fork of ours still has the descriptor."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)

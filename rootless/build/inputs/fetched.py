@@ -62,7 +62,7 @@ def commit(store: Store, program: Git, source: GitSource, name: str) -> tuple[He
 
 def file(store: Store, web: Web, url: str) -> Held | None:
     """The directory with a file of the web, if it is here and its server says that it is the same
-    still: see `file_in`.
+    still: see `open_file`.
     """
     path = _path(store, "url", url)
     etag = _etag(path)
@@ -95,9 +95,9 @@ def keep_file(store: Store, url: str, etag: str, read: Callable[[int], bytes]) -
     return _make(store, path, fill)
 
 
-def file_in(held: Held) -> str:
-    """The path of a file of the web that is held."""
-    return os.path.join(held.path, _FILE)
+def open_file(held: Held) -> int:
+    """A descriptor of a file of the web that is held."""
+    return held.open(_FILE)
 
 
 def _make(store: Store, path: str, fill: Callable[[str], bytes]) -> Held:
