@@ -7,8 +7,8 @@ import sys
 from rootless.cli import words
 from rootless.cli.lifecycle import find
 from rootless.container import attach as attaching
-from rootless.container import console, life
-from rootless.errors import RootlessError
+from rootless.container import console, frames, homes, life
+from rootless.errors import RootlessError, UsageError
 from rootless.store import Store
 
 TYPE_CHECKING = False
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from _socket import socket
 
     from rootless.cli.parser import Arguments
+    from rootless.cli.run import Made
     from rootless.cli.settings import Settings
+    from rootless.container.monitor import Told
     from rootless.container.spec import Container
+
+_STREAMS = {"STDIN": frames.INPUT, "STDOUT": frames.OUTPUT, "STDERR": frames.ERRORS}
 
 
 def attach(given: Settings, arguments: Arguments) -> int:
@@ -42,7 +46,7 @@ def _join(store: Store, container: Container, arguments: Arguments, *, typed: bo
             f"container {container.short} runs in the foreground of another command",
             hint="look at its output there, or with: rootless logs",
         ) from None
-    return _follow(store, container, connection, arguments, typed=typed)
+    return follow(store, container, connection, arguments, typed=typed)
 
 
 def start(given: Settings, store: Store, container: Container, arguments: Arguments) -> int:
@@ -61,12 +65,56 @@ def start(given: Settings, store: Store, container: Container, arguments: Argume
     ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
     life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn), [theirs])
     theirs.close()
-    return _follow(store, container, ours, arguments, typed=typed)
+    return follow(store, container, ours, arguments, typed=typed)
 
 
-def _follow(
-    store: Store, container: Container, connection: socket, arguments: Arguments, *, typed: bool
+def run(made: Made, told: Told, arguments: Arguments) -> int:
+    """Start a new container that does not end with this process, and stay attached to it."""
+    from _socket import AF_UNIX, SOCK_STREAM, socketpair
+
+    from rootless.container import launch
+    from rootless.container.spec import Container
+    from rootless.container.state import ContainerState
+
+    spec, store = made.home.spec, made.ground.store
+    shown = _streams(arguments)
+    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+    launch.in_background(made.ground, made.home, told, [theirs])
+    theirs.close()
+    made.home.let_go()
+    container = Container(spec, ContainerState("running"))
+    return follow(store, container, ours, arguments, typed=spec.interactive, shown=shown)
+
+
+def _streams(arguments: Arguments) -> frozenset[int]:
+    """Those of --attach; all where it is not given."""
+    named = {text.upper() for text in arguments.attach}
+    return frozenset(_STREAMS[name] for name in named or _STREAMS) - {frames.INPUT}
+
+
+def check_streams(arguments: Arguments) -> None:
+    """UsageError for an --attach that names no stream, or goes with --detach."""
+    for text in arguments.attach:
+        if text.upper() not in _STREAMS:
+            raise UsageError(
+                f'invalid argument "{text}" for "-a, --attach" flag: '
+                "valid streams are STDIN, STDOUT and STDERR"
+            )
+    if arguments.attach and arguments.detach:
+        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+    attaching.Keys(arguments.detach_keys or "")
+
+
+def follow(
+    store: Store,
+    container: Container,
+    connection: socket,
+    arguments: Arguments,
+    *,
+    typed: bool,
+    shown: frozenset[int] = attaching.BOTH,
 ) -> int:
+    """Stay attached until the container ends, or is left; the exit status of this command."""
     keys = attaching.DETACH_KEYS if arguments.detach_keys is None else arguments.detach_keys
     if arguments.sig_proxy:
         life.pass_signals(store, container)
@@ -75,8 +123,11 @@ def _follow(
         has_terminal=container.spec.terminal,
         typed=typed,
         keys=attaching.Keys(keys),
+        shown=shown,
     )
     if status is None:
         print("read escape sequence", file=sys.stderr)
         return 0
+    if container.spec.remove:
+        homes.await_release(store, container)
     return status

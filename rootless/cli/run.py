@@ -42,6 +42,10 @@ def run(given: Settings, arguments: Arguments) -> int:
     told = monitor.Told(tell, _explain if arguments.explain else _silent, warn=_warn)
     try:
         write_cidfile(home)
+        if _outlives(arguments):
+            from rootless.cli import attach
+
+            return attach.run(made, told, arguments)
         if not home.spec.detached:
             return launch.in_foreground(made.ground, home, told)
         launch.in_background(made.ground, home, told)
@@ -51,6 +55,14 @@ def run(given: Settings, arguments: Arguments) -> int:
     home.let_go()
     print(home.spec.id)
     return 0
+
+
+def _outlives(arguments: Arguments) -> bool:
+    """Whether a container in the foreground goes on when this process is gone, as docker's do.
+
+    Those who use these flags count on it; without them nobody is left to look after it.
+    """
+    return bool(arguments.attach or arguments.detach_keys) or not arguments.sig_proxy
 
 
 class Made(Record):

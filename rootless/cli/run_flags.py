@@ -33,6 +33,10 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
     """What the flags ask for: a container still without image, id and config, and what they change
     in the image's config. UsageError or RootlessError names the flag that is wrong.
     """
+    if arguments.attach or arguments.detach_keys:
+        from rootless.cli import attach
+
+        attach.check_streams(arguments)
     network = run_network.choose(given, arguments)
     mappings = run_network.published(arguments, network)
     spec = ContainerSpec(

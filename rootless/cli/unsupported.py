@@ -23,12 +23,12 @@ _INSTEAD = {
 """What to do meanwhile, for those that people type most."""
 
 FLAGS = {
-    "run": """-a --annotation --attach --blkio-weight-device --cpu-count --cpu-percent
-        --cpu-rt-period --cpu-rt-runtime --detach-keys --device-cgroup-rule --device-read-bps
+    "run": """--annotation --blkio-weight-device --cpu-count --cpu-percent
+        --cpu-rt-period --cpu-rt-runtime --device-cgroup-rule --device-read-bps
         --device-read-iops --device-write-bps --device-write-iops --health-cmd --health-interval
         --health-retries --health-start-interval --health-start-period --health-timeout
         --io-maxbandwidth --io-maxiops --isolation --kernel-memory --link-local-ip
-        --no-healthcheck --runtime --sig-proxy --storage-opt --use-api-socket --volume-driver""",
+        --no-healthcheck --runtime --storage-opt --use-api-socket --volume-driver""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

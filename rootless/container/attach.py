@@ -10,7 +10,7 @@ import _signal
 import os
 import select
 
-from rootless.container import frames, terminal
+from rootless.container import frames, records, terminal
 from rootless.container.console import Outlet
 from rootless.errors import UsageError
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
 
+BOTH = frozenset({frames.OUTPUT, frames.ERRORS})
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _CHUNK = 1 << 16
 _ROOM = 1 << 18
@@ -61,14 +62,22 @@ def _key(name: str, text: str) -> int:
     )
 
 
-def converse(connection: socket, *, has_terminal: bool, typed: bool, keys: Keys) -> int | None:
+def converse(
+    connection: socket,
+    *,
+    has_terminal: bool,
+    typed: bool,
+    keys: Keys,
+    shown: frozenset[int] = BOTH,
+) -> int | None:
     """Carry bytes until the container ends; its exit status, or None when the user has left it.
 
-    `typed` says whether it is given what is typed here.
+    `typed` says whether it is given what is typed here, `shown` which of frames.OUTPUT and ERRORS
+    is shown. A container whose monitor is killed has been killed, too.
     """
     raw = has_terminal and typed and os.isatty(0)
     before = terminal.make_raw(0) if raw else None
-    client = _Conversation(connection, keys if raw else Keys(""), typed=typed)
+    client = _Conversation(connection, keys if raw else Keys(""), typed=typed, shown=shown)
     try:
         if has_terminal:
             client.follow_size()
@@ -78,15 +87,19 @@ def converse(connection: socket, *, has_terminal: bool, typed: bool, keys: Keys)
         if before is not None:
             terminal.restore(0, before)
         connection.close()
-    return client.status
+    return None if client.has_left else client.status
 
 
 class _Conversation:
-    """One attachment; `status` is the container's, once it has ended."""
+    """One attachment; `status` is the container's once it has ended, if the user has not left."""
 
-    def __init__(self, connection: socket, keys: Keys, *, typed: bool) -> None:
-        self.status: int | None = None
+    def __init__(
+        self, connection: socket, keys: Keys, *, typed: bool, shown: frozenset[int]
+    ) -> None:
+        self.status = records.KILLED
         self.is_over = False
+        self.has_left = False
+        self._shown = shown
         self._connection = connection
         self._keys = keys
         self._typed = typed
@@ -132,7 +145,7 @@ class _Conversation:
             if kind == frames.STATUS:
                 self.status = int.from_bytes(told, "big")
                 self.is_over = True
-            elif kind in (frames.OUTPUT, frames.ERRORS):
+            elif kind in self._shown:
                 _write(kind, told)
 
     def _type(self) -> None:
@@ -144,6 +157,7 @@ class _Conversation:
         passed, is_enough = self._keys.pass_on(content)
         if passed:
             self._out.held += frames.pack(frames.INPUT, passed)
+        self.has_left = is_enough
         self.is_over = self.is_over or is_enough
 
 

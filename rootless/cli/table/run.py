@@ -16,6 +16,7 @@ from rootless.cli.table import (
 from rootless.cli.table.limits import LIMITS
 
 OPTIONS = (
+    many("-a", "--attach", metavar="STREAM", help="show stdout or stderr only; see --sig-proxy"),
     many("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts"),
     many("--cap-add", metavar="CAP", help="add a capability"),
     many("--cap-drop", metavar="CAP", help="drop a capability"),
@@ -28,6 +29,7 @@ OPTIONS = (
     ),
     CONTENT_TRUST,
     flag("-d", "--detach", help="run it in the background, and print its id"),
+    text("--detach-keys", metavar="KEYS", help="what leaves it running, as ctrl-p,ctrl-q"),
     many("--dns", metavar="IP", help="set a DNS server"),
     many("--dns-opt", "--dns-option", metavar="OPTION", help="set an option of resolv.conf"),
     many("--dns-search", metavar="DOMAIN", help="look names up in DOMAIN, too; . for none"),
@@ -114,6 +116,11 @@ OPTIONS = (
     CERT_DIR,
     TLS_VERIFY,
     text("--shm-size", metavar="SIZE", help="the size of /dev/shm [default: 64m]"),
+    flag(
+        "--sig-proxy",
+        default=True,
+        help="pass signals on to it [default]; =false lets it go on when this command ends",
+    ),
     text("--stop-signal", metavar="SIGNAL", help="what asks it to end [default: SIGTERM]"),
     text("--stop-timeout", metavar="SECONDS", help="how long it has for that [default: 10]"),
     many("--sysctl", metavar="NAME=VALUE", help="set the kernel in its own namespaces"),
