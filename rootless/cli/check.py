@@ -171,6 +171,9 @@ def _advice(store: Store, fault: Fault) -> str:
         return f"end and remove it with: rootless rm -f {fault.thing[:12]}"
     if fault.kind == "base":
         return f"remove it with: rootless rm {fault.thing[:12]}, and start a new one"
+    if fault.kind == "volume":
+        data = store.path("volumes", fault.thing, "data")
+        return f"save what is in {data}, and remove it with: rootless volume rm -f {fault.thing}"
     if fault.kind != "image":
         return f"look at {store.path(fault.thing)}"
     entry = next((one for one in index.read(store) if str(one.digest) == fault.thing), None)

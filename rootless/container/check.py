@@ -1,4 +1,4 @@
-"""Checking containers: their records, and the layers that they run on. Only reads."""
+"""Checking containers: their records, the layers that they run on, their volumes. Only reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rootless.container import records
 from rootless.container.spec import Damaged
 from rootless.errors import IntegrityError, NotFoundError
 from rootless.oci.config import ImageConfig
-from rootless.store import blobs, layers
+from rootless.store import blobs, layers, volumes
 from rootless.store.check import Fault
 
 TYPE_CHECKING = False
@@ -23,7 +23,16 @@ def check(store: Store) -> tuple[Fault, ...]:
     damaged: list[Damaged] = []
     found = records.listing(store, damaged.append)
     lost = (fault for one in found for fault in _lacks(store, one))
-    return (*(_damaged(store, one) for one in damaged), *lost)
+    return (*(_damaged(store, one) for one in damaged), *lost, *_volumes(store))
+
+
+def _volumes(store: Store) -> list[Fault]:
+    """Volumes whose record is damaged; what is in them nobody but their owner may judge."""
+    found: list[Fault] = []
+    volumes.listing(
+        store, lambda name, error: found.append(Fault("volume", name, f"the {error.message}"))
+    )
+    return found
 
 
 def _damaged(store: Store, one: Damaged) -> Fault:

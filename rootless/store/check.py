@@ -38,8 +38,8 @@ class Fault(Record):
     """One thing that is wrong, and the sentence that says so.
 
     `kind` is what it is: layout, index, entry, folder, skeleton, blob, layer, record (of a layer
-    whose files are right), cache, image, container or state. `thing` is which one: a digest, a
-    name, or a path below the store's root.
+    whose files are right), cache, image, container, state or volume. `thing` is which one: a
+    digest, a name, or a path below the store's root.
     """
 
     kind: str

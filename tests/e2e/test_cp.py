@@ -199,3 +199,29 @@ def test_a_container_whose_process_1_is_ours(store, here):
         assert archive(store, "init:/tmp/file") == {"file": (0, 0o644, b"here\n")}
     finally:
         store("rm", "-f", "init")
+
+
+@pytest.mark.needs("strace", "unshare")
+def test_nothing_of_the_image_is_loaded(store, here, tmp_path):
+    """Once a process has made a container's directory its root, it opens no code (CVE-2019-14271).
+
+    By root of a namespace around: strace keeps a user's newuidmap from its rights.
+    """
+    log = tmp_path / "log"
+    for words in (("d1", "stopped:/w/traced"), ("stopped:/w/dir", "out")):
+        trace = ["strace", "-f", "-qq", "-o", log, "-e", "trace=chroot,openat,execve"]
+        subprocess.run(
+            ["unshare", "--map-root-user", *trace, *store.command("cp", *words)],
+            env=store.environment, check=False, capture_output=True,
+        )  # fmt: skip
+        rooted: set[str] = set()
+        opened: list[str] = []
+        for line in log.read_text().splitlines():
+            pid, _, call = line.partition(" ")
+            if call.strip().startswith("chroot("):
+                rooted.add(pid)
+            elif pid in rooted and not call.strip().startswith("+++"):
+                opened.append(call)
+        assert rooted, log.read_text()[-2000:]
+        code = [call for call in opened if ".so" in call or ".py" in call or "execve" in call]
+        assert code == []

@@ -223,3 +223,14 @@ def test_a_damaged_volume_is_left_out_and_can_be_removed(rootless):
     assert "is damaged" in rootless("volume", "rm", "bad").stderr
     assert rootless.ok("volume", "rm", "-f", "bad") == "bad\n"
     assert os.listdir(rootless.root / "volumes") == ["good"]
+
+
+def test_a_check_names_a_damaged_volume_and_leaves_it(rootless):
+    rootless.ok("volume", "create", "bad")
+    (rootless.root / "volumes/bad/data/file").write_text("precious")
+    (rootless.root / "volumes/bad/volume.json").write_text("{")
+    for flags in ((), ("--repair",)):
+        checked = rootless("system", "check", *flags)
+        assert checked.exit == 1
+        assert "volume bad is damaged" in checked.stdout + checked.stderr
+    assert (rootless.root / "volumes/bad/data/file").read_text() == "precious"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rootless.cli import run_mounts
 from rootless.cli.parser import Arguments
@@ -332,3 +334,23 @@ def test_options_are_asked_by_their_key():
     one = run_mounts.mount("type=volume,src=db,dst=/x,volume-opt=type=tmpfs,volume-opt=o=size=1m")
     assert one.values("opt") == {"type": "tmpfs", "o": "size=1m"}
     assert one.value("subpath") == ""
+
+
+PIECES = st.sampled_from(
+    ["type=bind", "volume", "src=/a", "dst=/x", ",", "=", ":", "ro", "/", "..", '"', " ", "U", "\n"]
+)
+ANYTHING = st.lists(st.one_of(PIECES, st.text(max_size=4))).map("".join)
+
+
+@given(ANYTHING)
+def test_whatever_is_typed_is_understood_or_refused(text):
+    for read in (run_mounts.volume, run_mounts.mount, run_mounts.memory):
+        try:
+            found = read(text)
+        except RootlessError as error:
+            assert error.message
+        else:
+            assert found.target.startswith("/")
+            assert found.target != "/"
+            assert os.path.normpath(found.target) == found.target
+            assert found.kind != "bind" or found.source.startswith("/")
