@@ -197,6 +197,17 @@ def _builders(context: click.Context, incomplete: str) -> list[CompletionItem]:
     return _beginning(builders.names(settings.read(os.environ, root=root)), incomplete)
 
 
+def _networks(context: click.Context, incomplete: str) -> list[CompletionItem]:
+    """The user's own; what is not theirs, too, where a container is made."""
+    from rootless.container import networking
+    from rootless.store import Store
+
+    root = context.find_root().params.get("root")
+    known = networking.networks(Store(settings.read(os.environ, root=root).root))
+    others = _NETWORKS if context.info_name in ("create", "run") else ()
+    return _beginning([*others, *(one.name for one in known.listing())], incomplete)
+
+
 def _verbs(_context: click.Context, incomplete: str) -> list[CompletionItem]:
     from rootless.cli import table
 
@@ -240,7 +251,7 @@ _COMPLETERS: dict[str, Callable[[click.Context, str], list[CompletionItem]]] = {
     "FILE": _path("file"),
     "FILE|URL|-": _path("file"),
     "IMAGE": _images,
-    "MODE": _words(*_NETWORKS),
+    "NETWORK": _networks,
     "NAME[:TAG]": _images,
     "NAME[:TAG|@DIGEST]": _images,
     "OS/ARCH": _words(*_PLATFORMS),

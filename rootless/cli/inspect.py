@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rootless.store.images import Image
     from rootless.store.volumes import Volume
 
-_KINDS = ("container", "image", "volume")
+_KINDS = ("container", "image", "network", "volume")
 _LISTS = "list what there is with: rootless ps -a, and: rootless images"
 _HISTORY_HEADERS = {
     "ID": "IMAGE",
@@ -106,6 +106,8 @@ class _Finder:
             return self._image(fetch.here(self.store, name, self.platform))
         if self.kinds == ("volume",):
             return self._volume(volumes.find(self.store, name))
+        if self.kinds == ("network",):
+            return self._network(name)
         if container := records.search(self.store, name):
             return self._container(container)
         try:
@@ -113,12 +115,24 @@ class _Finder:
         except (NotFoundError, UsageError) as error:
             if isinstance(error, NotFoundError) and not error.message.startswith("No such"):
                 raise  # a blob of it is what is not there
-            if volume := volumes.search(self.store, name):
-                return self._volume(volume)
-            raise self._missing(name, error.hint) from None
+            return self._other(name, error.hint)
         if self.sized:
             print("WARNING: --size ignored for image", file=sys.stderr)
         return self._image(image)
+
+    def _other(self, name: str, hint: str | None) -> Found:
+        """What is neither a container nor an image; `hint` may say which image was meant."""
+        try:
+            return self._network(name)
+        except NotFoundError:
+            if volume := volumes.search(self.store, name):
+                return self._volume(volume)
+        raise self._missing(name, hint)
+
+    def _network(self, name: str) -> Found:
+        from rootless.cli import networks as told
+
+        return Found("network", told.value(self.store, name))
 
     def _missing(self, name: str, hint: str | None) -> NotFoundError:
         """Nothing has that name; what was meant is a container or, as `hint` may say, an image."""

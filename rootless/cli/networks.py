@@ -163,7 +163,7 @@ def ls(given: Settings, arguments: Arguments) -> int:
     asked = filters.parse(arguments.filter, _LS_FILTERS)
     known = _known(given)
     chosen = _chosen(known, asked)
-    found = [one for one in _every(given, known) if chosen(one)]
+    found = [one for one in _every(Store(given.root), known) if chosen(one)]
     if arguments.quiet and not arguments.format:
         for one in found:
             print(one.id if arguments.no_trunc else one.id[:12])
@@ -178,11 +178,11 @@ def inspect(given: Settings, arguments: Arguments) -> int:
     """Print what networks are; those found even when others are not."""
     from rootless.cli import jsontext
 
-    known = _known(given)
+    store = Store(given.root)
     found, errors = [], []
     for name in arguments.names:
         try:
-            found.append(_value(known, _find(given, known, name)))
+            found.append(value(store, name))
         except RootlessError as error:
             errors.append(error)
     form = arguments.format or ""
@@ -222,17 +222,26 @@ def prune(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not asking.agreed(what):
         return 0
     removed = pruned(Store(given.root), asked)
-    if removed:
-        print("Deleted Networks:", *removed, "", sep="\n")
+    print_removed(removed)
     return 0
 
 
-def pruned(store: Store, asked: Filters) -> list[str]:
-    """Remove the networks that are meant and that no container is on, running or not; names."""
+def print_removed(names: Sequence[str]) -> None:
+    """Which were removed, as docker says it."""
+    if names:
+        print("Deleted Networks:", *map(words.escape, names), "", sep="\n")
+
+
+def pruned(
+    store: Store, asked: Filters, doomed: Callable[[Container], bool] = lambda _: False
+) -> list[str]:
+    """Remove the networks that are meant and that no container is on, running or not; names.
+
+    Containers that are `doomed` count no more. Runs outside of the user namespace.
+    """
     known = networking.networks(store)
-    wished = {
-        wish.network for one in records.listing(store, lambda _: None) for wish in one.spec.wishes
-    }
+    kept = (one for one in records.listing(store, lambda _: None) if not doomed(one))
+    wished = {wish.network for one in kept for wish in one.spec.wishes}
     removed = []
     for one in known.listing():
         is_meant = asked.has_labels(dict(one.labels)) and asked.is_old_enough(one.created)
@@ -326,29 +335,31 @@ def _known(given: Settings) -> Networks:
     return networking.networks(Store(given.root))
 
 
-def _every(given: Settings, known: Networks) -> list[Network]:
+def _every(store: Store, known: Networks) -> list[Network]:
     """All networks, those too that are always there, by name."""
-    own = (_predefined(given, name) for name in networks.PREDEFINED)
+    own = (_predefined(store, name) for name in networks.PREDEFINED)
     return sorted((*own, *known.listing()), key=lambda one: one.name)
 
 
-def _find(given: Settings, known: Networks, text: str) -> Network:
+def value(store: Store, text: str) -> dict[str, Any]:
+    """docker's object of the network with this name, id or beginning of an id. NotFoundError."""
+    known = networking.networks(store)
     for name in networks.PREDEFINED:
-        network = _predefined(given, name)
+        network = _predefined(store, name)
         if text == name or (len(text) > 2 and network.id.startswith(text)):
-            return network
-    return known.find(text)
+            return _value(known, network)
+    return _value(known, known.find(text))
 
 
-def _predefined(given: Settings, name: str) -> Network:
+def _predefined(store: Store, name: str) -> Network:
     """One of those that are always there, since the store is."""
     from hashlib import sha256
 
     try:
-        created = os.stat(os.path.join(given.root, "oci-layout")).st_mtime
+        created = os.stat(store.path("oci-layout")).st_mtime
     except OSError:
         created = time.time()
-    return Network(sha256(f"{given.root} {name}".encode()).hexdigest(), name, created, ())
+    return Network(sha256(f"{store.root} {name}".encode()).hexdigest(), name, created, ())
 
 
 def _row(network: Network, *, full: bool) -> dict[str, str]:

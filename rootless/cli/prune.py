@@ -29,6 +29,7 @@ FILTERS = ("until", "label", "label!")
 def system(given: Settings, arguments: Arguments) -> int:
     """Remove what nothing needs: stopped containers, dangling images (or all), the build cache."""
     from rootless import userns
+    from rootless.cli import networks
     from rootless.container import homes
 
     asked = filters.parse(arguments.filter, FILTERS)
@@ -38,9 +39,11 @@ def system(given: Settings, arguments: Arguments) -> int:
     damaged = quarantine.names(store) if arguments.all and not asked.pairs else []
     if not arguments.force and not agreed(_everything(arguments, asked, damaged)):
         return 0
+    unused = networks.pruned(store, asked, lambda one: not one.is_running and is_meant(one, asked))
     userns.enter()
     removed, size = homes.prune(store, lambda one: is_meant(one, asked))
     print_containers(removed)
+    networks.print_removed(unused)
     if arguments.volumes:
         size += _volumes(store, asked)
     cache = _cache(asked, everything=arguments.all)
@@ -123,7 +126,7 @@ def is_dangling(one: Cached, usage: Usage) -> bool:
 
 def _everything(arguments: Arguments, asked: Filters, damaged: list[str]) -> str:
     """What `system prune` will remove, in docker's words."""
-    things = ["all stopped containers"]
+    things = ["all stopped containers", "all networks not used by at least one container"]
     if arguments.volumes:
         things.append("all anonymous volumes not used by at least one container")
     things.append(_images(everything=arguments.all))

@@ -79,7 +79,7 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     image = None if known else _local(arguments, store)
     here = bool(known or image)
     entering: Entering | None = None
-    if here and not arguments.network:
+    if here and not any(map(_is_elsewhere, arguments.network)):
         entering = userns.begin()
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
@@ -119,6 +119,13 @@ def _with_ids(
     from rootless.container import identity
 
     return identity.settled(asked, ids), identity.as_user(changes, given, ids)
+
+
+def _is_elsewhere(network: str) -> bool:
+    """Whether that network is in another user namespace."""
+    from rootless.network import choice
+
+    return choice.is_user_defined(network) or choice.is_anothers(network)
 
 
 def grounded(given: Settings, store: Store, image: Ready, ids: IdMap) -> Ground:

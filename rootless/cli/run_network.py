@@ -28,15 +28,14 @@ _SCOPED = {
     "ip": "user specified IP address is",
     "ip6": "user specified IP address is",
 }
-_DEFAULTS = ("", "default", "bridge", "private")
 
 
 def choose(given: Settings, arguments: Arguments) -> Choice:
     """The way to the network that --network asks for. UsageError or RootlessError."""
     names = arguments.network or ("",)
-    if len(names) == 1 and names[0].startswith(CONTAINER):
+    if len(names) == 1 and choice.is_anothers(names[0]):
         return _of_container(arguments)
-    if any(_is_user_defined(name) for name in names):
+    if any(choice.is_user_defined(name) for name in names):
         return choice.Choice(choice.BRIDGES)
     if len(names) > 1:
         raise UsageError(
@@ -48,10 +47,6 @@ def choose(given: Settings, arguments: Arguments) -> Choice:
     if chosen.note and not arguments.quiet:
         print(f"note: {chosen.note}", file=sys.stderr)
     return chosen
-
-
-def _is_user_defined(name: str) -> bool:
-    return "=" in name or (name not in choice.MODES and name not in _DEFAULTS)
 
 
 def _of_container(arguments: Arguments) -> Choice:
@@ -154,9 +149,10 @@ def _wish(text: str) -> Wish:
     from rootless.network.wish import Wish
 
     if "=" not in text:
-        if not _is_user_defined(text):
+        if not choice.is_user_defined(text):
             raise RootlessError(
-                f"conflicting options: cannot attach both user-defined and {text} network",
+                "conflicting options: cannot attach both user-defined and non-user-defined "
+                "network-modes",
                 hint="leave out one of them",
             )
         return Wish(text)

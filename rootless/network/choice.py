@@ -33,6 +33,16 @@ class Choice(Record):
     reaches_host: bool = False
 
 
+def is_user_defined(name: str) -> bool:
+    """Whether a --network is one that the user made, or one of its words for it."""
+    return "=" in name or not (name in MODES or name in _DEFAULTS or is_anothers(name))
+
+
+def is_anothers(name: str) -> bool:
+    """Whether a --network is that of another container."""
+    return name.startswith(f"{CONTAINER}:")
+
+
 def has_tun() -> bool:
     """Whether the device that user-mode networking is made of can be opened."""
     return os.access("/dev/net/tun", os.R_OK | os.W_OK)

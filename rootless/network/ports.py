@@ -19,12 +19,15 @@ _FORMS = "the forms are 80, 8080:80, 127.0.0.1:8080:80, [::1]:8080:80, 8000-8010
 
 
 class PortMapping(Record):
-    """`host_ip` is "" for every address; `host_port` 0 asks for any free one."""
+    """`host_ip` is "" for every address; `host_port` 0 asks for any free one, and `last_port` for
+    the first that is free of several.
+    """
 
     container_port: int
     host_port: int = 0
     host_ip: str = ""
     protocol: str = "tcp"
+    last_port: int = 0
 
     def __str__(self) -> str:
         address = f"[{self.host_ip}]" if ":" in self.host_ip else self.host_ip or "0.0.0.0"
@@ -40,6 +43,9 @@ def parse(text: str) -> tuple[PortMapping, ...]:
     host, _, container = ports.rpartition(":")
     inside = _range(text, container)
     outside = _range(text, host) if host.strip("0") else [0] * len(inside)
+    if len(inside) == 1 and len(outside) > 1:
+        some = PortMapping(inside[0], outside[0], host_ip, protocol or "tcp", outside[-1])
+        return (some,)
     if len(outside) != len(inside):
         raise _malformed(text, "the two ranges differ in length")
     return tuple(
@@ -107,6 +113,16 @@ def bound(mapping: PortMapping) -> list[_socket.socket]:
 
 
 def _claim(mapping: PortMapping) -> PortMapping:
+    """The first port of several that is free, or the only one."""
+    for port in range(mapping.host_port, mapping.last_port):
+        try:
+            return _claimed(mapping.replace(host_port=port, last_port=0))
+        except RootlessError:
+            continue
+    return _claimed(mapping.replace(host_port=mapping.last_port or mapping.host_port, last_port=0))
+
+
+def _claimed(mapping: PortMapping) -> PortMapping:
     for address in (mapping.host_ip,) if mapping.host_ip else ("0.0.0.0", "::"):
         try:
             mapping = mapping.replace(host_port=_bind(mapping, address))

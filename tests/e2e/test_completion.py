@@ -66,7 +66,7 @@ def test_builders_and_what_their_cache_is_asked_for(ask, rootless):
 def test_verbs_flags_and_choices(ask):
     assert ask("rootless im") == ["image", "images", "import"]
     assert ask("rootless image l") == ["list", "load", "ls"]
-    assert ask("rootless run --netw") == ["--network"]
+    assert ask("rootless run --netw") == ["--network", "--network-alias"]
     assert ask("rootless run --network n") == ["none"]
     assert ask("rootless images --filter dang") == ["dangling=false", "dangling=true"]
 

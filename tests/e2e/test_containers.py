@@ -354,11 +354,13 @@ def test_pruning_says_what_it_removes_as_docker_does(store):
         ),
         (
             ("system", "prune"),
-            ":\n  - all stopped containers\n  - all dangling images\n  - unused build cache\n",
+            ":\n  - all stopped containers\n  - all networks not used by at least one container"
+            "\n  - all dangling images\n  - unused build cache\n",
         ),
         (
             ("system", "prune", "-a"),
-            ":\n  - all stopped containers\n  - all images without at least one container"
+            ":\n  - all stopped containers\n  - all networks not used by at least one container"
+            "\n  - all images without at least one container"
             " associated to them\n  - all build cache\n",
         ),
     ],

@@ -234,7 +234,7 @@ def test_flags_that_need_a_network(rootless):
         (("--ip", "10.78.0.9"), "user-defined networks only"),
         (("--network-alias", "x"), "user-defined networks only"),
         (("--network", "wed"), "network wed not found"),
-        (("--network", "web", "--network", "host"), "cannot attach both user-defined and host"),
+        (("--network", "web", "--network", "host"), "cannot attach both user-defined and non"),
         (("--network", "web", "--ip", "10.79.0.9"), "no configured subnet"),
         (("--network", "web", "--ip", "x"), "'x' is not an IP address"),
         (("--network", "name=web,speed=9"), "invalid field speed"),
@@ -339,3 +339,13 @@ def test_networks_are_removed(rootless):
     assert rootless.ok("network", "prune", "--force") == "", "a container wants it"
     rootless.ok("rm", "user")
     assert rootless.ok("network", "prune", "--force") == "Deleted Networks:\ntwo\n\n"
+
+
+def test_system_prune_takes_networks_of_what_it_removes(rootless):
+    for name in ("unused", "stopped", "running"):
+        rootless.ok("network", "create", name)
+    rootless.ok("run", "--name", "over", "--network", "stopped", "busybox", "true")
+    server(rootless, "--network", "running")
+    said = rootless.ok("system", "prune", "--force")
+    assert "Deleted Networks:\nstopped\nunused\n\n" in said
+    assert rootless("network", "exists", "running").exit == 0

@@ -63,7 +63,7 @@ def sh(script: str) -> tuple[str, str, str]:
         (("busybox", "n" * 5000), 127, "executable file not found"),
         (("no/such-image", "true"), 125, ""),
         (("--no-such-flag", "busybox"), 125, "no-such-flag"),
-        (("--network", "cloud", "busybox"), 125, "cloud"),
+        (("--network", "cloud", "busybox"), 125, "cannot attach both user-defined and non-user"),
         (("-u", "web", "busybox", "true"), 125, "there is no user 'web'"),
         (("-u", "4294967296", "busybox", "true"), 125, "is not a user or group id"),
         (("-u", "+1", "busybox", "true"), 125, "is not a user or group id"),

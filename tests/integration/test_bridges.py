@@ -292,8 +292,15 @@ def test_internal_networks_publish_nothing(folder):
         assert fetched("127.0.0.1", a.ports[0]) == b"ConnectionRefusedError"
 
 
-@pytest.mark.needs("pasta", "network")
-def test_the_way_out_is_pasta_and_comes_back(folder):
+@pytest.mark.needs("network")
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("pasta", marks=pytest.mark.needs("pasta")),
+        pytest.param("slirp4netns", marks=pytest.mark.needs("slirp4netns")),
+    ],
+)
+def test_the_way_out_comes_back_when_its_program_is_killed(folder, mode):
     """A service of this machine's own address; the internal network has no way there."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("192.0.2.1", 9))
@@ -309,7 +316,7 @@ def test_the_way_out_is_pasta_and_comes_back(folder):
 
     threading.Thread(target=serve, daemon=True).start()
     port = server.getsockname()[1]
-    chosen = choice.choose("pasta", bridged.PATH, tun=True)
+    chosen = choice.choose(mode, bridged.PATH, tun=True)
     network(folder, "net", "10.90.1.0/24")
     network(folder, "closed", "10.90.2.0/24", internal=True)
     with boxes(
@@ -318,9 +325,9 @@ def test_the_way_out_is_pasta_and_comes_back(folder):
         assert a.run(lambda: fetched(own, port)) == b"outside"
         assert b.run(lambda: fetched(own, port)) == b"OSError"
         children = Path(f"/proc/{a.holder.process.pid}/task/{a.holder.process.pid}/children")
-        [pasta] = children.read_text().split()
-        os.kill(int(pasta), signal.SIGKILL)
-        while children.read_text().split() in ([], [pasta]):
+        [first] = children.read_text().split()
+        os.kill(int(first), signal.SIGKILL)
+        while children.read_text().split() in ([], [first]):
             time.sleep(0.05)
         until = time.monotonic() + 60
         while a.run(lambda: fetched(own, port)) != b"outside":

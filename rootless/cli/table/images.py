@@ -75,7 +75,9 @@ VERBS = (
         options=(
             _FORMAT,
             flag("-s", "--size", help="show how large a container's files are"),
-            text("--type", metavar="TYPE", help="look only for this: container, image or volume"),
+            text(
+                "--type", metavar="TYPE", help="look only for a container, image, network or volume"
+            ),
         ),
         arguments=(Argument("names", "NAME|ID", "some"),),
         examples=(

@@ -22,6 +22,9 @@ from rootless.network.ports import PortMapping, claim, parse
         ("8000-8002:80-82", [PortMapping(80 + n, 8000 + n) for n in range(3)]),
         ("80-81", [PortMapping(80), PortMapping(81)]),
         ("1:65535", [PortMapping(65535, 1)]),
+        ("0:80", [PortMapping(80)]),
+        ("127.0.0.1:0:80", [PortMapping(80, 0, "127.0.0.1")]),
+        ("8000-8010:80", [PortMapping(80, 8000, "", "tcp", 8010)]),
     ],
 )
 def test_every_form(text, expected):
@@ -40,7 +43,8 @@ def test_every_form(text, expected):
         ("²:80", "'²' is not a port"),
         ("-1:80", "'-1' is not a port"),
         ("90-80:80-90", "'90-80' is not within"),
-        ("8000-8010:80", "the two ranges differ in length"),
+        ("8000-8010:80-81", "the two ranges differ in length"),
+        ("80:8000-8010", "the two ranges differ in length"),
         ("80/sctp", "'sctp' cannot be forwarded"),
         ("80/TCP", "'TCP' cannot be forwarded"),
         ("1.2.3:80:80", "'1.2.3' is not an IPv4 address"),
@@ -71,6 +75,16 @@ def test_a_port_in_use_is_named(listen, publish):
         with pytest.raises(RootlessError, match=f"port {port}/tcp on .* is already in use"):
             claim((PortMapping(80, port, publish),))
     assert claim((PortMapping(80, port, publish),)) == (PortMapping(80, port, publish),)
+
+
+def test_the_first_of_several_that_is_free_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (claimed,) = claim((PortMapping(80, port, "127.0.0.1", "tcp", port + 20),))
+        assert port < claimed.host_port <= port + 20
+        assert claimed.last_port == 0
+        with pytest.raises(RootlessError, match=f"port {port}/tcp on .* is already in use"):
+            claim((PortMapping(80, port, "127.0.0.1", "tcp", port),))
 
 
 def test_udp_and_tcp_are_apart():
