@@ -14,7 +14,7 @@ from tests.support.machine import PROJECT
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.needs(
-    *("userns", "subids", "overlay", "registry", "network", "mirror", "pasta", "nft")
+    *("userns", "subids", "overlay", "registry", "network", "mirror", "pasta")
 )
 COUNTER = PROJECT / "examples" / "counter"
 PATIENCE = 120
