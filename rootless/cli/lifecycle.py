@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless import userns
 from rootless.cli import words
 from rootless.cli.several import Several, usable
-from rootless.container import homes, life, records
+from rootless.container import events, homes, life, records
 from rootless.container.spec import Container
 from rootless.errors import RootlessError, UsageError
 from rootless.store import Store
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+
+_ENDED = dict.fromkeys(("stopped", "not-running", "next-exit"), "exited")
+_GLANCE = 0.1  # seconds between two looks at a state
 
 
 def create(given: Settings, arguments: Arguments) -> int:
@@ -132,10 +135,13 @@ def restart(given: Settings, arguments: Arguments) -> int:
     several = Several(store, arguments)
     ids = _enter(given, store, several.names)
     await_end = _asked(store, several, arguments)
-    return each(
-        several.names,
-        lambda name: _start(given, store, ids, several.find(await_end(name).id)),
-    )
+
+    def again(name: str) -> None:
+        container = several.find(await_end(name).id)
+        _start(given, store, ids, container)
+        events.tell(store, "restart", container.spec)
+
+    return each(several.names, again)
 
 
 def pause(given: Settings, arguments: Arguments) -> int:
@@ -160,14 +166,40 @@ def wait(given: Settings, arguments: Arguments) -> int:
     """Wait until containers have ended, and print their exit statuses."""
     store = Store(given.root)
     several = Several(store, arguments)
+    conditions = tuple(map(_condition, arguments.condition))
 
     def end(name: str) -> str:
         container = several.find(name)
+        if conditions:
+            return _await_status(store, container, conditions)
         homes.await_release(store, container)
         found = records.search(store, container.id)
         return str(found.state.exit_code if isinstance(found, Container) else 0)
 
     return each(several.names, end)
+
+
+def _condition(text: str) -> str:
+    """Podman's word for a state, in ours; docker's two for the end. UsageError."""
+    from rootless.container.state import STATUSES
+
+    status = _ENDED.get(text, text)
+    if status not in STATUSES:
+        raise UsageError(
+            f"--condition {text!r} is no state", hint=f"there are {', '.join(STATUSES)}"
+        )
+    return status
+
+
+def _await_status(store: Store, container: Container, wanted: tuple[str, ...]) -> str:
+    """Wait until it is in one of the states, or is gone; its exit status, -1 while it runs."""
+    from time import sleep
+
+    while isinstance(found := records.search(store, container.id), Container):
+        if found.state.status in wanted:
+            return "-1" if found.is_running else str(found.state.exit_code)
+        sleep(_GLANCE)
+    return "0"
 
 
 def rename(given: Settings, arguments: Arguments) -> int:

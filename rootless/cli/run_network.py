@@ -144,8 +144,17 @@ def _wishes(given: Settings, arguments: Arguments) -> tuple[Wish, ...]:
     return tuple(one.replace(network=known.find(one.network).name) for one in wishes)
 
 
+def _as_docker(text: str) -> str:
+    """Podman's `NAME:alias=…,ip=…,mac=…` in docker's words."""
+    name, colon, rest = text.partition(":")
+    if not colon or "=" in name:
+        return text
+    fields = (f"mac-address{one[3:]}" if one[:4] == "mac=" else one for one in rest.split(","))
+    return ",".join((f"name={name}", *fields))
+
+
 def _wish(text: str) -> Wish:
-    """`NAME`, or docker's `name=NAME,alias=…,ip=…,ip6=…,mac-address=…`."""
+    """`NAME`, docker's `name=NAME,alias=…,ip=…,ip6=…,mac-address=…`, or podman's `NAME:alias=…`."""
     from rootless.network.wish import Wish
 
     if "=" not in text:
@@ -159,7 +168,7 @@ def _wish(text: str) -> Wish:
     from rootless.cli import words
 
     found: dict[str, Any] = {}
-    for field in words.fields(text, "--network"):
+    for field in words.fields(_as_docker(text), "--network"):
         key, _, value = field.partition("=")
         if key == "name":
             found["network"] = value

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rootless.cli.table import Verb
 
 _SEE = "'rootless --help' lists the commands"
-_VERBS = """checkpoint compose config context events imagetools ls node
+_VERBS = """checkpoint compose config context imagetools ls node
     plugin prune secret service stack swarm trust use"""
 
 _INSTEAD = {

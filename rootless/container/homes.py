@@ -13,7 +13,7 @@ import fcntl
 import os
 
 from rootless import leanjson, living, record_json
-from rootless.container import records
+from rootless.container import events, records
 from rootless.container.door import door
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.errors import NotFoundError, RootlessError
@@ -100,6 +100,7 @@ class Home:
         """Nothing of the container stays, nor of its anonymous volumes."""
         _take_away(self._store, self.path)
         os.close(self._lock_fd)
+        events.tell(self._store, "destroy", self.spec)
         if any(one.kind == "volume" for one in self.spec.mounts):
             from rootless.container import volumes
 
@@ -142,6 +143,7 @@ def _make(store: Store, spec: ContainerSpec) -> Home:
     home = Home(store, spec, _lock(path))
     staging.make_folders(path, _FOLDERS)
     _write(home.file("container.json"), record_json.encode(spec))
+    events.tell(store, "create", spec)
     return home
 
 
@@ -181,6 +183,7 @@ def rewrite(store: Store, spec: ContainerSpec) -> None:
         old = records.load(store, spec.id)
         if isinstance(old, Container) and old.name != spec.name:
             check_name(store, spec.name)
+            events.tell(store, "rename", spec, oldName=f"/{old.name}")
         _write(store.path("containers", spec.id, "container.json"), record_json.encode(spec))
 
 
@@ -230,6 +233,8 @@ def end(store: Store, container: Container | Damaged) -> None:
 def remove(store: Store, container: Container | Damaged) -> None:
     """Delete a container that does not run, and its files, unless somebody else is faster."""
     _take_away(store, store.path("containers", container.id))
+    if isinstance(container, Container):
+        events.tell(store, "destroy", container.spec)
 
 
 def prune(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import _signal
 
 from rootless import living
-from rootless.container import homes, launch, monitor, records, writable
+from rootless.container import events, homes, launch, monitor, records, writable
 from rootless.errors import RootlessError
 from rootless.store import ready
 
@@ -88,6 +88,7 @@ class Ending:
         if self._process and not living.end(self._process, 0, left):
             living.kill(self._process, _GONE)
         homes.await_release(self._store, self.container)
+        events.tell(self._store, "stop", self.container.spec)
 
 
 def kill(store: Store, container: Container, number: int) -> None:
@@ -98,6 +99,7 @@ def kill(store: Store, container: Container, number: int) -> None:
             f"cannot kill container: {container.name or container.short}: "
             f"container {container.id} is not running"
         )
+    events.tell(store, "kill", container.spec, signal=str(number))
     if number == _signal.SIGKILL:
         homes.ask_to_stop(store, container)
         living.kill(process, _GONE)

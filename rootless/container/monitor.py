@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import foreground, limiting, networking, start
+from rootless.container import events, foreground, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -100,6 +100,10 @@ def _once(
             home.ended()
             raise
     out_of_memory = limiting.oom_kills(ground.cgroup) > killed
+    if out_of_memory:
+        events.tell(ground.store, "oom", home.spec)
+    if not error:
+        events.tell(ground.store, "die", home.spec, exitCode=str(status))
     return ended(running, status, error).replace(oom_killed=out_of_memory)
 
 
@@ -162,6 +166,7 @@ class _Life:
             self._streams.start()
             child.await_exec()
             self._home.entered(child.pid)
+            events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
             return self._streams.follow(child)
         except BaseException as error:

@@ -11,7 +11,7 @@ import fcntl
 import os
 
 from rootless import leanjson, living
-from rootless.container import pause, records
+from rootless.container import events, pause, records
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -42,6 +42,7 @@ def pause_for_good(store: Store, container: Container) -> None:
             raise
     if not living.is_alive(supervisor):
         raise RootlessError(f"container {container.id} is not running")
+    events.tell(store, "pause", container.spec)
 
 
 def unpause(store: Store, container: Container) -> None:
@@ -60,6 +61,7 @@ def unpause(store: Store, container: Container) -> None:
             os.unlink(f"{path}/{records.PAUSED}")
         except FileNotFoundError:  # it has ended meanwhile
             pass
+    events.tell(store, "unpause", container.spec)
 
 
 class _Alone:

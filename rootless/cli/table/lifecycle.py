@@ -90,9 +90,33 @@ WAIT = Verb(
     "wait",
     "Wait until containers have ended, and print their exit statuses",
     "rootless.cli.lifecycle:wait",
-    options=(_all("there are"), *_CHOSEN, *_FILES),
+    options=(
+        _all("there are"),
+        *_CHOSEN,
+        *_FILES,
+        many("--condition", metavar="STATE", help="wait for this one: running, paused, exited …"),
+        text("--interval", metavar="TIME", help="accepted; it is looked at ten times a second"),
+    ),
     arguments=_SOME,
-    examples=("rootless wait job",),
+    examples=("rootless wait job", "rootless wait --condition running web"),
+)
+
+EVENTS = Verb(
+    "events",
+    "Tell what happens to containers, as it happens",
+    "rootless.cli.events:events",
+    options=(
+        many(
+            "-f",
+            "--filter",
+            metavar="KEY=VALUE",
+            help="only events about this container, event, image, label or type",
+        ),
+        text("--format", metavar="FORMAT", help="json or a Go template"),
+        text("--since", metavar="TIME", help="what has happened since, too"),
+        text("--until", metavar="TIME", help="stop there"),
+    ),
+    examples=("rootless events --filter event=die", "rootless events --since 1h --until 0s"),
 )
 
 RENAME = Verb(
@@ -129,4 +153,4 @@ UNPAUSE = Verb(
     examples=("rootless unpause web",),
 )
 
-VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, RENAME, PAUSE, UNPAUSE, PORT)
+VERBS = (START, ATTACH, STOP, KILL, RESTART, WAIT, EVENTS, RENAME, PAUSE, UNPAUSE, PORT)

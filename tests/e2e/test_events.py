@@ -1,0 +1,80 @@
+"""`events`: what happened to containers, in docker's words and shape."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "overlay", "busybox")
+RUN = ("run", "--network", "none")
+
+
+@pytest.fixture
+def store(rootless, busybox_image, tmp_path):
+    rootless.load(busybox_image, tmp_path)
+    return rootless
+
+
+def told(store, *argv):
+    lines = store.ok("events", "--since", "1h", "--until", "0s", "--format", "json", *argv)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_a_life_is_told(store):
+    store.ok(*RUN, "-d", "--name", "web", "--label", "tier=front", "busybox", "sleep", "600")
+    store.ok("stop", "-t", "0", "web")
+    store.ok("rename", "web", "old")
+    store.ok("rm", "old")
+    every = told(store)
+    assert [one["Action"] for one in every] == [
+        *("create", "start", "die", "stop", "rename", "destroy"),
+    ]
+    assert len({one["id"] for one in every}) == 1
+    assert [one["timeNano"] for one in every] == sorted(one["timeNano"] for one in every)
+    die = every[2]["Actor"]["Attributes"]
+    assert die == {"exitCode": "137", "image": "busybox", "name": "web", "tier": "front"}
+    assert every[4]["Actor"]["Attributes"]["oldName"] == "/web"
+    assert [one["Action"] for one in told(store, "--filter", "event=die")] == ["die"]
+    assert told(store, "--filter", "label=tier=back") == []
+    assert len(told(store, "--filter", "container=old")) == 2
+    line = store.ok("events", "--since", "1h", "--until", "0s", "--filter", "event=start")
+    assert f" container start {every[0]['id']} (image=busybox, name=web, tier=front)" in line
+
+
+def test_events_are_told_as_they_come(store):
+    command = [
+        *store.command(),
+        "events",
+        "--filter",
+        "event=die",
+        "--format",
+        "{{.Action}} {{.id}}",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=store.environment, text=True
+    ) as watch:
+        try:
+            store.ok(*RUN, "--rm", "--name", "one", "busybox", "true")
+            while (line := watch.stdout.readline()) and not line.startswith("die "):
+                pass
+            assert len(line.split()[1]) == 64
+        finally:
+            watch.kill()
+
+
+def test_a_long_journal_is_begun_anew_and_damaged_lines_are_passed_over(store):
+    store.ok(*RUN, "--rm", "busybox", "true")
+    journal = store.root / "events.jsonl"
+    kept = journal.read_bytes()
+    junk = b'{"time": 1}\n[]\nx\n\xff\n' + b"y" * 100 + b"\n"
+    journal.write_bytes(kept + junk * (1 + (1 << 20) // len(junk)))
+    store.ok(*RUN, "--rm", "busybox", "true")
+    assert journal.stat().st_size < 1 << 16
+    assert [one["Action"] for one in told(store)].count("destroy") == 2
+
+
+def test_what_is_no_filter_or_time_is_named(store):
+    assert "invalid" in store("events", "--filter", "colour=red").stderr
+    assert "since" in store("events", "--since", "yesterday").stderr
