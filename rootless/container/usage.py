@@ -52,7 +52,9 @@ def look(supervisor: int) -> Usage | None:
 
     group = cgroup.of_container(supervisor)
     try:
-        found = _of_group(group, monotonic()) if group else _of_processes(supervisor, monotonic())
+        found = _of_processes(supervisor, monotonic())
+        if group and found:
+            found = _of_group(group, found)
     except FileNotFoundError:
         return None
     if found is None:
@@ -61,21 +63,20 @@ def look(supervisor: int) -> Usage | None:
     return found.replace(received=received, sent=sent)
 
 
-def _of_group(group: cgroup.Group, at: float) -> Usage | None:
+def _of_group(group: cgroup.Group, told: Usage) -> Usage:
+    """What the group's controllers know better than its processes, as far as they are there."""
     cpu = group.table("cpu.stat").get("usage_usec")
-    if cpu is None:  # it is gone
-        return None
-    # As docker counts: what the kernel takes back as soon as it is needed is nobody's use.
-    memory = group.number("memory.current") or 0
-    idle = group.table("memory.stat").get("inactive_file", 0)
+    memory = group.number("memory.current")
+    if memory is not None:  # as docker counts: what the kernel takes back at once is nobody's use
+        memory = max(0, memory - group.table("memory.stat").get("inactive_file", 0))
     limit = group.number("memory.max")
+    pids = group.number("pids.current")
     read, written = _disks(group)
-    return Usage(
-        at,
-        cpu / 1e6,
-        max(0, memory - idle),
-        min(limit, _total()) if limit else _total(),
-        group.number("pids.current") or 0,
+    return told.replace(
+        cpu=told.cpu if cpu is None else cpu / 1e6,
+        memory=told.memory if memory is None else memory,
+        limit=min(limit, _total()) if limit else _total(),
+        pids=told.pids if pids is None else pids,
         read=read,
         written=written,
     )

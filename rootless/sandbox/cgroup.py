@@ -37,6 +37,10 @@ _HINT = (
 _UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
 
 
+_came_from: list[str] = []
+"""The cgroup that this process was in before it moved; none where it has not."""
+
+
 class NoGroupError(RootlessError):
     """No cgroup can be had here; the message says why, the hint what to do."""
 
@@ -92,7 +96,7 @@ def make(
     _move_here(base)
     missing = _hand_down(base, needed)
     path = f"{base}/{_CONTAINER}"
-    remove(path)  # of an earlier start
+    _rmtree(path)  # of an earlier start
     try:
         os.mkdir(path)
     except OSError as error:
@@ -130,9 +134,10 @@ def remove(path: str) -> None:
     base, name = os.path.split(path)
     if name != _CONTAINER:
         return
-    for folder, _, _ in os.walk(path, topdown=False):
-        _rmdir(folder)
+    _rmtree(path)
     if _is_made_by_us(base):
+        if own() == f"{base}/{_MONITOR}":
+            _go_back()
         _rmdir(f"{base}/{_MONITOR}")
         _rmdir(base)
 
@@ -140,6 +145,11 @@ def remove(path: str) -> None:
 def _is_made_by_us(base: str) -> bool:
     last = os.path.basename(base)
     return last.startswith(_OURS) and not last.endswith(".scope")
+
+
+def _rmtree(path: str) -> None:
+    for folder, _, _ in os.walk(path, topdown=False):
+        _rmdir(folder)
 
 
 def _rmdir(path: str) -> None:
@@ -291,11 +301,21 @@ def _members(path: str) -> list[int]:
 def _move_here(base: str) -> None:
     """Leave the base itself: only a cgroup without processes may be divided."""
     monitor = f"{base}/{_MONITOR}"
+    if os.path.basename(here := own()) != _MONITOR:
+        _came_from.append(here)
     try:
         os.makedirs(monitor, exist_ok=True)
         _write(f"{monitor}/cgroup.procs", "0")
     except OSError as error:
         raise NoGroupError(f"{monitor} cannot be entered: {error.strerror}", hint=_HINT) from None
+
+
+def _go_back() -> None:
+    """To where this process was before it started containers, so that nobody is in theirs."""
+    try:
+        _write(f"{_came_from[-1]}/cgroup.procs", "0")
+    except (OSError, IndexError):  # it has been divided meanwhile, or removed
+        pass
 
 
 def _hand_down(path: str, needed: tuple[str, ...]) -> tuple[str, ...]:
