@@ -142,7 +142,8 @@ def _network(values: Sequence[str]) -> Test:
 
 def _volume(values: Sequence[str]) -> Test:
     def has(container: Container) -> bool:
-        places = {place for one in container.spec.mounts for place in (one.source, one.target)}
+        every = ((one.name, one.source, one.target) for one in container.spec.mounts)
+        places = {place for three in every for place in three if place}
         return not places.isdisjoint(values)
 
     return has

@@ -291,6 +291,25 @@ def test_prune_and_df_count_volumes(store):
     assert [(one["Name"], one["Links"], one["Size"]) for one in shown] == [("db", "0", "2B")]
 
 
+def test_containers_are_listed_by_their_volumes(store, tmp_path):
+    store.ok("create", "--name", "c1", "-v", "db:/data", "-v", f"{tmp_path}:/b", "busybox", "true")
+    store.ok("create", "--name", "c2", "busybox", "true")
+    for value in ("db", "/data", str(tmp_path), "/b"):
+        found = store.ok("ps", "-a", "--filter", f"volume={value}", "--format", "{{.Names}}")
+        assert found == "c1\n", value
+    assert store.ok("ps", "-aq", "--filter", "volume=") == ""
+    assert store.ok("ps", "-aq", "--filter", "volume=d") == ""
+
+
+def test_a_detached_one_takes_its_anonymous_volumes_along(store):
+    words = ("-d", "--rm", "--network", "none", "-v", "/own", "-v", "db:/db", "busybox")
+    store.ok("run", *words, "sh", "-c", "echo x > /own/x")
+    for _ in range(300):
+        if volumes(store) == ["db"]:
+            break
+    assert volumes(store) == ["db"]
+
+
 def test_a_dry_run_makes_nothing(store, tmp_path):
     bound = tmp_path / "missing"
     words = ("-v", "new:/v", "-v", f"{bound}:/b", "seeds", "true")
