@@ -90,9 +90,10 @@ class Network(Record):
 class Isolation(Record):
     """What a container has besides files and a process.
 
-    `shared` are the namespaces it has in common with the host: pid, ipc, uts, cgroup. `masked` is
-    what the kernel tells and it does not see, `protected` what it only sees. With a
-    `writable_kernel` or `writable_cgroup`, /sys or its cgroup is as writable as the kernel lets it.
+    `shared` are the namespaces it has in common with the host: pid, ipc, uts, cgroup; those of
+    `others`, by a process each, are pid and ipc. `masked` is what the kernel tells and it does not
+    see, `protected` what it only sees. With a `writable_kernel` or `writable_cgroup`, /sys or its
+    cgroup is as writable as the kernel lets it.
     `cgroup` is the directory of the group that it joins, "" for that of its parent.
     """
 
@@ -110,19 +111,21 @@ class Isolation(Record):
     writable_kernel: bool = False
     writable_cgroup: bool = False
     sysctls: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
     cgroup: str = ""
 
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
-    own = [name for name in ("pid", "uts", "ipc", "cgroup") if name not in isolation.shared]
+    had = {*isolation.shared, *(name for name, _ in isolation.others)}
+    own = [name for name in ("pid", "uts", "ipc", "cgroup") if name not in had]
     if isolation.cgroup and "cgroup" in own:  # made when the group has been joined
         own.remove("cgroup")
     namespaces = ("mount", *own, *(("net",) if isolation.network.own else ()))
     if isolation.network.own:
         isolation = isolation.replace(sysctls=(_LOW_PORTS, *isolation.sysctls))
     operations = _operations(root, process, isolation)
-    return Spec(ids, namespaces, operations, init=isolation.init)
+    return Spec(ids, namespaces, operations, init=isolation.init, shares=isolation.others)
 
 
 def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:

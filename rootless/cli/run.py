@@ -79,7 +79,7 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     image = None if known else _local(arguments, store)
     here = bool(known or image)
     entering: Entering | None = None
-    if here and not any(map(_is_elsewhere, arguments.network)):
+    if here and not (any(map(_is_elsewhere, arguments.network)) or arguments.pid or arguments.ipc):
         entering = userns.begin()
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags

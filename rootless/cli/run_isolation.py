@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.container.confinement import ALL, HOST, ZONES, Confinement
+from rootless.container.confinement import ALL, CONTAINER, HOST, ZONES, Confinement
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.record import Record
 from rootless.sandbox import caps
@@ -152,6 +152,8 @@ def _confinement(arguments: Arguments, asked: Security, network: str) -> Confine
         **_ids(arguments),
     )
     _check_devices(given)
+    if given.others and (given.userns or given.uid_map):
+        raise UsageError("a namespace of another container cannot be shared with ids of its own")
     if arguments.no_hosts and arguments.add_host:
         raise UsageError("--no-hosts and --add-host cannot be set together")
     return given
@@ -251,11 +253,11 @@ def _umask(text: str | None) -> int:
 
 
 def _pid(mode: str | None) -> str:
-    return _mode("--pid", "invalid PID mode", mode, (HOST,))
+    return _mode("--pid", "invalid PID mode", mode, (HOST, CONTAINER))
 
 
 def _ipc(mode: str | None) -> str:
-    return _mode("--ipc", f"invalid IPC mode: {mode}", mode, (HOST, "none", "shareable"))
+    return _mode("--ipc", f"invalid IPC mode: {mode}", mode, (HOST, "none", "shareable", CONTAINER))
 
 
 def _cgroup(mode: str | None) -> str:
@@ -271,10 +273,13 @@ def _uts(arguments: Arguments) -> str:
 
 def _mode(flag: str, wrong: str, mode: str | None, known: tuple[str, ...]) -> str:
     """The namespace's mode: "" for one of its own, which podman calls private."""
-    if mode in (None, "", "private"):
+    if mode is None or mode in ("", "private"):
         return ""
-    if mode not in known:
-        raise UsageError(f"{flag}: {wrong}", hint=f"it may be private, {', '.join(known)}")
+    if CONTAINER in known and mode.startswith(CONTAINER) and mode != CONTAINER:
+        return mode
+    if mode == CONTAINER or mode not in known:
+        words = (f"{one}NAME" if one == CONTAINER else one for one in ("private", *known))
+        raise UsageError(f"{flag}: {wrong}", hint=f"it may be {', '.join(words)}")
     return mode
 
 

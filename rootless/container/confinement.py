@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rootless.sandbox.spec import Operation
     from rootless.userns import IdMap
 
-HOST, ALL = "host", "ALL"
+HOST, ALL, CONTAINER = "host", "ALL", "container:"
 ZONES = "/usr/share/zoneinfo"
 _MEMORY = {"/run": "mode=755", "/tmp": "mode=1777", "/var/tmp": "mode=1777"}
 
@@ -28,10 +28,10 @@ _MEMORY = {"/run": "mode=755", "/tmp": "mode=1777", "/var/tmp": "mode=1777"}
 class Confinement(Record):
     """In the words of docker's flags; texts are as they were given, and checked.
 
-    `pid`, `ipc`, `uts` and `cgroup` are "" (its own) or "host"; `ipc` may also be none, private or
-    shareable. `mask` and `unmask` are paths of /proc and /sys, patterns too; ALL unmasks every one.
-    `limits` are NAME=SOFT:HARD.
-    `memory` says that a read-only root has a /tmp and the like in memory. `zone` is a file below
+    `pid`, `ipc`, `uts` and `cgroup` are "" (its own) or "host", the first two also container:NAME;
+    `ipc` may be none or shareable, too. `mask` and `unmask` are paths of /proc and /sys, patterns
+    too; ALL unmasks every one. `limits` are NAME=SOFT:HARD. `memory` says that a read-only root has
+    a /tmp and the like in memory. `zone` is a file below
     ZONES, or a path. `userns` is docker's word; the maps are what it means for this container, in
     (inside, outside, count), none for the ids that the user has.
     """
@@ -63,6 +63,12 @@ class Confinement(Record):
         """The namespaces that it has in common with the host."""
         modes = {"pid": self.pid, "ipc": self.ipc, "uts": self.uts, "cgroup": self.cgroup}
         return frozenset(name for name, mode in modes.items() if mode == HOST)
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The namespaces it has in common with other containers, and container:NAME of each."""
+        modes = {"pid": self.pid, "ipc": self.ipc}
+        return {name: mode for name, mode in modes.items() if mode.startswith(CONTAINER)}
 
     @property
     def own_ids(self) -> IdMap | None:

@@ -68,8 +68,9 @@ def begin(store: Store, specs: Iterable[ContainerSpec], search_path: str) -> Ent
             from rootless.network import holder
 
             return Joining(holder.ensure(networks(store), way_out(search_path)).process.pid)
-        if spec.network.startswith(CONTAINER):
-            return Joining(_monitor(store, find_other(store, spec.network)))
+        for mode in (spec.network, *spec.confinement.others.values()):
+            if mode.startswith(CONTAINER):
+                return Joining(_monitor(store, find_other(store, mode)))
     return userns.begin()
 
 
@@ -187,6 +188,20 @@ def _share(store: Store, spec: ContainerSpec) -> tuple[tuple[str, ...], tuple[st
 
         return (), (attach.FORWARDERS[other.spec.network],)
     return (), other.spec.dns
+
+
+def others(store: Store, spec: ContainerSpec) -> tuple[tuple[str, int], ...]:
+    """The namespaces that it has of other containers, each by a process in it. RootlessError."""
+    found = []
+    for name, mode in spec.confinement.others.items():
+        other = find_other(store, mode)
+        if name == "ipc" and other.spec.confinement.ipc != "shareable":
+            raise RootlessError(
+                f"cannot join IPC of container {other.id}: non-shareable IPC",
+                hint="start the other one with --ipc=shareable",
+            )
+        found.append((name, init_of(store, other)))
+    return tuple(found)
 
 
 def init_of(store: Store, container: Container) -> int:

@@ -115,6 +115,10 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         cgroup=ground.cgroup,
     )
     confined, isolation = confine(process(spec), isolation, spec.confinement)
+    if spec.confinement.others:
+        from rootless.container import networking
+
+        isolation = isolation.replace(others=networking.others(ground.store, spec))
     sandbox = runspec.container(ground.ids, _root(ground, spec, home), confined, isolation)
     own_ids = spec.confinement.own_ids
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox

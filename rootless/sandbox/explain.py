@@ -45,6 +45,8 @@ def _begin(spec: Spec) -> Iterator[str]:
         f"end; clone(2) {hex(spec.inner_flags)}"
     )
     yield from (f"   $ {line}" for line in enter)
+    for name, pid in spec.shares:
+        yield f"   it has the {name} namespace of process {pid}, another container's: setns(2)"
     if spec.own_ids:
         yield f"   in a user namespace inside that one: uid {ranges(spec.own_ids, 'there')}"
 
@@ -57,6 +59,9 @@ def script(
     `connect` are the lines that make a connected network namespace and name it `netns`, for a shell
     that is root of the user namespace and in the host's network.
     """
+    if spec.shares:
+        yield "# There is no script: it needs the user namespace of the container that it joins."
+        return
     if spec.own_ids:
         yield "# There is no script: what a container with ids of its own sees of the host is"
         yield "# opened outside and handed in by descriptors, and no tool of a shell does that."

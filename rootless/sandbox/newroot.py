@@ -25,6 +25,7 @@ class Newroot:
         self.report_fd = report_fd
         self.fd = -1
         self.terminal_fd = -1
+        self.shm_fd = -1
         self.home = "/"
 
     def open(self, path: str) -> None:

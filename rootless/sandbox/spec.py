@@ -49,6 +49,7 @@ class Spec(Record):
 
     The process that spawns it is already uid 0 of the user namespace that `ids` describes. With
     `own_ids` the sandbox has another one inside it: ids of its own for those of the outer one.
+    It `shares` namespaces of other sandboxes, each named by a process in it: pid or ipc.
     One that is `joined` has the namespaces of a container that runs, which its first operation
     enters: who spawns it is still outside.
     """
@@ -59,6 +60,7 @@ class Spec(Record):
     init: bool = False
     own_ids: IdMap | None = None
     joined: bool = False
+    shares: tuple[tuple[str, int], ...] = ()
 
     @property
     def outer_flags(self) -> int:

@@ -21,6 +21,7 @@ from rootless import linux
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Await, Terminal
+from rootless.sandbox.spec import CLONE_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ def run(
         has_own_processes = "pid" in spec.namespaces
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        shm_fd = _share(spec.shares)
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
-            init.run(spec, report_fd)
+            init.run(spec, report_fd, shm_fd)
         close_all_but(*network)
         _hide(network)
         status = reaper.reap(pid)
@@ -63,6 +65,33 @@ def run(
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     os._exit(125)
+
+
+def _share(namespaces: tuple[tuple[str, int], ...]) -> int:
+    """Enter the namespaces of others, for the container; a detached /dev/shm that goes with one's
+    IPC namespace, or -1.
+    """
+    shm_fd = -1
+    for name, pid in namespaces:
+        if name == "ipc":
+            shm_fd = _shm_of(pid)
+        fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        linux.setns(fd, CLONE_FLAGS[name])
+        os.close(fd)
+    return shm_fd
+
+
+def _shm_of(pid: int) -> int:
+    """A copy of the mount on another container's /dev/shm, taken in its mounts."""
+    own, theirs = (
+        os.open(f"/proc/{one}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) for one in ("self", pid)
+    )
+    linux.setns(theirs, linux.CLONE_NEWNS)
+    try:
+        found = os.open("/dev/shm", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return linux.open_tree(found)
+    finally:
+        linux.setns(own, linux.CLONE_NEWNS)
 
 
 def _await_ids(mapped: tuple[int, int]) -> None:

@@ -261,3 +261,53 @@ def test_inspect_tells_and_a_restart_keeps(store):
             assert store.ok("start", "-a", name) == "0077\n"
     finally:
         store.ok("rm", "-f", name)
+
+
+@pytest.fixture
+def other(store):
+    flags = ("--network", "none", "--ipc=shareable")
+    store.ok("run", "-d", "--name", "other", *flags, "busybox", "sleep", "678")
+    yield "container:other"
+    store.ok("rm", "-f", "other")
+
+
+def test_processes_and_memory_of_another_container(store, other):
+    script = "ps -o args | grep -c '^sleep 678'; echo x > /dev/shm/seen"
+    script += "; readlink /proc/1/ns/ipc; readlink /proc/self/ns/ipc"
+    lines = inside(store, "--pid", other, "--ipc", other, script).splitlines()
+    assert lines[0] == "1"
+    assert lines[1] == lines[2]
+    assert (
+        inside(store, "--ipc", other, "cat /dev/shm/seen; ps | grep -c 'sleep 67[8]'; true")
+        == "x\n0\n"
+    )
+    assert inside(store, "--pid", other, "ls /dev/shm; hostname") != "seen\n"
+    assert "sleep" in inside(store, "--pid", other, "cat /proc/1/cmdline")
+
+
+def test_others_that_cannot_be_shared(store, other):
+    store.ok("run", "-d", "--name", "closed", "--network", "none", "busybox", "sleep", "600")
+    store.ok("create", "--name", "still", "busybox", "true")
+    try:
+        for flags, words in (
+            (("--ipc=container:closed",), "non-shareable IPC"),
+            (("--pid=container:still",), "non running container"),
+            (("--pid=container:nosuch",), "No such container: nosuch"),
+            (("--pid=container:",), "--pid: invalid PID mode"),
+            (("--uts=container:other",), "--uts: invalid UTS mode"),
+            (("--pid=container:other", "--userns=keep-id"), "cannot be shared with ids"),
+        ):
+            done = store("run", "--rm", "--network", "none", *flags, "busybox", "true")
+            assert (done.exit, words in done.stderr) == (125, True), (flags, done.stderr)
+    finally:
+        store.ok("rm", "-f", "closed", "still")
+
+
+def test_a_container_ends_with_the_one_whose_processes_it_shares(store):
+    store.ok("run", "-d", "--name", "first", "--network", "none", "busybox", "sleep", "600")
+    flags = ("--network", "none", "--pid=container:first")
+    store.ok("run", "-d", "--name", "second", *flags, "busybox", "sleep", "600")
+    assert "second" in store.ok("ps", "--format", "{{.Names}}")
+    store.ok("rm", "-f", "first")
+    assert store.ok("wait", "second").strip() == "137"
+    store.ok("rm", "second")

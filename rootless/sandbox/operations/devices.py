@@ -91,7 +91,9 @@ class Devices(Record):
                 target = newroot.directory_fd(f"dev/{name}")
                 linux.move_mount(linux.open_tree(f"/dev/{name}"), target)
             return
-        if self.shm_size:
+        if newroot.shm_fd >= 0:
+            linux.move_mount(newroot.shm_fd, newroot.directory_fd("dev/shm"))
+        elif self.shm_size:
             shm = f"mode=1777,size={self.shm_size}"
             linux.mount("shm", newroot.directory("dev/shm"), "tmpfs", HARDENED, shm)
         linux.mount("mqueue", newroot.directory("dev/mqueue"), "mqueue", HARDENED)
