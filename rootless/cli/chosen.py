@@ -121,7 +121,7 @@ def _status(values: Sequence[str]) -> Test:
 
 def _health(values: Sequence[str]) -> Test:
     _check("health", values, _HEALTH)
-    return lambda _: "none" in values
+    return lambda one: (one.state.health.status if one.state.health else "none") in values
 
 
 def _task(values: Sequence[str]) -> Test:

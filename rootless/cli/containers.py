@@ -221,7 +221,16 @@ def _status(state: ContainerState) -> str:
     if not state.is_running:
         return f"Exited ({state.exit_code}) {ago}"
     up = words.age(now - state.started).removesuffix(" ago")
-    return f"Up {up}" + (" (Paused)" if state.status == "paused" else "")
+    if state.status == "paused":
+        return f"Up {up} (Paused)"
+    return f"Up {up}{_health(state)}"
+
+
+def _health(state: ContainerState) -> str:
+    if state.health is None:
+        return ""
+    status = state.health.status
+    return f" (health: {status})" if status == "starting" else f" ({status})"
 
 
 def _shortened(mount: str) -> str:

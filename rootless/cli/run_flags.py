@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import os
 
-from rootless.cli import environment, run_limits, run_logging, run_mounts, run_network, run_words
+from rootless.cli import (
+    environment,
+    run_health,
+    run_limits,
+    run_logging,
+    run_mounts,
+    run_network,
+    run_words,
+)
 from rootless.cli.table.run import ISOLATION, OPTIONS
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
@@ -97,6 +105,7 @@ def _overrides(
         ),
         stop_signal=arguments.stop_signal or "",
         volumes=run_mounts.anonymous(arguments),
+        healthcheck=run_health.read(arguments),
     )
 
 

@@ -25,10 +25,9 @@ _INSTEAD = {
 FLAGS = {
     "run": """--annotation --blkio-weight-device --cpu-count --cpu-percent
         --cpu-rt-period --cpu-rt-runtime --device-cgroup-rule --device-read-bps
-        --device-read-iops --device-write-bps --device-write-iops --health-cmd --health-interval
-        --health-retries --health-start-interval --health-start-period --health-timeout
-        --io-maxbandwidth --io-maxiops --isolation --kernel-memory --link-local-ip
-        --no-healthcheck --runtime --storage-opt --use-api-socket --volume-driver""",
+        --device-read-iops --device-write-bps --device-write-iops --io-maxbandwidth --io-maxiops
+        --isolation --kernel-memory --link-local-ip --runtime --storage-opt --use-api-socket
+        --volume-driver""",
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     See = Callable[[Spec], object]
 
-_SHAREABLE = ("mount", "pid", "uts", "ipc", "net", "cgroup")
+_SHAREABLE = ("user", "mount", "pid", "uts", "ipc", "net", "cgroup")
 _FILES = {"mount": "mnt"}  # of /proc/PID/ns
 
 

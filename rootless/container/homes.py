@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rootless.container.health import Health
     from rootless.container.spec import Restart
     from rootless.container.state import ContainerState
     from rootless.store import Store
@@ -105,6 +106,15 @@ class Home:
             from rootless.container import volumes
 
             volumes.remove_anonymous(self._store, volumes.names(self.spec))
+
+
+def tell_health(store: Store, container: Container, found: Health) -> None:
+    """How healthy it is from now on; nobody hears of one that was removed meanwhile."""
+    try:
+        path = store.path("containers", container.id, "health.json")
+        _write(path, record_json.encode(found, whole=True))
+    except FileNotFoundError:
+        pass
 
 
 def new_id() -> str:

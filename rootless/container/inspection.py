@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.container.health import Health
     from rootless.container.spec import Container
     from rootless.network.bridge import Plugged
     from rootless.network.networks import Endpoint, Network
@@ -158,6 +159,7 @@ class Inspection(Record):
             "Error": state.error,
             "StartedAt": rfc3339(state.started) if state.started else _NEVER,
             "FinishedAt": rfc3339(state.finished) if state.finished else _NEVER,
+            **({"Health": _health(state.health)} if state.health else {}),
         }
 
     def _overlay(self) -> dict[str, str]:
@@ -226,6 +228,19 @@ class Inspection(Record):
         for network, endpoint in self.plugged:
             found.setdefault(network.name, dict(_ENDPOINT)).update(_plugged(network, endpoint))
         return found
+
+
+def _health(found: Health) -> dict[str, Any]:
+    log = [
+        {
+            "Start": rfc3339(one.start),
+            "End": rfc3339(one.end),
+            "ExitCode": one.exit_code,
+            "Output": one.output,
+        }
+        for one in found.log
+    ]
+    return {"Status": found.status, "FailingStreak": found.streak, "Log": log}
 
 
 def inspect(store: Store, container: Container, *, sized: bool = False) -> Inspection:

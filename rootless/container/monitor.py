@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import events, foreground, limiting, networking, start
+from rootless.container import events, foreground, health, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from rootless.container.checking import Watch
     from rootless.container.homes import Home
     from rootless.container.spec import Restart
     from rootless.container.start import Ground
@@ -141,12 +142,15 @@ class _Life:
         self._streams = streams
         self._told = told
         self._network = networking.Network(ground, home.spec)
+        self._checks: Watch | None = None
 
     def run(self, state: ContainerState) -> int:
         """The exit status. Where it cannot be started, nothing of it is left."""
         try:
             return self._run(state)
         finally:
+            if self._checks:
+                self._checks.end()
             self._network.close()
 
     def _run(self, state: ContainerState) -> int:
@@ -168,6 +172,7 @@ class _Life:
             self._home.entered(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
+            self._watch()
             return self._streams.follow(child)
         except BaseException as error:
             child.kill()
@@ -175,6 +180,14 @@ class _Life:
                 child.await_exec()  # where it failed before us, its own words say why
             child.wait()
             raise
+
+    def _watch(self) -> None:
+        """Make its health checks, where it has any."""
+        spec = self._home.spec
+        if rule := health.rule(spec.run.healthcheck):
+            from rootless.container.checking import Watch
+
+            self._checks = Watch(self._ground.store, spec.id, rule)
 
 
 def _let_go(await_fd: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.container import health
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -46,7 +47,7 @@ class Overrides(Record):
             exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *self.exposed_ports))),
             volumes=tuple(dict.fromkeys((*config.volumes, *self.volumes))),
             stop_signal=self.stop_signal or config.stop_signal,
-            healthcheck=self.healthcheck or config.healthcheck,
+            healthcheck=health.merged(self.healthcheck, config.healthcheck),
             shell=(),
             onbuild=(),
         )

@@ -3,6 +3,7 @@
     container.json   what it is, a ContainerSpec; written before the first start, and by update
     state.json       how it fares, a ContainerState; written by who runs it
     process.json     its supervisor and when that started, while there is one
+    health.json      what its health checks have found, where it has any
     inside.json      the first process inside, once it executes the command
     stopping         somebody has asked it to end: it is not to be restarted
     paused           its processes are stopped, and which; see `paused`
@@ -23,7 +24,7 @@ import os
 import stat
 
 from rootless import leanjson, living
-from rootless.container import spec, state
+from rootless.container import health, spec, state
 from rootless.container.spec import Container, ContainerSpec, Damaged
 from rootless.container.state import ContainerState
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from rootless.container.health import Health
     from rootless.oci.digest import Digest
     from rootless.store import Store
 
@@ -185,7 +187,16 @@ def _with_state(path: str, spec: ContainerSpec) -> Container | None:
         found = found.replace(status="paused")
     elif found.status == "created" and not os.path.exists(f"{path}/state.json"):
         found = found.replace(status="running" if is_running(path) else "exited")
-    return Container(spec, found)
+    return Container(spec, found.replace(health=_health(path, spec, is_running=found.is_running)))
+
+
+def _health(path: str, spec: ContainerSpec, *, is_running: bool) -> Health | None:
+    """As docker says, what does not run any more is not healthy."""
+    if not health.rule(spec.run.healthcheck if "Healthcheck" in spec.config else None):
+        return None
+    value = _read(f"{path}/health.json")
+    found = health.decode(value) if value else health.Health()
+    return found if is_running or value is None else found.replace(status=health.UNHEALTHY)
 
 
 def _state(path: str) -> ContainerState:

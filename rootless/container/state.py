@@ -12,6 +12,7 @@ That a container runs is never believed from here alone: see `living`.
 from __future__ import annotations
 
 from rootless import record_json
+from rootless.container.health import Health
 from rootless.errors import IntegrityError
 from rootless.network.ports import PortMapping
 from rootless.record import Record
@@ -24,7 +25,8 @@ STATUSES = ("created", "running", "paused", "restarting", "exited")
 class ContainerState(Record):
     """`started` and `finished` are in seconds, 0 for never; `ports` those that were claimed.
 
-    `error` is why the last start failed. `restarts` counts those made by its policy.
+    `error` is why the last start failed. `restarts` counts those made by its policy. `health` is
+    what its checks have found, None where it has none: it is kept in health.json.
     """
 
     status: str
@@ -35,6 +37,7 @@ class ContainerState(Record):
     restarts: int = 0
     oom_killed: bool = False
     ports: tuple[PortMapping, ...] = ()
+    health: Health | None = None
 
     @property
     def is_running(self) -> bool:

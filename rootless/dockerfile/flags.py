@@ -84,14 +84,14 @@ class Flags(Record):
     def duration(self, name: str) -> int:
         """Nanoseconds of a time like `1m30s`; 0 when it is not there."""
         value = self.text(name) or "0"
-        nanoseconds = _duration(value)
-        if nanoseconds is None or nanoseconds > MAX_DURATION:
+        found = nanoseconds(value)
+        if found is None or found > MAX_DURATION:
             raise DockerfileError(
                 f"--{name} takes a time, not {value!r}", near=value, hint="like 30s, 1m30s or 500ms"
             )
-        if 0 < nanoseconds < MILLISECOND:
+        if 0 < found < MILLISECOND:
             raise DockerfileError(f"--{name} cannot be less than 1ms", near=value)
-        return nanoseconds
+        return found
 
     def mounts(self, name: str) -> tuple[Mount, ...]:
         if (name, "") in self.given:
@@ -112,7 +112,7 @@ def _truth(name: str, value: str | None) -> bool:
     return value is None or value.lower() == "true"
 
 
-def _duration(text: str) -> int | None:
+def nanoseconds(text: str) -> int | None:
     """Nanoseconds of decimal numbers with units, as Go writes them; None for anything else."""
     text = text.removeprefix("+")
     total, position = 0, 0

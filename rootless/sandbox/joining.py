@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Enter(Record):
-    """Enter the user namespace of process `pid`, which `pidfd` stands for, and these others of it.
+    """Enter these namespaces of process `pid`, which `pidfd` stands for.
 
     The process forks; the child goes on, in the container's root. `cgroup` is the directory of the
     container's own group, which is entered where the user may do that from here.
@@ -48,18 +48,18 @@ class Enter(Record):
     call = "setns(2), fork(2)"
 
     def describe(self) -> str:
-        names = ", ".join(("user", *self.namespaces))
+        names = ", ".join(self.namespaces)
         return f"enter the namespaces of the container's process {self.pid}: {names}"
 
     def shell(self) -> tuple[str, ...]:
         names = " ".join(f"--{name}" for name in self.namespaces)
-        return (f"nsenter --target {self.pid} --user --preserve-credentials {names}",)
+        return (f"nsenter --target {self.pid} --preserve-credentials {names}",)
 
     def apply(self, newroot: Newroot) -> None:
         self._join_group()
-        flags = linux.CLONE_NEWUSER
+        flags = 0
         for name in self.namespaces:
-            flags |= CLONE_FLAGS[name]
+            flags |= linux.CLONE_NEWUSER if name == "user" else CLONE_FLAGS[name]
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.setns(self.pidfd, flags)
         os.close(self.pidfd)

@@ -1,4 +1,4 @@
-"""`exec`, declared."""
+"""`exec` and `healthcheck run`, declared."""
 
 from __future__ import annotations
 
@@ -28,4 +28,13 @@ EXEC = Verb(
     ),
 )
 
-VERBS = (EXEC,)
+HEALTHCHECK_RUN = Verb(
+    "healthcheck run",
+    "Make a health check of a container now",
+    "rootless.cli.healthcheck:run",
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless healthcheck run web",),
+    failure=125,
+)
+
+VERBS = (EXEC, HEALTHCHECK_RUN)

@@ -10,6 +10,7 @@ from rootless.cli.table import (
     Argument,
     Verb,
     flag,
+    health,
     many,
     text,
 )
@@ -51,6 +52,7 @@ OPTIONS = (
         metavar="GROUP",
         help="be in this group too (name or id); keep-groups: in your own",
     ),
+    *health.OPTIONS,
     text("-h", "--hostname", metavar="NAME", help="the container's host name"),
     flag("--http-proxy", help="hand on your proxy variables"),
     flag("--init", help="run an init that forwards signals and reaps processes"),
