@@ -194,7 +194,7 @@ def _health(path: str, spec: ContainerSpec, *, is_running: bool) -> Health | Non
     """As docker says, what does not run any more is not healthy."""
     if not health.rule(spec.run.healthcheck if "Healthcheck" in spec.config else None):
         return None
-    value = _read(f"{path}/health.json")
+    value = read(f"{path}/health.json")
     found = health.decode(value) if value else health.Health()
     return found if is_running or value is None else found.replace(status=health.UNHEALTHY)
 
