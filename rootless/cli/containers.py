@@ -62,7 +62,8 @@ def ps(given: Settings, arguments: Arguments) -> int:
     ]
     columns = (*_COLUMNS, "Size") if arguments.size else _COLUMNS
     methods = [{"Label": _labelled(one)} for one in shown]
-    listing.show(rows, _HEADERS, columns, arguments.format or "", methods)
+    headings = not arguments.noheading
+    listing.show(rows, _HEADERS, columns, arguments.format or "", methods, headings=headings)
     return 0
 
 

@@ -74,7 +74,8 @@ def images(given: Settings, arguments: Arguments) -> int:
     columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if arguments.digests:
         columns.insert(2, "Digest")
-    listing.show(rows, _HEADERS, columns, arguments.format or "")
+    headings = not arguments.noheading
+    listing.show(rows, _HEADERS, columns, arguments.format or "", headings=headings)
     return 0
 
 

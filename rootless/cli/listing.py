@@ -25,6 +25,8 @@ def show(
     columns: Sequence[str],
     form: str,
     methods: Sequence[Methods] = (),
+    *,
+    headings: bool = True,
 ) -> None:
     """Print `rows`. `columns` are the table's keys into a row; `headers` has every key's header.
 
@@ -33,7 +35,7 @@ def show(
     text, such as {{.Label "x"}}.
     """
     if form in ("", _TABLE):
-        lines = [headers, *rows]
+        lines = [headers, *rows] if headings else rows
         _table([[words.escape(_text(line[key])) for key in columns] for line in lines])
         return
     if form == "json":
@@ -49,7 +51,8 @@ def show(
         for row, called in zip(rows, kinds, strict=True)
     ]
     if is_table:
-        made = [template.header(_header(headers, kinds)), *made]
+        heading = [template.header(_header(headers, kinds))] if headings else []
+        made = heading + made
         lines_made = words.escape("\n".join(made), lines=True).split("\n")
         _table([line.split("\t") for line in lines_made])
         return
@@ -109,4 +112,6 @@ def _text(cell: str | Callable[[], str]) -> str:
 
 
 def _table(lines: Sequence[Sequence[str]]) -> None:
+    if not lines:
+        return
     print("\n".join(words.columns(lines)))  # one write, however many they are

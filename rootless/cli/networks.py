@@ -170,7 +170,8 @@ def ls(given: Settings, arguments: Arguments) -> int:
         return 0
     rows = [_row(one, full=arguments.no_trunc) for one in found]
     methods = [{"Label": _labelled(one)} for one in found]
-    listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "", methods)
+    headings = not arguments.noheading
+    listing.show(rows, _HEADERS, _COLUMNS, arguments.format or "", methods, headings=headings)
     return 0
 
 

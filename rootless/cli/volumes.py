@@ -73,11 +73,9 @@ def ls(given: Settings, arguments: Arguments) -> int:
             print(one.name)
         return 0
     form = arguments.format or ""
-    if arguments.noheading and form in ("", "table"):
-        print("\n".join(words.columns([[volumes.DRIVER, one.name] for one in found])))
-        return 0
     rows = [row(one) for one in found]
-    listing.show(rows, _HEADERS, _COLUMNS, form, [{"Label": _labelled(one)} for one in found])
+    methods = [{"Label": _labelled(one)} for one in found]
+    listing.show(rows, _HEADERS, _COLUMNS, form, methods, headings=not arguments.noheading)
     return 0
 
 

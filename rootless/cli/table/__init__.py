@@ -127,6 +127,7 @@ CERT_DIR = text(
     metavar="DIR",
     help="trust the *.crt there, and show the *.cert with its *.key",
 )
+NO_HEADING = flag("-n", "--noheading", help="leave out the table's heading")
 AUTHFILE = text(
     "--authfile",
     metavar="FILE",

@@ -21,6 +21,7 @@ PS = Verb(
         text("-n", "--last", metavar="N", help="show the N created last, stopped ones too"),
         flag("-l", "--latest", help="show the one created last, stopped or not"),
         flag("--no-trunc", help="do not shorten ids and commands"),
+        flag("--noheading", help="leave out the table's heading"),
         flag("-q", "--quiet", help="print only ids"),
         flag("-s", "--size", help="show how large their files are"),
     ),

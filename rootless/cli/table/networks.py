@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import NOTHING, PRUNE_FILTER, Argument, Verb, flag, many, text
+from rootless.cli.table import NO_HEADING, NOTHING, PRUNE_FILTER, Argument, Verb, flag, many, text
 
 _NAMES = (Argument("names", "NETWORK", "some"),)
 _PAIR = (Argument("network", "NETWORK"), Argument("container", "CONTAINER"))
@@ -98,6 +98,7 @@ VERBS = (
             ),
             text("--format", metavar="FORMAT", help="table, json or a Go template"),
             flag("--no-trunc", help="do not shorten ids"),
+            NO_HEADING,
             flag("-q", "--quiet", help="print only ids"),
         ),
         examples=("rootless network ls --filter type=custom",),

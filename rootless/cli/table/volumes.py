@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import NOTHING, Argument, Verb, flag, many, text
+from rootless.cli.table import NO_HEADING, NOTHING, Argument, Verb, flag, many, text
 
 _FORMAT = text("--format", metavar="FORMAT", help="table, json or a Go template")
 
@@ -89,7 +89,7 @@ VERBS = (
                 help="only those with this name, label, driver, or dangling=true (in no use)",
             ),
             _FORMAT,
-            flag("-n", "--noheading", help="leave out the table's heading"),
+            NO_HEADING,
             flag("-q", "--quiet", help="print only names"),
         ),
         examples=("rootless volume ls", "rootless volume ls -q -f dangling=true"),
