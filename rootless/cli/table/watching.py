@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rootless.cli.table import Argument, Verb, flag, text
+from rootless.cli.table import NOTHING, Argument, Verb, flag, text
 
 LOGS = Verb(
     "logs",
     "Show what containers have written",
     "rootless.cli.logs:logs",
     options=(
+        flag("--color", help=NOTHING),
         flag("--details", help="with the labels and variables that --log-opt has kept"),
         flag("-f", "--follow", help="go on with what comes, until the container ends"),
         flag("--names", field="names_shown", help="begin each line with the container's name"),
