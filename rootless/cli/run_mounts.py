@@ -59,6 +59,8 @@ def read(arguments: Arguments) -> tuple[Mount, ...]:
 
     As docker does, the same -v twice counts once, and of two tmpfs on one target the last.
     """
+    if arguments.volume_driver:
+        _check_driver(arguments.volume_driver)
     targets: dict[str, Mount] = {}
     tmpfs = {one.target: one for one in map(memory, arguments.tmpfs)}
     for one in (
@@ -114,6 +116,12 @@ def volume(text: str) -> Mount:
         raise UsageError(f"{wrong}: field BindOptions must not be specified")
     _check_name(source)
     return Mount("volume", path, "", source, "ro" in words, kept, "-v")
+
+
+def _check_driver(driver: str) -> None:
+    from rootless.store import volumes
+
+    volumes.check_driver("volume", driver)
 
 
 def _check_name(name: str) -> None:

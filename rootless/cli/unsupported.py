@@ -27,7 +27,7 @@ FLAGS = {
         --cpu-rt-period --cpu-rt-runtime --device-cgroup-rule --device-read-bps
         --device-read-iops --device-write-bps --device-write-iops --io-maxbandwidth --io-maxiops
         --isolation --kernel-memory --link-local-ip --runtime --storage-opt --use-api-socket
-        --volume-driver""",
+       """,
     "build": """--all-platforms --cgroupns
         --cpp-flag --creds --cw --decryption-key --from --group-add --hooks-dir --http-proxy
         --inherit-annotations --inherit-labels --ipc --layer-label --logfile --logsplit --manifest

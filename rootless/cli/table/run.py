@@ -153,6 +153,7 @@ OPTIONS = (
         metavar="SRC:DST[:ro]",
         help="mount a directory, a file or a volume; a volume of its own: -v DST",
     ),
+    text("--volume-driver", metavar="DRIVER", help="local: there is no other"),
     many("--volumes-from", metavar="CONTAINER[:ro]", help="mount what another container has"),
     text("-w", "--workdir", metavar="DIR", help="working directory in the container"),
     *LIMITS,

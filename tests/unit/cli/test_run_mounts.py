@@ -299,9 +299,15 @@ def test_what_is_no_volumes_from(text, said):
         run_mounts.check_container(text)
 
 
-def _read(**given: tuple[str, ...]) -> tuple[Mount, ...]:
+def _read(driver: str = "", **given: tuple[str, ...]) -> tuple[Mount, ...]:
     none = dict.fromkeys(("volume", "mount", "tmpfs"), ())
-    return run_mounts.read(Arguments({**none, **given}))
+    return run_mounts.read(Arguments({**none, **given, "volume_driver": driver}))
+
+
+def test_there_is_one_driver():
+    assert _read("local", volume=("db:/x",))
+    with pytest.raises(RootlessError, match='plugin "nfs" not found'):
+        _read("nfs", volume=("db:/x",))
 
 
 def test_outer_mounts_come_first():
