@@ -1,4 +1,4 @@
-"""`events`: what happens to containers, told as it happens."""
+"""`events`: what happens to containers, images and volumes, told as it happens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
-_KEYS = ("container", "event", "image", "label", "type")
+_KINDS = ("container", "image", "volume", "network", "builder", "daemon", "pod", "config", "secret")
+_KEYS = (*_KINDS, "event", "label", "scope", "type")
 _PAUSE = 0.05  # seconds between two looks at the journal
 
 
@@ -54,18 +55,31 @@ def _moment(name: str, text: str | None) -> float | None:
 
 
 def _is_meant(event: Event, asked: Filters) -> bool:
-    """Values of one key are alternatives, but all labels must be there."""
-    about = event["Actor"]["Attributes"]
-    name = str(about.get("name", ""))
-    known = {
-        "container": lambda value: value in (name, event["id"]) or event["id"].startswith(value),
-        "event": lambda value: value in (event["Action"], event["Action"].partition(":")[0]),
-        "image": lambda value: value in (event["from"], str(event["from"]).partition(":")[0]),
-        "type": lambda value: value == event["Type"],
-    }
-    return asked.has_labels(about) and all(
-        any(map(is_it, values)) for key, is_it in known.items() if (values := asked.values(key))
-    )
+    """Values of one key are alternatives; all labels must be there."""
+    actor = event["Actor"]
+    for key in {key for key, _ in asked.pairs}:
+        values = asked.values(key)
+        if key == "label":
+            if not asked.has_labels(actor["Attributes"]):
+                return False
+        elif key in _KINDS:
+            if not _is_about(event, key, values):
+                return False
+        else:
+            there = event[{"event": "Action", "type": "Type", "scope": "scope"}[key]]
+            if not any(there == one or there.startswith(f"{one}:") for one in values):
+                return False
+    return True
+
+
+def _is_about(event: Event, kind: str, values: tuple[str, ...]) -> bool:
+    """Whether it is about one of these things, by name or id; an image is also a container's."""
+    identity, facts = event["Actor"]["ID"], event["Actor"]["Attributes"]
+    names = {facts.get("name", "")} if event["Type"] == kind else set()
+    names |= {facts.get(kind, "")} if event["Type"] != kind else {identity}
+    short = {name.partition(":")[0] for name in names}
+    begun = event["Type"] == kind and any(identity.startswith(one) for one in values)
+    return begun or not names.isdisjoint(values) or not short.isdisjoint(values)
 
 
 def _printer(form: str) -> Callable[[Event], None]:
@@ -73,17 +87,42 @@ def _printer(form: str) -> Callable[[Event], None]:
     if form in ("json", "{{json .}}"):
         return lambda event: print(jsontext.compact(event))
     if form:
-        from rootless.cli.template import Template
+        from rootless.cli.template import BAD_TEMPLATE, Template
 
-        template = Template(form)
-        return lambda event: print(words.escape(template.render(event), lines=True))
+        template = Template(form, exit_code=BAD_TEMPLATE)
+        return lambda event: print(words.escape(template.render(_struct(event)), lines=True))
     return lambda event: print(words.escape(_line(event)))
 
 
 def _line(event: Event) -> str:
-    about = ", ".join(f"{name}={value}" for name, value in event["Actor"]["Attributes"].items())
-    whole, part = divmod(event["timeNano"], 10**9)
-    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(whole)) + f".{part:09d}"
-    zone = time.strftime("%z", time.localtime(whole))
-    at = f"{moment}{zone[:3]}:{zone[3:]}"
-    return f"{at} {event['Type']} {event['Action']} {event['id']} ({about})"
+    """TIME TYPE ACTION ID (NAME=VALUE, …)"""
+    seconds, part = divmod(event["timeNano"], 1_000_000_000)
+    local = time.localtime(seconds)
+    zone = time.strftime("%z", local)
+    zone = f"{zone[:3]}:{zone[3:]}" if zone.strip("+-0") else "Z"
+    moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{part:09d}{zone}"
+    actor = event["Actor"]
+    facts = ", ".join(f"{name}={value}" for name, value in sorted(actor["Attributes"].items()))
+    about = f"{moment} {event['Type']} {event['Action']} {actor['ID']}"
+    return f"{about} ({facts})" if facts else about
+
+
+def _struct(event: Event) -> Any:
+    """As Go has it."""
+    from rootless.cli.template import values
+
+    actor = event["Actor"]
+    facts = values.Map(dict(actor["Attributes"]), "string", "")
+    who = values.Struct("events.Actor", {"ID": actor["ID"], "Attributes": facts})
+    fields = {
+        "Status": event.get("status", ""),
+        "ID": event.get("id", ""),
+        "From": event.get("from", ""),
+        "Type": event["Type"],
+        "Action": event["Action"],
+        "Actor": who,
+        "Scope": event["scope"],
+        "Time": event["time"],
+        "TimeNano": event["timeNano"],
+    }
+    return values.Struct("events.Message", fields)

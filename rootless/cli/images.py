@@ -8,7 +8,7 @@ from math import inf
 from rootless.cli import filters, listing, words
 from rootless.errors import NotFoundError, RootlessError
 from rootless.oci.reference import Reference
-from rootless.store import Store
+from rootless.store import Store, events
 from rootless.store import images as store_images
 
 TYPE_CHECKING = False
@@ -110,7 +110,10 @@ def tag(given: Settings, arguments: Arguments) -> int:
     """Give an image more names: all of them, or none when one cannot be."""
     store = Store(given.root)
     targets = [Reference.parse(one) for one in arguments.targets]
-    store_images.tag_all(store, targets, store_images.resolve(store, arguments.source).descriptor)
+    source = store_images.resolve(store, arguments.source)
+    store_images.tag_all(store, targets, source.descriptor)
+    for target in targets:
+        events.tell(store, "image", "tag", str(source.id), {"name": target.familiar})
     return 0
 
 

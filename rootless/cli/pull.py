@@ -11,7 +11,7 @@ from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageE
 from rootless.image import obtain
 from rootless.oci.reference import Reference
 from rootless.registry.errors import RegistryError
-from rootless.store import Store
+from rootless.store import Store, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class _Pulls:
         self.say(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
         display = progress.pulling(self._given, sys.stdout, quiet=self._quiet, plain=self._plain)
         image = fetch.pull(self._store, self._client, reference, self._platform, display)
+        name = reference.familiar
+        events.tell(self._store, "image", "pull", name, {"name": name.partition(":")[0]})
         self.say(f"Digest: {_digest(image, reference)}")
         return before is None or before.id != image.id
 

@@ -6,7 +6,7 @@ import sys
 
 from rootless.cli import words
 from rootless.errors import NotFoundError, RootlessError
-from rootless.store import Store
+from rootless.store import Store, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def rmi(given: Settings, arguments: Arguments) -> int:
     errors = [one.error for one in removals if one.error and not _is_forgiven(one, arguments)]
     for one in removals:
         _print(one)
+        _tell(store, one)
     for digest in freed.layers:
         print(f"Deleted: {digest}")
     if errors:
@@ -96,6 +97,13 @@ def _is_forgiven(removal: Removal, arguments: Arguments) -> bool:
     if forgiven and removal.error:
         print(words.escape(removal.error.message), file=sys.stderr)
     return bool(forgiven)
+
+
+def _tell(store: Store, removal: Removal) -> None:
+    for name in removal.untagged:
+        events.tell(store, "image", "untag", str(name), {"name": str(name)})
+    for digest in removal.deleted:
+        events.tell(store, "image", "delete", str(digest), {"name": str(digest)})
 
 
 def _print(removal: Removal) -> None:

@@ -1,19 +1,11 @@
-"""events.jsonl: what happened to containers, an object a line, as docker's API tells it.
-
-    {"status":"start","id":…,"from":"busybox","Type":"container","Action":"start",
-     "Actor":{"ID":…,"Attributes":{"image":"busybox","name":"web"}},"scope":"local","time":…,…}
-
-Whoever does something appends a line by one write(2), in any process of the user's; whoever finds
-the file long makes it the old one. What cannot be written is not told: no verb fails by it. A crash
-loses nothing that was told.
-"""
+"""What happens to a container, told; and the journal of all that happens, read as it comes."""
 
 from __future__ import annotations
 
 import os
-import time
 
 from rootless import leanjson
+from rootless.store import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,49 +15,21 @@ if TYPE_CHECKING:
     from rootless.container.spec import ContainerSpec
     from rootless.store import Store
 
-NAME, OLD = "events.jsonl", "events.jsonl.1"
-_LONG = 1 << 20  # bytes, after which a new file is begun
+_LONGEST = 1 << 20  # bytes of a line that may be an event
 _CHUNK = 1 << 16
 
 
 def tell(store: Store, action: str, spec: ContainerSpec, **attributes: str) -> None:
     """Something has happened to a container; docker's word for it, and what it says besides."""
     about = {**spec.run.labels, **attributes, "image": spec.image, "name": spec.name}
-    now = time.time_ns()
-    event = {
-        "status": action,
-        "id": spec.id,
-        "from": spec.image,
-        "Type": "container",
-        "Action": action,
-        "Actor": {"ID": spec.id, "Attributes": dict(sorted(about.items()))},
-        "scope": "local",
-        "time": now // 10**9,
-        "timeNano": now,
-    }
-    try:
-        _append(store, leanjson.dumps(event) + b"\n")
-    except OSError:
-        pass
-
-
-def _append(store: Store, line: bytes) -> None:
-    path = store.path(NAME)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, line)
-        if os.fstat(fd).st_size > _LONG:
-            os.rename(path, store.path(OLD))
-    finally:
-        os.close(fd)
+    events.tell(store, "container", action, spec.id, about)
 
 
 class Journal:
     """The events of a store, read as they come."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._path = store.path(NAME)
+        self._path = store.path(events.NAME)
         self._fd = -1
         self._unfinished = b""
         self._has_begun = False
@@ -74,7 +38,7 @@ class Journal:
         """What has come since the last time; at first all that is kept. Damaged lines are not."""
         if not self._has_begun:
             self._has_begun = True
-            if (old := _open(self._store.path(OLD))) >= 0:
+            if (old := _open(f"{self._path}.1")) >= 0:
                 yield from self._lines(old)
                 os.close(old)
         if self._fd < 0:
@@ -91,6 +55,8 @@ class Journal:
     def _lines(self, fd: int) -> Iterator[dict[str, Any]]:
         while piece := os.read(fd, _CHUNK):
             *whole, self._unfinished = (self._unfinished + piece).split(b"\n")
+            if len(self._unfinished) > _LONGEST:
+                self._unfinished = b""
             for line in whole:
                 if event := _event(line):
                     yield event
@@ -100,11 +66,15 @@ def _event(line: bytes) -> dict[str, Any] | None:
     from rootless.errors import IntegrityError
 
     try:
-        event = leanjson.loads(line)
-        is_one = isinstance(event["time"], int) and isinstance(event["Actor"]["Attributes"], dict)
-    except (IntegrityError, KeyError, TypeError):
+        event: dict[str, Any] = leanjson.loads(line)
+        actor = event["Actor"]
+        texts = [event["Type"], event["Action"], event["scope"], actor["ID"]]
+        texts += actor["Attributes"].values()
+        numbers = (event["time"], event["timeNano"])
+    except (IntegrityError, KeyError, TypeError, AttributeError):
         return None
-    return event if is_one else None
+    is_one = all(isinstance(text, str) for text in texts)
+    return event if is_one and all(isinstance(number, int) for number in numbers) else None
 
 
 def _open(path: str) -> int:

@@ -79,8 +79,12 @@ class Home:
 
     def policy(self) -> Restart:
         """When it is to be started again, as it was updated last."""
+        return self.newest().restart
+
+    def newest(self) -> ContainerSpec:
+        """What it is, as it was renamed or updated last."""
         found = records.load(self._store, self.spec.id)
-        return (found if isinstance(found, Container) else self).spec.restart
+        return (found if isinstance(found, Container) else self).spec
 
     def is_to_stop(self) -> bool:
         """Whether somebody has asked that, or has removed it."""

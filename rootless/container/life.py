@@ -77,6 +77,10 @@ class Ending:
         self._until = monotonic() + patience if patience >= 0 else None
         if self._process:
             living.signal(self._process, number)
+            self._tell_of(number)
+
+    def _tell_of(self, number: int) -> None:
+        events.tell(self._store, "kill", self.container.spec, signal=str(int(number)))
 
     def await_end(self) -> None:
         """Return when it has ended, and nobody runs it any more."""
@@ -86,6 +90,7 @@ class Ending:
             return
         left = None if self._until is None else max(self._until - monotonic(), 0)
         if self._process and not living.end(self._process, 0, left):
+            self._tell_of(_signal.SIGKILL)
             living.kill(self._process, _GONE)
         homes.await_release(self._store, self.container)
         events.tell(self._store, "stop", self.container.spec)
@@ -99,7 +104,7 @@ def kill(store: Store, container: Container, number: int) -> None:
             f"cannot kill container: {container.name or container.short}: "
             f"container {container.id} is not running"
         )
-    events.tell(store, "kill", container.spec, signal=str(number))
+    events.tell(store, "kill", container.spec, signal=str(int(number)))
     if number == _signal.SIGKILL:
         homes.ask_to_stop(store, container)
         living.kill(process, _GONE)

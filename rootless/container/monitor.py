@@ -104,7 +104,8 @@ def _once(
     if out_of_memory:
         events.tell(ground.store, "oom", home.spec)
     if not error:
-        events.tell(ground.store, "die", home.spec, exitCode=str(status))
+        lasted = {"execDuration": str(int(time.time() - running.started))}
+        events.tell(ground.store, "die", home.newest(), exitCode=str(status), **lasted)
     return ended(running, status, error).replace(oom_killed=out_of_memory)
 
 

@@ -9,7 +9,7 @@
     cache/<kind>/               what builds keep for later ones: `kept`; stacks/<manifest>.json: an
                                 image of many layers, in short
     containers/<id>/            the container room's; volumes/<name>/: data/ that containers see,
-                                flocked as `volumes` says; builders/, networks/: of their rooms
+                                flocked as `volumes` says; builders/ networks/ events.jsonl: so, too
     leases/<name>               what a living process uses, a digest a line; flocked by it
     run/  skeleton/             sockets, where there is no $XDG_RUNTIME_DIR; a lowest layer, empty
     quarantine/<when>-<pid>/    what a repair found damaged, with the paths it had

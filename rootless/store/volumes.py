@@ -19,7 +19,7 @@ import stat
 from rootless import leanjson
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.record import Record
-from rootless.store import staging, sync_directory
+from rootless.store import events, staging, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def create(
                 raise
         else:
             sync_directory(folder)
+            events.tell(store, "volume", "create", name, {"driver": "local"})
             return volume
     return find(store, name)  # somebody else was faster
 
@@ -199,7 +200,10 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 def bury(store: Store, name: str) -> str | None:
     """Take a volume out of sight, for `delete`; None when it is gone."""
-    return staging.bury(store, _path(store, name)) if _is_name(name) else None
+    grave = staging.bury(store, _path(store, name)) if _is_name(name) else None
+    if grave:
+        events.tell(store, "volume", "destroy", name, {"driver": "local"})
+    return grave
 
 
 def delete(graves: Iterable[str | None]) -> None:

@@ -29,13 +29,14 @@ def test_a_life_is_told(store):
     store.ok("rm", "old")
     every = told(store)
     assert [one["Action"] for one in every] == [
-        *("create", "start", "die", "stop", "rename", "destroy"),
+        *("create", "start", "kill", "kill", "die", "stop", "rename", "destroy"),
     ]
     assert len({one["id"] for one in every}) == 1
     assert [one["timeNano"] for one in every] == sorted(one["timeNano"] for one in every)
-    die = every[2]["Actor"]["Attributes"]
+    die = every[4]["Actor"]["Attributes"]
+    assert die.pop("execDuration").isdecimal()
     assert die == {"exitCode": "137", "image": "busybox", "name": "web", "tier": "front"}
-    assert every[4]["Actor"]["Attributes"]["oldName"] == "/web"
+    assert every[6]["Actor"]["Attributes"]["oldName"] == "/web"
     assert [one["Action"] for one in told(store, "--filter", "event=die")] == ["die"]
     assert told(store, "--filter", "label=tier=back") == []
     assert len(told(store, "--filter", "container=old")) == 2
@@ -50,7 +51,7 @@ def test_events_are_told_as_they_come(store):
         "--filter",
         "event=die",
         "--format",
-        "{{.Action}} {{.id}}",
+        "{{.Action}} {{.ID}}",
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env=store.environment, text=True

@@ -103,14 +103,14 @@ WAIT = Verb(
 
 EVENTS = Verb(
     "events",
-    "Tell what happens to containers, as it happens",
+    "Tell what happens to containers, images and volumes, as it happens",
     "rootless.cli.events:events",
     options=(
         many(
             "-f",
             "--filter",
             metavar="KEY=VALUE",
-            help="only events about this container, event, image, label or type",
+            help="only those of this container, image, volume, type, event or label",
         ),
         text("--format", metavar="FORMAT", help="json or a Go template"),
         text("--since", metavar="TIME", help="what has happened since, too"),

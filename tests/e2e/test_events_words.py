@@ -1,0 +1,144 @@
+"""`events`: docker 28's words for a container's life, its JSON, filters; a bounded journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+NAME = "{{.Actor.Attributes.name}}"
+FLAGS = ("--pull=never", "--network=none")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, busybox_image):
+    folder = tmp_path_factory.mktemp("events")
+    command = Rootless(folder / "store")
+    command.load(busybox_image, folder)
+    yield command
+    child.remove_tree(folder / "store")
+
+
+def past(store, *flags):
+    return store.ok("events", "--since", "1h", "--until", "0s", *flags)
+
+
+@pytest.fixture(scope="module")
+def lived(store):
+    """The id of a container that has gone through what there is."""
+    run = ("run", "-d", *FLAGS, "--name", "first", "--label", "a=b", "busybox", "sleep", "600")
+    number = store.ok(*run).strip()
+    for argv in (
+        ("pause", "first"), ("unpause", "first"), ("rename", "first", "second"),
+        ("kill", "-s", "HUP", "second"), ("restart", "-t", "0", "second"),
+        ("stop", "-t", "0", "second"), ("rm", "second"),
+    ):  # fmt: skip
+        store.ok(*argv)
+    return number
+
+
+def test_a_life_in_dockers_words(store, lived):
+    form = "{{.Action}} {{.Actor.Attributes}}"
+    lines = past(store, "--filter", f"container={lived}", "--format", form).splitlines()
+    first, second = "map[a:b image:busybox name:first]", "map[a:b image:busybox name:second]"
+    assert [re.sub(r"execDuration:\d+", "execDuration:N", line) for line in lines] == [
+        f"create {first}", f"start {first}", f"pause {first}", f"unpause {first}",
+        "rename map[a:b image:busybox name:second oldName:/first]",
+        "kill map[a:b image:busybox name:second signal:1]",
+        "kill map[a:b image:busybox name:second signal:15]",
+        "kill map[a:b image:busybox name:second signal:9]",
+        "die map[a:b execDuration:N exitCode:137 image:busybox name:second]",
+        f"stop {second}", f"start {second}", f"restart {second}",
+        "kill map[a:b image:busybox name:second signal:15]",
+        "kill map[a:b image:busybox name:second signal:9]",
+        "die map[a:b execDuration:N exitCode:137 image:busybox name:second]",
+        f"stop {second}", f"destroy {second}",
+    ]  # fmt: skip
+
+
+def test_lines_and_json(store, lived):
+    line = past(store, "--filter", f"container={lived}", "--filter", "event=create")
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d)"
+    assert re.fullmatch(
+        rf"{stamp} container create {lived} \(a=b, image=busybox, name=first\)\n", line
+    )
+    text = past(store, "--filter", "event=die", "--format", "json").splitlines()[0]
+    told = json.loads(text)
+    assert list(told) == [
+        "status", "id", "from", "Type", "Action", "Actor", "scope", "time", "timeNano",
+    ]  # fmt: skip
+    assert (told["status"], told["id"], told["from"]) == ("die", lived, "busybox")
+    assert told["Actor"]["Attributes"]["exitCode"] == "137"
+    assert told["timeNano"] // 10**9 == told["time"]
+    assert text == past(store, "--filter", "event=die", "--format", "{{json .}}").splitlines()[0]
+
+
+def test_images_and_volumes(store):
+    store.ok("tag", "busybox", "other:2")
+    store.ok("rmi", "other:2")
+    store.ok("volume", "create", "data")
+    store.ok("volume", "rm", "data")
+    actions = past(store, "--filter", "type=image", "--format", "{{.Action}}").split()
+    assert actions[-2:] == ["tag", "untag"]
+    form = "{{.Action}} {{.Actor.ID}}"
+    lines = past(store, "--filter", "volume=data", "--format", form).splitlines()
+    assert lines == ["create data", "destroy data"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        (("type=container", "event=destroy"), True), (("label=a=b",), True),
+        (("label=a=c",), False),
+        (("image=busybox",), True), (("image=busybo",), False), (("container=second",), True),
+        (("container=nosuch",), False), (("event=oom",), False), (("container=first",), True),
+        (("event=create", "event=start"), True),
+    ],
+)  # fmt: skip
+def test_filters(store, lived, flags, found):
+    words = [word for flag in flags for word in ("--filter", flag)]
+    assert (lived in past(store, *words)) == found
+
+
+def test_what_comes_is_shown_as_it_comes(store):
+    argv = store.command("events", "--filter", "event=start", "--format", NAME)
+    with subprocess.Popen(argv, env=store.environment, stdout=subprocess.PIPE) as watching:
+        seen = b""
+        while not seen:  # until it looks
+            store.ok("run", "--rm", *FLAGS, "--name", "seen", "busybox", "true")
+            os.set_blocking(watching.stdout.fileno(), False)
+            seen = watching.stdout.read() or b""
+        watching.terminate()
+    assert set(seen.split()) == {b"seen"}
+
+
+def test_wrong_ones_are_named(store):
+    assert "invalid filter 'foo'" in store("events", "--filter", "foo=x").stderr
+    assert 'invalid value for "since"' in store("events", "--since", "soon").stderr
+    wrong = store("events", "--since", "1h", "--until", "0s", "--format", "{{.Foo}}")
+    assert wrong.exit != 0
+    assert "can't evaluate field Foo" in wrong.stderr
+
+
+def test_the_journal_is_bounded_and_damage_is_passed_over(store, lived):
+    journal = store.root / "events.jsonl"
+    with open(journal, "ab") as file:
+        file.write(b'\0\nnull\n[1]\n{}\n{"Type":1}\n' + b"x" * (3 << 20) + b"\n")
+    store.ok("tag", "busybox", "large:1")
+    store.ok("tag", "busybox", "large:2")
+    assert journal.stat().st_size < 10_000
+    names = past(store, "--filter", "event=tag", "--format", NAME).split()
+    assert names[-2:] == ["large:1", "large:2"]
+    assert lived in past(store)
+    journal.unlink()
+    os.mkfifo(journal)
+    store.ok("tag", "busybox", "large:3", timeout=60)
+    assert "large:1" in past(store, "--format", NAME, "--filter", "event=tag")
