@@ -13,7 +13,7 @@ import select
 import time
 
 from rootless import linux, living, process
-from rootless.container import enter, health, homes, records
+from rootless.container import enter, events, health, homes, records
 from rootless.container.health import Check, Health
 from rootless.container.spec import Container
 from rootless.errors import RootlessError
@@ -78,8 +78,10 @@ def _watch(store: Store, container_id: str, rule: Healthcheck) -> None:
         if not isinstance(container, Container):
             return
         if container.state.status == "running":
-            found = found.after(check(store, container, rule), rule, started)
+            before, found = found, found.after(check(store, container, rule), rule, started)
             homes.tell_health(store, container, found)
+            if found.status != before.status:
+                events.tell(store, f"health_status: {found.status}", container.spec)
 
 
 def check(store: Store, container: Container, rule: Healthcheck) -> Check:

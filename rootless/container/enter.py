@@ -86,7 +86,13 @@ def begin(
     process = _inside(store, container)
     pidfd = _open(process, container)
     try:
-        there = Enter(pidfd, process.pid, _own_namespaces(process.pid), _group(process.pid))
+        there = Enter(
+            pidfd,
+            process.pid,
+            _own_namespaces(process.pid),
+            _group(process.pid),
+            own_numbers=not container.spec.confinement.pid,
+        )
         spec = runspec.entry(
             there, userns.of(process.pid), _process(container.spec, entry), terminal_fd
         )

@@ -16,7 +16,9 @@ were meant for it.
 
 from __future__ import annotations
 
+import _signal
 import os
+import select
 
 from rootless import linux
 from rootless.record import Record
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 class Enter(Record):
     """Enter these namespaces of process `pid`, which `pidfd` stands for.
 
-    The process forks; the child goes on, in the container's root. `cgroup` is the directory of the
+    The process forks; the child goes on, in the container's root. Where the container has no
+    process numbers of its own (`own_numbers`), the kernel does not end it with the container: then
+    a process of ours does. `cgroup` is the directory of the
     container's own group, which is entered where the user may do that from here.
     """
 
@@ -44,6 +48,7 @@ class Enter(Record):
     pid: int
     namespaces: tuple[str, ...]
     cgroup: str = ""
+    own_numbers: bool = True
 
     call = "setns(2), fork(2)"
 
@@ -62,14 +67,16 @@ class Enter(Record):
             flags |= linux.CLONE_NEWUSER if name == "user" else CLONE_FLAGS[name]
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.setns(self.pidfd, flags)
-        os.close(self.pidfd)
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         pid = os.fork()
         if pid:
+            if not self.own_numbers:
+                _end_with(self.pidfd, pid)
             linux.close_range(0)
             os._exit(reaper.reap(pid))
+        os.close(self.pidfd)
         os.setsid()
         newroot.open("/")
 
@@ -82,6 +89,22 @@ class Enter(Record):
             os.close(fd)
         except OSError:  # as from a login session, which no user may leave by himself
             pass
+
+
+def _end_with(pidfd: int, pid: int) -> None:
+    """Fork what ends the process `pid` of this one's when the container has ended."""
+    joiner = os.getpid()
+    if os.fork():
+        return
+    linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    linux.close_range(0, pidfd - 1)
+    linux.close_range(pidfd + 1)
+    watch = select.poll()
+    watch.register(pidfd, select.POLLIN)
+    watch.poll()
+    if os.getppid() == joiner:  # so that it still waits, and the number is nobody else's
+        os.kill(pid, _signal.SIGKILL)
+    os._exit(0)
 
 
 def run(spec: Spec, stdio: tuple[int, int, int], report_fd: int) -> NoReturn:

@@ -233,6 +233,16 @@ def test_the_container_ends_meanwhile(store, live):
     running.stdout.close()
 
 
+def test_it_ends_with_a_container_that_has_the_host_s_process_numbers(store, live):
+    name, seconds = live("--pid", "host"), some_seconds()
+    running = start(store, name, "sleep", seconds)
+    wait_until(lambda: sleeping(seconds), "it")
+    assert store("exec", name, "sh", "-c", "exit 3").exit == 3
+    store.ok("kill", name)
+    wait_until_gone(seconds)
+    assert running.wait(60) == 137
+
+
 def test_many_at_once(store, web):
     def one(number: int) -> str:
         return store.ok("exec", web, "sh", "-c", f"echo {number} $(hostname)")

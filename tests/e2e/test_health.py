@@ -70,6 +70,9 @@ def test_it_begins_becomes_healthy_and_unhealthy_and_healthy(store, live):
     assert status(store, name).endswith("(unhealthy)")
     store.ok("exec", name, "touch", "/tmp/well")
     wait_for(store, name, "healthy")
+    words = ("events", "--since", "1h", "--until", "0s", "--filter", f"container={name}")
+    told = [line for line in store.ok(*words).splitlines() if "health_status" in line]
+    assert ["unhealthy" in line for line in told[-3:]] == [False, True, False]
 
 
 def test_what_takes_too_long_is_killed(store, live):
