@@ -110,10 +110,11 @@ def fields(given: Settings, arguments: Arguments, network: Choice, hostname: str
 
 
 def _other(given: Settings, name: str) -> Container:
-    from rootless.container.networking import find_other
+    """That need not run before this one starts."""
+    from rootless.cli.lifecycle import find
     from rootless.store import Store
 
-    return find_other(Store(given.root), name)
+    return find(Store(given.root), name.removeprefix(CONTAINER))
 
 
 def _wishes(given: Settings, arguments: Arguments) -> tuple[Wish, ...]:

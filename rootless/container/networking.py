@@ -70,7 +70,9 @@ def begin(store: Store, specs: Iterable[ContainerSpec], search_path: str) -> Ent
             return Joining(holder.ensure(networks(store), way_out(search_path)).process.pid)
         for mode in (spec.network, *spec.confinement.others.values()):
             if mode.startswith(CONTAINER):
-                return Joining(_monitor(store, find_other(store, mode)))
+                other = records.search(store, mode.removeprefix(CONTAINER))
+                if isinstance(other, Container) and other.is_running:  # else its start says so
+                    return Joining(_monitor(store, other))
     return userns.begin()
 
 

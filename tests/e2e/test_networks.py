@@ -140,6 +140,9 @@ def test_the_network_of_another_container(rootless):
     refused = rootless(*again, "true")
     assert refused.exit == 125
     assert "cannot join network of a non running container" in refused.stderr
+    rootless.ok("create", "--name", "later", "--network", "container:alone", "busybox", "true")
+    not_yet = rootless("start", "later")
+    assert "cannot join network of a non running container" in not_yet.stderr
     conflict = rootless("run", "--network", "container:server", "-p", "80", "busybox", "true")
     assert "conflicting options: port publishing and the container type network mode" in (
         conflict.stderr
@@ -209,6 +212,28 @@ def test_a_killed_holder_is_made_again(rootless):
     second = holder.find(known)
     assert second
     assert second != first
+
+
+def test_a_monitor_that_starts_its_container_again_makes_the_holder_again(rootless):
+    """It is in the user namespace of the killed one, and stays there."""
+    rootless.ok("network", "create", "web")
+    rootless.ok(
+        *("run", "-d", "--name", "again", "--network", "web", "--restart", "always"),
+        *("busybox", "sleep", "2"),
+    )
+    known = networks.Networks(str(rootless.root / "networks"))
+    first = holder.find(known)
+    assert first
+    assert living.kill(first.process, 60)
+    until = time.monotonic() + 120
+    while (second := holder.find(known)) is None:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert second != first
+    looked = rootless.ok(
+        "run", "--rm", "--network", "web", "--link", "again:it", "busybox", "ip", "a"
+    )
+    assert "172." in looked
 
 
 def test_several_at_once(rootless):
