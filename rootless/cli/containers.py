@@ -119,11 +119,13 @@ def _labelled(container: Container) -> Callable[[str], str]:
 def rm(given: Settings, arguments: Arguments) -> int:
     """Remove containers; goes on after an error, which is raised at the end."""
     from rootless import userns
+    from rootless.cli.several import Several
 
     store = Store(given.root)
+    names = Several(store, arguments).names
     userns.enter()
     errors: list[RootlessError] = []
-    for name in arguments.names:
+    for name in names:
         try:
             _remove(store, name, force=arguments.force, volumes=arguments.volumes)
         except RootlessError as error:
@@ -136,6 +138,11 @@ def rm(given: Settings, arguments: Arguments) -> int:
     if errors:
         raise RootlessError("\n".join(error.message for error in errors), hint=errors[0].hint)
     return 0
+
+
+def exists(given: Settings, arguments: Arguments) -> int:
+    """Say by the exit code alone whether a container is here: 0 or 1."""
+    return 0 if records.search(Store(given.root), arguments.container) else 1
 
 
 def prune(given: Settings, arguments: Arguments) -> int:

@@ -36,7 +36,7 @@ FLAGS = {
         --sbom-purl-output --sbom-scanner-command --sbom-scanner-image --sign-by --stdin
         --unsetannotation --userns --userns-gid-map --userns-gid-map-group --userns-uid-map
         --userns-uid-map-user --uts""",
-    "rm": "-l --link",
+    "rm": "--link",
 }
 
 

@@ -181,6 +181,23 @@ def test_podmans_ways_to_name_many(store, tmp_path):
     assert said(store, "kill")[1] == "this command requires at least 1 argument"
 
 
+def test_removing_many_and_whether_one_is_there(store, tmp_path):
+    begin(store, "one", flags=("--label", "a=b", "--cidfile", str(tmp_path / "id")))
+    begin(store, "two", flags=("--label", "c=d"))
+    begin(store, "three")
+    names = ("one", "two", "three")
+    numbers = [store.ok("inspect", "-f", "{{.Id}}", name).strip() for name in names]
+    assert store("container", "exists", "two") == (0, "", "")
+    assert "container is running" in store("rm", "--all").stderr
+    assert store.ok("rm", "-f", "--cidfile", str(tmp_path / "id")).split() == numbers[:1]
+    assert store.ok("rm", "-f", "--filter", "label=c=d").split() == numbers[1:2]
+    assert store("container", "exists", "two") == (1, "", "")
+    assert store.ok("rm", "--ignore", "two") == ""
+    assert store("rm", "two").exit == 1
+    assert store.ok("rm", "-f", "--latest").split() == numbers[2:]
+    assert store("rm", "-f", "--all") == (0, "", "")
+
+
 # --- what runs it is killed
 
 

@@ -162,6 +162,7 @@ MODULES = {
     "buildx version": "builders",
     "commit": "containers",
     "completion": "system",
+    "container exists": "containers",
     "container inspect": "images",
     "container prune": "containers",
     "copy": "images",

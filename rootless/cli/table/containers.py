@@ -39,8 +39,13 @@ RM = Verb(
     options=(
         flag("-f", "--force", help="end running ones; do not complain about missing ones"),
         flag("-v", "--volumes", help="with their anonymous volumes"),
+        flag("-a", "--all", help="all there are"),
+        many("--cidfile", field="cidfiles", metavar="FILE", help="the one whose id is in FILE"),
+        many("--filter", field="filters", metavar="KEY=VALUE", help="those that ps -a would show"),
+        flag("-i", "--ignore", help="do not complain about missing ones"),
+        flag("-l", "--latest", help="the one created last"),
     ),
-    arguments=(Argument("names", "CONTAINER", "some"),),
+    arguments=(Argument("names", "CONTAINER", "any"),),
     examples=("rootless rm web", "rootless rm -f $(rootless ps -aq)"),
 )
 
@@ -50,6 +55,14 @@ PRUNE = Verb(
     "rootless.cli.containers:prune",
     options=(flag("-f", "--force", help="do not ask"), PRUNE_FILTER),
     examples=("rootless container prune", "rootless container prune -f --filter until=24h"),
+)
+
+EXISTS = Verb(
+    "container exists",
+    "Tell by the exit code whether a container is here",
+    "rootless.cli.containers:exists",
+    arguments=(Argument("container", "CONTAINER"),),
+    examples=("rootless container exists web",),
 )
 
 COMMIT = Verb(
@@ -109,4 +122,4 @@ CP = Verb(
     ),
 )
 
-VERBS = (PS, RM, PRUNE, COMMIT, CP, DIFF, EXPORT)
+VERBS = (PS, RM, PRUNE, EXISTS, COMMIT, CP, DIFF, EXPORT)
