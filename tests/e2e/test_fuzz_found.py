@@ -302,3 +302,31 @@ def test_the_last_name_of_an_archive_s_hard_link_says_what_it_is(build):
     found = {name: files[f"to/{name}"][1:] for name in ("one", "hard", "soft", "again")}
     assert found["one"] == found["hard"] == (0o4644, 7, 0)
     assert found["soft"][1:] == found["again"][1:] == (9, 0)
+
+
+def test_chmod_is_not_for_a_folder_on_the_way_that_is_there(build):
+    """With --parents, and from the second time on."""
+    (build.context / "d" / "s").mkdir(mode=0o750)
+    (build.context / "d" / "s" / "h").write_text("h")
+    files = build(
+        "COPY --chmod=711 --parents d/f d/s/h /one/",
+        "COPY --chmod=711 --parents d/s d/s /two/",
+        "COPY --chmod=711 --chown=7:8 --parents d/s/h d/s/h /three/",
+        "COPY --chmod=711 d d /four/d/",
+    )
+    modes = {
+        name: one.mode for name, one in files.items() if name[:3] in ("one", "two", "thr", "fou")
+    }
+    assert modes == {
+        **{"one": 0o711, "one/d": 0o2770, "one/d/f": 0o711, "one/d/s": 0o711, "one/d/s/h": 0o711},
+        **{"two": 0o711, "two/d": 0o2770, "two/d/s": 0o711, "two/d/s/h": 0o711},
+        **{"three": 0o711, "three/d": 0o2770, "three/d/s": 0o2750, "three/d/s/h": 0o711},
+        **{
+            "four": 0o711,
+            "four/d": 0o711,
+            "four/d/f": 0o711,
+            "four/d/s": 0o711,
+            "four/d/s/h": 0o711,
+        },
+    }
+    assert files["three/d"][2:] == files["three/d/s"][2:] == (7, 8)

@@ -180,10 +180,11 @@ class Target:
 
         The destination is not the source: it stays what it is, or is made like any parent.
         """
+        found = set()  # folders on the way that were there before
         for folder in source.folders:
             path = os.path.join(destination, folder.path)
-            if folder.path:
-                self._check_folder(path)
+            if folder.path and self._check_folder(path) and folder.is_way:
+                found.add(folder.path)
             fd = self.make_folders(path)
             try:
                 self._fill(folder, source_fd, os.path.join(source.path, folder.path), fd, path)
@@ -191,16 +192,20 @@ class Target:
                 os.close(fd)
         for folder in reversed(source.folders):  # times last: filling a directory changes them
             if folder.path:
-                self._finish(folder, os.path.join(destination, folder.path))
+                is_found = folder.path in found
+                self._finish(folder, os.path.join(destination, folder.path), is_found=is_found)
 
-    def _check_folder(self, path: str) -> None:
-        """RootlessError when something else is where a directory of the source belongs."""
+    def _check_folder(self, path: str) -> bool:
+        """Whether it is there; RootlessError when something else is where a directory of the
+        source belongs.
+        """
         mode, _ = self._look(path)
         if mode and not stat.S_ISDIR(mode):
             raise RootlessError(
                 f"cannot copy a directory to {path}: what is there is none",
                 hint="remove it in an earlier step, or choose another destination",
             )
+        return mode != 0
 
     def _fill(self, folder: Folder, source_fd: int, origin: str, folder_fd: int, path: str) -> None:
         """All but directories from `origin` below `source_fd` into the directory `folder_fd`."""
@@ -299,11 +304,16 @@ class Target:
             self.changes.copied[shown] = self.changes.copied[first_shown]
         return True
 
-    def _finish(self, folder: Folder, path: str) -> None:
-        """Give a directory its source's owner, mode and time."""
+    def _finish(self, folder: Folder, path: str, *, is_found: bool) -> None:
+        """Give a directory its source's owner, mode and time.
+
+        As in docker, --chmod is not for one on the way to what was named that is there already.
+        """
         fd = open_folder(self.root_fd, path)
         try:
             self._own(fd, folder.stat, folder.stat.st_mode)
+            if is_found:
+                os.fchmod(fd, stat.S_IMODE(folder.stat.st_mode))
             os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
         finally:
             os.close(fd)

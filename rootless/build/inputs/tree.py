@@ -22,26 +22,28 @@ _MAX_DEPTH = 256  # each level holds a descriptor while it is walked
 
 
 class Folder(Record):
-    """One directory of a source: `path` is relative to the source, `files` all but directories."""
+    """One directory of a source: `path` is relative to the source, `files` all but directories.
+
+    One that `is_way` is there for what is below it: with --parents nobody has named it.
+    """
 
     path: str
     stat: os.stat_result
     files: tuple[tuple[str, os.stat_result], ...]
+    is_way: bool = False
 
 
 class Source(Record):
     """One matched file, or a directory with all `folders` below it, parents first.
 
     `path` finds it in its root, `name` is what it is called at the destination. Names that are
-    not UTF-8 carry surrogate escapes. A file has no folders. Where only what matches the pattern
-    `inner` was wanted of a directory, folders that do not are there for what is in them.
+    not UTF-8 carry surrogate escapes. A file has no folders.
     """
 
     path: str
     name: str
     stat: os.stat_result
     folders: tuple[Folder, ...] = ()
-    inner: str = ""
 
 
 def newest(sources: tuple[Source, ...]) -> int:
@@ -149,7 +151,6 @@ def without(sources: tuple[Source, ...], exclude: tuple[str, ...]) -> tuple[Sour
 
 def _kept(source: Source, ignore: Ignore) -> list[Folder]:
     """The folders of a source with the files that stay; the source itself is always there."""
-    unwanted = Ignore.of(("**", f"!{source.inner}") if source.inner else ())
     kept: dict[str, Folder] = {}
     needed = {""}  # excluded folders that something below stays in are among them
     for folder in source.folders:
@@ -157,7 +158,7 @@ def _kept(source: Source, ignore: Ignore) -> list[Folder]:
         files = [one for one in folder.files if not ignore.excludes(f"{top}{one[0]}")]
         kept[folder.path] = folder.replace(files=tuple(files))
         path = folder.path
-        if files or not (ignore.excludes(path) or unwanted.excludes(path)):
+        if files or not (ignore.excludes(path) or folder.is_way):
             while path not in needed:
                 needed.add(path)
                 path = path.rpartition("/")[0]
@@ -272,7 +273,10 @@ def _source(root_fd: int, path: str, ignore: Ignore | None, wanted: str = "") ->
         os.close(fd)
     if excluded and len(folders) == 1 and not folders[0].files:
         return None
-    return Source(path, name, found, tuple(folders), wanted)
+    if wanted:
+        named = Ignore.of(("**", f"!{wanted}"))
+        folders = [one.replace(is_way=named.excludes(one.path)) for one in folders]
+    return Source(path, name, found, tuple(folders))
 
 
 def _walk(
