@@ -94,7 +94,7 @@ WAIT = Verb(
         _all("there are"),
         *_CHOSEN,
         *_FILES,
-        many("--condition", metavar="STATE", help="wait for this one: running, paused, exited …"),
+        many("--condition", metavar="STATE", help="wait for this one: running, paused, exited"),
         text("--interval", metavar="TIME", help="accepted; it is looked at ten times a second"),
     ),
     arguments=_SOME,

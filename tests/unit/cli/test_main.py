@@ -28,11 +28,11 @@ def test_version():
 
 
 def test_a_mistake_is_two_lines_and_125():
-    done = rootless("run", "--foo", "x")
+    done = rootless("run", "--zzzzzz", "x")
     assert done.returncode == 125
     assert done.stdout == ""
     error, empty, hint = done.stderr.splitlines()
-    assert (error, empty) == ("error: unknown flag: --foo", "")
+    assert (error, empty) == ("error: unknown flag: --zzzzzz", "")
     assert hint == (
         "hint: usage: rootless run [OPTIONS] IMAGE [COMMAND] [ARG...]; see 'rootless run --help'"
     )
@@ -103,7 +103,7 @@ def test_a_reader_that_leaves_is_no_error():
         ("version", ">&-", 0, ""),
         ("version", ">/dev/full", 1, "error: standard output: No space left on device\n"),
         ("--root /nonexistent images -q", ">/dev/full", 0, ""),
-        ("--root /nonexistent inspect none", "2>/dev/full >&1", 1, ""),
+        ("--root /nonexistent inspect nothing", "2>/dev/full >&1", 1, ""),
         ("--root /nonexistent images -q", "2>/dev/full", 0, ""),
         ("nonsense", "2>/dev/full", 1, ""),
     ],
