@@ -47,11 +47,11 @@ def save(given: Settings, arguments: Arguments) -> int:
 
 def export(given: Settings, arguments: Arguments) -> int:
     """Write all files of a container to a tar archive; a file appears whole or not at all."""
-    from rootless.cli import lifecycle
+    from rootless.cli import finding
     from rootless.container import export as exporting
 
     store = Store(given.root)
-    container = lifecycle.find(store, arguments.container)
+    container = finding.find(store, arguments.container)
     files.check_stream(arguments.output)
     userns.enter()
     files.stream(arguments.output, lambda put: exporting.export(store, container, put))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rootless.cli import words
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import attach as attaching
 from rootless.container import console, frames, homes, life
 from rootless.errors import RootlessError, UsageError

@@ -8,7 +8,7 @@ from functools import partial
 
 from rootless import userns
 from rootless.cli import words
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import records
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference

@@ -7,7 +7,7 @@ import os
 import sys
 
 from rootless.cli import environment
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.cli.parser import CommandLineError
 from rootless.container import enter
 from rootless.errors import RootlessError

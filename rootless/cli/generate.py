@@ -6,7 +6,7 @@ import os
 import sys
 
 from rootless import __version__
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.cli.words import escape
 from rootless.container import unit
 from rootless.errors import RootlessError, UsageError

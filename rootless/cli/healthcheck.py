@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import checking, enter, health, homes
 from rootless.errors import RootlessError
 from rootless.store import Store

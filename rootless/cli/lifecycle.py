@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rootless import userns
 from rootless.cli import words
-from rootless.cli.several import Several, usable
+from rootless.cli.finding import find
+from rootless.cli.several import Several
 from rootless.container import events, homes, life, records
 from rootless.container.spec import Container
 from rootless.errors import RootlessError, UsageError
@@ -213,11 +214,6 @@ def rename(given: Settings, arguments: Arguments) -> int:
         raise RootlessError("Renaming a container with the same name as its current name")
     homes.rewrite(store, container.spec.replace(name=name))
     return 0
-
-
-def find(store: Store, name: str) -> Container:
-    """The container of this name or id; RootlessError when its record is damaged, too."""
-    return usable(store, records.find(store, name))
 
 
 def each(names: tuple[str, ...], do: Callable[[str], str | None]) -> int:

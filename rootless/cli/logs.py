@@ -8,7 +8,7 @@ import sys
 import time
 
 from rootless.cli import filters
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import logs as kept
 from rootless.container.log_reader import Reader
 from rootless.errors import RootlessError, UsageError

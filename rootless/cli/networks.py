@@ -327,7 +327,7 @@ def _own(known: Networks, name: str) -> Network:
 
 
 def _container(store: Store, name: str) -> Container:
-    from rootless.cli.lifecycle import find
+    from rootless.cli.finding import find
 
     return find(store, name)
 

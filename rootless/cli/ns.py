@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.cli import words
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import members, namespaces, records
 from rootless.errors import RootlessError
 from rootless.sandbox import caps

@@ -17,7 +17,7 @@ _PROTOCOLS = ("tcp", "udp")
 
 def port(given: Settings, arguments: Arguments) -> int:
     """Say where a container's ports are published, or one of them."""
-    from rootless.cli.lifecycle import find
+    from rootless.cli.finding import find
 
     container = find(Store(given.root), arguments.container)
     wanted = _wanted(arguments.port) if arguments.port else ""

@@ -6,7 +6,7 @@ import sys
 import time
 
 from rootless.cli import listing, words
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.container import records, usage
 from rootless.store import Store
 

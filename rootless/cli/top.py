@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.lifecycle import find
+from rootless.cli.finding import find
 from rootless.cli.words import escape
 from rootless.container import members, records
 from rootless.errors import RootlessError, UsageError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless.cli import run_limits
-from rootless.cli.lifecycle import each, find
+from rootless.cli.finding import find
+from rootless.cli.lifecycle import each
 from rootless.container import homes, limits, records
 from rootless.errors import RootlessError, UsageError
 from rootless.sandbox import cgroup

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import living, runspec, userns
-from rootless.container import records, start
+from rootless.container import own, records
 from rootless.container.confinement import confine_process
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -172,15 +172,15 @@ def _namespace(pid: int, name: str) -> tuple[int, int]:
 
 def _process(spec: ContainerSpec, entry: Entry) -> runspec.Process:
     """As the container's own, but for what is asked for."""
-    own = confine_process(start.process(spec), spec.confinement)
+    mine = confine_process(own.process(spec), spec.confinement)
     if not (entry.working_dir or "/").startswith("/"):
         raise RootlessError(
             "Cwd must be an absolute path", hint="begin it with / : it is a path of the container"
         )
-    return own.replace(
+    return mine.replace(
         argv=entry.argv,
-        env={**start.environment(spec, terminal=entry.terminal), **entry.env},
-        user=own.user if entry.user is None else entry.user,
-        working_dir=entry.working_dir or own.working_dir,
-        capabilities=caps.ALL if entry.privileged else own.capabilities,
+        env={**own.environment(spec, terminal=entry.terminal), **entry.env},
+        user=mine.user if entry.user is None else entry.user,
+        working_dir=entry.working_dir or mine.working_dir,
+        capabilities=caps.ALL if entry.privileged else mine.capabilities,
     )

@@ -11,13 +11,12 @@ import os
 import time
 
 from rootless import roots, runspec
-from rootless.container import homes, mounts, overrides
+from rootless.container import homes, mounts, overrides, own
 from rootless.container.confinement import confine
 from rootless.network import choice, dns
 from rootless.network.ports import PortMapping
-from rootless.oci.config import DEFAULT_PATH, encode_run
+from rootless.oci.config import encode_run
 from rootless.record import Record
-from rootless.sandbox import seccomp
 from rootless.sandbox.operations.tree import Files
 from rootless.store import skeleton
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from rootless.userns import IdMap
 
 _OWN_NETWORK = frozenset({"none", *choice.CONNECTED})
-_UNCONFINED = "unconfined"
 
 
 class Ground(Record):
@@ -114,7 +112,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         init=spec.init,
         cgroup=ground.cgroup,
     )
-    confined, isolation = confine(process(spec), isolation, spec.confinement)
+    confined, isolation = confine(own.process(spec), isolation, spec.confinement)
     if spec.confinement.others:
         from rootless.container import networking
 
@@ -122,20 +120,6 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
     sandbox = runspec.container(ground.ids, _root(ground, spec, home), confined, isolation)
     own_ids = spec.confinement.own_ids
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
-
-
-def process(spec: ContainerSpec) -> runspec.Process:
-    """The container's own process; whatever enters it later has as much of it as it can."""
-    config = spec.run
-    return runspec.Process(
-        argv=spec.command,
-        env=environment(spec, terminal=spec.terminal),
-        working_dir=config.working_dir or "/",
-        user=config.user,
-        capabilities=spec.capabilities,
-        no_new_privileges=spec.no_new_privileges,
-        seccomp=_filter(spec),
-    )
 
 
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:
@@ -183,26 +167,6 @@ def _root(ground: Ground, spec: ContainerSpec, home: str) -> roots.Root:
     if shown and not os.path.isdir(bottom):  # a plan before the first container
         bottom = shown.pop()
     return roots.present(ground.store, shown, home, bottom=bottom, volatile=spec.remove)
-
-
-def _filter(spec: ContainerSpec) -> bytes:
-    if spec.seccomp == _UNCONFINED:
-        return b""
-    machine = os.uname()
-    if spec.seccomp:
-        from rootless.sandbox import profile
-
-        text = spec.seccomp.encode(errors="surrogateescape")
-        return profile.program(text, machine.machine, spec.capabilities, machine.release)
-    return seccomp.program(machine.machine, spec.capabilities)
-
-
-def environment(spec: ContainerSpec, *, terminal: bool) -> dict[str, str]:
-    """Its variables, as docker makes them."""
-    env = {"PATH": DEFAULT_PATH, "HOSTNAME": spec.own_name}
-    if terminal:
-        env["TERM"] = "xterm"
-    return {**env, **spec.run.environment}
 
 
 def _etc(spec: ContainerSpec, links: Links, folder: str) -> Files:
