@@ -111,7 +111,7 @@ def fields(given: Settings, arguments: Arguments, network: Choice, hostname: str
 
 def _other(given: Settings, name: str) -> Container:
     """That need not run before this one starts."""
-    from rootless.cli.lifecycle import find
+    from rootless.cli.finding import find
     from rootless.store import Store
 
     return find(Store(given.root), name.removeprefix(CONTAINER))
