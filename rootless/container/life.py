@@ -74,10 +74,11 @@ class Ending:
         self._process = records.process_of(store, container)
         patience = seconds if seconds is not None else container.spec.stop_timeout
         patience = _PATIENCE if patience is None else patience
-        self._until = monotonic() + patience if patience >= 0 else None
-        if self._process:
-            living.signal(self._process, number)
-            self._tell_of(number)
+        self._until = monotonic() + (patience or _GONE) if patience >= 0 else None
+        for one in (number, _signal.SIGKILL) if patience == 0 else (number,):
+            if self._process:
+                self._tell_of(one)
+                living.signal(self._process, one)
 
     def _tell_of(self, number: int) -> None:
         events.tell(self._store, "kill", self.container.spec, signal=str(int(number)))
