@@ -5,13 +5,27 @@ it. It is one test, for each has a machine to wait for.
 """
 
 import re
+import shlex
 import sys
+import time
 
 import pytest
 
 from tests.support import vm
 
 _INSIDE = ("tests/integration/test_cgroup.py",)
+_IMAGE = """python3 -c '
+from pathlib import Path
+from tests.support import images
+images.busybox(Path("/tmp/image")).archive(Path("/tmp/image.tar"))
+' && rootless load -i /tmp/image.tar
+"""
+_UNIT = """
+mkdir -p ~/.config/systemd/user && cd ~/.config/systemd/user &&
+rootless generate systemd --files --name web && systemctl --user daemon-reload &&
+systemctl --user enable --now container-web
+"""
+_WAITS = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 1; done"
 _PYTEST = (
     "ROOTLESS_REQUIRE=delegation,userns,subids,overlay,busybox "
     "python3 -m pytest -q -p no:cacheprovider"
@@ -20,13 +34,39 @@ _PYTEST = (
 
 @pytest.mark.needs("vm")
 @pytest.mark.timeout(vm.LONGEST)
-def test_limits_hold_in_a_debian_machine():
+def test_limits_hold_in_a_debian_machine_and_a_container_survives_its_reboot():
     with vm.Machine() as debian:
         _is_what_it_says(debian)
-        code, written = debian.run(f"{_PYTEST} {' '.join(_INSIDE)}", timeout=600)
+        code, written = debian.run(f"{_PYTEST} {' '.join(_INSIDE)}", timeout=900)
         sys.stdout.write(written)
         assert code == 0, written
         assert re.search(r"\d+ passed", written)
+        _runs_after_a_reboot(debian)
+
+
+def _runs_after_a_reboot(debian: vm.Machine) -> None:
+    debian.ok(_IMAGE)
+    debian.ok(
+        f"rootless create --name web -m 64m --network none busybox sh -c {shlex.quote(_WAITS)}"
+    )
+    debian.ok("loginctl enable-linger dev", root=True)
+    debian.ok(_UNIT)
+    assert _state(debian) == "running"
+    debian.reboot()
+    until = time.monotonic() + vm.BOOT
+    while (state := _state(debian)) != "running":
+        assert time.monotonic() < until, state
+    told = debian.ok("rootless stats --no-stream --format '{{.MemUsage}}' web")
+    assert told.endswith(" / 64MiB\n")
+    debian.ok("systemctl --user stop container-web")
+    assert _state(debian) == "exited"
+    assert debian.ok("rootless logs web").splitlines()[-2:] == ["up", "asked"]
+    left = "ls -d /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/*/rootless-*"
+    assert debian.run(left)[0] == 2
+
+
+def _state(debian: vm.Machine) -> str:
+    return debian.ok("rootless inspect -f '{{.State.Status}}' web").strip()
 
 
 def _is_what_it_says(debian: vm.Machine) -> None:
