@@ -70,6 +70,7 @@ class Task(NamedTuple):
 TASKS = (
     Task("run", 20, "podman", 0.25),
     Task("runnet", 20, "podman", 0.35),
+    Task("exec", 20, "podman", 0.30),
     Task("build20", 3, "docker", 0.15, stdin=BUILD20),
     Task("build20-cached", 10, "podman", 0.15, stdin=BUILD20),
     Task("push", 3, "podman", 0.50, stdin=NEW100, before="change"),
@@ -86,6 +87,9 @@ COMMANDS = {
     "rootless": {
         "prepare": ROOTLESS + " pull --tls-verify=false {image}",
         "run": ROOTLESS + " run --rm --network none {image} true",
+        "hold": ROOTLESS + " run -d --name held --network none {image} sleep 100000",
+        "exec": ROOTLESS + " exec held true",
+        "release": ROOTLESS + " rm -f held",
         "runnet": ROOTLESS + " run --rm {image} true",
         "build20": ROOTLESS + " build --no-cache -t b20 -f - {work}/empty",
         "build20-cached": ROOTLESS + " build -t b20 -f - {work}/empty",
@@ -98,6 +102,9 @@ COMMANDS = {
     "podman": {
         "prepare": PODMAN + " pull -q --tls-verify=false {image}",
         "run": PODMAN + " run --rm --network none {image} true",
+        "hold": PODMAN + " run -d --name held --network none {image} sleep 100000",
+        "exec": PODMAN + " exec held true",
+        "release": PODMAN + " rm -f -t 0 held",
         "runnet": PODMAN + " run --rm {image} true",
         "build20": PODMAN + " build --network host --no-cache -t b20 -f - {work}/empty",
         "build20-cached": PODMAN + " build --network host -t b20 -f - {work}/empty",
@@ -121,6 +128,9 @@ COMMANDS = {
     "docker": {
         "prepare": "docker pull -q {image}",
         "run": "docker run --rm --network none {image} true",
+        "hold": "docker run -d --name held --network none {image} sleep 100000",
+        "exec": "docker exec held true",
+        "release": "docker rm -f held",
         "runnet": "docker run --rm {image} true",
         "build20": "docker build --network host --no-cache -t b20 -f - {work}/empty",
         "build20-cached": "docker build --network host -t b20 -f - {work}/empty",
@@ -157,7 +167,9 @@ class Tool:
         self._run(["mkdir", f"{self.work}/empty"])
 
     def do(self, what: str, image: str, stdin: str = "") -> Measure:
-        """Run the command that this tool has for `what`."""
+        """Run the command that this tool has for `what`, if any."""
+        if not self.command(what):
+            return Measure(0, 0)
         words = [
             part.format(work=self.work, image=image) for part in shlex.split(self.command(what))
         ]
@@ -241,6 +253,7 @@ def prepared(tools: list[Tool], image: str) -> list[Tool]:
     for tool in tools:
         try:
             tool.do("prepare", image)
+            tool.do("hold", image)
             tool.do("build20-cached", image, BUILD20)
             ready.append(tool)
         except ToolError as failure:
@@ -295,6 +308,7 @@ def bench(tasks: list[Task], rounds: int | None, registry: Registry, folder: Pat
         measure_all(tasks, rounds, prepared(tools, small), where)
     finally:
         for tool in tools:
+            tool.do("release", small)
             tool.clean()
 
 
