@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
+from rootless import living
 from tests.support import child, images, machine, running
 from tests.support.registry import Registry
 
@@ -106,10 +108,23 @@ class Rootless:
         return image.name
 
 
+def _end_containers(root):
+    """What a test has left running, as one that failed does, is not to run on."""
+    for path in root.glob("containers/*/process.json"):
+        try:
+            process = living.Process(**json.loads(path.read_bytes()))
+            (path.parent / "stopping").touch()
+        except (OSError, ValueError, TypeError):  # it ends by itself, or the test has hurt it
+            continue
+        if living.is_alive(process):
+            living.kill(process, 10)
+
+
 @pytest.fixture
 def rootless(tmp_path):
     """`rootless("run", …)` → Result; `rootless.ok(…)` → stdout. An empty store under tmp_path."""
     yield Rootless(tmp_path / "store")
+    _end_containers(tmp_path / "store")
     if os.geteuid() != 0 and machine.missing("userns") is None:
         child.remove_tree(tmp_path / "store")
 

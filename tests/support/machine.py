@@ -156,6 +156,8 @@ def _no_delegation() -> str | None:
 
 
 def _no_vm() -> str | None:
+    if not os.environ.get("ROOTLESS_VM"):
+        return "it takes ten minutes: set ROOTLESS_VM=1"
     from tests.support import vm
 
     return vm.missing()
