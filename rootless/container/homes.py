@@ -49,10 +49,12 @@ class Home:
         return f"{self.path}/{name}"
 
     def tell(self, state: ContainerState) -> None:
-        """How it fares from now on; nobody hears of one that was removed by force meanwhile."""
+        """How it fares from now on. Where that cannot be written, as of one that was removed by
+        force meanwhile or on a full disk, nobody hears of it: it is no reason to end.
+        """
         try:
             _write(self.file("state.json"), record_json.encode(state, whole=True))
-        except FileNotFoundError:
+        except OSError:
             pass
 
     def started(self, pid: int) -> None:
