@@ -155,9 +155,12 @@ def search(store: Store, name: str) -> Volume | None:
     try:
         return _read(path, name)
     except (FileNotFoundError, NotADirectoryError):
-        if os.path.isdir(path):
-            raise _damaged(name, "volume.json is missing") from None
-        return None
+        if not os.path.isdir(path):
+            return None
+    try:
+        return _read(path, name)  # which may have come between the two looks
+    except FileNotFoundError:
+        raise _damaged(name, "volume.json is missing") from None
 
 
 def find(store: Store, wanted: str) -> Volume:

@@ -112,11 +112,11 @@ def test_what_is_given_repeats_nothing(build):  # noqa: F811
     ("flags", "problem"),
     [
         (("--add-host", "foo"), "bad format for add-host"),
-        (("--ulimit", "foo=1"), "invalid ulimit argument: foo=1"),
+        (("--ulimit", "foo=1"), 'invalid argument "foo=1" for "--ulimit"'),
         (("--ulimit", "nofile=2:1"), "soft limit must be less"),
         (("--shm-size", "big"), "--shm-size 'big' is not a size"),
         (("--cap-add", "nope"), "no capability is called 'nope'"),
-        (("--security-opt", "nope"), "unknown security option"),
+        (("--security-opt", "nope"), "Invalid --security-opt"),
         (("--allow", "foo"), "unknown entitlement foo"),
         (("--dns", "nope"), "is not an IP address"),
         (("--device", "/nonexistent"), "/nonexistent"),
@@ -154,6 +154,7 @@ def test_a_shell_where_a_command_failed(build, rootless, tmp_path):  # noqa: F81
     terminal.type("\x03")  # ends what runs in the shell, not the build
     terminal.type("echo still $((40+2))\n")
     terminal.expect("still 42")
+    terminal.expect("$ ")  # else the shell may not listen yet
     terminal.type("\x04")
     terminal.expect("exit code: 1")
     assert terminal.close() == 1
