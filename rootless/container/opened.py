@@ -31,14 +31,20 @@ def running(supervisor: int) -> int:
     """A descriptor of the root of what runs below the supervisor, for who has entered no namespace.
 
     To the user all processes in their namespaces are open, but the supervisor itself and an init of
-    ours, which let nobody look into them. RootlessError when there is no other any more.
+    ours, which let nobody look into them. One that is still being started has our own root: what is
+    in our mounts is not the container's. RootlessError when there is no other.
     """
     for pid in _descendants(supervisor):
         try:
-            return os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            found = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:  # such an init, or one that has ended meanwhile
             continue
-    raise RootlessError("the container has no process whose files could be reached")
+        if not os.path.samestat(os.fstat(found), os.stat("/")):
+            return found
+        os.close(found)
+    raise RootlessError(
+        "the container has no process whose files could be reached", hint="try it again"
+    )
 
 
 class Stopped:

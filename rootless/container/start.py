@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless import roots, runspec
+from rootless import roots, runspec, userns
 from rootless.container import homes, mounts, overrides, own
 from rootless.container.confinement import confine
 from rootless.network import choice, dns
@@ -118,8 +118,15 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
 
         isolation = isolation.replace(others=networking.others(ground.store, spec))
     sandbox = runspec.container(ground.ids, _root(ground, spec, home), confined, isolation)
-    own_ids = spec.confinement.own_ids
+    own_ids = spec.confinement.own_ids or _apart(spec)
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
+
+
+def _apart(spec: ContainerSpec) -> IdMap | None:
+    """On networks of the user's the same ids in a user namespace of its own: whatever powers it is
+    given, it has none over the bridges, which belong to the one around it.
+    """
+    return userns.current() if spec.wishes else None
 
 
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:

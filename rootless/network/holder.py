@@ -36,6 +36,8 @@ _WAY_OUT = "tap0"
 _SYSCTLS = {
     "ipv4/ip_forward": b"1",
     "ipv6/conf/all/forwarding": b"1",
+    "ipv4/conf/all/rp_filter": b"1",  # who asks is known by address: it must be where that lives
+    "ipv4/conf/default/rp_filter": b"1",
     "bridge/bridge-nf-call-iptables": b"0",
     "bridge/bridge-nf-call-ip6tables": b"0",
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PORT = 53
 _MOST_WAITING = 256
 _MOST_STREAMS = 64
+_MOST_OF_ONE = 8  # streams of one asker, and four times as many questions
 _PATIENCE = 2.0  # seconds for each of the host's resolvers
 _STREAM_PATIENCE = 10.0
 _MOST_SERVERS = 3
@@ -121,7 +122,10 @@ class Resolver:
 
     def _pass_on(self, waiting: _Waiting) -> None:
         """Ask the next of the host's resolvers; a failure when there is none left."""
-        while waiting.servers and len(self._waiting) < _MOST_WAITING:
+        asker = waiting.sender[0][0]  # type: ignore[index]
+        its = sum(one.sender[0][0] == asker for one in self._waiting.values())  # type: ignore[index]
+        has_room = len(self._waiting) < _MOST_WAITING and its < 4 * _MOST_OF_ONE
+        while waiting.servers and has_room:
             if waiting.ask():
                 self._waiting[waiting.fd] = waiting
                 self.loop.watch(waiting.fd, READ, lambda _: self._hear(waiting))
@@ -152,10 +156,14 @@ class Resolver:
                 return
             client = _socket.socket(fileno=fd)
             client.setblocking(False)  # noqa: FBT003 - it takes it by position
+            asker = str(address[0])
+            its = [one for one in self._streams.values() if one.asker == asker]
+            if len(its) >= _MOST_OF_ONE:
+                its[0].close()
             if len(self._streams) >= _MOST_STREAMS:
                 client.close()
                 return
-            _Stream(self.loop, self._streams, client, lambda text: self.decide(text, address[0]))
+            _Stream(self.loop, self._streams, client, asker, lambda text: self.decide(text, asker))
 
         return accept
 
@@ -219,8 +227,10 @@ class _Stream:
         loop: Loop,
         known: dict[int, _Stream],
         client: _socket.socket,
+        asker: str,
         decide: Callable[[bytes], bytes | tuple[Question, tuple[str, ...]]],
     ) -> None:
+        self.asker = asker
         self.until = time.monotonic() + _STREAM_PATIENCE
         self._loop = loop
         self._known = known
@@ -251,16 +261,21 @@ class _Stream:
         _, servers = decided
         self._loop.forget(self._client.fileno())
         family = _socket.AF_INET6 if ":" in servers[0] else _socket.AF_INET
-        self._server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
         self._heard, self._unsent = b"", len(packet).to_bytes(2, "big") + packet
         try:
-            self._server.connect((servers[0], PORT))
+            server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+        except OSError:  # no more descriptors
+            self.close()
+            return
+        self._server = server
+        try:
+            server.connect((servers[0], PORT))
         except BlockingIOError:
             pass
         except OSError:
             self.close()
             return
-        self._loop.watch(self._server.fileno(), WRITE, self._send)
+        self._loop.watch(server.fileno(), WRITE, self._send)
 
     def _send(self, events: int) -> None:
         """The question, once the host's resolver is there."""

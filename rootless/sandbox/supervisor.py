@@ -51,9 +51,12 @@ def run(
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         shm_fd = _share(spec.shares)
+        # What is not the container's yet must not be looked into by those who see its processes.
+        linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
             init.run(spec, report_fd, shm_fd)
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
         close_all_but(*network)
         _hide(network)
         status = reaper.reap(pid)

@@ -230,3 +230,28 @@ def _sleeping() -> set[bytes]:
         if words[0] == b"sleep":
             found.add(words[1])
     return found
+
+
+def test_who_sees_the_processes_of_another_does_not_see_it_start(store):
+    """Before it executes its command it is still this program, with this machine's files."""
+    look = "while :; do for p in /proc/[0-9]*; do readlink $p/exe; done; done 2>/dev/null >/seen"
+    watcher = ("--cap-add", "SYS_PTRACE", "busybox", "sh", "-c", look)
+    store.ok("run", "-d", "--network", "none", "--name", "watcher", *watcher)
+    for _ in range(5):
+        store.ok(*RUN, "--pid", "container:watcher", "busybox", "true")
+    seen = set(store.ok("exec", "watcher", "cat", "/seen").split())
+    store.ok("rm", "-f", "watcher")
+    assert "/bin/busybox" in seen
+    assert {name for name in seen if "python" in name} == set()
+
+
+@pytest.mark.needs("network")
+def test_no_powers_over_the_bridges_are_had_on_a_network(store):
+    """They belong to a user namespace that no container is in."""
+    store.ok("network", "create", "shared")
+    on = ("run", "--rm", "--network", "shared", "--privileged", "busybox")
+    first, second = (store.ok(*on, "readlink", "/proc/self/ns/user") for _ in range(2))
+    assert first != second
+    whose = "ip link add name spy link eth0 type macvlan && ip link show spy | grep -c spy"
+    assert store.ok(*on, "sh", "-c", whose).strip() == "1", "its own network it may change"
+    store.ok("network", "rm", "shared")
