@@ -8,7 +8,7 @@ from rootless.cli.finding import find
 from rootless.cli.several import Several
 from rootless.container import events, homes, life, records
 from rootless.container.spec import Container
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.store import Store
 
 TYPE_CHECKING = False
@@ -175,9 +175,25 @@ def wait(given: Settings, arguments: Arguments) -> int:
             return _await_status(store, container, conditions)
         homes.await_release(store, container)
         found = records.search(store, container.id)
-        return str(found.state.exit_code if isinstance(found, Container) else 0)
+        if isinstance(found, Container):
+            return str(found.state.exit_code)
+        return _last_status(store, container)
 
     return each(several.names, end)
+
+
+def _last_status(store: Store, container: Container) -> str:
+    """How one ended that is removed by now; RootlessError where nobody has told."""
+    from rootless.container.events import Journal
+
+    told = [
+        event["Actor"]["Attributes"].get("exitCode")
+        for event in Journal(store).read()
+        if event.get("id") == container.id and event.get("Action") == "die"
+    ]
+    if not told or not isinstance(told[-1], str):
+        raise NotFoundError(f"No such container: {container.name or container.short}")
+    return told[-1]
 
 
 def _condition(text: str) -> str:

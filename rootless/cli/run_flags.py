@@ -103,7 +103,7 @@ def _overrides(
             *(f"{one.container_port}/{one.protocol}" for one in mappings),
             *run_network.exposed(arguments),
         ),
-        stop_signal=arguments.stop_signal or "",
+        stop_signal=_signal(arguments.stop_signal),
         volumes=run_mounts.anonymous(arguments),
         healthcheck=run_health.read(arguments),
     )
@@ -112,7 +112,19 @@ def _overrides(
 def labels(arguments: Arguments) -> dict[str, str]:
     """Those of --label-file first, then --label, later ones winning."""
     lines = (*environment.lines(arguments.label_file, "label"), *arguments.label)
-    return dict(line.partition("=")[::2] for line in lines)
+    found = dict(line.partition("=")[::2] for line in lines)
+    if "" in found:
+        raise UsageError(f"invalid label '={found['']}': empty name")
+    return found
+
+
+def _signal(text: str | None) -> str:
+    """The name of a signal, checked. RootlessError."""
+    if text:
+        from rootless.container import life
+
+        life.signal_number(text)
+    return text or ""
 
 
 def restart(text: str, *, remove: bool = False) -> Restart:

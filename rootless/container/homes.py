@@ -185,9 +185,21 @@ def hold(store: Store, container: Container) -> Home | None:
                 return None
             sleep(0.005)
         else:
-            _unlink(f"{path}/stopping")
-            _unlink(f"{path}/{records.PAUSED}")
-            return Home(store, container.spec, fd)
+            break
+    if not _is_still(fd, path):
+        os.close(fd)
+        raise NotFoundError(f"No such container: {container.name or container.short}")
+    _unlink(f"{path}/stopping")
+    _unlink(f"{path}/{records.PAUSED}")
+    return Home(store, container.spec, fd)
+
+
+def _is_still(fd: int, path: str) -> bool:
+    """Whether the directory that has been held at last is still the container's."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def rewrite(store: Store, spec: ContainerSpec) -> None:

@@ -50,6 +50,14 @@ def start(
         home.let_go()
 
 
+def _stop_signal(container: Container) -> int:
+    """What its image or its user has chosen, if that is one."""
+    try:
+        return signal_number(container.spec.run.stop_signal or "TERM")
+    except RootlessError:
+        return int(_signal.SIGTERM)
+
+
 class Ending:
     """A container that has been asked to end; `await_end` sees to it that it does.
 
@@ -67,9 +75,9 @@ class Ending:
         self._store = store
         self.container = container
         self._process: living.Process | None = None
-        number = signal_number(signal or container.spec.run.stop_signal or "TERM")
         if not container.is_running:
             return
+        number = signal_number(signal) if signal else _stop_signal(container)
         homes.ask_to_stop(store, container)
         self._process = records.process_of(store, container)
         patience = seconds if seconds is not None else container.spec.stop_timeout

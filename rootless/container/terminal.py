@@ -15,7 +15,7 @@ import os
 import select
 import sys
 import termios
-from errno import EIO
+from errno import EINTR, EIO
 
 from rootless.errors import RootlessError
 
@@ -318,13 +318,25 @@ def make_raw(fd: int) -> list[Any]:
     raw[1] &= ~termios.OPOST
     raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    termios.tcsetattr(fd, termios.TCSADRAIN, raw)
+    _set(fd, raw)
     return before
+
+
+def _set(fd: int, attributes: list[Any]) -> None:
+    """In the background it waits to be brought to the front, whatever signals come meanwhile."""
+    while True:
+        try:
+            termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+        except termios.error as error:
+            if error.args[0] != EINTR:
+                raise
+        else:
+            return
 
 
 def restore(fd: int, attributes: list[Any]) -> None:
     """Make a terminal what it was."""
     try:
-        termios.tcsetattr(fd, termios.TCSADRAIN, attributes)
+        _set(fd, attributes)
     except termios.error:  # it was closed meanwhile
         pass

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 _READY_WITHIN = 10.0  # seconds; 10 to 40 ms are usual
 
+_TAKEN = "Failed to bind"  # pasta's words, where somebody has been faster since we looked
 NETNS_PATH = "/proc/self/fd/0"
 READY_PATH = "/proc/self/fd/1"
 READY_FD = 3
+
+
+_ENDING: list[process.Child] = []
+"""Killed, and not waited for."""
 
 
 class Attachment:
@@ -37,6 +42,8 @@ class Attachment:
         The program says that it is ready by writing to READY_PATH; if it is told to use READY_FD,
         the same pipe is there.
         """
+        while _ENDING:  # of an earlier start of the container: it has long ended
+            _ENDING.pop().wait()
         self.name = os.path.basename(argv[0])
         self._holds_ports = holds_ports
         self._log_fd = os.memfd_create(self.name)
@@ -75,6 +82,8 @@ class Attachment:
         if self._ready_fd < 0:
             return
         self._child.kill(wait=self._holds_ports)
+        if not self._holds_ports:
+            _ENDING.append(self._child)
         os.close(self._ready_fd)
         os.close(self._log_fd)
         self._ready_fd = -1
@@ -88,6 +97,11 @@ class Attachment:
         ]
         self.stop()
         why = (complaints or [otherwise])[-1]
+        if _TAKEN in why:
+            raise RootlessError(
+                "a port that is to be published is already in use on this machine",
+                hint="publish another one, or see who has it: ss -lntup",
+            )
         is_limit = os.strerror(errno.EMFILE) in why
         raise RootlessError(
             f"{self.name} could not connect the container: {why}",

@@ -94,6 +94,15 @@ def claim(mappings: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
     Raises RootlessError naming the first port that is taken, reserved for root, or on an address
     the host does not have.
     """
+    taken: set[tuple[str, str, int]] = set()
+    for one in mappings:
+        place = one.protocol, one.host_ip, one.host_port
+        if one.host_port and place in taken:
+            raise RootlessError(
+                f"port {one.host_port}/{one.protocol} is to be published twice",
+                hint="give each port of the container one of its own",
+            )
+        taken.add(place)
     return tuple(_claim(mapping) for mapping in mappings)
 
 

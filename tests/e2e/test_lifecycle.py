@@ -390,3 +390,28 @@ def _below(pid):
     for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         found += [one, *_below(one)]
     return found
+
+
+def test_who_waits_hears_how_one_ended_that_is_gone_by_then(store):
+    store.ok(
+        "run",
+        "--network",
+        "none",
+        "-d",
+        "--rm",
+        "--name",
+        "brief",
+        "busybox",
+        "sh",
+        "-c",
+        "sleep 1; exit 7",
+    )
+    assert store.ok("wait", "brief") == "7\n"
+
+
+def test_a_signal_that_is_none_is_refused_before_there_is_a_container(store):
+    refused = store(
+        "run", "--network", "none", "-d", "--stop-signal", "FOO", "busybox", "sleep", "600"
+    )
+    assert (refused.exit, "invalid signal: FOO" in refused.stderr) == (125, True)
+    assert store.ok("ps", "-aq") == ""
