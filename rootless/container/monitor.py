@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import events, foreground, health, limiting, networking, start
+from rootless.container import events, foreground, health, leftovers, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -160,6 +160,7 @@ class _Life:
         links = self._network.links(await_read, self._streams.terminal_fd)
         spec = start.plan(self._ground, self._home.spec, self._home.path, links)
         self._told.plan(spec)
+        left = leftovers.Leftovers() if "pid" not in spec.namespaces else None
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)
         self._home.tell(state.replace(ports=self._network.ports))
@@ -171,10 +172,15 @@ class _Life:
             self._streams.start()
             child.await_exec()
             self._home.entered(child.pid)
+            if left:
+                left.know(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
             self._watch()
-            return self._streams.follow(child)
+            status = self._streams.follow(child)
+            if left:
+                left.end()
+            return status
         except BaseException as error:
             child.kill()
             if isinstance(error, OSError | RootlessError):

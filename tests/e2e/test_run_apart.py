@@ -249,9 +249,48 @@ def test_who_sees_the_processes_of_another_does_not_see_it_start(store):
 def test_no_powers_over_the_bridges_are_had_on_a_network(store):
     """They belong to a user namespace that no container is in."""
     store.ok("network", "create", "shared")
-    on = ("run", "--rm", "--network", "shared", "--privileged", "busybox")
-    first, second = (store.ok(*on, "readlink", "/proc/self/ns/user") for _ in range(2))
+    on = ("run", "--rm", "--network", "shared", "--privileged")
+    for name in ("one", "two"):  # side by side: the kernel gives a number that is free again
+        store.ok(*on, "-d", "--name", name, "busybox", "sleep", "600")
+    first, second = (
+        store.ok("exec", name, "readlink", "/proc/self/ns/user") for name in ("one", "two")
+    )
     assert first != second
+    store.ok("rm", "-f", "one", "two")
     whose = "ip link add name spy link eth0 type macvlan && ip link show spy | grep -c spy"
-    assert store.ok(*on, "sh", "-c", whose).strip() == "1", "its own network it may change"
+    assert store.ok(*on, "busybox", "sh", "-c", whose).strip() == "1", (
+        "its own network it may change"
+    )
     store.ok("network", "rm", "shared")
+
+
+@pytest.mark.parametrize("how", [("kill",), ("rm", "-f"), ("stop", "-t", "0")])
+def test_nothing_is_left_of_one_among_the_processes_of_this_machine(store, how):
+    marked = f"4{os.getpid() % 1000:03}{how[0].encode()[0]}"
+    script = f"setsid sleep {marked} & exec sleep {marked}"
+    store.ok(
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--pid",
+        "host",
+        "--name",
+        "open",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    )
+    while len(_asleep(marked)) < 2:
+        time.sleep(0.01)
+    store.ok(*how, "open")
+    store("rm", "-f", "open")
+    assert _asleep(marked) == []
+
+
+def _asleep(marked: str) -> list[str]:
+    found = subprocess.run(
+        ["pgrep", "-f", f"^sleep {marked}"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()
