@@ -56,6 +56,8 @@ def missing(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
 def bind(mount: Mount, source: str = "", user: str = "") -> Bind:
     """Of a bind, or of a volume whose data is at `source`."""
     words = mount.options
+    if "U" in words:
+        from rootless.sandbox import ownership  # noqa: F401 - needed where nothing can be imported
     attributes = 0
     for word in words:
         attributes |= _ATTRIBUTES.get(word, 0)
