@@ -191,8 +191,10 @@ class _Served:
                 plugs.setdefault(one.container, []).append((network, one))
         for plugged in plugs.values():
             try:
+                for _, one in plugged:  # the kernel takes its time with the old ones
+                    bridge.unplug(one)
                 bridge.plug(self._path, plugged)
-            except RootlessError:  # it ended meanwhile
+            except (OSError, RootlessError):  # it ended meanwhile
                 continue
 
     def _tick(self) -> bool:

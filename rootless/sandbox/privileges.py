@@ -169,6 +169,11 @@ class OomScore(Record):
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
         try:
+            fd = os.open("/proc/self/oom_score_adj", os.O_RDONLY | os.O_CLOEXEC)
+            has = int(os.read(fd, 16))
+            os.close(fd)
+            if has == self.score:  # as its parent has given it
+                return
             fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, str(self.score).encode())
             os.close(fd)

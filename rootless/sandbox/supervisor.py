@@ -20,7 +20,8 @@ import select
 from rootless import linux
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
-from rootless.sandbox.privileges import Await, Terminal
+from rootless.sandbox.newroot import Newroot
+from rootless.sandbox.privileges import Await, OomScore, Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
 
 TYPE_CHECKING = False
@@ -51,6 +52,8 @@ def run(
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         shm_fd = _share(spec.shares)
+        if not has_own_processes:
+            _weigh(spec)
         # What is not the container's yet must not be looked into by those who see its processes.
         linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
         pid = linux.clone(spec.inner_flags)
@@ -68,6 +71,13 @@ def run(
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     os._exit(125)
+
+
+def _weigh(spec: Spec) -> None:
+    """A child that nobody may look into cannot write its own score; it has ours."""
+    for one in spec.operations:
+        if isinstance(one, OomScore):
+            one.apply(Newroot())
 
 
 def _share(namespaces: tuple[tuple[str, int], ...]) -> int:

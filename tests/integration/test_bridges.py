@@ -17,7 +17,7 @@ from rootless import living
 from rootless.errors import RootlessError
 from rootless.network import choice, dnspacket, holder, networks
 from rootless.network.wish import Wish
-from tests.support import bridged
+from tests.support import bridged, processes
 from tests.support.bridged import Box, ask, network
 from tests.support.child import in_child
 
@@ -211,7 +211,10 @@ def test_a_killed_holder_is_replaced_and_the_living_are_plugged_in_again(folder)
         with boxes(Box(folder, "new", "net")) as (new,):
             assert new.holder.process != old.holder.process
             assert new.addresses == ("10.90.1.3",)
-            assert new.run(lambda: fetched("10.90.1.2")) == b"hello 10.90.1.3"
+            # The living are plugged in as they are met: the first words may come too early.
+            processes.wait_until(
+                lambda: new.run(lambda: fetched("10.90.1.2")) == b"hello 10.90.1.3", "an answer"
+            )
             assert bridged.addresses(old.run(lambda: ask("10.90.1.1", "new"))) == ["10.90.1.3"]
 
 
