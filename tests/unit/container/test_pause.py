@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
 
 import pytest
 
-from rootless import living
+from rootless import living, process
 from rootless.container import pause
 from rootless.errors import RootlessError
 
@@ -72,5 +73,11 @@ def test_one_that_cannot_go_on_holds_up_none(sleeper):
     one = member(sleeper.pid)
     one.stop()
     await_state(sleeper.pid, (b"T",))
-    assert pause.let_go([one, member(1)]) == [1]
+
+    def body(send):
+        os.setsid()  # as who pauses does: within a session everybody may send SIGCONT
+        return pause.let_go([one, member(1)])
+
+    with contextlib.closing(process.fork(body, "who lets them go")) as helper:
+        assert helper.result() == [1]
     await_state(sleeper.pid, (b"S", b"R"))
