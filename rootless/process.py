@@ -117,8 +117,12 @@ class Child:
             return self._status
 
 
-def fork(body: Body, name: str = "a worker process") -> Child:
-    """Begin `body(send)` in a child; RootlessError when this machine allows no more processes."""
+def fork(body: Body, name: str = "a worker process", kept: tuple[int, ...] | None = None) -> Child:
+    """Begin `body(send)` in a child; RootlessError when this machine allows no more processes.
+
+    `kept` are the descriptors that a child needs which lives on beside others, besides 0, 1 and 2:
+    a pipe that it held by accident would never end for who reads it. None: all of them.
+    """
     parent = os.getpid()
     read_fd, write_fd = pipe()
     # A signal whose handler raises must meet the child in its own code, not in a copy of ours.
@@ -127,6 +131,8 @@ def fork(body: Body, name: str = "a worker process") -> Child:
         pid = os.fork()
         if pid == 0:
             os.close(read_fd)  # only the parent reads: without it the pipe must break
+            if kept is not None:
+                close_all_but(0, 1, 2, write_fd, *kept)
             _live(body, write_fd, parent, mask)
     except OSError as error:
         os.close(read_fd)
@@ -157,6 +163,16 @@ def pipe() -> tuple[int, int]:
         return os.pipe()
     except OSError as error:
         raise refused(error) from error
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every other descriptor of this process."""
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            linux.close_range(first, fd - 1)
+        first = fd + 1
+    linux.close_range(first)
 
 
 def die_with_parent(parent: int) -> None:

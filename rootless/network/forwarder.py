@@ -51,7 +51,7 @@ def start(mappings: Sequence[PortMapping], bridges: str, target: Target) -> proc
         forwarder.loop.run(forwarder.tick, _TICK)
 
     try:
-        child = process.fork(body, "the process that forwards ports")
+        child = process.fork(body, "the process that forwards ports", (netns_fd,))
     finally:
         os.close(netns_fd)
     child.receive()

@@ -21,11 +21,12 @@ import os
 import select
 
 from rootless import linux
+from rootless.process import close_all_but
 from rootless.record import Record
 from rootless.sandbox import init, reaper
 from rootless.sandbox.privileges import Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
-from rootless.sandbox.supervisor import close_all_but, set_standard_streams
+from rootless.sandbox.supervisor import set_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

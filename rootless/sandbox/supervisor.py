@@ -18,6 +18,7 @@ import os
 import select
 
 from rootless import linux
+from rootless.process import close_all_but
 from rootless.sandbox import init, reaper
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
@@ -146,16 +147,6 @@ def set_standard_streams(stdio: tuple[int, int, int]) -> None:
             os.dup2(fd, target)
         else:
             os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
-
-
-def close_all_but(*kept: int) -> None:
-    """Close every other descriptor."""
-    first = 0
-    for fd in sorted(kept):
-        if fd > first:
-            linux.close_range(first, fd - 1)
-        first = fd + 1
-    linux.close_range(first)
 
 
 def _hide(network: list[int]) -> None:

@@ -114,6 +114,19 @@ def test_published_ports(rootless):
         urllib.request.urlopen(f"http://{where}/", timeout=60)
 
 
+def test_one_that_publishes_a_port_ends_as_others_do(rootless):
+    rootless.ok("network", "create", "ending")
+    publish = ("--network", "ending", "-p", "127.0.0.1:0:80")
+    ended = rootless("run", "--rm", *publish, "busybox", "sh", "-c", "exit 7", timeout=60)
+    assert ended.exit == 7
+    trap = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done"
+    rootless.ok("run", "-d", "--name", "server", *publish, "busybox", "sh", "-c", trap)
+    while rootless.ok("logs", "server") != "ready\n":
+        time.sleep(0.05)
+    rootless.ok("stop", "-t", "60", "server")
+    assert rootless.ok("wait", "server") == "9\n"
+
+
 @pytest.mark.needs("pasta", "network")
 def test_every_exposed_port_is_published(rootless):
     rootless.ok("network", "create", "web")
