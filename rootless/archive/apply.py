@@ -20,6 +20,7 @@ import stat
 import sys
 
 from rootless import linux
+from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import IntegrityError, RootlessError
 from rootless.record import Record
@@ -77,11 +78,12 @@ def unpack(
     IntegrityError names the entry that cannot be; RootlessError is trouble with disk or ids.
     """
     reader = tar.Reader(read)
+    records = ownership.are_recorded()  # asked of /proc, before that is out of reach
     os.chroot(directory)
     os.chdir("/")
     os.umask(0)
     sys.path.clear()
-    tree = _Tree(reader, whiteouts=whiteouts, exact=exact)
+    tree = _Tree(reader, whiteouts=whiteouts, exact=exact, records=records)
     if into:
         tree.enter(into)
     entries = size = 0
@@ -104,8 +106,11 @@ def unpack(
 class _Tree:
     """The directory being filled; every path is relative to the working directory."""
 
-    def __init__(self, reader: tar.Reader, *, whiteouts: bool, exact: bool = False) -> None:
+    def __init__(
+        self, reader: tar.Reader, *, whiteouts: bool, exact: bool = False, records: bool = False
+    ) -> None:
         self._reader = reader
+        self._records = records
         self._whiteouts = whiteouts
         self._exact = exact
         self._directories: dict[bytes, tar.Entry] = {}
@@ -198,7 +203,7 @@ class _Tree:
         """Metadata by descriptor. Order matters: chown clears set-id bits and capabilities."""
         try:
             if entry.uid or entry.gid or not self._whiteouts:
-                _chown(fd, entry)
+                self._chown(fd, entry)
             if entry.mode & _SPECIAL_BITS or entry.kind == tar.DIRECTORY:
                 _chmod(fd, entry.mode)
             if entry.xattrs:
@@ -211,10 +216,26 @@ class _Tree:
 
     def _stamp_path(self, entry: tar.Entry) -> None:
         if entry.uid or entry.gid or not self._whiteouts:
-            _chown(entry.name, entry)
+            self._chown(entry.name, entry)
         if entry.mode & _SPECIAL_BITS and entry.kind == tar.FIFO:
             os.chmod(entry.name, entry.mode)
-        os.utime(entry.name, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+        owner = (entry.uid, entry.gid) if self._records else (0, 0)
+        times = ownership.times(*owner, entry.mtime)
+        os.utime(entry.name, ns=times, follow_symlinks=False)
+
+    def _chown(self, target: int | bytes, entry: tar.Entry) -> None:
+        try:
+            ownership.give(target, entry.uid, entry.gid, recorded=self._records)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
+                raise
+            owner = f"{entry.uid}:{entry.gid}"
+            raise RootlessError(
+                f"{tar.shown(entry.name)!r} belongs to {owner}, which is outside the range of ids"
+                " this user has",
+                hint="give the user a longer range in /etc/subuid and /etc/subgid"
+                " (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)",
+            ) from error
 
     def _directory(self, entry: tar.Entry) -> None:
         """Its owner, special bits, attributes and time come last, from `finish`."""
@@ -241,7 +262,7 @@ class _Tree:
             raise IntegrityError(f"{tar.shown(name)!r} is a hard link to itself")
         self._new(name, lambda: os.link(target, name, follow_symlinks=False))
         if not self._whiteouts:  # as docker's ADD: what is said of the last name counts
-            _chown(name, entry)
+            self._chown(name, entry)
             if not stat.S_ISLNK(os.lstat(name).st_mode):
                 os.chmod(name, entry.mode)
                 os.utime(name, ns=(entry.mtime, entry.mtime))
@@ -394,21 +415,6 @@ def _chmod(fd: int, mode: int) -> None:
     """A change nobody sees costs a transaction of the file system's journal: looking is cheaper."""
     if os.fstat(fd).st_mode & 0o7777 != mode:
         os.fchmod(fd, mode)
-
-
-def _chown(target: int | bytes, entry: tar.Entry) -> None:
-    try:
-        os.chown(target, entry.uid, entry.gid, follow_symlinks=isinstance(target, int))
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
-            raise
-        owner = f"{entry.uid}:{entry.gid}"
-        raise RootlessError(
-            f"{tar.shown(entry.name)!r} belongs to {owner}, which is outside the range of ids"
-            " this user has",
-            hint="give the user a longer range in /etc/subuid and /etc/subgid"
-            " (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)",
-        ) from error
 
 
 def _explained(entry: tar.Entry, error: OSError) -> RootlessError:

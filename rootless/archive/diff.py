@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import inroot, linux
+from rootless import inroot, linux, owners
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import RootlessError
 
@@ -120,6 +120,7 @@ class _Diff:
         self._contents = 0
         self._pending: list[bytes] = []
         self._links: dict[tuple[int, int], bytes] = {}
+        self._recorded: dict[bytes, tuple[int, int]] = {}  # owners of the first of several links
 
     def write(self, name: bytes = b".") -> int:
         self._pending.append(name)
@@ -232,13 +233,17 @@ class _Diff:
         if status.st_nlink > 1:
             first = self._links.setdefault((status.st_dev, status.st_ino), path)
             if first is not path:
-                self._add(_entry(path, tar.LINK, status, link=first))
+                link = _entry(path, tar.LINK, status, link=first)
+                link.uid, link.gid = self._recorded.get(first, (link.uid, link.gid))
+                self._add(link)
                 return
         fd = self._open(path)
         try:
             if self._changing and not stat.S_ISREG(os.fstat(fd).st_mode):
                 return
             found = xattrs.read(fd)
+            if status.st_nlink > 1 and found:
+                self._recorded[path] = owners.of(status, found)
             if not status.st_size and found and self._stands_for_another(path, status, found):
                 return
             size = status.st_size
@@ -256,7 +261,7 @@ class _Diff:
             return True
         if node := xattrs.device(found):
             kind, numbers = node
-            self._add(_entry(path, kind, status, device=numbers))
+            self._add(_entry(path, kind, status, device=numbers, attributes=found))
             return True
         return False
 
@@ -302,12 +307,13 @@ def _entry(
     device: tuple[int, int] = (0, 0),
     attributes: dict[bytes, bytes] | None = None,
 ) -> tar.Entry:
+    uid, gid = owners.of(status, attributes or {})
     return tar.Entry(
         path,
         kind,
         status.st_mode & 0o7777,
-        uid=status.st_uid,
-        gid=status.st_gid,
+        uid=uid,
+        gid=gid,
         size=size,
         mtime=status.st_mtime_ns,
         link=link,
