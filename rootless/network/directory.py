@@ -32,11 +32,15 @@ class Directory:
         self._stamp: Stamp = frozenset()
         self._known: list[Plugged] = []
 
-    def asker(self, address: str) -> Plugged | None:
-        """The endpoint that has an address, if its container runs."""
+    def asker(self, address: str, device: str | None) -> Plugged | None:
+        """The endpoint that has an address, if its container runs and is behind this device.
+
+        None is whichever: so much is known of who has answered from there.
+        """
         self._refresh()
         for network, one in self._known:
-            if address in (one.address, one.address6) and living.is_alive(one.owner):
+            is_there = device is None or device == network.bridge
+            if is_there and address in (one.address, one.address6) and living.is_alive(one.owner):
                 return network, one
         return None
 

@@ -99,7 +99,7 @@ class _Forwarder:
     def _receive(self, sock: _socket.socket, mapping: PortMapping) -> None:
         for _turn in range(64):  # then others have a turn
             try:
-                content, sender = datagrams.receive(sock)
+                content, sender, _ = datagrams.receive(sock)
             except OSError:
                 return
             key = (sock.fileno(), sender[0])

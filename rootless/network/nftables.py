@@ -2,16 +2,20 @@
 
     table inet rootless {
         chain forward     { type filter hook forward priority 0; policy drop;
-                            ct state established,related accept
+                            iifname NAME oifname "rl*" ct state established,related accept
                             iifname "rl*" oifname NAME accept }
         chain postrouting { type nat hook postrouting priority 100;
                             oifname NAME masquerade }
+        chain arriving    { type filter hook prerouting priority -300; policy accept;
+                            iifname != NAME fib saddr . iif oif missing drop }
     }
 
 They are the same whatever networks there are. A bridge that may go out is called rl…; nothing
-that comes from another one is passed on, and no network reaches another: what is answered was
-asked from inside, and `oifname` is the only way out. Within a bridge nothing is routed, so no rule
-is asked. Runs in the namespace, as uid 0 of the user namespace that owns it.
+that comes from another one is passed on, and no network reaches another, as only NAME leads from
+one to anywhere. The last chain stands before connections are known: a packet whose sender is not
+where it comes from, as rp_filter knows for IPv4 only, neither begins one nor belongs to one. Within
+a bridge nothing is routed, so no rule is asked. Runs in the namespace, as uid 0 of the user
+namespace that owns it.
 
 Kernel: include/uapi/linux/netfilter/nf_tables.h.
 """
@@ -31,49 +35,73 @@ _BATCH_BEGIN, _BATCH_END, _SUBSYSTEM = 0x10, 0x11, 10
 _NEWTABLE, _NEWCHAIN, _NEWRULE = 0, 3, 6
 _INET = 1
 _NESTED = 0x8000
-_FORWARD, _POSTROUTING = 2, 4
+_PREROUTING, _FORWARD, _POSTROUTING = 0, 2, 4
+_BEFORE_CONNECTIONS = -300
 _DROP, _ACCEPT = 0, 1
+_EQUAL, _UNEQUAL = 0, 1
 _VERDICT, _REGISTER = 0, 1
 _IIFNAME, _OIFNAME = 6, 7
 _ESTABLISHED_OR_RELATED = 2 | 4
+_FIB_RESULT_OIF, _FIB_SADDR, _FIB_IIF, _FIB_PRESENT = 1, 1, 8, 32
 _TABLE = b"rootless\0"
 
 
-def batch(way_out: str) -> tuple[bytes, ...]:
-    """The messages that make the table, for the network device `way_out`."""
-    forward, postrouting = b"forward\0", b"postrouting\0"
-    return (
-        _generic(_BATCH_BEGIN, 0, 0, 0, _SUBSYSTEM),
-        _make(_NEWTABLE, 1, attribute(1, _TABLE)),
-        _make(_NEWCHAIN, 2, _chain(forward, b"filter\0", _FORWARD, 0, _DROP)),
-        _make(_NEWCHAIN, 3, _chain(postrouting, b"nat\0", _POSTROUTING, 100, _ACCEPT)),
-        _make(_NEWRULE, 4, _rule(forward, *_state(_ESTABLISHED_OR_RELATED), _accept())),
-        _make(
+def batch(way_out: str, *, knows_routes: bool = True) -> tuple[bytes, ...]:
+    """The messages that make the table, for the network device `way_out`.
+
+    Without the last chain for a kernel that does not know `fib` (`knows_routes`).
+    """
+    forward, postrouting, arriving = b"forward\0", b"postrouting\0", b"arriving\0"
+    outside, bridges = way_out.encode() + b"\0", OUTWARD.encode()
+    made = [
+        (_NEWTABLE, attribute(1, _TABLE)),
+        (_NEWCHAIN, _chain(forward, b"filter\0", _FORWARD, 0, _DROP)),
+        (_NEWCHAIN, _chain(postrouting, b"nat\0", _POSTROUTING, 100, _ACCEPT)),
+        (
             _NEWRULE,
-            5,
             _rule(
                 forward,
-                *_device(_IIFNAME, OUTWARD.encode()),
-                *_device(_OIFNAME, way_out.encode() + b"\0"),
-                _accept(),
+                *_device(_IIFNAME, outside),
+                *_device(_OIFNAME, bridges),
+                *_state(_ESTABLISHED_OR_RELATED),
+                _verdict(_ACCEPT),
             ),
         ),
-        _make(
+        (
             _NEWRULE,
-            6,
             _rule(
-                postrouting,
-                *_device(_OIFNAME, way_out.encode() + b"\0"),
-                _expression(b"masq", b""),
+                forward,
+                *_device(_IIFNAME, bridges),
+                *_device(_OIFNAME, outside),
+                _verdict(_ACCEPT),
             ),
         ),
-        _generic(_BATCH_END, 0, 7, 0, _SUBSYSTEM),
+        (
+            _NEWRULE,
+            _rule(postrouting, *_device(_OIFNAME, outside), _expression(b"masq", b"")),
+        ),
+    ]
+    if knows_routes:
+        filtering = _chain(arriving, b"filter\0", _PREROUTING, _BEFORE_CONNECTIONS, _ACCEPT)
+        made.append((_NEWCHAIN, filtering))
+        foreign = (*_device(_IIFNAME, outside, _UNEQUAL), *_comes_another_way(), _verdict(_DROP))
+        made.append((_NEWRULE, _rule(arriving, *foreign)))
+    return (
+        _generic(_BATCH_BEGIN, 0, 0, 0, _SUBSYSTEM),
+        *(_make(kind, number, body) for number, (kind, body) in enumerate(made, 1)),
+        _generic(_BATCH_END, 0, len(made) + 1, 0, _SUBSYSTEM),
     )
 
 
 def install(way_out: str) -> None:
     """Make the table in this namespace; OSError when the kernel cannot."""
-    messages = batch(way_out)
+    try:
+        _send(batch(way_out))
+    except FileNotFoundError:  # how it says that it lacks an expression
+        _send(batch(way_out, knows_routes=False))
+
+
+def _send(messages: tuple[bytes, ...]) -> None:
     sock = _socket.socket(_AF_NETLINK, _socket.SOCK_RAW, _NETLINK_NETFILTER)
     try:
         sock.settimeout(5)
@@ -99,7 +127,7 @@ def _nested(kind: int, *inner: bytes) -> bytes:
 
 
 def _number(kind: int, value: int) -> bytes:
-    return attribute(kind, pack(">I", value))
+    return attribute(kind, pack(">I", value & 0xFFFFFFFF))
 
 
 def _chain(name: bytes, kind: bytes, hook: int, priority: int, policy: int) -> bytes:
@@ -122,10 +150,17 @@ def _compare(operator: int, value: bytes) -> bytes:
     return _expression(b"cmp", _number(1, _REGISTER) + _number(2, operator) + known)
 
 
-def _device(which: int, name: bytes) -> tuple[bytes, bytes]:
-    """The name of the device it comes from or goes to begins with `name`."""
+def _device(which: int, name: bytes, operator: int = _EQUAL) -> tuple[bytes, bytes]:
+    """The name of the device it comes from or goes to begins with `name`, or does not."""
     load = _expression(b"meta", _number(1, _REGISTER) + _number(2, which))
-    return load, _compare(0, name)
+    return load, _compare(operator, name)
+
+
+def _comes_another_way() -> tuple[bytes, bytes]:
+    """No route leads to its sender through the device it comes from."""
+    flags = _FIB_SADDR | _FIB_IIF | _FIB_PRESENT
+    asked = _number(1, _REGISTER) + _number(2, _FIB_RESULT_OIF) + _number(3, flags)
+    return _expression(b"fib", asked), _compare(_EQUAL, b"\0")
 
 
 def _state(mask: int) -> tuple[bytes, ...]:
@@ -133,9 +168,9 @@ def _state(mask: int) -> tuple[bytes, ...]:
     load = _expression(b"ct", _number(1, _REGISTER) + _number(2, 0))
     registers = _number(1, _REGISTER) + _number(2, _REGISTER) + _number(3, 4)
     masks = _nested(4, attribute(1, pack("=I", mask))) + _nested(5, attribute(1, bytes(4)))
-    return load, _expression(b"bitwise", registers + masks), _compare(1, bytes(4))
+    return load, _expression(b"bitwise", registers + masks), _compare(_UNEQUAL, bytes(4))
 
 
-def _accept() -> bytes:
-    verdict = _nested(2, _nested(2, _number(1, _ACCEPT)))
+def _verdict(code: int) -> bytes:
+    verdict = _nested(2, _nested(2, _number(1, code)))
     return _expression(b"immediate", _number(1, _VERDICT) + verdict)

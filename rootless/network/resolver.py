@@ -6,6 +6,9 @@ loopback, too. What a container may send is bounded: so many questions at a time
 connections, each for so long; what is no question is answered as an error or not at all. An
 answer is passed on only if it comes from where the question went, with its random number and the
 question in it. A container that is on internal networks only learns nothing from outside.
+
+Who asks is known by address. A datagram's must be behind the bridge that it came by; who opens a
+connection has heard from us where it says it is.
 """
 
 from __future__ import annotations
@@ -82,16 +85,18 @@ class Resolver:
         for stream in [one for one in self._streams.values() if one.until < now]:
             stream.close()
 
-    def decide(self, packet: bytes, address: str) -> bytes | tuple[Question, tuple[str, ...]]:
+    def decide(
+        self, packet: bytes, address: str, device: str | None = None
+    ) -> bytes | tuple[Question, tuple[str, ...]]:
         """The response to a container's packet, or the question and whom of the host's to ask.
 
-        b"" is no response at all.
+        `device` is how it came here, None for a connection. b"" is no response at all.
         """
         try:
             question = dnspacket.parse(packet)
         except dnspacket.Malformed as error:
             return b"" if error.id < 0 else dnspacket.failure(error.id, error.code)
-        found = self._directory.asker(address.partition("%")[0])
+        found = self._directory.asker(address.partition("%")[0], device)
         if found is None:
             return dnspacket.answer(question, [], 0, _REFUSED)
         _, asker = found
@@ -107,10 +112,11 @@ class Resolver:
         def ask(_: int) -> None:
             for _turn in range(16):  # then others have a turn
                 try:
-                    packet, sender = datagrams.receive(sock)
+                    packet, sender, number = datagrams.receive(sock)
                 except OSError:
                     return
-                decided = self.decide(packet, str(sender[0][0]))  # type: ignore[index]
+                asker, device = str(sender[0][0]), datagrams.device(sock, number)  # type: ignore[index]
+                decided = self.decide(packet, asker, device)
                 if isinstance(decided, bytes):
                     if decided:
                         datagrams.send(sock, decided, sender)

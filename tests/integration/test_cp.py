@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rootless.container import cp
+from rootless import linux, userns
+from rootless.container import cp, opened
 from rootless.errors import NotFoundError, RootlessError
 from tests.support import child
 
@@ -334,3 +335,42 @@ def test_nothing_of_the_host_comes_out_of_such_a_container(root, here, tmp_path,
 def test_what_is_not_there_is_not_found(root):
     with pytest.raises(NotFoundError):
         cp.source(cp.container(os.open(root, os.O_PATH), "cq"), "/nope", follow=False)
+
+
+def supervisor(ready_fd: int, *roots: str) -> None:
+    """A process with a child in each root; those that are not / are roots of a namespace's."""
+    for root in roots:
+        ready = os.pipe()
+        if os.fork() == 0:
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if root != "/":
+                userns.enter()
+                os.chroot(root)
+            os.write(ready[1], b"x")
+            signal.pause()
+        os.read(ready[0], 1)
+    os.write(ready_fd, b"x")
+    signal.pause()
+
+
+@pytest.mark.parametrize("inside", [(), ("etc",), ("w", "etc")])
+def test_what_is_being_started_has_our_root_which_is_not_looked_into(root, inside):
+    """Its process is still one of ours, in mounts of its own: / is this machine's."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        supervisor(write_fd, "/", *(str(root / name) for name in inside))
+    os.read(read_fd, 1)
+    try:
+        if not inside:
+            with pytest.raises(RootlessError, match="no process whose files could be reached"):
+                opened.running(pid)
+            return
+        found = opened.running(pid)
+        assert os.path.samestat(os.fstat(found), (root / inside[0]).stat())
+        os.close(found)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(read_fd)
+        os.close(write_fd)
