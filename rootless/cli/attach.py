@@ -7,7 +7,7 @@ import sys
 from rootless.cli import words
 from rootless.cli.finding import find
 from rootless.container import attach as attaching
-from rootless.container import console, frames, homes, life
+from rootless.container import console, foreground, frames, homes, life
 from rootless.errors import RootlessError, UsageError
 from rootless.store import Store
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.run import Made
     from rootless.cli.settings import Settings
+    from rootless.container.front import Front
     from rootless.container.monitor import Told
     from rootless.container.spec import Container
 
@@ -37,7 +38,7 @@ def _join(store: Store, container: Container, arguments: Arguments, *, typed: bo
     if not container.is_running:
         raise RootlessError(
             "cannot attach to a stopped container, start it first",
-            hint=f"rootless start -a {container.name or container.short}",
+            hint=f"rootless start -a {container.name}",
         )
     try:
         connection = console.connect(store.path("containers", container.id))
@@ -46,15 +47,14 @@ def _join(store: Store, container: Container, arguments: Arguments, *, typed: bo
             f"container {container.short} runs in the foreground of another command",
             hint="look at its output there, or with: rootless logs",
         ) from None
-    return follow(store, container, connection, arguments, typed=typed)
+    return _follow(store, container, connection, arguments, typed=typed)
 
 
 def start(given: Settings, store: Store, container: Container, arguments: Arguments) -> int:
     """Start a container and stay attached to it."""
-    from _socket import AF_UNIX, SOCK_STREAM, socketpair
-
     from rootless.cli import run
     from rootless.container import monitor, networking
+    from rootless.container.front import Front
 
     typed = arguments.interactive and container.spec.interactive
     if container.is_running:
@@ -62,28 +62,38 @@ def start(given: Settings, store: Store, container: Container, arguments: Argume
     search_path = given.environment.get("PATH", "")
     ids = networking.begin(store, (container.spec,), search_path).finish()
     ground = run.grounded(given, store, life.image(store, container), ids)
-    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-    life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn), [theirs])
-    theirs.close()
-    return follow(store, container, ours, arguments, typed=typed)
+    front = Front(tied=False)
+    try:
+        life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn), front)
+    except RootlessError as error:
+        error.exit_code = 1  # as docker's start says it of any number, attached or not
+        raise
+    return _follow(store, container, front.in_command(), arguments, typed=typed)
 
 
-def run(made: Made, told: Told, arguments: Arguments) -> int:
-    """Start a new container that does not end with this process, and stay attached to it."""
-    from _socket import AF_UNIX, SOCK_STREAM, socketpair
-
-    from rootless.container import launch
+def run(made: Made, told: Told, arguments: Arguments, *, tied: bool) -> int:
+    """Start a new container that has a monitor of its own, and stay attached to it. One that is
+    `tied` ends with this process, unless the user leaves it by the detach keys.
+    """
+    from rootless.cli.run import begin
+    from rootless.container.front import Front
     from rootless.container.spec import Container
     from rootless.container.state import ContainerState
 
     spec, store = made.home.spec, made.ground.store
     shown = _streams(arguments)
-    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-    launch.in_background(made.ground, made.home, told, [theirs])
-    theirs.close()
-    made.home.let_go()
+    front = Front(tied=tied)
+    begin(made, told, front)
     container = Container(spec, ContainerState("running"))
-    return follow(store, container, ours, arguments, typed=spec.interactive, shown=shown)
+    return _follow(
+        store,
+        container,
+        front.in_command(),
+        arguments,
+        typed=spec.interactive,
+        shown=shown,
+        tied=front if tied else None,
+    )
 
 
 def _streams(arguments: Arguments) -> frozenset[int]:
@@ -105,7 +115,7 @@ def check_streams(arguments: Arguments) -> None:
     attaching.Keys(arguments.detach_keys or "")
 
 
-def follow(
+def _follow(
     store: Store,
     container: Container,
     connection: socket,
@@ -113,11 +123,14 @@ def follow(
     *,
     typed: bool,
     shown: frozenset[int] = attaching.BOTH,
+    tied: Front | None = None,
 ) -> int:
     """Stay attached until the container ends, or is left; the exit status of this command."""
-    keys = attaching.DETACH_KEYS if arguments.detach_keys is None else arguments.detach_keys
-    if arguments.sig_proxy:
+    if tied:
+        foreground.forward_signals(life.Distant(store, container), _tell)
+    elif arguments.sig_proxy:
         life.pass_signals(store, container)
+    keys = attaching.DETACH_KEYS if arguments.detach_keys is None else arguments.detach_keys
     status = attaching.converse(
         connection,
         has_terminal=container.spec.terminal,
@@ -126,8 +139,15 @@ def follow(
         shown=shown,
     )
     if status is None:
+        if tied:
+            tied.let_go()
         print("read escape sequence", file=sys.stderr)
         return 0
     if container.spec.remove:
         homes.await_release(store, container)
     return status
+
+
+def _tell(text: str) -> None:
+    """On a line of its own, in a terminal that is raw."""
+    print(f"\r\n{text}\r", file=sys.stderr, flush=True)

@@ -166,7 +166,7 @@ def _containers(context: click.Context, incomplete: str) -> list[CompletionItem]
     from rootless.container import records
 
     found = records.listing(_store(context))
-    return _beginning([one.name or one.short for one in found], incomplete)
+    return _beginning([one.name for one in found], incomplete)
 
 
 def _stages(context: click.Context, incomplete: str) -> list[CompletionItem]:

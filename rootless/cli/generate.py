@@ -83,7 +83,7 @@ def _commands(
 ) -> unit.Commands:
     """Where it is made anew, it is known by its name."""
     rootless = (*_program(), "--root", given.root)
-    name = container.name or container.id
+    name = container.name
     stop = (*rootless, "stop", "-t", str(patience), name)
     if not arguments.new:
         return unit.Commands((*rootless, "start", "--attach", name), stop, stop)

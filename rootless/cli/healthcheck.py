@@ -20,7 +20,7 @@ def run(given: Settings, arguments: Arguments) -> int:
     rule = health.rule(container.spec.run.healthcheck)
     if rule is None:
         raise RootlessError(
-            f"container {container.name or container.short} has no health check",
+            f"container {container.name} has no health check",
             hint="one comes with HEALTHCHECK of its image, or run --health-cmd",
         )
     enter.check(container)

@@ -192,7 +192,7 @@ def _last_status(store: Store, container: Container) -> str:
         if event.get("id") == container.id and event.get("Action") == "die"
     ]
     if not told or not isinstance(told[-1], str):
-        raise NotFoundError(f"No such container: {container.name or container.short}")
+        raise NotFoundError(f"No such container: {container.name}")
     return told[-1]
 
 

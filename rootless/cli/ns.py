@@ -46,7 +46,7 @@ def ns(given: Settings, arguments: Arguments) -> int:
     container = find(store, arguments.container)
     pid = _process(store, container)
     inside, here = namespaces.read(pid), namespaces.read(os.getpid())
-    name = container.name or container.short
+    name = container.name
     print(f"{words.escape(name)} is process {inside.inside} inside, {pid} on this machine\n")
     rows = [("NAMESPACE", "OF", "CONTAINER", "THIS MACHINE"), *_namespaces(inside, here)]
     print(*words.columns(rows), sep="\n")
@@ -66,7 +66,7 @@ def _process(store: Store, container: Container) -> int:
     if not found:
         raise RootlessError(
             f"container {container.id} is not running",
-            hint=f"start it with: rootless start {container.name or container.short}",
+            hint=f"start it with: rootless start {container.name}",
         )
     return found[0]
 

@@ -14,9 +14,14 @@ from rootless.store import Store, ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.container.front import Front
     from rootless.container.homes import Home
+    from rootless.container.monitor import Told
     from rootless.container.networking import Entering
     from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
@@ -25,10 +30,11 @@ if TYPE_CHECKING:
     from rootless.oci.config import ImageConfig
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
-    from rootless.sandbox.spec import Spec
     from rootless.store.images import Image
     from rootless.store.ready import Ready
     from rootless.userns import IdMap
+
+    T = TypeVar("T")
 
 
 def run(given: Settings, arguments: Arguments) -> int:
@@ -39,22 +45,46 @@ def run(given: Settings, arguments: Arguments) -> int:
     from rootless.container import launch, monitor
 
     home = made.home
-    told = monitor.Told(tell, _explain if arguments.explain else _silent, warn=_warn)
+    told = monitor.Told(tell, _explain if arguments.explain else None, warn=_warn)
     try:
         write_cidfile(home)
-        if _outlives(arguments):
-            from rootless.cli import attach
-
-            return attach.run(made, told, arguments)
-        if not home.spec.detached:
-            return launch.in_foreground(made.ground, home, told)
-        launch.in_background(made.ground, home, told)
     except BaseException:
         home.discard()
         raise
-    home.let_go()
-    print(home.spec.id)
-    return 0
+    if arguments.detach:
+        begin(made, told)
+        print(home.spec.id)
+        return 0
+    if (outlives := _outlives(arguments)) or _can_be_left(arguments):
+        from rootless.cli import attach
+
+        return attach.run(made, told, arguments, tied=not outlives)
+    return _or_keep(home, lambda: launch.in_foreground(made.ground, home, told))
+
+
+def begin(made: Made, told: Told, front: Front | None = None) -> None:
+    """Start it with a monitor of its own; returns when its command runs."""
+    from rootless.container import launch
+
+    _or_keep(made.home, lambda: launch.in_background(made.ground, made.home, told, front))
+    made.home.let_go()
+
+
+def _or_keep(home: Home, start: Callable[[], T]) -> T:
+    """What cannot be started stays as it was created, unless it is gone with its command."""
+    try:
+        return start()
+    except RootlessError:
+        if home.spec.remove:
+            home.discard()
+        else:
+            home.let_go()
+            if home.spec.detached:
+                print(home.spec.id)
+        raise
+    except BaseException:
+        home.discard()
+        raise
 
 
 def _outlives(arguments: Arguments) -> bool:
@@ -63,6 +93,11 @@ def _outlives(arguments: Arguments) -> bool:
     Those who use these flags count on it; without them nobody is left to look after it.
     """
     return bool(arguments.attach or arguments.detach_keys) or not arguments.sig_proxy
+
+
+def _can_be_left(arguments: Arguments) -> bool:
+    """Whether the detach keys can be typed: then somebody else must look after it."""
+    return bool(arguments.tty and arguments.interactive)
 
 
 class Made(Record):
@@ -228,15 +263,10 @@ def _warn(text: str) -> None:
     words.warn(text)
 
 
-def _silent(_: Spec) -> None:
-    """Nobody has asked."""
-
-
-def _explain(spec: Spec) -> None:
+def _explain(steps: list[str]) -> None:
     from rootless.cli import words
-    from rootless.sandbox import explain
 
-    print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)
+    print(*map(words.escape, steps), sep="\n", file=sys.stderr, flush=True)
 
 
 def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:

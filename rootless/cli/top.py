@@ -29,7 +29,7 @@ def top(given: Settings, arguments: Arguments) -> int:
     if not pid:
         raise RootlessError(
             f"container {container.id} is not running",
-            hint=f"start it with: rootless start {container.name or container.short}",
+            hint=f"start it with: rootless start {container.name}",
         )
     options = tuple(arguments.options) or ("-ef",)
     rows = _rows(_ps(options, given), set(members.find(pid)))

@@ -64,7 +64,7 @@ def _apply(pid: int, container: Container, changed: Limits) -> None:
     group = cgroup.of_container(pid) if pid else None
     if group is None:
         raise RootlessError(
-            f"container {container.name or container.short} runs without a cgroup of its own",
+            f"container {container.name} runs without a cgroup of its own",
             hint="stop it, update it, and start it: then it gets one, where that can be had",
         )
     group.set(limits.files(changed))

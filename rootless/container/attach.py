@@ -9,6 +9,7 @@ from __future__ import annotations
 import _signal
 import os
 import select
+from errno import EIO
 
 from rootless.container import frames, records, terminal
 from rootless.container.console import Outlet
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BOTH = frozenset({frames.OUTPUT, frames.ERRORS})
 DETACH_KEYS = "ctrl-p,ctrl-q"
 _CHUNK = 1 << 16
+_FAREWELL = 5000  # milliseconds for the container's side to take the last words
 _ROOM = 1 << 18
 _CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
@@ -83,6 +85,7 @@ def converse(
             client.follow_size()
         while not client.is_over:
             client.turn()
+        client.finish()
     finally:
         if before is not None:
             terminal.restore(0, before)
@@ -99,13 +102,13 @@ class _Conversation:
         self.status = records.KILLED
         self.is_over = False
         self.has_left = False
-        self._shown = shown
         self._connection = connection
         self._keys = keys
         self._typed = typed
         self._frames = frames.Frames()
         connection.setblocking(False)  # noqa: FBT003 - by position
         self._out = Outlet(connection.fileno())
+        self._screens = {kind: Screen(kind) for kind in shown}
 
     def follow_size(self) -> None:
         """Tell the size of our terminal, now and whenever it changes."""
@@ -118,19 +121,46 @@ class _Conversation:
         _signal.signal(_signal.SIGWINCH, tell)
 
     def turn(self) -> None:
-        """Wait for something and do it."""
-        fd = self._connection.fileno()
-        poll = select.poll()
-        poll.register(fd, select.POLLIN | (select.POLLOUT if self._out.held else 0))
-        if self._typed and len(self._out.held) < _ROOM:
-            poll.register(0, select.POLLIN)
-        ready = dict(poll.poll(1000))  # a size that has changed is told then at the latest
+        """Wait for something and do it. Nobody waits here for anybody else."""
+        fd, ready = self._connection.fileno(), self._wait()
+        for screen in self._screens.values():
+            if ready.get(screen.fd, 0) and screen.held:
+                screen.show()
         if ready.get(fd, 0) & select.POLLOUT and not self._out.write():
             self.is_over = True
         if ready.get(fd, 0) & ~select.POLLOUT:
             self._receive()
-        if ready.get(0, 0):
+        if ready.get(0, 0) and self._typed:
             self._type()
+
+    def _wait(self) -> dict[int, int]:
+        """Descriptor → what poll(2) says of it."""
+        fd = self._connection.fileno()
+        wanted = {fd: select.POLLOUT if self._out.held else 0}
+        if not any(len(one.held) >= _ROOM for one in self._screens.values()):
+            wanted[fd] |= select.POLLIN
+        if self._typed and len(self._out.held) < _ROOM:
+            wanted[0] = select.POLLIN
+        for screen in self._screens.values():
+            if screen.held:
+                wanted[screen.fd] = wanted.get(screen.fd, 0) | select.POLLOUT
+        poll = select.poll()
+        for one, events in wanted.items():
+            poll.register(one, events)
+        return dict(poll.poll(1000))  # a size that has changed is told then at the latest
+
+    def finish(self) -> None:
+        """Show what has come, and hand over what was typed before the user left."""
+        poll = select.poll()
+        poll.register(self._connection.fileno(), select.POLLOUT)
+        while self.has_left and self._out.held and poll.poll(_FAREWELL) and self._out.write():
+            pass
+        for screen in self._screens.values():
+            poll = select.poll()
+            poll.register(screen.fd, select.POLLOUT)
+            while screen.held:
+                poll.poll()
+                screen.show()
 
     def _receive(self) -> None:
         try:
@@ -145,11 +175,14 @@ class _Conversation:
             if kind == frames.STATUS:
                 self.status = int.from_bytes(told, "big")
                 self.is_over = True
-            elif kind in self._shown:
-                _write(kind, told)
+            elif kind in self._screens:
+                self._screens[kind].held += told
 
     def _type(self) -> None:
-        content = os.read(0, _CHUNK)
+        try:
+            content = os.read(0, _CHUNK)
+        except OSError:  # a terminal's way to say that it is closed
+            content = b""
         if not content:
             self._typed = False
             self._out.held += frames.pack(frames.END_OF_INPUT)
@@ -161,7 +194,19 @@ class _Conversation:
         self.is_over = self.is_over or is_enough
 
 
-def _write(fd: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+class Screen(Outlet):
+    """A stream of this process's that something is shown on."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(terminal.unshared(fd))
+
+    def show(self) -> None:
+        """As much as is taken at once; OSError where nobody looks but at a terminal."""
+        try:
+            del self.held[: os.write(self.fd, self.held[: self.piece])]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            self.held.clear()

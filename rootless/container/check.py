@@ -46,7 +46,7 @@ def _damaged(store: Store, one: Damaged) -> Fault:
 
 def _lacks(store: Store, container: Container) -> Iterator[Fault]:
     """What a container's root was made of, and is no more."""
-    name = container.name or container.short
+    name = container.name
     try:
         config = ImageConfig.decode(blobs.read(store, container.image_id))
     except (NotFoundError, IntegrityError) as error:

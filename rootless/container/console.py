@@ -22,8 +22,6 @@ from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rootless.container.logs import Log
     from rootless.sandbox.spawn import Child
 
@@ -34,13 +32,15 @@ _CHUNK = 1 << 16
 _STREAMS = {frames.OUTPUT: "stdout", frames.ERRORS: "stderr"}
 _FAREWELL = 5000  # milliseconds for who is attached to take the last words
 _NULL = os.O_RDWR | os.O_CLOEXEC
+_IN_VAIN = f"\r\n{terminals.IN_VAIN}\r\n".encode()
 
 
 class Console:
     """The streams of `monitor.supervise` for a container whose output is kept, or shown later.
 
-    `clients` are sockets of those attached from the beginning. `local` says that this process's own
-    standard streams are attached, too.
+    `front` is the socket of a command that is attached from the beginning, and the leash that the
+    container is on, or -1 (see `front`). `local` says that this process's own standard streams are
+    attached, too.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Console:
         terminal: bool,
         interactive: bool,
         local: bool = False,
-        clients: Iterable[socket] = (),
+        front: tuple[socket, int] | None = None,
     ) -> None:
         self._folder = folder
         self._log = log
@@ -59,7 +59,9 @@ class Console:
         self._interactive = interactive
         self._channel: terminals.Channel | None = None
         self._server: socket | None = None
-        self._clients = [_Client(one) for one in clients]
+        self._clients = [_Client(front[0])] if front else []
+        self._leash = front[1] if front else -1
+        self._patience = terminals.Patience()
         self._local = {kind: Outlet(kind) for kind in _STREAMS} if local else {}
         self._typed_here = local and interactive
         self._theirs: list[int] = []
@@ -97,7 +99,7 @@ class Console:
     def follow(self, child: Child) -> int:
         """Carry everything until the container has ended; its exit status."""
         pidfd = os.pidfd_open(child.pid)
-        while not self._turn(pidfd):
+        while not self._turn(pidfd, child):
             pass
         os.close(pidfd)
         self._drain()
@@ -121,16 +123,18 @@ class Console:
         self._theirs.append(read_fd)
         return read_fd
 
-    def _turn(self, pidfd: int) -> bool:
+    def _turn(self, pidfd: int, child: Child) -> bool:
         """Wait for something and do it; whether that was the container's end."""
         ready = self._wait(pidfd)
+        if ready.get(self._leash, 0):
+            self._heed_leash(child)
         for outlet in (*self._local.values(), *([self._input] if self._input else [])):
             if ready.get(outlet.fd, 0) & ~select.POLLIN and outlet.held:
                 self._write(outlet)
         for fd in [fd for fd in self._sources if ready.get(fd, 0) & ~select.POLLOUT]:
             self._read(fd)
         for client in [one for one in self._clients if ready.get(one.fd, 0)]:
-            self._serve(client, ready[client.fd])
+            self._serve(client, ready[client.fd], child)
         if self._typed_here and ready.get(0, 0) & ~select.POLLOUT:
             self._type()
         if self._server and ready.get(self._server.fileno(), 0):
@@ -143,6 +147,8 @@ class Console:
         wanted = {pidfd: select.POLLIN}
         if self._server:
             wanted[self._server.fileno()] = select.POLLIN
+        if self._leash >= 0:
+            wanted[self._leash] = select.POLLIN
         if not self._is_full():
             wanted.update(dict.fromkeys(self._sources, select.POLLIN))
         has_room = self._input is None or len(self._input.held) < _ROOM
@@ -226,7 +232,14 @@ class Console:
             os.close(self._input.fd)
             self._input = None
 
-    def _serve(self, client: _Client, events: int) -> None:
+    def _heed_leash(self, child: Child) -> None:
+        """Its command has let go of it, or is gone."""
+        if not os.read(self._leash, 1):
+            child.kill()
+        os.close(self._leash)
+        self._leash = -1
+
+    def _serve(self, client: _Client, events: int, child: Child) -> None:
         """Somebody who is attached can be written to, has said something, or has left."""
         if events & select.POLLOUT and client.held and not client.write():
             self._leave(client)
@@ -237,6 +250,8 @@ class Console:
             content = client.socket.recv(_CHUNK)
             for kind, told in client.frames.feed(content):
                 self._heed(kind, told)
+                if self._leash >= 0 and kind == frames.INPUT:
+                    self._lose_patience(client, told, child)
         except BlockingIOError:
             return
         except (OSError, RootlessError):
@@ -252,6 +267,12 @@ class Console:
         elif kind == frames.RESIZE and self._has_terminal and len(told) == terminals.SIZE:
             for master in self._sources:
                 terminals.resize(master, told)
+
+    def _lose_patience(self, client: _Client, typed: bytes, child: Child) -> None:
+        """End what does not listen to the one who waits for it."""
+        if self._has_terminal and self._input and self._patience.ends(typed, self._input.fd):
+            client.held += frames.pack(frames.ERRORS, _IN_VAIN)
+            child.kill()
 
     def _leave(self, client: _Client) -> None:
         self._clients.remove(client)
@@ -297,6 +318,8 @@ class Console:
 class Outlet:
     """A descriptor to write to, and what waits for it."""
 
+    piece = _PIECE
+
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.held = bytearray()
@@ -305,7 +328,7 @@ class Outlet:
     def write(self) -> bool:
         """As much as is taken at once; whether anybody is there to take it."""
         try:
-            del self.held[: os.write(self.fd, self.held[:_PIECE])]
+            del self.held[: os.write(self.fd, self.held[: self.piece])]
         except BlockingIOError:
             pass
         except OSError:
@@ -316,6 +339,8 @@ class Outlet:
 
 class _Client(Outlet):
     """Somebody who is attached."""
+
+    piece = _CHUNK  # no write to a socket that does not block waits
 
     def __init__(self, connection: socket) -> None:
         super().__init__(connection.fileno())

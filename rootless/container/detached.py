@@ -16,13 +16,35 @@ from rootless import process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 
-def begin(body: Callable[[Callable[[], None]], object], name: str) -> int:
-    """Call `body(running)` in such a process; its number, when it has called `running`.
+class Report:
+    """What such a process tells the command that began it, until it runs."""
 
-    Its error, if it ends by one before, is raised here. `name` is how errors call it.
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.is_over = False
+
+    def tell(self, value: object) -> None:
+        """Something that JSON can say, before it runs."""
+        _tell(self._fd, "event", value)
+
+    def running(self) -> None:
+        """Nobody waits for it any more; harmless twice."""
+        if not self.is_over:
+            self.is_over = True
+            _tell(self._fd, "result", None)
+            os.close(self._fd)
+
+
+def begin(
+    body: Callable[[Report], object], name: str, see: Callable[[Any], object] = lambda _: None
+) -> int:
+    """Call `body(report)` in such a process; its number, when that has told that it runs.
+
+    Its error, if it ends by one before, is raised here. `name` is how errors call it; `see` gets
+    what it tells before.
     """
     read_fd, write_fd = process.pipe()
     try:
@@ -35,7 +57,8 @@ def begin(body: Callable[[Callable[[], None]], object], name: str) -> int:
         raise process.refused(error) from error
     finally:
         os.close(write_fd)
-    told = process.read_frame(read_fd)
+    while (told := process.read_frame(read_fd)) and told[0] == "event":
+        see(told[1])
     os.close(read_fd)
     if told is None:
         raise process.died(name, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -46,25 +69,18 @@ def begin(body: Callable[[Callable[[], None]], object], name: str) -> int:
     return pid
 
 
-def _live(body: Callable[[Callable[[], None]], object], report_fd: int) -> NoReturn:
+def _live(body: Callable[[Report], object], report_fd: int) -> NoReturn:
     """The process's whole life."""
-    told = [False]
-
-    def running() -> None:
-        if not told[0]:
-            told[0] = True
-            _tell(report_fd, "result", None)
-            os.close(report_fd)
-
+    report = Report(report_fd)
     try:
         os.setsid()
         for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGPIPE):
             _signal.signal(number, _signal.SIG_IGN)
         _let_go(report_fd)
-        body(running)
-        running()
+        body(report)
+        report.running()
     except BaseException as error:  # noqa: BLE001 - whatever it is, the command must hear of it
-        if not told[0]:
+        if not report.is_over:
             _tell(report_fd, "error", process.describe(error))
     finally:
         os._exit(0)

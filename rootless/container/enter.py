@@ -107,9 +107,8 @@ def check(container: Container) -> None:
     status = container.state.status
     if status == "paused":
         raise RootlessError(
-            f"container {container.name or container.short} is paused, "
-            "unpause the container before exec",
-            hint=f"rootless unpause {container.name or container.short}",
+            f"container {container.name} is paused, unpause the container before exec",
+            hint=f"rootless unpause {container.name}",
         )
     if status == "restarting":
         raise RootlessError(
@@ -122,7 +121,7 @@ def check(container: Container) -> None:
 def _stopped(container: Container) -> RootlessError:
     return RootlessError(
         f"container {container.id} is not running",
-        hint=f"start it with: rootless start {container.name or container.short}",
+        hint=f"start it with: rootless start {container.name}",
     )
 
 

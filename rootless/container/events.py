@@ -74,7 +74,13 @@ def _event(line: bytes) -> dict[str, Any] | None:
     except (IntegrityError, KeyError, TypeError, AttributeError):
         return None
     is_one = all(isinstance(text, str) for text in texts)
-    return event if is_one and all(isinstance(number, int) for number in numbers) else None
+    if not is_one or not all(isinstance(number, int) for number in numbers):
+        return None
+    if event["Type"] == "container" and not actor["Attributes"].get("name", "-"):
+        from rootless.container import names
+
+        actor["Attributes"]["name"] = names.of(actor["ID"])
+    return event
 
 
 def _open(path: str) -> int:

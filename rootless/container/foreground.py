@@ -1,9 +1,9 @@
 """Waiting for a container: what is sent to us is sent on to it.
 
-Runs in the CLI process, the parent of the container. Its process 1 ignores signals it has no
-handler for, as every process 1 does; a user who asks a third time to end gets SIGKILL, and so does
-a container whose terminal was closed and that did not end by SIGHUP. A signal that we were started
-to ignore (nohup, a script's job in the background) stays ignored.
+Runs in the CLI process, the parent of the container or of its monitor. The container's process 1
+ignores signals it has no handler for, as every process 1 does; a user who asks a third time to end
+gets SIGKILL, and so does a container whose terminal was closed and that did not end by SIGHUP. A
+signal that we were started to ignore (nohup, a script's job in the background) stays ignored.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from rootless.sandbox.spawn import Child
+
+    class Signalled(Protocol):
+        """Whoever is sent what is sent to us."""
+
+        def kill(self, signal: int = 9) -> None:
+            """Send it a signal, unless it has ended."""
+
 
 _FORWARDED = (
     _signal.SIGHUP,
@@ -39,13 +47,14 @@ def spawned(spawn: Callable[[], Child], tell: Callable[[str], object]) -> Child:
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _FORWARDED)
     try:
         child = spawn()
-        _forward_signals(child, tell)
+        forward_signals(child, tell)
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     return child
 
 
-def _forward_signals(child: Child, tell: Callable[[str], object]) -> None:
+def forward_signals(child: Signalled, tell: Callable[[str], object]) -> None:
+    """From now on; `tell` is given words for the user."""
     asked = [0]
     had_terminal = _has_terminal()
 

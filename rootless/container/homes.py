@@ -16,6 +16,7 @@ from rootless import leanjson, living, record_json
 from rootless.container import events, records
 from rootless.container.door import door
 from rootless.container.spec import Container, ContainerSpec, Damaged
+from rootless.container.state import ContainerState
 from rootless.errors import NotFoundError, RootlessError
 from rootless.sandbox import cgroup
 from rootless.store import staging
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from rootless.container.health import Health
     from rootless.container.spec import Restart
-    from rootless.container.state import ContainerState
     from rootless.store import Store
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -43,6 +43,7 @@ class Home:
         self.path = store.path("containers", spec.id)
         self._store = store
         self._lock_fd = lock_fd
+        self.before = ContainerState("created")  # how it fared when it was held
 
     def file(self, name: str) -> str:
         """A path inside the directory."""
@@ -136,7 +137,7 @@ def create(
     """Make and lock the container's directory. RootlessError when its name is taken.
 
     `settle` gives the spec as it is recorded, and makes what that names, behind the door. One
-    without a name is given one, unless it is gone with its command.
+    without a name is given one; that of one which is gone with its command is in its id.
     """
     store.create()
     with door(store):
@@ -174,7 +175,7 @@ def hold(store: Store, container: Container) -> Home | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotFoundError(f"No such container: {container.name or container.short}") from None
+        raise NotFoundError(f"No such container: {container.name}") from None
     until = monotonic() + _GLANCE
     while True:
         try:
@@ -188,10 +189,12 @@ def hold(store: Store, container: Container) -> Home | None:
             break
     if not _is_still(fd, path):
         os.close(fd)
-        raise NotFoundError(f"No such container: {container.name or container.short}")
+        raise NotFoundError(f"No such container: {container.name}")
     _unlink(f"{path}/stopping")
     _unlink(f"{path}/{records.PAUSED}")
-    return Home(store, container.spec, fd)
+    home = Home(store, container.spec, fd)
+    home.before = container.state
+    return home
 
 
 def _is_still(fd: int, path: str) -> bool:
@@ -209,7 +212,7 @@ def rewrite(store: Store, spec: ContainerSpec) -> None:
     """
     with door(store):
         old = records.load(store, spec.id)
-        if isinstance(old, Container) and old.name != spec.name:
+        if isinstance(old, Container) and old.spec.name != spec.name:
             check_name(store, spec.name)
             events.tell(store, "rename", spec, oldName=f"/{old.name}")
         _write(store.path("containers", spec.id, "container.json"), record_json.encode(spec))

@@ -27,8 +27,7 @@ def connect(store: Store, container: Container, wish: Wish) -> None:
     wishes = container.spec.wishes
     if any(one.network == wish.network for one in wishes):
         raise RootlessError(
-            f"endpoint with name {container.name or container.short} already exists in network "
-            f"{wish.network}",
+            f"endpoint with name {container.name} already exists in network {wish.network}",
             hint="it is connected already",
         )
     there = known.of_container(container.id) if container.is_running else []
@@ -36,7 +35,7 @@ def connect(store: Store, container: Container, wish: Wish) -> None:
         _plug(store, container, there, wish)
     elif not wishes and container.spec.network in ("host", "none"):
         raise RootlessError(
-            f"cannot connect container {container.name or container.short} to user-defined "
+            f"cannot connect container {container.name} to user-defined "
             f"networks: its network is {container.spec.network}",
             hint="create it again with --network NAME",
         )
@@ -50,7 +49,7 @@ def _plug(store: Store, container: Container, there: list[Plugged], wish: Wish) 
     held = holder.find(known)
     if not there or held is None:
         raise RootlessError(
-            f"container {container.name or container.short} was started with a network of its own, "
+            f"container {container.name} was started with a network of its own, "
             "outside of those that are connected",
             hint="stop it, connect it and start it again; or run it with --network",
         )

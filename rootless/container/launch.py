@@ -9,9 +9,9 @@ from rootless.container import limiting, monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
+    from rootless.container.front import Front
     from rootless.container.homes import Home
     from rootless.container.logs import Log
     from rootless.container.monitor import Streams, Told
@@ -27,9 +27,9 @@ def in_foreground(ground: Ground, home: Home, told: Told) -> int:
     return status
 
 
-def in_background(ground: Ground, home: Home, told: Told, clients: Iterable[socket] = ()) -> None:
-    """Run it in a process of its own; returns when the command runs. `clients` are attached from
-    the beginning. RootlessError, with docker's exit code, when it cannot be started.
+def in_background(ground: Ground, home: Home, told: Told, front: Front | None = None) -> None:
+    """Run it in a process of its own; returns when the command runs. `front` is attached from the
+    beginning. RootlessError, with docker's exit code, when it cannot be started.
     """
     from rootless.container import detached
     from rootless.container.console import Console
@@ -37,19 +37,20 @@ def in_background(ground: Ground, home: Home, told: Told, clients: Iterable[sock
     spec = home.spec
     grouped = ground.replace(cgroup=limiting.enter(spec, told.warn))
 
-    def body(running: Callable[[], None]) -> None:
+    def body(report: detached.Report) -> None:
         streams = Console(
             home.path,
             _log(home),
             terminal=spec.terminal,
             interactive=spec.interactive,
-            clients=clients,
+            front=front.in_monitor() if front else None,
         )
-        silent = told.replace(words=lambda _: None, running=running)
+        explain = report.tell if told.explain else None
+        silent = told.replace(words=lambda _: None, explain=explain, running=report.running)
         monitor.supervise(grouped, home, streams, silent)
         home.release()
 
-    detached.begin(body, "the container's monitor")
+    detached.begin(body, "the container's monitor", told.explain or (lambda _: None))
 
 
 def _own_streams(home: Home, told: Told) -> Streams:

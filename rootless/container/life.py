@@ -16,9 +16,7 @@ from rootless.store import ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from collections.abc import Iterable
-
+    from rootless.container.front import Front
     from rootless.container.spec import Container
     from rootless.container.start import Ground
     from rootless.store import Store
@@ -34,7 +32,7 @@ def image(store: Store, container: Container) -> Ready:
 
 
 def start(
-    ground: Ground, container: Container, told: monitor.Told, clients: Iterable[socket] = ()
+    ground: Ground, container: Container, told: monitor.Told, front: Front | None = None
 ) -> None:
     """Start a container that has been made before; returns when its command runs.
 
@@ -45,7 +43,7 @@ def start(
     if home is None:
         return
     try:
-        launch.in_background(ground, home, told, clients)
+        launch.in_background(ground, home, told, front)
     finally:
         home.let_go()
 
@@ -110,8 +108,7 @@ def kill(store: Store, container: Container, number: int) -> None:
     process = records.process_of(store, container) if container.is_running else None
     if process is None:
         raise RootlessError(
-            f"cannot kill container: {container.name or container.short}: "
-            f"container {container.id} is not running"
+            f"cannot kill container: {container.name}: container {container.id} is not running"
         )
     events.tell(store, "kill", container.spec, signal=str(int(number)))
     if number == _signal.SIGKILL:
@@ -124,14 +121,27 @@ def kill(store: Store, container: Container, number: int) -> None:
 
 def pass_signals(store: Store, container: Container) -> None:
     """From now on what asks this process to end is for the container."""
+    distant = Distant(store, container)
 
     def forward(number: int, _: object) -> None:
-        if process := records.process_of(store, container):
-            living.signal(process, number)
+        distant.kill(number)
 
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, forward)
+
+
+class Distant:
+    """A container in the hands of another process, as `foreground` wants its child to be."""
+
+    def __init__(self, store: Store, container: Container) -> None:
+        self._store = store
+        self._container = container
+
+    def kill(self, signal: int = 9) -> None:
+        """Send it a signal, unless it has ended."""
+        if process := records.process_of(self._store, self._container):
+            living.signal(process, signal)
 
 
 def signal_number(text: str) -> int:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rootless.container.spec import Restart
     from rootless.container.start import Ground
     from rootless.sandbox.spawn import Child
-    from rootless.sandbox.spec import Spec
 
     class Streams(Protocol):
         """What a container's standard streams are tied to, over all its starts."""
@@ -49,16 +48,17 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds between two starts, doubled each time
 _LONG_ENOUGH = 10.0  # seconds of running after which the pauses begin anew
 _GLANCE = 0.1
+_NOT_EXECUTED, _NOT_STARTED = (126, 127), 128  # exit codes of what did not run
 
 
 class Told(Record):
-    """What a supervisor tells: words for the user, the plan before it happens, that it runs.
+    """What a supervisor tells: words for the user, each step before it happens, that it runs.
 
     `warn` is given what the user should know before all that.
     """
 
     words: Callable[[str], object]
-    plan: Callable[[Spec], object] = lambda _: None
+    explain: Callable[[list[str]], object] | None = None
     running: Callable[[], object] = lambda: None
     warn: Callable[[str], object] = lambda _: None
 
@@ -97,7 +97,7 @@ def _once(
     except RootlessError as failure:
         status, error = failure.exit_code, failure.message
         if not state.restarts:
-            home.tell(ended(running, status, error))
+            home.tell(refused(home.before, status, error))
             home.ended()
             raise
     out_of_memory = limiting.oom_kills(ground.cgroup) > killed
@@ -107,6 +107,12 @@ def _once(
         lasted = {"execDuration": str(int(time.time() - running.started))}
         events.tell(ground.store, "die", home.newest(), exitCode=str(status), **lasted)
     return ended(running, status, error).replace(oom_killed=out_of_memory)
+
+
+def refused(before: ContainerState, status: int, error: str) -> ContainerState:
+    """The state of what could not be started: as it was, with docker's word for why."""
+    code = status if status in _NOT_EXECUTED else _NOT_STARTED
+    return before.replace(exit_code=code, error=error)
 
 
 def ended(state: ContainerState, status: int, error: str = "") -> ContainerState:
@@ -159,7 +165,10 @@ class _Life:
         stdio = self._streams.open()
         links = self._network.links(await_read, self._streams.terminal_fd)
         spec = start.plan(self._ground, self._home.spec, self._home.path, links)
-        self._told.plan(spec)
+        if self._told.explain:
+            from rootless.sandbox import explain
+
+            self._told.explain(list(explain.explain(spec)))
         left = leftovers.Leftovers() if "pid" not in spec.namespaces else None
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)

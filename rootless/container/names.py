@@ -1,4 +1,6 @@
-"""Names for containers whose user gave none: an adjective and a maker of computing."""
+"""Names for containers whose user gave none: an adjective and a maker of computing. Pure, but for
+the random numbers.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRIES = 10
+_NUMBERS = 10_000
 _ADJECTIVES = """
 agile amber brave bright calm candid clever cosy daring eager early fleet fond frank gentle glad
 golden handy happy honest humble jolly keen kind lively lucid merry mild modest neat nimble noble
@@ -23,6 +26,17 @@ lamport lederberg liskov lovelace mccarthy mcilroy merkle milner minsky naur nyg
 pouzin ritchie rivest sammet shamir shannon stallman sutherland thompson torvalds turing vaughan
 wilkes wirth zuse
 """
+
+
+def of(container_id: str) -> str:
+    """That of one which is gone with its command: its id says it, and nobody has to look whether
+    it is taken.
+    """
+    adjectives, makers = _ADJECTIVES.split(), _MAKERS.split()
+    number = int.from_bytes(container_id[:16].encode(errors="replace"), "big")
+    rest, first = divmod(number, len(adjectives))
+    rest, second = divmod(rest, len(makers))
+    return f"{adjectives[first]}_{makers[second]}{rest % _NUMBERS}"
 
 
 def random_names() -> Iterator[str]:

@@ -157,7 +157,7 @@ def _reserve(ground: Ground, spec: ContainerSpec) -> Reserved:
 
     monitor = living.identify(os.getpid())
     assert monitor
-    member = bridge.Member(spec.id, spec.name, monitor, "", spec.dns)
+    member = bridge.Member(spec.id, spec.called, monitor, "", spec.dns)
     return membership.reserve(
         networks(ground.store), member, spec.wishes, way_out(ground.search_path)
     )
@@ -177,7 +177,7 @@ def _share(store: Store, spec: ContainerSpec) -> tuple[tuple[str, ...], tuple[st
             os.close(fd)
     except OSError as error:
         raise RootlessError(
-            f"the network of container {other.name or other.short} cannot be joined: {error}",
+            f"the network of container {other.name} cannot be joined: {error}",
             hint="both must be in one user namespace: start this one alone, by its own command",
         ) from None
     if other.spec.wishes:
@@ -214,8 +214,8 @@ def init_of(store: Store, container: Container) -> int:
             return int(file.read().split()[0])
     except (OSError, IndexError, ValueError):
         raise RootlessError(
-            f"container {container.name or container.short} has ended",
-            hint=f"start it first: rootless start {container.name or container.short}",
+            f"container {container.name} has ended",
+            hint=f"start it first: rootless start {container.name}",
         ) from None
 
 

@@ -58,7 +58,7 @@ class Stopped:
             self._home = homes.hold(store, container)
             if self._home is None:
                 raise RootlessError(
-                    f"container {container.name or container.short} is in use this moment",
+                    f"container {container.name} is in use this moment",
                     hint="try it again",
                 )
             self._tree = writable.root(store, container).mount()

@@ -129,6 +129,15 @@ class ContainerSpec(Record):
         return tuple(one.network for one in self.wishes) or (self.network,)
 
     @property
+    def called(self) -> str:
+        """Its name, also where none is recorded because it is gone with its command."""
+        if self.name:
+            return self.name
+        from rootless.container import names
+
+        return names.of(self.id)
+
+    @property
     def own_name(self) -> str:
         """Its host name."""
         return self.hostname or self.id[:12]
@@ -151,7 +160,8 @@ class Container(Record):
 
     @property
     def name(self) -> str:
-        return self.spec.name
+        """The one it was given, by the user or by us."""
+        return self.spec.called
 
     @property
     def image(self) -> str:

@@ -36,6 +36,7 @@ _ENDED, _GIVEN_UP, _LEFT = "ended", "given up", "left"  # how a conversation end
 _PIECE = 4096  # what a pipe that can be written to takes without waiting: pipe(7)
 END_OF_INPUT = b"\x04"
 _PATIENCE = 3  # Ctrl-C in a row
+IN_VAIN = "got 3 Ctrl-C, which the command does not listen to: ended it"
 _SIGINT_BIT = 1 << (_signal.SIGINT - 1)
 
 
@@ -112,7 +113,7 @@ class Own:
         if how == _LEFT:
             raise LeftError
         if how == _GIVEN_UP:
-            self._tell("got 3 Ctrl-C, which the command does not listen to: ended it")
+            self._tell(IN_VAIN)
             child.kill()
         return child.wait()
 
@@ -126,7 +127,7 @@ class Own:
             typed = None
             if self._interactive:
                 typed = _Way(0, master, last=END_OF_INPUT, sift=self._sift)
-            return _carry(typed, _Way(master, _unshared(1)), self._keep)
+            return _carry(typed, _Way(master, unshared(1)), self._keep)
         finally:
             if before is not None:
                 restore(0, before)
@@ -200,9 +201,9 @@ class Outliving(Own):
 
         gone, here = os.pipe()
 
-        def keep(begun: Callable[[], None]) -> None:
+        def keep(report: detached.Report) -> None:
             os.close(here)
-            begun()
+            report.running()
             os.read(gone, 1)
             os.set_blocking(self._master, True)
             try:
@@ -217,7 +218,7 @@ class Outliving(Own):
 
 def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> str:
     """Until the container's side is closed and all of it is shown, or the user is gone."""
-    master, patience = shown.source, _PATIENCE
+    master, patience = shown.source, Patience()
     while shown.is_open or shown.has_some:
         ready = _wait(typed, shown)
         if ready.get(shown.target, 0) and shown.has_some:
@@ -230,8 +231,7 @@ def _carry(typed: _Way | None, shown: _Way, keep: Callable[[bytes], object]) -> 
             typed.write()
         if ready.get(typed.source, 0) and typed.wants_more:
             content = typed.read()
-            patience = patience - len(content) if _is_in_vain(content, master) else _PATIENCE
-            if patience <= 0:
+            if patience.ends(content, master):
                 return _GIVEN_UP
             if typed.is_left:
                 return _LEFT
@@ -250,6 +250,18 @@ def _wait(typed: _Way | None, shown: _Way) -> dict[int, int]:
     for fd, events in wanted.items():
         poll.register(fd, events)
     return dict(poll.poll())
+
+
+class Patience:
+    """Somebody's who types Ctrl-C at a command."""
+
+    def __init__(self) -> None:
+        self._left = _PATIENCE
+
+    def ends(self, content: bytes, master: int) -> bool:
+        """Whether it is at its end with this, typed at the terminal `master`."""
+        self._left = self._left - len(content) if _is_in_vain(content, master) else _PATIENCE
+        return self._left <= 0
 
 
 def _is_in_vain(content: bytes, master: int) -> bool:
@@ -271,7 +283,7 @@ def _is_in_vain(content: bytes, master: int) -> bool:
     return status[b"NSpid"].split()[-1] == b"1" and not listens & _SIGINT_BIT
 
 
-def _unshared(fd: int) -> int:
+def unshared(fd: int) -> int:
     """A terminal opened anew: that nobody waits for it is then not for all who share `fd`."""
     if not os.isatty(fd):
         return fd

@@ -87,12 +87,44 @@ def test_a_container_that_removes_itself_leaves_nothing(store):
 
 def test_a_command_that_is_not_there(store):
     result = store("run", "-d", *FLAGS, "--name", "none", "busybox", "/nosuch")
-    assert (result.exit, result.stdout) == (127, "")
+    assert result.exit == 127
+    assert store.ok("inspect", "-f", "{{.Id}}", "none") == result.stdout
+    assert store("run", *FLAGS, "--name", "front", "busybox", "/etc").exit == 126
+    assert store("run", *FLAGS, "--name", "who", "-u", "nosuch", "busybox", "true").exit == 125
+    assert store("run", *FLAGS, "--name", "gone", "--rm", "busybox", "/nosuch").exit == 127
     store.ok("create", *FLAGS, "--name", "made", "busybox", "/nosuch")
-    assert store("start", "made").exit == 1
-    assert (
-        store.ok("inspect", "-f", "{{.State.Running}} {{.State.ExitCode}}", "made") == "false 127\n"
+    for start in ("start",), ("restart",), ("start", "-a"):
+        assert store(*start, "made").exit == 1
+    told = store.ok("ps", "-a", "--format", "{{.Names}} {{.Status}}").splitlines()
+    assert told == ["made Created", "who Created", "front Created", "none Created"]
+    form = "{{.State.Status}} {{.State.ExitCode}} {{.State.StartedAt}} {{.State.Error}}"
+    for name, code, words in (
+        ("none", 127, "No such file"),
+        ("front", 126, "Permission denied"),
+        ("who", 128, "there is no user 'nosuch'"),
+        ("made", 127, "No such file"),
+    ):
+        state = store.ok("inspect", "-f", form, name)
+        assert state.startswith(f"created {code} 0001-01-01T00:00:00Z ")
+        assert words in state
+    assert store.ok("wait", "none") == "127\n"
+
+
+def test_a_command_that_is_not_there_any_more(store):
+    """What ran before has ended then, and a later start can succeed again."""
+    script = "if [ -e /x ]; then exit 4; fi; >/x; mv /bin/sh /bin/hs; exit 3"
+    assert store("run", *FLAGS, "--name", "once", "busybox", "sh", "-c", script).exit == 3
+    before = store.ok("inspect", "-f", "{{.State.StartedAt}} {{.State.FinishedAt}}", "once")
+    assert store("start", "once").exit == 1
+    assert store.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "once") == (
+        "exited 127\n"
     )
+    after = store.ok("inspect", "-f", "{{.State.StartedAt}} {{.State.FinishedAt}}", "once")
+    assert after == before
+    folder = store.root / "containers" / store.ok("ps", "-aq", "--no-trunc").strip()
+    os.rename(folder / "diff/bin/hs", folder / "diff/bin/sh")
+    assert store("start", "-a", "once").exit == 4
+    assert store.ok("inspect", "-f", "{{.State.ExitCode}} [{{.State.Error}}]", "once") == "4 []\n"
 
 
 # --- words and exit codes

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import Rootless
 from tests.support import child
+from tests.support.processes import wait_until
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
@@ -114,6 +115,79 @@ def test_the_keys_leave_it_running_and_attach_comes_back(store):
     last.type("exit 9\r")
     assert last.close() == 9
     assert store.ok("inspect", "-f", "{{.State.ExitCode}}", "shell") == "9\n"
+
+
+def left(store, *flags: str, script: str, until: str) -> None:
+    """Leave what `run -it` shows by the keys that docker's users have in their fingers."""
+    argv = store.command(*RUN, "-it", *flags, "busybox", "sh", "-c", script)
+    front = Terminal(argv, store.environment)
+    front.expect(until)
+    front.type("typed\r\x10\x11")
+    front.expect("read escape sequence")
+    assert front.close() == 0
+
+
+def test_the_usual_keys_leave_a_plain_run(store):
+    """Twice, from a terminal that is closed then; what came before the keys is not lost."""
+    script = "echo ready; read x; echo got $x; exec sh"
+    left(store, "--name", "plain", script=script, until="ready")
+    assert status(store, "plain") == "running"
+    again = Terminal(store.command("attach", "plain"), store.environment)
+    again.type("echo a$((40+2))b\r")
+    again.expect("a42b")
+    again.type("\x10\x11")
+    again.expect("read escape sequence")
+    assert again.close() == 0
+    assert "got typed" in store.ok("logs", "plain")
+    assert store.ok("ps", "--format", "{{.Names}} {{.State}}") == "plain running\n"
+    store.ok("stop", "-t", "0", "plain")
+    assert store.ok("inspect", "-f", "{{.State.ExitCode}}", "plain") == "137\n"
+    started = Terminal(store.command("start", "-ai", "plain"), store.environment)
+    started.expect("ready")
+    started.type("\x10\x11")
+    started.expect("read escape sequence")
+    assert started.close() == 0
+    assert status(store, "plain") == "running"
+
+
+def test_one_that_is_removed_at_its_end_can_be_left(store):
+    left(store, "--rm", script="echo ready; read x; exec sh", until="ready")
+    (name,) = store.ok("ps", "--format", "{{.Names}}").split()
+    again = Terminal(store.command("attach", name), store.environment)
+    again.type("exit 5\r")
+    assert again.close() == 5
+    assert os.listdir(store.root / "containers") == []
+
+
+def test_it_is_left_while_it_floods(store):
+    """And floods on: nobody waits for who has left."""
+    script = "trap 'echo last; exit 3' TERM; while :; do seq 1000; echo $((n+=1)) >/turns; done"
+    left(store, "--name", "flood", script=script, until="1000")
+
+    def turns() -> int:
+        return int(store.ok("exec", "flood", "cat", "/turns") or 0)
+
+    before = turns()
+    wait_until(lambda: turns() > before + 1000, "a megabyte that nobody reads")
+    store.ok("kill", "-s", "TERM", "flood")
+    assert store.ok("wait", "flood") == "3\n"
+    assert store.ok("logs", "--tail", "1", "flood").strip() == "last"
+
+
+def test_killed_without_the_keys_it_ends(store):
+    argv = store.command(*RUN, "-it", "--rm", "busybox", "sh", "-c", "echo ready; exec sleep 600")
+    front = Terminal(argv, store.environment)
+    front.expect("ready")
+    front.process.kill()
+    front.process.wait()
+    wait_until(lambda: os.listdir(store.root / "containers") == [], "the container is gone")
+
+
+def test_each_step_is_explained_wherever_the_monitor_is(store):
+    for flags in (("-d",), ("-a", "stdout")):
+        told = store(*RUN, *flags, "--explain", "busybox", "true")
+        assert told.exit == 0
+        assert "pivot_root(2)" in told.stderr
 
 
 def test_megabytes_both_ways_and_the_end_of_input(store):
