@@ -264,7 +264,7 @@ class _Kitchen:
                     continue
                 poll.unregister(fd)
                 del owners[fd]
-                if oven not in owners.values():
+                if not oven.streams:
                     self._finish(oven)
                     return
 
@@ -280,6 +280,7 @@ class _Kitchen:
         for line in filter(None, lines):
             self._say(oven.name, line, stream)
         if not chunk:
+            del oven.streams[fd]
             os.close(fd)
         return bool(chunk)
 
