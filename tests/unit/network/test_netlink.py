@@ -32,7 +32,7 @@ def test_every_message_of_the_batch_can_be_taken_apart():
 
     made = nftables.batch("tap0")
     assert [struct.unpack_from("=H", one, 4)[0] & 0xFF for one in made] == [
-        *(0x10, 0, 3, 3, 6, 6, 6, 0x11)
+        *(0x10, 0, 3, 3, 6, 6, 6, 3, 6, 0x11)
     ]
     for one in made:
         assert struct.unpack_from("=I", one)[0] == len(one)
