@@ -90,7 +90,7 @@ def _check_ids() -> Check:
     if ids.is_range:
         return _passed("ids", f"{ids.size} uids can be mapped")
     missing, hint = complaints.explain_one_id()
-    detail = f"{missing}: only images whose files all belong to root can be used"
+    detail = f"{missing}: commands in images can be no other user than root"
     return _failed("ids", detail, hint)
 
 

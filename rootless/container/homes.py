@@ -412,8 +412,19 @@ def _unlink(path: str) -> bool:
 
 
 def _write(path: str, value: dict[str, object]) -> None:
-    """Wholly or not at all; a power cut may lose it, and the container with it."""
+    """Wholly or not at all; a power cut may lose it, and the container with it.
+
+    FileNotFoundError when that is being removed; RootlessError for a full disk and the like.
+    """
     unfinished = f"{path}.new"
-    with open(unfinished, "wb", buffering=0) as file:
-        file.write(leanjson.dumps(value) + b"\n")
-    os.rename(unfinished, path)
+    try:
+        with open(unfinished, "wb", buffering=0) as file:
+            file.write(leanjson.dumps(value) + b"\n")
+        os.rename(unfinished, path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        from rootless import complaints
+
+        _unlink(unfinished)
+        raise complaints.explain_storage(error, path) or error from error

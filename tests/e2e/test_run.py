@@ -345,8 +345,11 @@ def test_signals_are_forwarded(store, number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_one_that_ignores_everything_can_be_ended(store, number):
     default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
-    script = sh("echo ready; exec sleep 600")
+    seconds = processes.some_seconds()
+    script = sh(f"echo ready; exec sleep {seconds}")
     with started(store, "busybox", *script, preexec_fn=default) as running:
+        # Not the shell any more, which has a handler for SIGINT.
+        processes.wait_until(lambda: processes.with_word(seconds), "the command")
         end = time.monotonic() + 60
         while running.poll() is None and time.monotonic() < end:
             running.send_signal(number)  # two that come too quickly are one, however busy we are

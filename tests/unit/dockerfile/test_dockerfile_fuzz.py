@@ -1,5 +1,7 @@
 """Whatever the text: an answer or an error for the user, and soon."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,8 @@ def test_parse(content, start):
         again = lex_original(instruction.original)
         assert again.original == instruction.original
         if isinstance(instruction, Onbuild):
-            parse_trigger(instruction.trigger, dockerfile.escape)
+            with contextlib.suppress(DockerfileError):  # said where it comes to be carried out
+                parse_trigger(instruction.trigger, dockerfile.escape)
 
 
 @fuzz
