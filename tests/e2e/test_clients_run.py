@@ -111,8 +111,6 @@ def test_a_library_made_for_docker_runs_watches_and_removes(store, called):
 def compose(called, tmp_path, store):
     """podman-compose with us as its podman, in a project of its own."""
     program = Path(sys.executable).with_name("podman-compose")
-    if not program.exists():
-        pytest.skip("podman-compose is not installed")
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "compose.yaml").write_text(COMPOSE)

@@ -87,9 +87,8 @@ def test_what_is_not_there_or_not_said_well(store):
     assert refused.exit == 125 and "on-failure" in refused.stderr
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_finds_nothing_to_complain_about(store, tmp_path):
-    if subprocess.run(["sh", "-c", "command -v systemd-analyze"], check=False).returncode:
-        pytest.skip("systemd-analyze is not installed")
     store.ok("create", "--name", "web", "-e", "A=$(b) %c", "busybox", "true")
     store.ok("generate", "systemd", "-f", "-n", "--new", "web", cwd=tmp_path)
     told = subprocess.run(

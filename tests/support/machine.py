@@ -36,7 +36,8 @@ _PROGRAMS = {
         name: (name,)
         for name in (
             *("buildah", "curl", "debootstrap", "gcc", "git", "pasta", "podman", "setpriv"),
-            *("skopeo", "slirp4netns", "ssh-agent", "strace", "tar", "umoci", "unshare"),
+            *("skopeo", "slirp4netns", "ssh-agent", "strace", "systemd-analyze", "tar", "umoci"),
+            *("unshare",),
         )
     },
 }
