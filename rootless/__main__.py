@@ -14,7 +14,11 @@ import sys
 from _io import BufferedWriter, FileIO, TextIOWrapper
 from errno import EDQUOT, EFBIG, ENOSPC
 
-from rootless.cli import main as command_line
+from rootless import finder
+
+finder.install()  # before anything else of ours is loaded
+
+from rootless.cli import main as command_line  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

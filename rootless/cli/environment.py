@@ -1,4 +1,4 @@
-"""Variables of a command's environment, and files of lines like `NAME=VALUE`."""
+"""Variables of a command's environment, labels, and files of lines like `NAME=VALUE`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,31 @@ from rootless.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
+    from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+
+
+def fill(
+    given: Settings, arguments: Arguments, _spec: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it: labels; the proxies known here, where wanted, then what is asked."""
+    changes["labels"] = _labels(arguments)
+    changes["env"] = read(given, arguments.env_file, arguments.env)
+    if arguments.http_proxy:
+        from rootless.cli import run_isolation
+
+        changes["env"] = {**run_isolation.proxies(given.environment), **changes["env"]}
+
+
+def _labels(arguments: Arguments) -> dict[str, str]:
+    """Those of --label-file first, then --label, later ones winning."""
+    texts = (*lines(arguments.label_file, "label"), *arguments.label)
+    found = dict(text.partition("=")[::2] for text in texts)
+    if "" in found:
+        raise UsageError(f"invalid label '={found['']}': empty name")
+    return found
 
 
 def read(given: Settings, files: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, str]:

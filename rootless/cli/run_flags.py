@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import os
 
-from rootless.cli import (
-    environment,
-    run_health,
-    run_limits,
-    run_logging,
-    run_mounts,
-    run_network,
-    run_words,
-)
-from rootless.cli.table.run import ISOLATION, OPTIONS
+from rootless.cli import run_network, run_words
+from rootless.cli.table.run import OPTIONS, READERS
 from rootless.container.overrides import Overrides
 from rootless.container.spec import ContainerSpec, Restart
 from rootless.errors import IntegrityError, RootlessError, UsageError
@@ -34,6 +26,7 @@ GATEWAY = "host-gateway"
 
 
 _NO_IMAGE_YET = Digest("sha256", "0" * 64)
+_NOT_GIVEN = (None, False, ())
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 
 
@@ -47,75 +40,52 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         attach.check_streams(arguments)
     network = run_network.choose(given, arguments)
     mappings = run_network.published(arguments, network)
-    spec = ContainerSpec(
-        id="",
-        name=arguments.name or "",
-        image=arguments.image,
-        image_id=_NO_IMAGE_YET,
-        created=0,
-        mounts=run_mounts.read(arguments),
-        volumes_from=run_mounts.containers(arguments),
-        ports=mappings,
-        reaches_host=any(GATEWAY in text for text in arguments.add_host),
-        hosts=tuple(host_line(text, network) for text in arguments.add_host),
-        dns=tuple(map(address, arguments.dns)),
-        read_only=arguments.read_only,
-        init=arguments.init,
-        terminal=arguments.tty,
-        interactive=arguments.interactive,
-        detached=arguments.detach,
-        remove=arguments.rm,
-        cidfile=arguments.cidfile or "",
-        stop_timeout=_seconds(arguments.stop_timeout),
-        restart=restart(arguments.restart or "no", remove=arguments.rm),
-        limits=run_limits.read(arguments),
-        created_by=run_words.spelled(OPTIONS, arguments),
-        pod=arguments.pod or "",
-        requires=tuple(filter(None, ",".join(arguments.requires).split(","))),
+    spec: dict[str, Any] = {
+        "id": "",
+        "name": arguments.name or "",
+        "image": arguments.image,
+        "image_id": _NO_IMAGE_YET,
+        "created": 0,
+        "ports": mappings,
+        "reaches_host": any(GATEWAY in text for text in arguments.add_host),
+        "hosts": tuple(host_line(text, network) for text in arguments.add_host),
+        "dns": tuple(map(address, arguments.dns)),
+        "read_only": arguments.read_only,
+        "init": arguments.init,
+        "terminal": arguments.tty,
+        "interactive": arguments.interactive,
+        "detached": arguments.detach,
+        "remove": arguments.rm,
+        "cidfile": arguments.cidfile or "",
+        "stop_timeout": _seconds(arguments.stop_timeout),
+        "restart": restart(arguments.restart or "no", remove=arguments.rm),
+        "created_by": run_words.spelled(OPTIONS, arguments),
+        "pod": arguments.pod or "",
+        "requires": tuple(filter(None, ",".join(arguments.requires).split(","))),
+        "capabilities": caps.chosen(arguments.cap_add, arguments.cap_drop),
         **run_network.fields(given, arguments, network, _hostname(arguments)),
-        **_apart(arguments, network.mode),
-        log_driver=run_logging.driver(arguments.log_driver),
-        log_options=run_logging.options(arguments),
-    )
-    return spec, _overrides(given, arguments, mappings)
+    }
+    changes = _changes(arguments, mappings)
+    for name, fields in READERS.items():
+        if any(getattr(arguments, field) not in _NOT_GIVEN for field in fields):
+            reader = __import__(f"rootless.cli.{name}", fromlist=["fill"])
+            reader.fill(given, arguments, spec, changes)
+    return ContainerSpec(**spec), Overrides(**changes)
 
 
-def _apart(arguments: Arguments, network: str) -> dict[str, Any]:
-    """Capabilities, and what else keeps it apart from the machine."""
-    if all(getattr(arguments, field) in (None, False, ()) for field in ISOLATION):
-        return {"capabilities": caps.chosen(arguments.cap_add, arguments.cap_drop)}
-    from rootless.cli import run_isolation
-
-    return run_isolation.fields(arguments, network)
-
-
-def _overrides(
-    given: Settings, arguments: Arguments, mappings: tuple[PortMapping, ...]
-) -> Overrides:
-    return Overrides(
-        command=tuple(arguments.command),
-        entrypoint=_entrypoint(arguments.entrypoint),
-        env=_environment(given, arguments),
-        user=arguments.user,
-        working_dir=arguments.workdir or "",
-        labels=labels(arguments),
-        exposed_ports=(
+def _changes(arguments: Arguments, mappings: tuple[PortMapping, ...]) -> dict[str, Any]:
+    """The fields of Overrides, but for those of `READERS`."""
+    return {
+        "command": tuple(arguments.command),
+        "entrypoint": _entrypoint(arguments.entrypoint),
+        "user": arguments.user,
+        "working_dir": arguments.workdir or "",
+        "exposed_ports": (
             *(f"{one.container_port}/{one.protocol}" for one in mappings),
             *run_network.exposed(arguments),
         ),
-        stop_signal=_signal(arguments.stop_signal),
-        volumes=run_mounts.anonymous(arguments),
-        healthcheck=run_health.read(arguments),
-    )
-
-
-def labels(arguments: Arguments) -> dict[str, str]:
-    """Those of --label-file first, then --label, later ones winning."""
-    lines = (*environment.lines(arguments.label_file, "label"), *arguments.label)
-    found = dict(line.partition("=")[::2] for line in lines)
-    if "" in found:
-        raise UsageError(f"invalid label '={found['']}': empty name")
-    return found
+        "stop_signal": _signal(arguments.stop_signal),
+    }
 
 
 def _signal(text: str | None) -> str:
@@ -170,18 +140,6 @@ def _entrypoint(text: str | None) -> tuple[str, ...] | None:
         except IntegrityError as error:
             raise UsageError(error.message) from None
     return (text,) if text else ()
-
-
-def _environment(given: Settings, arguments: Arguments) -> dict[str, str]:
-    """The proxies that are known here, where they are wanted, then what is asked for."""
-    known = _proxies(given) if arguments.http_proxy else {}
-    return {**known, **environment.read(given, arguments.env_file, arguments.env)}
-
-
-def _proxies(given: Settings) -> dict[str, str]:
-    from rootless.cli import run_isolation
-
-    return run_isolation.proxies(given.environment)
 
 
 def _hostname(arguments: Arguments) -> str:

@@ -8,9 +8,19 @@ from rootless.oci.config import Healthcheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
 
 _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
+
+
+def fill(
+    _given: Settings, arguments: Arguments, _spec: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it."""
+    changes["healthcheck"] = read(arguments)
 
 
 def read(arguments: Arguments) -> Healthcheck | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
     from rootless.sandbox.limits import Limit
 
 UNCONFINED = "unconfined"
@@ -110,6 +111,13 @@ def _profile(value: str) -> str:
     except profile.ProfileError as error:
         raise UsageError(f"seccomp profile {value}: {error.message}", hint=error.hint) from None
     return content.decode(errors="surrogateescape")
+
+
+def fill(
+    _given: Settings, arguments: Arguments, spec: dict[str, Any], _changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it."""
+    spec.update(fields(arguments, spec["network"]))
 
 
 def fields(arguments: Arguments, network: str) -> dict[str, Any]:

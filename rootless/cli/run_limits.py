@@ -10,7 +10,10 @@ from rootless.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
 
 _SUFFIXES = {
     **dict.fromkeys(("", "b"), 0),
@@ -31,6 +34,13 @@ FIELDS = (
     *("oom_kill_disable", "cgroup_parent", "cgroups"),
 )
 """Of the arguments of `run`; `update` has some of them."""
+
+
+def fill(
+    _given: Settings, arguments: Arguments, spec: dict[str, Any], _changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it."""
+    spec["limits"] = read(arguments)
 
 
 def read(arguments: Arguments) -> Limits:

@@ -7,7 +7,10 @@ from rootless.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
 
 _DRIVERS = ("json-file", "local", "k8s-file", "none")
 _OPTIONS = (
@@ -15,6 +18,14 @@ _OPTIONS = (
     *("max-size", "mode", "path", "size", "tag"),
 )
 """docker's and podman's; max-size, max-file, labels and env do something."""
+
+
+def fill(
+    _given: Settings, arguments: Arguments, spec: dict[str, Any], _changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it."""
+    spec["log_driver"] = driver(arguments.log_driver)
+    spec["log_options"] = options(arguments)
 
 
 def driver(text: str | None) -> str:

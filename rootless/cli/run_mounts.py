@@ -14,8 +14,10 @@ from rootless.errors import RootlessError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from rootless.cli.parser import Arguments
+    from rootless.cli.settings import Settings
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _CLASSES = (
@@ -52,6 +54,15 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True", ""), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
+
+
+def fill(
+    _given: Settings, arguments: Arguments, spec: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """As `run_flags` has it."""
+    spec["mounts"] = read(arguments)
+    spec["volumes_from"] = containers(arguments)
+    changes["volumes"] = anonymous(arguments)
 
 
 def read(arguments: Arguments) -> tuple[Mount, ...]:

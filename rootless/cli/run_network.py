@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from rootless.container.networking import CONTAINER
 from rootless.errors import RootlessError, UsageError
 from rootless.network import choice, ports
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rootless.network.ports import PortMapping
     from rootless.network.wish import Wish
 
+CONTAINER = f"{choice.CONTAINER}:"
 _OWN = {"ip": "address", "ip6": "address6", "mac-address": "mac", "alias": "aliases"}
 _SCOPED = {
     "network_alias": "network-scoped aliases are",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.container import events, foreground, health, leftovers, limiting, networking, start
+from rootless.container import events, foreground, health, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rootless.container.checking import Watch
     from rootless.container.homes import Home
+    from rootless.container.leftovers import Leftovers
     from rootless.container.spec import Restart
     from rootless.container.start import Ground
     from rootless.sandbox.spawn import Child
@@ -169,7 +170,7 @@ class _Life:
             from rootless.sandbox import explain
 
             self._told.explain(list(explain.explain(spec)))
-        left = leftovers.Leftovers() if "pid" not in spec.namespaces else None
+        left = None if "pid" in spec.namespaces else _leftovers()
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)
         self._home.tell(state.replace(ports=self._network.ports))
@@ -204,6 +205,12 @@ class _Life:
             from rootless.container.checking import Watch
 
             self._checks = Watch(self._ground.store, spec.id, rule)
+
+
+def _leftovers() -> Leftovers:
+    from rootless.container.leftovers import Leftovers
+
+    return Leftovers()
 
 
 def _let_go(await_fd: int) -> None:

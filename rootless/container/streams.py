@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _signal
 import os
-from functools import partial
 
 from rootless import process
 
@@ -85,8 +84,7 @@ class _Copied:
         try:
             for source, target in self._ends:
                 others = [fd for fd in ours if fd not in (source, target)]
-                body = partial(_copy, source, target, others)
-                self._copiers.append(process.fork(body))
+                self._copiers.append(_copier(source, target, others))
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         for fd in ours:
@@ -117,7 +115,11 @@ class _Copied:
         return self._pipes[file]
 
 
-def _copy(source: int, target: int, others: list[int], _: object) -> None:
+def _copier(source: int, target: int, others: list[int]) -> process.Child:
+    return process.fork(lambda _: _copy(source, target, others))
+
+
+def _copy(source: int, target: int, others: list[int]) -> None:
     """In the copier: until the end, or until nobody reads any more."""
     for fd in others:
         os.close(fd)

@@ -59,7 +59,8 @@ MAY_IMPORT = {
         *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
     },
-    "__main__": {"cli"},
+    "finder": set(),
+    "__main__": {"cli", "finder"},
 }
 BUILD = {"build.request", "build.stack"}  # values that all of the builder speaks in
 MAY_IMPORT_IN_BUILD = {
@@ -96,6 +97,7 @@ HOT = {
         "oci",
     ),
     *("dockerfile", "sandbox", "roots", "runspec", "container", "build", "__main__"),
+    "finder",
     "image.obtain",
     *("store.blobs", "store.layers", "store.images", "store.lock", "store.snapshots"),
     *("cli.main", "cli.parser", "cli.settings", "cli.table"),

@@ -174,7 +174,16 @@ ISOLATION = (
     *("privileged", "read_only_tmpfs", "security_opt", "shm_size", "sysctl", "tz", "ulimit"),
     *("uidmap", "umask", "userns", "uts"),
 )
-"""The fields that `cli.run_isolation` reads: it is loaded when one of them is given."""
+"""How far it is apart from the machine."""
+READERS = {
+    "environment": ("env", "env_file", "http_proxy", "label", "label_file"),
+    "run_health": tuple(option.field for option in health.OPTIONS),
+    "run_isolation": ISOLATION,
+    "run_limits": tuple(option.field for option in LIMITS),
+    "run_logging": ("log_driver", "log_opt"),
+    "run_mounts": ("mount", "tmpfs", "volume", "volume_driver", "volumes_from"),
+}
+"""Module of `cli` → the fields that its `fill` reads: it is loaded when one of them is given."""
 _ARGUMENTS = (Argument("image", "IMAGE"), Argument("command", "COMMAND", "rest"))
 
 RUN = Verb(
