@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _imp import _fix_co_filename  # type: ignore[attr-defined]  # typeshed has not got it
 from marshal import loads
 from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, read, stat  # noqa: A004 - it is meant
 
@@ -71,8 +72,7 @@ def _found(name: str, folder: str, stem: str, inside: str) -> ModuleSpec | None:
     if content[:_START] != _HEAD + wanted:
         return None
     code = loads(memoryview(content)[_START:])
-    if code.co_filename != source:  # moved since: Python tells the code so
-        return None
+    _fix_co_filename(code, source)  # it may have been compiled by another name
     spec = ModuleSpec(name, Loader(name, source, code), origin=source, is_package=bool(inside))
     if inside and spec.submodule_search_locations is not None:
         spec.submodule_search_locations.append(inside)
