@@ -12,7 +12,7 @@ import os
 import select
 import time
 
-from rootless import linux, living, process
+from rootless import linux, process
 from rootless.container import enter, events, health, homes, records
 from rootless.container.health import Check, Health
 from rootless.container.spec import Container
@@ -107,10 +107,14 @@ def _execute(store: Store, container: Container, rule: Healthcheck) -> tuple[int
         finally:
             os.close(write_fd)
             os.close(null)
-        child.await_exec()
         output = _Output(read_fd)
-        if not _ends(child, output, until):
-            _kill(child)
+        try:
+            child.await_exec(until)
+            has_ended = _ends(child, output, until)
+        except TimeoutError:
+            has_ended = False
+        if not has_ended:
+            child.end()
             return health.TIMED_OUT, f"Health check exceeded timeout ({seconds:g}s)"
         return child.wait(), output.text()
     finally:
@@ -161,21 +165,3 @@ def _ends(child: Child, output: _Output, until: float) -> bool:
         return False
     finally:
         os.close(pidfd)
-
-
-def _kill(child: Child) -> None:
-    """The command, which outlives its joiner; then that."""
-    pid = living.first_child(child.pid)
-    try:
-        pidfd = os.pidfd_open(pid) if pid else -1
-    except ProcessLookupError:
-        pidfd = -1
-    if pidfd >= 0:
-        if living.first_child(child.pid) == pid:  # and not whoever has its number by now
-            try:
-                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        os.close(pidfd)
-    child.kill()
-    child.wait()

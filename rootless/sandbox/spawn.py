@@ -9,8 +9,10 @@ from __future__ import annotations
 import _signal
 import errno
 import os
+from select import POLLIN, poll
+from time import monotonic
 
-from rootless import leanjson, linux, process, userns
+from rootless import leanjson, linux, living, process, userns
 from rootless.sandbox import joining, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Execute
@@ -23,23 +25,32 @@ if TYPE_CHECKING:
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _SHOWN = 200  # of a command's name in an error
+_GLANCE = 0.1  # seconds
+_MOST_STOPS = 10  # glances at a process that somebody keeps from executing
 
 
 class Child:
     """A started sandbox: `pid` is its supervisor's, whose network namespace it has if it has one,
-    or its joiner's. `command` is how errors call it.
+    or its joiner's. `command` is how errors call it. `is_seen` says that others, who may stop it,
+    see the process that is to become the command.
     """
 
-    def __init__(self, pid: int, report_fd: int, command: str) -> None:
+    def __init__(self, pid: int, report_fd: int, command: str, *, is_seen: bool = False) -> None:
         self.pid = pid
         self._report_fd = report_fd
         self._command = command
+        self._is_seen = is_seen
         self._status: int | None = None
 
-    def await_exec(self) -> None:
-        """Return when the command runs; the child's error when it cannot."""
+    def await_exec(self, until: float | None = None) -> None:
+        """Return when the command runs; the child's error when it cannot.
+
+        TimeoutError when that is not known at `until`, of time.monotonic.
+        """
         if self._report_fd < 0:
             return
+        if self._is_seen or until is not None:
+            self._await_word(until)
         failure = process.read_frame(self._report_fd)
         os.close(self._report_fd)
         self._report_fd = -1
@@ -49,6 +60,23 @@ class Child:
             if kind == "errno":
                 raise _cannot_execute(self._command, value)
             raise _refused(*value) if kind == "refused" else process.raisable(value)
+
+    def _await_word(self, until: float | None) -> None:
+        """Return when there is something to read: who keeps the child from it is not waited for."""
+        stops = 0
+        watch = poll()
+        watch.register(self._report_fd, POLLIN)
+        while not watch.poll(_GLANCE * 1000):
+            stops += self._is_seen and _is_stopped(self.pid)
+            if stops > _MOST_STOPS:
+                self.end()
+                raise SandboxError(
+                    f"exec: {self._command[:_SHOWN]!r}: it was stopped before it could start",
+                    hint="a process that sees it, in the container or of yours, sent it SIGSTOP",
+                    exit_code=126,
+                )
+            if until is not None and monotonic() > until:
+                raise TimeoutError
 
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
@@ -63,6 +91,43 @@ class Child:
                 os.kill(self.pid, signal)
         except ProcessLookupError:  # a signal handler of ours, just after waitpid
             pass
+
+    def end(self) -> None:
+        """Kill it and what is below it, which outlives a joiner, and wait for it."""
+        if self._status is None:
+            _kill_below(self.pid)
+        self.kill()
+        self.wait()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether the process, or one of those that began below it, has been stopped by a signal."""
+    while pid:
+        try:
+            if living.stat(pid)[living.STATE] == b"T":
+                return True
+        except (OSError, IndexError):
+            return False
+        pid = living.first_child(pid)
+    return False
+
+
+def _kill_below(parent: int) -> None:
+    """The oldest child of a process, and its oldest, the last first."""
+    pid = living.first_child(parent)
+    try:
+        pidfd = os.pidfd_open(pid) if pid else -1
+    except ProcessLookupError:
+        return
+    if pidfd < 0:
+        return
+    if living.first_child(parent) == pid:  # and not whoever has its number by now
+        _kill_below(pid)
+        try:
+            _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    os.close(pidfd)
 
 
 def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child:
@@ -92,7 +157,9 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
         os.close(report_write)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     last = spec.operations[-1]
-    return Child(pid, report_read, last.argv[0] if isinstance(last, Execute) else "")
+    command = last.argv[0] if isinstance(last, Execute) else ""
+    is_seen = spec.joined or "pid" not in spec.namespaces
+    return Child(pid, report_read, command, is_seen=is_seen)
 
 
 def _opened(spec: Spec) -> Spec:
