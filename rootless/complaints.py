@@ -12,8 +12,17 @@ import os
 from rootless import linux, programs
 from rootless.errors import RootlessError
 
+SEE_DOCTOR = "\n'rootless doctor' tries all that is needed here, and says what mends it"
+"""Ends the hint of everything that this machine, and not what was asked of it, has refused."""
+NO_PLACE = "there is no place for images: HOME is not set"
+PLACE = "set HOME, or choose a directory with --root or ROOTLESS_ROOT"
+APPARMOR_CURE = (
+    "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless && "
+    "sudo apparmor_parser -r /etc/apparmor.d/rootless"
+)
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+_USERS = "/etc/passwd"
 _RANGES = ("/etc/subuid", "/etc/subgid")
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 _IN_THE_WAY = (
@@ -24,55 +33,96 @@ _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOE
 
 
 def explain_userns(error: Exception, user: str) -> RootlessError:
-    """Why `user` could not enter a user namespace, and what to do."""
+    """Why `user` could not enter a user namespace, or do there what root may, and what to do."""
     if _number(_APPARMOR) == 1:
-        return RootlessError(
-            "AppArmor forbids user namespaces to programs without a profile",
-            hint="sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        return _refused(
+            "AppArmor forbids user namespaces to programs without a profile", APPARMOR_CURE
         )
     if _number(_DEBIAN_CLONE) == 0:
-        return RootlessError(
+        return _refused(
             "this kernel is set to forbid user namespaces to ordinary users",
-            hint="sudo sysctl -w kernel.unprivileged_userns_clone=1",
+            "sudo sysctl -w kernel.unprivileged_userns_clone=1",
         )
     if _number(_MAX_NAMESPACES) == 0:
-        return RootlessError(
+        return _refused(
             "this machine allows no user namespaces (user.max_user_namespaces is 0)",
-            hint="sudo sysctl -w user.max_user_namespaces=15000",
+            "sudo sysctl -w user.max_user_namespaces=15000",
         )
     if not isinstance(error, OSError):
         return _explain_maps(str(error), user)
-    if error.errno == errno.EPERM:
-        return RootlessError(
-            "user namespaces are forbidden here: probably by the seccomp profile of a container",
-            hint="start the outer container with --security-opt seccomp=unconfined, "
+    if error.errno == errno.ENOSPC:
+        return _refused(
+            "there are as many user namespaces as this machine allows, or 32 within each other",
+            "end some containers, or: sudo sysctl -w user.max_user_namespaces=15000",
+        )
+    if error.errno not in (errno.EPERM, errno.EACCES):
+        return _refused(f"a user namespace could not be made: {error}", "a kernel that has them")
+    return _forbidden(getattr(error, "syscall", "unshare"))
+
+
+def _forbidden(call: str) -> RootlessError:
+    """A filter, a security module or a chroot: the kernel says the same of all three."""
+    what = "user namespaces are" if call == "unshare" else f"{call} in a user namespace is"
+    if _is_filtered():
+        return _refused(
+            f"{what} forbidden here: probably by the seccomp profile of a container",
+            "start the outer container with --security-opt seccomp=unconfined, "
             "or run outside of it",
         )
-    return RootlessError(f"a user namespace could not be made: {error}")
+    return _refused(
+        f"{what} forbidden here: by a security module (SELinux, AppArmor), or within a chroot",
+        "sudo dmesg and sudo ausearch -m avc -ts recent say which; leave the chroot",
+    )
+
+
+def _is_filtered() -> bool:
+    """Whether a seccomp filter watches this process."""
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            return any(line.split() == ["Seccomp:", "2"] for line in file)
+    except OSError:
+        return False
+
+
+def explain_proc(error: OSError) -> RootlessError:
+    """Why there is no new /proc: the kernel gives none to whom a part of the old one is hidden."""
+    if error.errno != errno.EPERM:
+        return _refused(f"/proc cannot be mounted: {error}", "a kernel with CONFIG_PROC_FS")
+    return _refused(
+        "a part of /proc is hidden here, so containers can get none of their own: "
+        "this is probably a container itself",
+        "start the outer one with: podman run --security-opt unmask=ALL, or "
+        "docker run --security-opt systempaths=unconfined",
+    )
+
+
+def _refused(message: str, cure: str) -> RootlessError:
+    return RootlessError(message, hint=cure + SEE_DOCTOR)
 
 
 def _explain_maps(complaint: str, user: str) -> RootlessError:
     """newuidmap or the kernel refused the id map."""
-    program = programs.find("newuidmap")
-    if program and not _is_privileged(program):
-        cure = f"sudo chmod u+s {program} {programs.find('newgidmap')}"
-    else:
-        cure = grant_ids(user)
     reason = complaint.splitlines()[0]
-    return RootlessError(f"the user ids of the namespace could not be mapped: {reason}", hint=cure)
-
-
-def _is_privileged(program: str) -> bool:
-    """Whether a program gains privileges by its setuid bit or by file capabilities."""
-    is_setuid = bool(os.stat(program).st_mode & 0o4000)
-    return is_setuid or "security.capability" in os.listxattr(program)
+    return _refused(f"the user ids of the namespace could not be mapped: {reason}", grant_ids(user))
 
 
 def grant_ids(user: str) -> str:
     """The command that gives `user` a range of subordinate ids, behind all that were given."""
     first = max(100000, *map(_given, _RANGES))
+    if not _is_local(user):  # usermod knows nobody else
+        line = f"{user}:{first}:65536"
+        return f"echo {line} | sudo tee -a {' '.join(_RANGES)}"
     ids = f"{first}-{first + 65535}"
     return f"sudo usermod --add-subuids {ids} --add-subgids {ids} {user}"
+
+
+def _is_local(user: str) -> bool:
+    """Whether this machine's own file has the user, and no directory in the network (LDAP, AD)."""
+    try:
+        with open(_USERS, "rb") as file:
+            return any(line.startswith(os.fsencode(user) + b":") for line in file)
+    except OSError:
+        return False
 
 
 def explain_unmapped(uid: int, gid: int, *, is_range: bool) -> RootlessError:
@@ -88,7 +138,7 @@ def one_id_hint() -> str:
     missing, cure = explain_one_id()
     return (
         f"you have one id here ({missing}), so nothing in the image can belong to another user "
-        f"than root; to get more: {cure}"
+        f"than root; to get more: {cure}{SEE_DOCTOR}"
     )
 
 
@@ -99,21 +149,27 @@ def explain_one_id() -> tuple[str, str]:
             "no_new_privs is set, so newuidmap can do nothing",
             "start rootless outside of the sandbox or service that sets it",
         )
-    if not programs.find("newuidmap"):
+    helpers = tuple(map(programs.find, ("newuidmap", "newgidmap")))
+    if not all(helpers):
         return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
+    if powerless := [one for one in helpers if not programs.is_privileged(one)]:
+        return "newuidmap has lost its setuid bit", f"sudo chmod u+s {' '.join(powerless)}"
     return "no line in /etc/subuid", grant_ids(_user_name())
 
 
 def _user_name() -> str:
-    """The user outside, also when asked from within the namespace."""
+    """The user outside, also when asked from within the namespace; a number where no name is."""
     import pwd
 
     try:
         with open("/proc/self/uid_map", encoding="ascii") as file:
-            outside = int(file.readline().split()[1])
-        return pwd.getpwuid(os.getuid() or outside).pw_name
-    except (OSError, KeyError, IndexError):  # no map was written, or there is no /proc or passwd
+            uid = os.getuid() or int(file.readline().split()[1])
+    except (OSError, IndexError):  # no map was written, or there is no /proc
         return "USER"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _given(path: str) -> int:
@@ -131,10 +187,10 @@ def explain_overlay(error: OSError, layers: int) -> RootlessError:
     if error.errno == errno.EINVAL and layers > 500:
         return RootlessError(f"the image has {layers} layers; the kernel stacks at most 500")
     if error.errno in (errno.EPERM, errno.EINVAL, errno.ENODEV):
-        return RootlessError(
+        return _refused(
             f"overlayfs is refused here ({error.strerror}): the store may lie on a file system "
             "that cannot be an overlay's upper layer, or the kernel is older than 5.11",
-            hint="move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
+            "move the store to ext4, xfs, btrfs, or tmpfs from Linux 6.6 on, with --root DIR "
             "or ROOTLESS_ROOT",
         )
     return explain_limit(error) or RootlessError(f"the layers could not be stacked: {error}")
@@ -150,9 +206,9 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
     if error.errno in (errno.EFBIG, errno.EMFILE, errno.ENFILE):
         return explain_limit(error)
     if error.errno in _UNWRITABLE:
-        return RootlessError(
+        return _refused(
             f"the store cannot be written: {path}: {error.strerror}",
-            hint="choose a folder of your own with --root or ROOTLESS_ROOT",
+            "choose a folder of your own with --root or ROOTLESS_ROOT",
         )
     if error.errno == errno.EIO:
         return RootlessError(

@@ -19,3 +19,15 @@ def find(name: str, search_path: str = "") -> str:
         if folder.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     return ""
+
+
+def is_privileged(program: str) -> bool:
+    """Whether a program gains privileges, by its setuid bit or by file capabilities.
+
+    Archives of images often lose these, and a mount may forbid them (nosuid).
+    """
+    try:
+        gains = os.stat(program).st_mode & 0o4000 or "security.capability" in os.listxattr(program)
+        return bool(gains) and not os.statvfs(program).f_flag & os.ST_NOSUID
+    except OSError:
+        return False

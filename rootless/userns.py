@@ -138,7 +138,10 @@ class Entering:
         finally:
             self._helper.kill()
         become_root()
-        _own_mounts()
+        try:
+            _own_mounts()
+        except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
+            raise _refused(error, self._user) from None
         return self._ids
 
 
@@ -170,7 +173,8 @@ def current() -> IdMap:
 
 
 def _has_newidmap() -> bool:
-    return bool(programs.find("newuidmap") and programs.find("newgidmap"))
+    found = map(programs.find, ("newuidmap", "newgidmap"))
+    return all(path and programs.is_privileged(path) for path in found)
 
 
 def _write_maps(target: int, ids: IdMap) -> None:

@@ -124,7 +124,7 @@ def _carry_out(words: Sequence[str]) -> int:
             return _without_verb(top.words)
         verb = table.load(name)
         arguments = parser.parse(verb, rest)
-        given = settings.read(os.environ, root=top.root, debug=debug)
+        given = settings.read(os.environ, root=top.root, debug=debug, homeless=verb.homeless)
         given = given.replace(as_podman=_is_podman())
         failure = verb.failure  # the command line is understood: from here on it is the verb's
         return _carry_out_verb(verb, given, arguments)

@@ -115,9 +115,16 @@ def _directory(environment: Mapping[str, str], name: str) -> str:
 
 
 def read(
-    environment: Mapping[str, str], *, root: str | None = None, debug: bool = False
+    environment: Mapping[str, str],
+    *,
+    root: str | None = None,
+    debug: bool = False,
+    homeless: bool = False,
 ) -> Settings:
-    """The settings under `environment`; `root` is the global flag and wins."""
+    """The settings under `environment`; `root` is the global flag and wins.
+
+    Only who is `homeless` goes on without a place for images: it is "" then.
+    """
     if root == "":
         raise UsageError(
             "--root is empty", hint="name a directory, or leave --root out for the usual one"
@@ -125,11 +132,12 @@ def read(
     home = environment.get("HOME", "")
     share = _directory(environment, "XDG_DATA_HOME") or (home and f"{home}/.local/share")
     root = root or environment.get("ROOTLESS_ROOT") or (share and f"{share}/rootless")
+    if not root and homeless:
+        return Settings("", "", environment, debug)
     if not root:
-        raise UsageError(
-            "there is no place for images: HOME is not set",
-            hint="set HOME, or choose a directory with --root or ROOTLESS_ROOT",
-        )
+        from rootless import complaints
+
+        raise UsageError(complaints.NO_PLACE, hint=complaints.PLACE + complaints.SEE_DOCTOR)
     try:
         root = os.path.abspath(root)
     except FileNotFoundError:

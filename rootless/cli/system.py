@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
-    from rootless.doctor import Check
+    from rootless.doctor import Check, Way
 
 
 def version(_given: Settings, arguments: Arguments) -> int:
@@ -121,24 +121,72 @@ def _operating_system() -> str:
     return lines.get("PRETTY_NAME", "Linux").strip("\"'")
 
 
-def doctor(given: Settings, _arguments: Arguments) -> int:
+def doctor(given: Settings, arguments: Arguments) -> int:
     """Print what this machine allows, and the fix for what it does not; 1 if that is too little."""
+    if arguments.apparmor:
+        print(_PROFILE.format(python=os.path.realpath(sys.executable)), end="")
+        return 0
     from rootless import doctor as machine
+
+    checks = machine.checks(given.environment.get("PATH", ""), given.root)
+    missing = [check.name for check in checks if check.required and not check.ok]
+    chosen = machine.way(checks)
+    if arguments.json:
+        import json
+
+        found = [_fields(check) for check in checks]
+        print(json.dumps({"ok": not missing, "way": _values(chosen), "checks": found}, indent=4))
+    else:
+        _show(given, checks)
+        print(f"\n{_verdict(missing)}\n{_way(chosen)}")
+    return 1 if missing else 0
+
+
+_PROFILE = """\
+abi <abi/4.0>,
+include <tunables/global>
+
+profile rootless {python} flags=(unconfined) {{
+  userns,
+}}
+"""
+"""Lets this Python, and so every program in it, make user namespaces: AppArmor 4, Ubuntu 23.10."""
+
+
+def _values(chosen: Way) -> dict[str, Any]:
+    return {name: getattr(chosen, name) for name in ("rung", "name", "storage", "reason")}
+
+
+def _fields(check: Check) -> dict[str, Any]:
+    """A line as JSON; `fix` is null where there is nothing to mend."""
+    fix = None if check.ok else check.hint
+    values = {name: getattr(check, name) for name in ("name", "ok", "required", "detail")}
+    return {**values, "fix": fix}
+
+
+def _show(given: Settings, checks: tuple[Check, ...]) -> None:
     from rootless.cli import words
 
     colour = words.colours(sys.stdout, given.environment)
-    checks = machine.checks(given.environment.get("PATH", ""))
     for check in checks:
         print(_line(check, colour=colour))
         if not check.ok and check.hint:
             print(f"    {words.paint('fix:', '1;36', colour)} {words.escape(check.hint)}")
-    missing = [check.name for check in checks if check.required and not check.ok]
-    print()
+
+
+def _verdict(missing: list[str]) -> str:
     if missing:
-        print(f"rootless cannot do all its work here: see {', '.join(missing)}")
-        return 1
-    print("rootless can build and run containers here")
-    return 0
+        return f"rootless cannot do all its work here: see {', '.join(missing)}"
+    return "rootless can build and run containers here"
+
+
+def _way(chosen: Way) -> str:
+    from rootless.cli import words
+
+    if not chosen.rung:
+        return words.escape(f"way: none ({chosen.reason})")
+    told = f"way: rung {chosen.rung}, {chosen.name}; storage: {chosen.storage} ({chosen.reason})"
+    return words.escape(told)
 
 
 def _line(check: Check, *, colour: bool) -> str:

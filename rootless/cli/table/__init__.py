@@ -59,7 +59,8 @@ class Argument(Record):
 class Verb(Record):
     """A command. `handler` is `module:function`, called with (Settings, Arguments) -> exit code.
 
-    `failure` is the exit code of an error while carrying it out; a flag that is none is 125.
+    `failure` is the exit code of an error while carrying it out; a flag that is none is 125. A
+    `homeless` one is carried out where there is no place for images, too.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Verb(Record):
     arguments: tuple[Argument, ...] = ()
     examples: tuple[str, ...] = ()
     failure: int = 1
+    homeless: bool = False
 
     @property
     def usage(self) -> str:

@@ -11,7 +11,16 @@ VERBS = (
         "doctor",
         "Check what this machine allows, and how to fix it",
         "rootless.cli.system:doctor",
-        examples=("rootless doctor",),
+        options=(
+            flag("--json", help="print it as JSON"),
+            flag("--apparmor", help="print a profile that lets this Python make user namespaces"),
+        ),
+        examples=(
+            "rootless doctor",
+            "rootless doctor --json",
+            "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless",
+        ),
+        homeless=True,
     ),
     Verb(
         "info",

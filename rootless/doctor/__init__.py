@@ -1,0 +1,43 @@
+"""What this machine allows, found by trying: `rootless doctor`, and the skips of the tests.
+
+Each trial runs in a forked child (about 1 ms each), so that nothing of this process changes and
+nothing is left behind. `way` says in words what follows: on which rung, with which storage.
+"""
+
+from __future__ import annotations
+
+from rootless.doctor import connections, namespaces, places
+from rootless.doctor.check import Check
+from rootless.doctor.way import Way, way
+
+__all__ = ["Check", "Way", "checks", "way"]
+
+
+def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
+    """Every check, most basic first.
+
+    `search_path` is the $PATH that programs are looked for on, `root` the store's folder: ""
+    where there is no place for one, None where that is not asked.
+    """
+    entered = namespaces.user_namespace()
+    return (
+        namespaces.kernel(),
+        namespaces.user(),
+        entered,
+        namespaces.setuid(),
+        namespaces.ids(),
+        *_within(entered),
+        *namespaces.selinux(),
+        *places.temporary(),
+        *(() if root is None else places.store(root, can_enter=entered.ok)),
+        connections.network(search_path),
+        connections.route(),
+        connections.cgroup(),
+    )
+
+
+def _within(entered: Check) -> tuple[Check, ...]:
+    """What is tried in a user namespace."""
+    if not entered.ok:
+        return tuple(map(namespaces.untried, ("overlayfs", "proc")))
+    return (namespaces.overlayfs(), namespaces.proc())

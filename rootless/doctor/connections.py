@@ -1,0 +1,62 @@
+"""How containers reach the network, and what may be limited."""
+
+from __future__ import annotations
+
+from rootless.doctor.check import Check, note, passed
+from rootless.network import choice
+
+
+def network(search_path: str) -> Check:
+    chosen = choice.choose("", search_path, tun=choice.has_tun())
+    if chosen.program:
+        return passed("network", f"containers get their own through {chosen.mode}")
+    if choice.has_tun():
+        cure = "sudo apt-get install passt (or slirp4netns)"
+    else:
+        cure = "sudo modprobe tun; sudo chmod 666 /dev/net/tun"
+    return note("network", chosen.note, cure)
+
+
+def route() -> Check:
+    """pasta copies the host's addresses and routes; without a default route it has none to copy."""
+    routed = _is_routed()
+    if routed:
+        return passed("route", "this machine has a default route")
+    return note(
+        "route",
+        "this machine has no default route, so pasta cannot connect containers",
+        "connect it, or use --network none or host",
+    )
+
+
+def cgroup() -> Check:
+    try:
+        with open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as file:
+            controllers = file.read().split()
+    except OSError:
+        controllers = []
+    if "memory" in controllers and "pids" in controllers:
+        return passed("cgroup", "v2: " + " ".join(controllers))
+    return note(
+        "cgroup",
+        "no cgroup v2 controllers: limits on memory, processors and processes are not available",
+        "boot with systemd.unified_cgroup_hierarchy=1",
+    )
+
+
+def _is_routed() -> bool:
+    """A default route, by pyroute2; where that cannot be loaded, by the kernel's own table."""
+    try:
+        from pyroute2 import IPRoute
+    except ImportError:
+        return any(line.split()[1] == "00000000" for line in _routes())
+    with IPRoute() as netlink:
+        return bool(netlink.get_default_routes())
+
+
+def _routes() -> list[str]:
+    try:
+        with open("/proc/net/route", encoding="utf-8") as file:
+            return file.readlines()[1:]
+    except OSError:
+        return []

@@ -1,0 +1,144 @@
+"""The kernel and what it lets this user have: namespaces, ids, overlayfs, /proc."""
+
+from __future__ import annotations
+
+import os
+
+from rootless import complaints, linux, userns
+from rootless.doctor.check import Check, complaint, failed, note, passed
+
+OLDEST = (5, 12)
+
+
+def kernel() -> Check:
+    release = os.uname().release
+    if linux.MACHINE not in linux.MACHINES:
+        known = ", ".join(linux.MACHINES)
+        return failed("kernel", f"Linux for {linux.MACHINE}", f"a machine of these: {known}")
+    major, minor = release.partition("-")[0].split(".")[:2]
+    if (int(major), int(minor)) >= OLDEST:
+        return passed("kernel", f"Linux {release}")
+    return failed("kernel", f"Linux {release}", "a kernel from 5.12 on is needed")
+
+
+def user() -> Check:
+    if os.getuid():
+        return passed("user", f"uid {os.getuid()}, an ordinary user")
+    return note(
+        "user",
+        "root: a container's root is then this machine's root, one barrier less",
+        "use an ordinary user",
+    )
+
+
+def user_namespace() -> Check:
+    problem = complaint(_try_userns)
+    if problem is None:
+        return passed("user namespace", "can be entered, and mounts can be made in it")
+    return failed("user namespace", problem.message, problem.hint)
+
+
+def _try_userns() -> None:
+    userns.enter()
+    linux.mount("tmpfs", "/tmp", "tmpfs")
+
+
+def setuid() -> Check:
+    """What python-prctl, which needs a compiler to install, says of this process."""
+    try:
+        import prctl
+    except ImportError:
+        return note(
+            "python-prctl",
+            "it is not installed; nothing but this line needs it",
+            "sudo apt-get install gcc python3-dev libcap-dev; then pip install python-prctl",
+        )
+    if not prctl.get_no_new_privs():
+        return passed("setuid", "programs may gain privileges, as newuidmap must")
+    return note("setuid", *complaints.explain_one_id())
+
+
+def ids() -> Check:
+    mapped = userns.available()
+    if mapped.is_range:
+        return passed("ids", f"{mapped.size} uids can be mapped")
+    missing, hint = complaints.explain_one_id()
+    detail = f"{missing}: commands in images can be no other user than root"
+    return failed("ids", detail, hint)
+
+
+def untried(name: str) -> Check:
+    """The line of what can only be tried in a user namespace, where there is none."""
+    return failed(name, "cannot be tried without a user namespace", "see user namespace")
+
+
+def overlayfs() -> Check:
+    problem = complaint(_try_overlay)
+    if problem is None:
+        return passed("overlayfs", "works in a user namespace")
+    return failed("overlayfs", problem.message, problem.hint)
+
+
+def _try_overlay() -> None:
+    userns.enter()
+    linux.mount("tmpfs", "/tmp", "tmpfs")
+    stack("/tmp")
+
+
+def stack(folder: str) -> str:
+    """Mount an overlay whose directories are all made in `folder`; where it is mounted."""
+    for name in ("lower", "upper", "work", "merged"):
+        os.mkdir(f"{folder}/{name}")
+    options = "lowerdir=lower,upperdir=upper,workdir=work,userxattr"
+    os.chdir(folder)  # whatever characters are in its name, the options are these
+    try:
+        linux.mount("overlay", "merged", "overlay", 0, options)
+    except OSError as error:
+        raise complaints.explain_overlay(error, 1) from None
+    return f"{folder}/merged"
+
+
+def proc() -> Check:
+    """The kernel mounts no new /proc where a part of the old one is hidden."""
+    problem = complaint(_try_proc)
+    if problem is None:
+        return passed("proc", "containers get a /proc of their own")
+    return failed("proc", problem.message, problem.hint)
+
+
+def _try_proc() -> None:
+    userns.enter()
+    linux.unshare(linux.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:  # which sees no parent: the children of `process` would end here
+        os._exit(_mount_proc())
+    number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if number:
+        raise complaints.explain_proc(OSError(number, os.strerror(abs(number))))
+
+
+def _mount_proc() -> int:
+    """The errno of it."""
+    try:
+        linux.mount("proc", "/proc", "proc")
+    except OSError as error:
+        return error.errno or 1
+    return 0
+
+
+def selinux() -> tuple[Check, ...]:
+    """A line only where it is in force: most machines do not have it."""
+    try:
+        with open("/sys/fs/selinux/enforce", encoding="utf-8") as file:
+            enforces = file.read().strip() == "1"
+    except OSError:
+        return ()
+    if not enforces:
+        return (passed("SELinux", "permissive: it forbids nothing"),)
+    return (
+        note(
+            "SELinux",
+            "enforcing: a bind-mounted file keeps its label, and a policy may forbid more",
+            "what it refused: sudo ausearch -m avc -ts recent",
+        ),
+    )

@@ -1,0 +1,39 @@
+"""What follows from the checks: on which rung images are built and run here, with which storage."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.doctor.check import Check
+
+_RANGE = "a user namespace with a range of ids"
+_ONE = "a user namespace with one id"
+_NONE = "no user namespace"
+
+
+class Way(Record):
+    """`rung` counts from 1, the widest; 0 is none. `storage` is how layers become a tree."""
+
+    rung: int
+    name: str
+    storage: str
+    reason: str
+
+
+def way(checks: Sequence[Check]) -> Way:
+    """The one that `checks` leave, and what stands in the way of a wider one."""
+    failed = {check.name: check for check in checks if not check.ok}
+    storage = "none" if "overlayfs" in failed or "store" in failed else "overlayfs"
+    if "user namespace" in failed:
+        return Way(0, _NONE, "none", failed["user namespace"].detail)
+    if "ids" in failed:
+        return Way(2, _ONE, storage, failed["ids"].detail)
+    ids = next(check for check in checks if check.name == "ids")
+    who = "real root" if os.getuid() == 0 else "newuidmap works"
+    return Way(1, _RANGE, storage, f"{who}: {ids.detail}")

@@ -1,0 +1,252 @@
+"""Machines in the field: each lack made for real, what `doctor` says of it, and what goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from rootless import linux
+from tests.support import machine
+from tests.support.field import Machine
+
+pytestmark = pytest.mark.needs("userns", "subids")
+
+KERNEL = "/proc/sys/kernel"
+
+
+def doctor(rootless, there: Machine) -> dict[str, dict[str, object]]:
+    """The lines of `doctor --json` on that machine, by name; "way" is the end of it."""
+    rootless.prefix = there.prefix
+    result = rootless("doctor", "--json", cwd=machine.PROJECT)
+    found = json.loads(result.stdout)
+    lines = {check["name"]: check for check in found["checks"]}
+    missing = [check for check in lines.values() if check["required"] and not check["ok"]]
+    assert found["ok"] == (not missing)
+    assert result.exit == bool(missing), result.stderr
+    assert all(check["fix"] for check in lines.values() if not check["ok"])
+    return {**lines, "way": found["way"]}
+
+
+LACKS = {
+    "apparmor": (
+        Machine(
+            denied={"mount": errno.EACCES},
+            shown={KERNEL: {"apparmor_restrict_unprivileged_userns": "1"}},
+        ),
+        "AppArmor forbids user namespaces to programs without a profile",
+        "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless",
+    ),
+    "debian": (
+        Machine(
+            denied={"unshare": errno.EPERM},
+            shown={KERNEL: {"unprivileged_userns_clone": "0"}},
+        ),
+        "this kernel is set to forbid user namespaces",
+        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    "none": (
+        Machine(namespaces=0),
+        "user.max_user_namespaces is 0",
+        "sudo sysctl -w user.max_user_namespaces=15000",
+    ),
+    "seccomp": (
+        Machine(denied={"unshare": errno.EPERM}),
+        "probably by the seccomp profile of a container",
+        "--security-opt seccomp=unconfined",
+    ),
+    "seccomp of mounts": (
+        Machine(denied={"mount": errno.EPERM}),
+        "mount in a user namespace is forbidden here: probably by the seccomp profile",
+        "--security-opt seccomp=unconfined",
+    ),
+}
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_no_user_namespace(rootless, lack):
+    there, detail, fix = LACKS[lack]
+    found = doctor(rootless, there)
+    assert detail in found["user namespace"]["detail"]
+    assert fix in found["user namespace"]["fix"]
+    assert found["overlayfs"]["fix"] == "see user namespace"
+    assert (found["way"]["rung"], found["way"]["storage"]) == (0, "none")
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_the_error_says_the_same_and_points_to_doctor(rootless, busybox_image, tmp_path, lack):
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    there, detail, fix = LACKS[lack]
+    rootless.prefix = there.prefix
+    result = rootless("load", "-i", archive, cwd=machine.PROJECT)
+    assert result.exit == 1
+    assert detail in result.stderr
+    assert fix in result.stderr
+    assert "'rootless doctor' tries all that is needed here" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("there", "detail", "fix"),
+    [
+        (Machine(newuidmap="missing"), "no newuidmap", "apt-get install uidmap"),
+        (Machine(newuidmap="plain"), "has lost its setuid bit", "sudo chmod u+s /usr/bin/newuid"),
+        (Machine(ranges=""), "no line in /etc/subuid", "--add-subuids 100000-165535"),
+        (Machine(no_new_privs=True), "no_new_privs is set", "outside of the sandbox"),
+    ],
+    ids=["missing", "plain", "ranges", "privs"],
+)
+def test_one_id(rootless, busybox_image, tmp_path, there, detail, fix):
+    """What needs no more goes on: a bit that an image's layer has lost is no end."""
+    found = doctor(rootless, there)
+    assert detail in found["ids"]["detail"]
+    assert fix in found["ids"]["fix"]
+    assert found["way"]["rung"] == 2
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    rootless.ok("load", "-i", archive, cwd=machine.PROJECT)
+    run = ("run", "--rm", "--network", "none", busybox_image.name, "id", "-u")
+    assert rootless.ok(*run, cwd=machine.PROJECT) == "0\n"
+
+
+def test_a_helper_with_its_bit_gives_a_range(rootless):
+    found = doctor(rootless, Machine())
+    assert found["ids"]["detail"] == "20001 uids can be mapped"
+    assert (found["way"]["rung"], found["way"]["storage"]) == (1, "overlayfs")
+
+
+def test_an_old_kernel(rootless):
+    found = doctor(rootless, Machine(old_kernel=True))
+    assert found["kernel"]["detail"].startswith("Linux 2.6.")
+
+
+def test_a_hidden_part_of_proc(rootless):
+    found = doctor(rootless, Machine(hidden=("/proc/interrupts",)))
+    assert "a part of /proc is hidden here" in found["proc"]["detail"]
+    assert "unmask=ALL" in found["proc"]["fix"]
+
+
+def test_selinux_is_a_note(rootless):
+    found = doctor(rootless, Machine(shown={"/sys/fs": {"selinux/enforce": "1"}}))
+    assert found["SELinux"]["required"] is False
+    assert "ausearch" in found["SELinux"]["fix"]
+    assert "SELinux" not in doctor(rootless, Machine())
+
+
+def _on(rootless, kind: str, flags: int, options: str = "") -> Machine:
+    rootless.root.mkdir()
+    return Machine(mounts=((kind, str(rootless.root), flags, options),))
+
+
+def test_a_store_that_can_hold_no_attributes(rootless):
+    """As on NFS before Linux 5.9; ramfs has none either."""
+    found = doctor(rootless, _on(rootless, "ramfs", 0))
+    assert "on ramfs: files there can have no user xattrs" in found["store"]["detail"]
+    assert "ROOTLESS_ROOT" in found["store"]["fix"]
+    assert found["way"]["storage"] == "none"
+    assert not list(rootless.root.iterdir())
+
+
+def test_a_store_that_cannot_be_written(rootless):
+    found = doctor(rootless, _on(rootless, "tmpfs", linux.MS_RDONLY))
+    assert "Read-only file system" in found["store"]["detail"]
+
+
+def test_doctor_leaves_nothing(rootless, tmp_path):
+    found = doctor(rootless, Machine())
+    assert found["store"]["ok"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def _script(rootless, there: Machine, script: str, **options) -> subprocess.CompletedProcess[str]:
+    """A shell on that machine, in which `rootless` is ours."""
+    ours = shlex.join([sys.executable, "-m", "rootless", "--root", str(rootless.root)])
+    lines = f'set -e\nrootless() {{ {ours} "$@"; }}\n{script}'
+    command = [*there.prefix, "sh", "-c", lines]
+    options = {"capture_output": True, "env": rootless.environment, **options}
+    return subprocess.run(command, text=True, check=False, cwd=machine.PROJECT, **options)
+
+
+WORK = """\
+rootless load -q -i {archive} >/dev/null
+printf 'FROM {name}\\nRUN echo built > /y\\nCOPY f /f\\n' > {folder}/Dockerfile
+echo copied > {folder}/f
+rootless build -q -t made {folder} >/dev/null
+rootless run --rm --network none made sh -c 'cat /y /f; stat -c %a /y /f /tmp'
+"""
+MADE = "built\ncopied\n644\n644\n1777\n"
+
+
+@pytest.fixture
+def work(busybox_image, tmp_path):
+    folder = tmp_path / "context"
+    folder.mkdir()
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    return WORK.format(archive=archive, name=busybox_image.name, folder=folder)
+
+
+def test_a_home_without_programs(rootless, work):
+    """noexec: what is in the store is executed through overlayfs, another mount."""
+    there = _on(rootless, "tmpfs", linux.MS_NOEXEC, "mode=755")
+    found = doctor(rootless, there)
+    assert "is mounted noexec" in found["noexec"]["detail"]
+    answer = _script(rootless, there, work)
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+
+
+def test_little_room(rootless):
+    found = doctor(rootless, _on(rootless, "tmpfs", 0, "mode=755,size=10m"))
+    assert "MiB are free" in found["room"]["detail"]
+    assert found["room"]["required"] is False
+
+
+def test_a_small_tmp(rootless, work, tmp_path):
+    """Nothing of ours needs room there."""
+    if str(tmp_path).startswith("/tmp/"):
+        there = Machine()
+        fill = ""
+    else:
+        there = Machine(mounts=(("tmpfs", "/tmp", 0, "mode=1777,size=4k"),))
+        fill = "! dd if=/dev/zero of=/tmp/full 2>/dev/null\n"
+    answer = _script(rootless, there, fill + work)
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+
+
+@pytest.mark.parametrize("umask", ["000", "077", "777"])
+def test_the_callers_umask_is_not_the_images(rootless, work, umask):
+    folder_work = work.replace("rootless build", f"umask {umask}; rootless build")
+    answer = _script(rootless, Machine(), folder_work)
+    expected = MADE
+    assert (answer.returncode, answer.stdout) == (0, expected), answer.stderr
+
+
+def test_closed_streams(rootless, work, tmp_path):
+    script = work.replace("rootless build -q -t made", "rootless build -q -t made <&- 2>&-")
+    answer = _script(rootless, Machine(), script)
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+    name = "rootless run --rm --network none -v"
+    said = tmp_path / "said"
+    said.mkdir(mode=0o777)
+    script = f"{name} {said}:/said made sh -c 'echo done > /said/file' <&- >&- 2>&-"
+    assert _script(rootless, Machine(), script).returncode == 0
+    assert (said / "file").read_text() == "done\n"
+
+
+def test_without_a_home(rootless, monkeypatch):
+    """doctor says it too, and looks at all the rest."""
+    bare = {key: rootless.environment[key] for key in ("PATH", "PYTHONPATH")}
+    command = [sys.executable, "-m", "rootless", "doctor"]
+    answer = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert "there is no place for images: HOME is not set" in answer.stdout
+    assert "ROOTLESS_ROOT" in answer.stdout
+    assert "✓ user namespace" in answer.stdout
+    assert answer.returncode == 1
+
+
+def test_the_profile_names_this_python(rootless):
+    profile = rootless.ok("doctor", "--apparmor")
+    assert f"profile rootless {os.path.realpath(sys.executable)} flags=(unconfined) {{" in profile
+    assert profile.count("userns,") == 1
