@@ -6,7 +6,7 @@ import _signal
 import os
 import sys
 
-from rootless.cli import environment
+from rootless.cli import environment, words
 from rootless.cli.finding import find
 from rootless.cli.parser import CommandLineError
 from rootless.container import enter
@@ -36,10 +36,10 @@ def exec_(given: Settings, arguments: Arguments) -> int:
     enter.check(container)
     see = _explain if arguments.explain else _silent
     if arguments.detach:
-        enter.in_background(store, container, entry, see)
+        enter.in_background(store, container, entry, see, words.warn)
         return 0
     _check_terminal(arguments)
-    return enter.in_foreground(store, container, entry, _streams(arguments), see)
+    return enter.in_foreground(store, container, entry, _streams(arguments), see, words.warn)
 
 
 def _entry(given: Settings, arguments: Arguments) -> enter.Entry:
@@ -89,7 +89,6 @@ def _silent(_: Spec) -> None:
 
 
 def _explain(spec: Spec) -> None:
-    from rootless.cli import words
     from rootless.sandbox import explain
 
     print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)

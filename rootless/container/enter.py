@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rootless.store import Store
 
     See = Callable[[Spec], object]
+    Warn = Callable[[str], object]
 
 _SHAREABLE = ("user", "mount", "pid", "uts", "ipc", "net", "cgroup")
 _FILES = {"mount": "mnt"}  # of /proc/PID/ns
@@ -48,14 +49,20 @@ class Entry(Record):
 
 
 def in_foreground(
-    store: Store, container: Container, entry: Entry, streams: Streams, see: See = lambda _: None
+    store: Store,
+    container: Container,
+    entry: Entry,
+    streams: Streams,
+    see: See = lambda _: None,
+    warn: Warn = lambda _: None,
 ) -> int:
-    """Execute it on these streams, and wait for it; its exit status. `see` gets the plan.
+    """Execute it on these streams, and wait for it; its exit status. `see` gets the plan, `warn`
+    a sentence where the container's limits do not hold for it.
 
     RootlessError, with docker's exit code, when it cannot be executed.
     """
     stdio = streams.open()
-    child = begin(store, container, entry, stdio, streams.terminal_fd, see)
+    child = begin(store, container, entry, stdio, streams.terminal_fd, see, warn)
     try:
         streams.start()
         child.await_exec()
@@ -66,11 +73,15 @@ def in_foreground(
 
 
 def in_background(
-    store: Store, container: Container, entry: Entry, see: See = lambda _: None
+    store: Store,
+    container: Container,
+    entry: Entry,
+    see: See = lambda _: None,
+    warn: Warn = lambda _: None,
 ) -> None:
     """Execute it with nothing to read, and nobody who reads; returns when it runs."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    begin(store, container, entry, (null, null, null), see=see).await_exec()
+    begin(store, container, entry, (null, null, null), see=see, warn=warn).await_exec()
     os.close(null)
 
 
@@ -81,6 +92,7 @@ def begin(
     stdio: tuple[int, int, int],
     terminal_fd: int = -1,
     see: See = lambda _: None,
+    warn: Warn = lambda _: None,
 ) -> Child:
     """Start the joiner, and through it what is to be executed; the caller awaits that."""
     process = _inside(store, container)
@@ -90,7 +102,7 @@ def begin(
             pidfd,
             process.pid,
             _own_namespaces(process.pid),
-            _group(process.pid),
+            _group(process.pid, warn),
             own_numbers=not container.spec.confinement.pid,
         )
         spec = runspec.entry(
@@ -151,10 +163,16 @@ def _open(process: living.Process, container: Container) -> int:
     return pidfd
 
 
-def _group(pid: int) -> str:
-    """The directory of its cgroup, where that is not ours."""
-    theirs = cgroup.of(pid)
-    return "" if theirs == cgroup.own() else theirs
+def _group(pid: int, warn: Warn) -> str:
+    """The directory of its cgroup, where that is the container's own and can be entered."""
+    theirs = cgroup.around(pid)
+    if theirs:
+        try:
+            cgroup.approach(theirs)
+        except cgroup.NoGroupError as error:
+            warn(f"WARNING: the container's limits do not hold for it: {error.message}")
+            return ""
+    return theirs
 
 
 def _own_namespaces(pid: int) -> tuple[str, ...]:

@@ -179,6 +179,30 @@ def of_container(supervisor: int) -> Group | None:
     return Group(path) if name == _MONITOR and os.path.isdir(path) else None
 
 
+def approach(path: str) -> None:
+    """Have this process be where it may enter the group of a container that runs, at `path`.
+
+    That is where it is, if both are below one cgroup of the user's. From a login session systemd
+    moves it beside the container's monitor: NoGroupError says why that cannot be.
+    """
+    if _is_ours(os.path.commonpath((path, own() or "/"))):
+        return
+    base, _, _ = f"{path}/".rpartition(f"/{_CONTAINER}/")
+    from rootless.sandbox import systemd
+
+    try:
+        systemd.attach(os.path.basename(base), f"/{_MONITOR}", os.getpid())
+    except systemd.SystemdError as error:
+        raise NoGroupError(error.message, hint=_HINT) from None
+
+
+def around(pid: int) -> str:
+    """The directory of a process's cgroup, if that is a container's own, or below one; else ""."""
+    path = of(pid)
+    base, found, _ = f"{path}/".rpartition(f"/{_CONTAINER}/")
+    return path if found and os.path.isdir(f"{base}/{_MONITOR}") else ""
+
+
 def _directory_of(group: str) -> str:
     """Where a cgroup is in the file system, through whichever mount shows it."""
     for root, target in _mounts():

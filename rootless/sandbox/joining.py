@@ -41,8 +41,8 @@ class Enter(Record):
 
     The process forks; the child goes on, in the container's root. Where the container has no
     process numbers of its own (`own_numbers`), the kernel does not end it with the container: then
-    a process of ours does. `cgroup` is the directory of the
-    container's own group, which is entered where the user may do that from here.
+    a process of ours does. `cgroup` is the directory of the container's own group, which the
+    caller has seen to that it can be entered from here.
     """
 
     pidfd: int
@@ -88,7 +88,7 @@ class Enter(Record):
             fd = os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, b"0")
             os.close(fd)
-        except OSError:  # as from a login session, which no user may leave by himself
+        except OSError:  # it ends this moment
             pass
 
 

@@ -172,6 +172,21 @@ def test_a_limit_that_is_not_delegated_is_named_and_the_others_hold(store):
     assert insists.exit == 125 and "error: cpuset.cpus: not delegated" in insists.stderr
 
 
+@pytest.mark.needs("delegation")
+def test_exec_is_held_by_the_limits_too(store):
+    """Also from a login session, whose processes only systemd may move."""
+    store.ok(
+        "run", "-d", "--network", "none", "-m", "64m", "--name", "held", "busybox", "sleep", "9999"
+    )
+    ended = store("exec", "held", "cat", "/proc/self/cgroup")
+    assert (ended.exit, ended.stdout, ended.stderr) == (0, "0::/\n", "")
+    eaten = store("exec", "held", "sh", "-c", _EAT)
+    assert (eaten.exit, eaten.stderr) == (137, "")
+    store.ok("exec", "-d", "held", "sleep", "9999")
+    used = store.ok("stats", "--no-stream", "--format", "{{.PIDs}}", "held")
+    assert used == "2\n"
+
+
 # ── where there is none ──────────────────────────────────────────────────────────────────────────
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import vm
 
-_INSIDE = ("tests/integration/test_cgroup.py",)
+_INSIDE = ("tests/integration/test_cgroup.py", "tests/e2e/test_run_limits.py")
 _IMAGE = """python3 -c '
 from pathlib import Path
 from tests.support import images

@@ -41,15 +41,14 @@ def main() -> None:
     while not os.path.exists(PORT):  # udev makes it
         time.sleep(0.1)
     with open(PORT, "r+b", buffering=0) as port:
+        port.write(b"\n")  # ends what was cut off when the machine went down
         tell(port, ready=Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         for line in lines(port):
             asked = json.loads(line)
             if "run" in asked:
-                run(
-                    port,
-                    ["su", "--login", USER, "--command", f"cd {CHECKOUT}\n{asked['run']}"],
-                    asked,
-                )
+                typed = f"cd {CHECKOUT}\n{asked['run']}"
+                # of our session, not of one that su makes: it is what ends when time is up
+                run(port, ["su", "--login", USER, f"--session-command={typed}"], asked)
             else:
                 run(port, ["sh", "-c", asked["root"]], asked)
 
@@ -57,7 +56,10 @@ def main() -> None:
 def lines(port):
     kept = b""
     while True:
-        kept += port.read(65536)
+        piece = port.read(65536)
+        if not piece:  # the host has hung up, and may come again
+            time.sleep(0.1)
+        kept += piece
         *whole, kept = kept.split(b"\n")
         yield from whole
 
