@@ -62,7 +62,7 @@ class Enter(Record):
         return (f"nsenter --target {self.pid} --preserve-credentials {names}",)
 
     def apply(self, newroot: Newroot) -> None:
-        self._join_group()
+        group_fd = self._open_group()
         flags = 0
         for name in self.namespaces:
             flags |= linux.CLONE_NEWUSER if name == "user" else CLONE_FLAGS[name]
@@ -78,18 +78,28 @@ class Enter(Record):
             linux.close_range(0)
             os._exit(reaper.reap(pid))
         os.close(self.pidfd)
+        if group_fd >= 0:
+            _join(group_fd)
         os.setsid()
         newroot.open("/")
 
-    def _join_group(self) -> None:
+    def _open_group(self) -> int:
+        """By what the child goes there: the kernel asks who has opened it, and from where."""
         if not self.cgroup:
-            return
+            return -1
         try:
-            fd = os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, b"0")
-            os.close(fd)
+            return os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:  # it ends this moment
-            pass
+            return -1
+
+
+def _join(group_fd: int) -> None:
+    """Go into the container's group, alone: who waits outside is not counted there."""
+    try:
+        os.write(group_fd, b"0")
+    except OSError:  # it ends this moment
+        pass
+    os.close(group_fd)
 
 
 def _end_with(pidfd: int, pid: int) -> None:

@@ -51,11 +51,9 @@ def _runs_after_a_reboot(debian: vm.Machine) -> None:
     )
     debian.ok("loginctl enable-linger dev", root=True)
     debian.ok(_UNIT)
-    assert _state(debian) == "running"
+    _await_running(debian)
     debian.reboot()
-    until = time.monotonic() + vm.BOOT
-    while (state := _state(debian)) != "running":
-        assert time.monotonic() < until, state
+    _await_running(debian)
     told = debian.ok("rootless stats --no-stream --format '{{.MemUsage}}' web")
     assert told.endswith(" / 64MiB\n")
     debian.ok("systemctl --user stop container-web")
@@ -63,6 +61,13 @@ def _runs_after_a_reboot(debian: vm.Machine) -> None:
     assert debian.ok("rootless logs web").splitlines()[-2:] == ["up", "asked"]
     left = "ls -d /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/*/rootless-*"
     assert debian.run(left)[0] == 2
+
+
+def _await_running(debian: vm.Machine) -> None:
+    """systemctl does not wait for it, nor does the login after a reboot."""
+    until = time.monotonic() + vm.BOOT
+    while (state := _state(debian)) != "running":
+        assert time.monotonic() < until, state
 
 
 def _state(debian: vm.Machine) -> str:
