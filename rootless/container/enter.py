@@ -98,16 +98,8 @@ def begin(
     process = _inside(store, container)
     pidfd = _open(process, container)
     try:
-        there = Enter(
-            pidfd,
-            process.pid,
-            _own_namespaces(process.pid),
-            _group(process.pid, warn),
-            own_numbers=not container.spec.confinement.pid,
-        )
-        spec = runspec.entry(
-            there, userns.of(process.pid), _process(container.spec, entry), terminal_fd
-        )
+        there, ids = _entrance(process.pid, pidfd, container, warn)
+        spec = runspec.entry(there, ids, _process(container.spec, entry), terminal_fd)
         see(spec)
         return spawn.spawn(spec, *stdio)
     finally:
@@ -161,6 +153,16 @@ def _open(process: living.Process, container: Container) -> int:
         os.close(pidfd)
         raise _stopped(container)
     return pidfd
+
+
+def _entrance(pid: int, pidfd: int, container: Container, warn: Warn) -> tuple[Enter, userns.IdMap]:
+    """What is entered, and the ids there; RootlessError where it has ended meanwhile."""
+    own_numbers = not container.spec.confinement.pid
+    try:
+        group = _group(pid, warn)
+        return Enter(pidfd, pid, _own_namespaces(pid), group, own_numbers), userns.of(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        raise _stopped(container) from None
 
 
 def _group(pid: int, warn: Warn) -> str:
