@@ -6,6 +6,7 @@ container is made of, in which order, is decided in this file and nowhere else.
 
 from __future__ import annotations
 
+from rootless import rung
 from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations.devices import Devices
@@ -117,6 +118,8 @@ class Isolation(Record):
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
+    if not rung.current().may_mount:
+        return _not_apart(ids, root, process, isolation)
     had = {*isolation.shared, *(name for name, _ in isolation.others)}
     own = [name for name in ("pid", "uts", "ipc", "cgroup") if name not in had]
     if isolation.cgroup and "cgroup" in own:  # made when the group has been joined
@@ -130,6 +133,8 @@ def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) ->
 
 def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of one RUN: the host's network, or one of its own, which has only lo."""
+    if not rung.current().may_mount:
+        return _not_apart(ids, root, process, isolation)
     own_network = isolation.network.own
     namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
     return Spec(ids, namespaces, _operations(root, process, isolation))
@@ -141,6 +146,25 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
     place = ChangeDirectory(process.working_dir)
     privileges = _privileges(process, Network(own=False), place)
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
+
+
+def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
+    """A chroot into a tree of its own, in which is put what would be mounted."""
+    from rootless.sandbox import substitutes
+    from rootless.sandbox.operations.chrooted import Chroot, Outside
+
+    if isolation.network.own:
+        raise substitutes.lacking("a network of its own (network=none)")
+    placed = substitutes.of(isolation.mounts, f"{root.writable}/{substitutes.FOLDER}", root.target)
+    keep = substitutes.capabilities(process.capabilities)
+    process = process.replace(capabilities=keep, seccomp=b"", oom_score=None)
+    terminal: tuple[Operation, ...] = ()
+    if isolation.terminal_fd >= 0:
+        terminal = (Outside(), Terminal(isolation.terminal_fd, console=False))
+    privileges = _privileges(process, isolation.network, _working_dir(process))
+    unbounded = (one for one in privileges if not isinstance(one, Bound))
+    operations = (*terminal, *root.operations, *placed, Chroot(), *unbounded)
+    return Spec(ids, (), operations, init=isolation.init)
 
 
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:

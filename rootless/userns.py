@@ -3,6 +3,7 @@
 Runs in the CLI process before any thread exists, and in a short-lived helper forked from it. A
 process cannot map a range of ids for itself once it has left its old namespace, so the helper
 stays outside and writes the maps, through newuidmap and newgidmap where subordinate ids exist.
+Root of a container that allows no namespaces stays where it is, and `rung` says so.
 Nothing is left behind: the mount namespace ends with the process, however it dies, and the user
 namespace with the last process in it. Another process of the user's may `join` that until then.
 
@@ -12,10 +13,10 @@ Kernel: user_namespaces(7). newuidmap(1), subuid(5).
 from __future__ import annotations
 
 import os
-from errno import EINVAL, EPERM, ESRCH
+from errno import EACCES, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH
 
-from rootless import linux, process, programs
-from rootless.errors import RootlessError
+from rootless import linux, process, programs, rung
+from rootless.errors import RootlessError, UsageError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 IdRange = tuple[int, int, int]
+_FORBIDDEN = (EPERM, EACCES, ENOSPC, ENOSYS, EINVAL)  # unshare(2), not for want of memory
 _LONGEST = 4096  # bytes of what newuidmap says
 _JOINING = {
     EPERM: "it is not yours",
@@ -63,11 +65,13 @@ def enter() -> IdMap:
     return begin().finish()
 
 
-def begin() -> Entering:
+def begin() -> Entering | Staying:
     """Leave for the new namespaces; the maps are written meanwhile, until `finish`.
 
     In between this process may do what needs no ids: import, read, compute.
     """
+    if rung.forced() == rung.ROOT:
+        return _forced_to_stay()
     ids = available()
     user = _names(os.getuid())[0]
     target = os.getpid()
@@ -87,10 +91,19 @@ def begin() -> Entering:
         os.write(left_write, b"x")
     except linux.SyscallError as error:
         helper.kill()
-        raise _refused(error, user) from None
+        refused = _refused(error, user)
+        if os.getuid() == 0 and error.errno in _FORBIDDEN:
+            return Staying(refused.message)
+        raise refused from None
     finally:
         os.close(left_write)
     return Entering(ids, user, helper)
+
+
+def _forced_to_stay() -> Staying:
+    if os.getuid() != 0:
+        raise UsageError("only root can do without a user namespace, and you are not root")
+    return Staying("it was asked for")
 
 
 def join(pid: int) -> IdMap:
@@ -142,7 +155,21 @@ class Entering:
             _own_mounts()
         except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
             raise _refused(error, self._user) from None
+        name = rung.RANGE if self._ids.is_range else rung.ONE
+        rung.decide(name, f"a user namespace with {self._ids.size} ids")
         return self._ids
+
+
+class Staying:
+    """Root of a container that may have no namespaces: it goes on as it is."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def finish(self) -> IdMap:
+        """The ids there are: those that the container has."""
+        rung.decide(rung.ROOT, self._why)
+        return current()
 
 
 def available() -> IdMap:
@@ -154,6 +181,8 @@ def available() -> IdMap:
     if uid == 0:
         return current()
     own = IdMap(((0, uid, 1),), ((0, gid, 1),))
+    if rung.forced() == rung.ONE:
+        return own
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own
     names = _names(uid)

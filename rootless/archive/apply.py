@@ -315,7 +315,7 @@ class _Tree:
                 os.mkdir(parent, 0o755)
                 self._describe(parent)
             except FileExistsError:
-                if self._whiteouts and whiteout.is_device(os.lstat(parent)):
+                if self._whiteouts and whiteout.is_one(parent, os.lstat(parent)):
                     self._start_afresh(parent)
                     self._directories[parent] = _undescribed(parent)
                 elif not self._whiteouts and links and _leads_nowhere(parent):

@@ -3,8 +3,8 @@
 In a tar (image-spec layer.md, "Whiteouts"): an entry `.wh.NAME` hides NAME of the layers below,
 `.wh..wh..opq` hides everything they have in its directory. On disk (kernel, overlayfs.rst, mounted
 with `userxattr`): a character device 0:0 named NAME, and the attribute user.overlay.opaque=y of
-a directory. Where a kernel cannot make the device it leaves an empty file with the attribute
-user.overlay.whiteout in a directory marked opaque=x: understood here, never made.
+a directory. Where that device cannot be made, as on an overlayfs, it is an empty file with the
+attribute user.overlay.whiteout in a directory marked opaque=x, which kernels know from 6.7 on.
 
 overlayfs ignores an opaque mark on the root of a layer: who stacks layers must ask `is_opaque` and
 leave out what lies below. Names starting with `.wh..wh.` are aufs's own records: skipped.
@@ -24,6 +24,7 @@ _OPAQUE = b".wh..wh..opq"
 _OPAQUE_XATTR = b"user.overlay.opaque"
 _WHITEOUT_XATTR = b"user.overlay.whiteout"
 _CHARACTER = 0o020000
+_REGULAR = 0o100000
 _KIND = 0o170000
 
 
@@ -84,16 +85,42 @@ def is_impossible(base: bytes) -> bool:
 
 
 def make(path: bytes) -> None:
-    os.mknod(path, _CHARACTER, 0)
+    """OSError when something is there, or no directory to make it in."""
+    try:
+        os.mknod(path, _CHARACTER, 0)
+    except PermissionError:  # what is mounted is an overlayfs already: that device is its own
+        _make_file(path)
+
+
+def _make_file(path: bytes) -> None:
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        os.setxattr(fd, _WHITEOUT_XATTR, b"y")
+    finally:
+        os.close(fd)
+    _mark(os.path.dirname(path) or b".", b"x", os.XATTR_CREATE)
 
 
 def make_opaque(directory: bytes) -> None:
     """OSError when it is not a directory."""
+    _mark(directory, b"y")
+
+
+def _mark(directory: bytes, value: bytes, flags: int = 0) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.setxattr(fd, _OPAQUE_XATTR, b"y")
+        os.setxattr(fd, _OPAQUE_XATTR, value, flags)
+    except FileExistsError:  # of whichever kind it is, its files are looked at
+        pass
     finally:
         os.close(fd)
+
+
+def is_one(path: bytes, status: os.stat_result) -> bool:
+    """Whether what lstat found at `path` is a whiteout, in either form."""
+    if status.st_mode & _KIND == _REGULAR and not status.st_size:
+        return _WHITEOUT_XATTR in map(os.fsencode, os.listxattr(path, follow_symlinks=False))
+    return is_device(status)
 
 
 def is_device(status: os.stat_result) -> bool:

@@ -66,6 +66,19 @@ def write(fd: int, xattrs: dict[bytes, bytes]) -> None:
                 raise
 
 
+def copy(source: bytes | int, target: bytes | int) -> None:
+    """Those that go along when a file of a layer is copied on this machine: not overlayfs's."""
+    for name, value in read(source).items():
+        if name == _NODE:
+            os.setxattr(target, name, value)
+        elif kept := portable({name: value}):
+            try:
+                os.setxattr(target, name, kept[name])
+            except OSError as error:
+                if error.errno != ENOTSUP or not name.startswith(_ACL):
+                    raise
+
+
 def mark_device(fd: int, kind: int, device: tuple[int, int]) -> None:
     letter = b"c" if kind == tar.CHARACTER else b"b"
     os.setxattr(fd, _NODE, b"%b %d %d" % (letter, *device))

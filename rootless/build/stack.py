@@ -11,6 +11,8 @@ from rootless.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rootless.oci.descriptor import Descriptor
     from rootless.store.layers import Layer
 
@@ -19,6 +21,7 @@ class Entry:
     """One layer: its directory now, and the published layer as soon as there is one.
 
     An entry always lies on the same others, in whatever stack, so its `chain_id` is kept here.
+    `name` is where it was first, and stays while its directory moves.
     `blob` is how the base image's manifest lists the layer, if that is where it comes from;
     otherwise `created` (RFC 3339) is when a step made it.
     """
@@ -31,6 +34,7 @@ class Entry:
         created: str = "",
     ) -> None:
         self.path = path
+        self.name = path
         self.created = created
         self.chain_id = ""
         self.layer = layer
@@ -79,12 +83,18 @@ class Stack:
 
         Only published layers can have one: a step cannot make its own root opaque.
         """
-        paths = []
+        return tuple(entry.path for entry in self._visible())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What these directories are known by in this process."""
+        return tuple(entry.name for entry in self._visible())
+
+    def _visible(self) -> Iterator[Entry]:
         for entry in reversed(self.entries):
-            paths.append(entry.path)
+            yield entry
             if entry.layer and entry.layer.opaque:
                 break
-        return tuple(paths)
 
     @property
     def is_published(self) -> bool:

@@ -12,7 +12,7 @@ import stat
 import sys
 from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC
 
-from rootless import __version__
+from rootless import __version__, rung
 from rootless.cli import parser, settings, table
 from rootless.errors import RootlessError
 
@@ -114,6 +114,8 @@ def _carry_out(words: Sequence[str]) -> int:
     debug, failure = False, 125
     verb = table.TOP
     try:
+        if name := os.environ.get("ROOTLESS_RUNG"):
+            rung.force(name)
         top = parser.parse(table.TOP, words)
         debug = top.debug
         if top.version:

@@ -1,101 +1,93 @@
-"""File trees: layers under a writable directory, mounted, looked at, and turned into layers.
+"""File trees: layers under a writable directory, put together, looked at, and turned into layers.
 
-`present` says how a tree is put together; nothing is mounted yet. A sandbox begins with the root's
-`operations`; whoever works on the tree himself `mount`s it; `commit` is the directory, in overlayfs
-form, that has taken all changes. `view` is a tree that is only read. Nobody else spells overlayfs.
+`present` says how a tree is put together. A sandbox begins with the root's `operations`; whoever
+works on the tree himself `mount`s it; `commit` is the directory, in overlayfs form, that has taken
+all changes. `view` is a tree that is only read. Where mounts are allowed overlayfs does it, and
+else plain copies, whose changes are found by looking at every file: nobody but this room, and
+`runspec`, knows which.
 
-Runs as (mapped) root; mounts are made in the caller's private mount namespace and gone with it. A
-crash leaves what the caller's folder is: an owned directory in tmp/, or a container's.
+Runs as (mapped) root. A crash leaves what the caller's folder is, an owned directory in tmp/ or a
+container's, and owned directories in tmp/.
 """
 
 from __future__ import annotations
 
 import os
 
-from rootless import linux
-from rootless.record import Record
-from rootless.sandbox.operations.tree import Overlay
+from rootless import rung
+from rootless.roots import overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Self
+    from typing import Protocol, Self
 
     from rootless.sandbox.spec import Operation
     from rootless.store import Store
     from rootless.store.snapshots import Snapshot
 
+    class Mounted(Protocol):
+        """A tree that is there as long as `with` lasts."""
 
-class Root(Record):
-    """A tree: `layers` topmost first, absolute or relative to `base`, under the folder `writable`.
+        target: str
+        fd: int
 
-    `writable` has diff/ for all changes, work/ for overlayfs, and target/ to mount the tree on.
-    """
+        def __enter__(self) -> Self: ...
 
-    base: str
-    layers: tuple[str, ...]
-    writable: str
-    volatile: bool = True
+        def __exit__(self, *_: object) -> None: ...
 
-    @property
-    def target(self) -> str:
-        """Where it is mounted, in the namespace of who mounts it."""
-        return f"{self.writable}/target"
+    class Root(Protocol):
+        """A tree, under the folder `writable`."""
 
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """What the sandbox that lives in this tree starts with."""
-        return (self._overlay(),)
+        @property
+        def writable(self) -> str:
+            """A folder of who works on it."""
 
-    def mount(self) -> Mounted:
-        """Mount it here and now; unmounted at the end of `with`."""
-        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._overlay().mount()  # which goes where the layers are
-        finally:
-            os.fchdir(here)
-            os.close(here)
-        return Mounted(self.target)
+        @property
+        def target(self) -> str:
+            """Where the whole tree is."""
 
-    def again(self) -> None:
-        """Let what was mounted, and is not any more, be mounted once more: the kernel refuses that
-        to a volatile tree, for it cannot know that there was no crash in between.
-        """
-        mark = f"{self.writable}/work/work/incompat"
-        if os.path.isdir(mark):
-            from rootless.store import staging
+        @property
+        def caught(self) -> str:
+            """Where changes are while a command runs."""
 
-            staging.remove_tree(mark)
+        @property
+        def operations(self) -> tuple[Operation, ...]:
+            """What the sandbox that lives in this tree starts with."""
 
-    def commit(self) -> str:
-        """The directory in overlayfs form that holds all changes; nobody changes it any more."""
-        return f"{self.writable}/diff"
+        def mount(self) -> Mounted:
+            """Have it here and now, until the end of `with`."""
 
-    def _overlay(self) -> Overlay:
-        """overlayfs refuses a layer twice (ELOOP), and an image may have one twice, an empty one
-        for example. What is below hides behind its equal, so the topmost is enough.
-        """
-        layers = tuple(dict.fromkeys(self.layers))
-        return Overlay(
-            self.base,
-            layers,
-            f"{self.writable}/diff",
-            f"{self.writable}/work",
-            self.target,
-            volatile=self.volatile,
-        )
+        def again(self) -> None:
+            """Let what was used, and is not any more, be used once more."""
+
+        def commit(self) -> str:
+            """The directory in overlayfs form with all changes; nobody changes it any more."""
 
 
 def present(
-    store: Store, layers: Iterable[str], writable: str, *, bottom: str, volatile: bool = True
+    store: Store,
+    layers: Iterable[str],
+    writable: str,
+    *,
+    bottom: str,
+    volatile: bool = True,
+    names: tuple[str, ...] = (),
 ) -> Root:
     """The tree of these layer directories of the store, topmost first, under `writable`.
 
     Below all lies `bottom`: the store's skeleton where mount points are needed, else `empty`.
-    With `volatile` nothing of it is synchronised: a crash throws it away.
+    With `volatile` nothing of it is synchronised: a crash throws it away. `names` are what the
+    layers are known by, while their directories move: a tree that has them already is used again.
     """
+    paths = tuple(layers)
+    if not rung.current().may_mount:
+        from rootless.roots import copied
+
+        return copied.present(store, paths, writable, names or paths)
     base = store.path("layers")
-    return Root(base, tuple(_name(store, path) for path in (*layers, bottom)), writable, volatile)
+    stacked = tuple(_name(store, path) for path in (*paths, bottom))
+    return overlay.Root(base, stacked, writable, volatile)
 
 
 def empty(snapshot: Snapshot) -> str:
@@ -106,35 +98,33 @@ def empty(snapshot: Snapshot) -> str:
 
 
 def view(store: Store, layers: Iterable[str], *, bottom: str = "") -> View:
-    """Mount layers, on `bottom` if given, to read from; what would be written is thrown away."""
+    """Show layers, on `bottom` if given, to be read; nobody may write there."""
     from rootless.store import snapshots
 
+    paths = tuple(layers)
     snapshot = snapshots.create(store)
     try:
-        root = present(store, layers, snapshot.path, bottom=bottom or empty(snapshot))
+        if not rung.current().may_mount:
+            from rootless.roots import copied
+
+            return View(copied.show(snapshot, (*paths, *filter(None, [bottom]))), snapshot)
+        root = present(store, paths, snapshot.path, bottom=bottom or empty(snapshot))
         return View(root.mount(), snapshot)
     except BaseException:
         snapshot.discard()
         raise
 
 
-class Mounted:
-    """A mounted root and its descriptor; unmounted at the end of `with`."""
+def let_go() -> None:
+    """Throw away the trees that are kept because they may be wanted again."""
+    if not rung.current().may_mount:
+        from rootless.roots import copied
 
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
-        linux.umount2(self.target)
+        copied.let_go()
 
 
 class View:
-    """A mounted root that is only read."""
+    """A tree that is only read."""
 
     def __init__(self, mounted: Mounted, snapshot: Snapshot) -> None:
         self._mounted = mounted

@@ -75,6 +75,15 @@ def bound(keep: frozenset[str]) -> None:
             return  # the kernel's last capability was the one before
 
 
+def effective() -> frozenset[str]:
+    """Those that this process has."""
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        lines = file.read(1 << 14).splitlines()
+    found = next((line for line in lines if line.startswith(b"CapEff:")), b"CapEff: 0")
+    bits = int(found.split()[1], 16)
+    return frozenset(name for number, name in enumerate(NAMES) if bits >> number & 1)
+
+
 def limit(keep: frozenset[str]) -> None:
     """Make effective and permitted exactly these, inheritable and ambient empty."""
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)

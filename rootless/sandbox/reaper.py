@@ -26,8 +26,10 @@ _OWN = frozenset(
 )  # fmt: skip
 
 
-def reap(child_pid: int) -> int:
+def reap(child_pid: int, until: int = 0) -> int:
     """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal.
+
+    With the signal `until`, which is not forwarded, waiting ends: as if it had been killed.
 
     Signals are waited for, not handled: a handler's Python half would wait for waitpid to return.
     Blocked, they also reach a process 1 that has no handler for them (pid_namespaces(7)).
@@ -40,4 +42,6 @@ def reap(child_pid: int) -> int:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         if pid == 0 and (number := _signal.sigwait(watched)) != _signal.SIGCHLD:
+            if number == until:
+                return 128 + _signal.SIGKILL
             os.kill(child_pid, number)

@@ -35,7 +35,11 @@ class Child:
     see the process that is to become the command.
     """
 
-    def __init__(self, pid: int, report_fd: int, command: str, *, is_seen: bool = False) -> None:
+    def __init__(
+        self, pid: int, report_fd: int, command: str, *, is_seen: bool = False, last: int = 9
+    ) -> None:
+        """`last` is the signal that ends all of it."""
+        self._last = last
         self.pid = pid
         self._report_fd = report_fd
         self._command = command
@@ -88,7 +92,7 @@ class Child:
         """Send a signal, unless it has ended; SIGKILL ends the whole container."""
         try:
             if self._status is None:
-                os.kill(self.pid, signal)
+                os.kill(self.pid, self._last if signal == 9 else signal)
         except ProcessLookupError:  # a signal handler of ours, just after waitpid
             pass
 
@@ -156,10 +160,11 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     finally:
         os.close(report_write)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    last = spec.operations[-1]
-    command = last.argv[0] if isinstance(last, Execute) else ""
+    final = spec.operations[-1]
+    command = final.argv[0] if isinstance(final, Execute) else ""
     is_seen = spec.joined or "pid" not in spec.namespaces
-    return Child(pid, report_read, command, is_seen=is_seen)
+    end = 9 if spec.is_apart else supervisor.ORPHANED
+    return Child(pid, report_read, command, is_seen=is_seen, last=end)
 
 
 def _opened(spec: Spec) -> Spec:

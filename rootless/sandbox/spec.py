@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         def apply(self, newroot: Newroot) -> None:
             """Do it; OSError or RootlessError when it fails."""
 
+        # One that has changed what outlives the sandbox has `restore`, too, for the supervisor.
+
 
 CLONE_FLAGS = {
     "mount": linux.CLONE_NEWNS,
@@ -72,6 +74,11 @@ class Spec(Record):
     def inner_flags(self) -> int:
         """The flags for clone(2) of the container's process 1."""
         return self._flags & ~linux.CLONE_NEWNET
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the kernel ends all of it with its first process."""
+        return bool(self.namespaces) or self.joined
 
     @property
     def opened(self) -> tuple[int, ...]:

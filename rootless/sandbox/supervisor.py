@@ -7,6 +7,9 @@ dies with its parent whatever the container does to the ties that a program may 
 kernel kills everything below. Signals sent to it go on to the container's process 1, whose exit
 status becomes its own.
 
+Where there are no namespaces at all nothing ends by itself: then it lives on when its parent dies,
+until it has ended everything below, and has taken out of the tree what was put there (`covering`).
+
 It owns the network namespace, through which the parent connects the container from outside. Runs
 as uid 0 of the user namespace, in the parent's mounts, and keeps no descriptor.
 """
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from rootless.sandbox.spec import Spec
 
 
+ORPHANED = 62
+"""The signal that ends a sandbox without namespaces: its supervisor has work to do before that."""
+
+
 def run(
     spec: Spec, stdio: tuple[int, int, int], report_fd: int, mapped: tuple[int, int]
 ) -> NoReturn:
@@ -42,7 +49,7 @@ def run(
     try:
         if spec.own_ids:
             _await_ids(mapped)
-        _tie_to_parent(report_fd)
+        _tie_to_parent(report_fd, _signal.SIGKILL if spec.is_apart else ORPHANED)
         os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
         network = [one.fd for one in spec.operations if isinstance(one, Await)]
@@ -63,9 +70,10 @@ def run(
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
         close_all_but(*network)
         _hide(network)
-        status = reaper.reap(pid)
+        status = reaper.reap(pid, 0 if spec.is_apart else ORPHANED)
         if not has_own_processes:
             _end_what_is_left()
+        _restore(spec)
         os._exit(status)
     except OSError as error:
         init.refused(report_fd, "the container cannot be started", error)
@@ -131,9 +139,16 @@ def _end_what_is_left() -> None:
             return
 
 
-def _tie_to_parent(report_fd: int) -> None:
-    """Die with the parent, also if it has died already: then nobody reads the report."""
-    linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+def _restore(spec: Spec) -> None:
+    """Take out of the tree what was put there instead of a mount."""
+    for one in reversed(spec.operations):
+        if restore := getattr(one, "restore", None):
+            restore()
+
+
+def _tie_to_parent(report_fd: int, number: int) -> None:
+    """Get this signal when the parent ends; die if it has ended: nobody reads the report."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, number)
     watch = select.poll()
     watch.register(report_fd, 0)
     if watch.poll(0):

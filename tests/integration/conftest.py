@@ -8,7 +8,7 @@ import io
 import pytest
 
 from rootless.archive import apply
-from rootless.roots import Root
+from rootless.roots.overlay import Root
 from tests.support import child, images
 
 

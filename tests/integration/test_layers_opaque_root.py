@@ -12,6 +12,7 @@ from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.platform import Platform
+from rootless.sandbox.operations.tree import Overlay
 from rootless.store import Store, blobs, images, layers, unpackers
 from tests.support import child
 
@@ -48,7 +49,9 @@ def test_opaque_root_cuts_the_stack(tmp_path):
         found = images.layers_of(store, image)
         shown = (layer.path for layer in layers.visible(found))
         root = roots.present(store, shown, "/w", bottom=store.path("skeleton"))
-        return found[0].opaque, found[1].opaque, root.layers
+        (stacked,) = root.operations
+        assert isinstance(stacked, Overlay)
+        return found[0].opaque, found[1].opaque, stacked.lowers
 
     try:
         below, cut, lowers = child.in_child(body)

@@ -16,7 +16,7 @@ import pytest
 import rootless
 from rootless import linux, runspec, userns
 from rootless.errors import RootlessError
-from rootless.roots import Root
+from rootless.roots.overlay import Root
 from rootless.sandbox import caps, seccomp, spawn, supervisor
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.newroot import Newroot
@@ -347,7 +347,7 @@ def test_with_init_the_command_is_not_process_one(rootfs):
 PROGRAM = """
 import os, sys
 from rootless import runspec, userns
-from rootless.roots import Root
+from rootless.roots.overlay import Root
 from rootless.sandbox import spawn
 ids = userns.enter()
 upper, lower, argv = sys.argv[1], sys.argv[2], tuple(sys.argv[3:])

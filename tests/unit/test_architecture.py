@@ -17,7 +17,11 @@ PACKAGE = PROJECT / "rootless"
 
 # Every room may import these six, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
+<<<<<<< HEAD
 MACHINE = {"complaints", "programs", "process", "userns", "inroot", "living", "owners"}
+=======
+MACHINE = {"complaints", "programs", "process", "userns", "rung", "inroot", "living"}
+>>>>>>> 8cb622f (rung: root in a container without namespaces builds in a plain copy of the layers)
 MAY_IMPORT = {
     "errors": set(),
     "record": set(),
@@ -29,7 +33,8 @@ MAY_IMPORT = {
     "programs": set(),
     "complaints": {"programs"},
     "process": {"complaints"},
-    "userns": {"complaints", "programs", "process"},
+    "rung": set(),
+    "userns": {"complaints", "programs", "process", "rung"},
     "inroot": set(),
     "living": set(),
     "owners": {"userns"},
@@ -71,6 +76,8 @@ MAY_IMPORT_IN_BUILD = {
     "build.export": {"build.plan"},
 }
 """The rooms within `build`; `build/build.py` is the way in, and sees them all."""
+ASK_WHICH_RUNG = {"roots", "runspec"}
+"""All that is built on these is the same on every rung; `userns` decides, the CLI may force one."""
 NO_LINUX = {
     "errors",
     "record",
@@ -92,6 +99,7 @@ HOT = {
         "programs",
         "process",
         "userns",
+        "rung",
         "inroot",
         "living",
         "oci",
@@ -199,6 +207,19 @@ def test_within_the_builder_too(name):
         and ".".join(found.module.split(".")[1:3]) not in allowed
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "rung"])
+def test_only_who_presents_and_isolates_asks_which_rung_it_is(name):
+    asks = {
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(MODULES[name].read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "rung"
+    }
+    imported = {found.module for found in _imports_of(name)}
+    assert "rootless.rung.current" not in imported
+    if _room(name) not in ASK_WHICH_RUNG:
+        assert "rung.current" not in asks, f"{name} asks which rung it is"
 
 
 def _drawing() -> list[str]:

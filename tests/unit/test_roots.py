@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless import roots
+from rootless.roots import overlay as overlaid
 from rootless.sandbox.operations.tree import Overlay
 from rootless.store import Store
 
@@ -14,7 +15,7 @@ def overlay(root):
 
 
 def test_a_layer_that_occurs_twice_is_mounted_once():
-    root = roots.Root("/layers", ("c", "b", "c", "a", "b"), "/w")
+    root = overlaid.Root("/layers", ("c", "b", "c", "a", "b"), "/w")
     assert overlay(root).lowers == ("c", "b", "a")
 
 
@@ -27,6 +28,6 @@ def test_layers_have_short_names_wherever_in_the_store_they_are(tmp_path):
 
 
 def test_changes_go_where_commit_says():
-    root = roots.Root("/layers", ("a",), "/w", volatile=False)
+    root = overlaid.Root("/layers", ("a",), "/w", volatile=False)
     assert (overlay(root).upper, overlay(root).target) == (root.commit(), root.target)
     assert not overlay(root).volatile

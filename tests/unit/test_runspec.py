@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rootless import linux, runspec
-from rootless.roots import Root
+from rootless.roots.overlay import Root
 from rootless.sandbox import caps, explain
 from rootless.sandbox.limits import Limit
 from rootless.sandbox.operations.devices import Devices

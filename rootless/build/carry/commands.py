@@ -35,13 +35,14 @@ _RESOLVER = "/etc/resolv.conf"
 class Furnished:
     """The mounts of one command. `operations` are for its sandbox, `env` is what they add."""
 
-    def __init__(self, folder: str) -> None:
-        """`folder` is the step's snapshot: diff/ is what the command changes."""
+    def __init__(self, root: Root) -> None:
+        """`root` is the tree that the command changes."""
         self.operations: tuple[Operation, ...] = ()
         self.env: dict[str, str] = {}
         self._closers: list[Callable[[], object]] = []
         self._watching: list[Callable[[], object]] = []
-        self._folder = folder
+        self._folder = root.writable
+        self._caught = root.caught
 
     @property
     def record(self) -> str:
@@ -77,7 +78,7 @@ class Furnished:
         if self.operations:
             from rootless.sandbox.mountpoints import remove
 
-            remove(self.record, f"{self._folder}/diff")
+            remove(self.record, self._caught)
 
 
 class Runner:

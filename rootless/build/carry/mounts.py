@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rootless.build.plan.actions import RunCommand
     from rootless.build.plan.mounts import Mount
     from rootless.build.request import Surroundings
+    from rootless.roots import Root
     from rootless.sandbox.spec import Operation
     from rootless.store import Store
     from rootless.store.keeping import Held
@@ -81,7 +82,7 @@ def furnish(
     command: RunCommand,
     key: Key,
     sources: Callable[[CopyFiles], tuple[Source, ...]],
-    folder: str,
+    root: Root,
     tell: Callable[[str], object],
 ) -> Furnished:
     """Make ready what `command` asks for; RootlessError says what is missing.
@@ -89,7 +90,7 @@ def furnish(
     `key` has the layers that `from` names, and learns what was really read of the context.
     `sources` finds the context's files; `tell` is given what the user should know meanwhile.
     """
-    furnished = Furnished(folder)
+    furnished, folder = Furnished(root), root.writable
     remounts = command.insecure or _REMOUNTS in (materials.given.capabilities or ())
     furnisher = _Furnisher(materials, key, sources, folder, furnished, tell, remounts=remounts)
     if command.mounts or command.devices or materials.given.mounts:
@@ -191,7 +192,7 @@ class _Furnisher:
             path = self._viewed(action, mount.source)
         (self._folders if os.path.isdir(path) else self._files).append(mount.target)
         why = "what is written there is thrown away" if mount.writable else "a bind mount"
-        return ops.Bind(path, mount.target, read_only=not mount.writable, why=why)
+        return ops.Bind(path, mount.target, read_only=not mount.writable, why=why, scratch=True)
 
     def _shown(self, action: CopyFiles, mount: Bind) -> str:
         """Files of the context, as the image would have them."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import EPERM
 
 from rootless import inroot, linux
 from rootless.archive import whiteout
@@ -50,10 +51,8 @@ class Shown:
             self._copy()
         elif self._source.folders and (apart or self._context.ignore):
             self._overlay()
-        elif apart:
+        elif apart or not self._bind():
             self._copy()
-        else:
-            self._bind()
 
     def close(self) -> None:
         """Take the mount away; what was copied goes with the folder."""
@@ -121,11 +120,15 @@ class Shown:
         else:
             self.path = f"{self._folder}/{self._source.name}"
 
-    def _bind(self) -> None:
-        """Read-only before it is attached anywhere."""
+    def _bind(self) -> bool:
+        """Read-only before it is attached anywhere; False where nothing can be mounted."""
         fd = self._open()
         try:
             mounted = linux.open_tree(fd)
+        except linux.SyscallError as error:
+            if error.errno != EPERM:
+                raise
+            return False
         finally:
             os.close(fd)
         try:
@@ -141,6 +144,7 @@ class Shown:
         finally:
             os.close(mounted)
         self._mounted = self.path
+        return True
 
     def _overlay(self) -> None:
         """Copied where overlayfs does not take what the directory lies on."""

@@ -128,6 +128,7 @@ class Workbench:
 
     def close(self) -> None:
         """Throw away what is unfinished, and what was fetched."""
+        roots.let_go()
         self._finisher.close()
         self._remotes.close()
 
@@ -135,8 +136,10 @@ class Workbench:
         """The tree that a step changes; a command needs mount points in it."""
         is_command = isinstance(action, RunCommand)
         bottom = skeleton.path(self._store) if is_command else roots.empty(snapshot)
-        below = _below(action, stack).paths
-        return roots.present(self._store, below, snapshot.path, bottom=bottom)
+        below = _below(action, stack)
+        return roots.present(
+            self._store, below.paths, snapshot.path, bottom=bottom, names=below.names
+        )
 
     def _run(
         self,
@@ -208,11 +211,11 @@ class Workbench:
     ) -> Furnished:
         """What the mounts of a command need."""
         if not (action.mounts or action.devices or self._given.mounts):
-            return Furnished(root.writable)
+            return Furnished(root)
         from rootless.build.carry.mounts import Materials, furnish
 
         materials = Materials(self._store, self._context, self._cache, self._given)
-        return furnish(materials, action, key, sources, root.writable, tell)
+        return furnish(materials, action, key, sources, root, tell)
 
     def _write(
         self,

@@ -114,7 +114,7 @@ class _Merging:
                 closed.add(path)
             elif not is_there:
                 os.link(source, target, follow_symlinks=False)
-                if whiteout.is_device(status):
+                if whiteout.is_one(source, status):
                     self._hidden.append(path)
             return False
         if (is_there and not is_folder) or path in self._closed:

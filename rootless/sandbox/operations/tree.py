@@ -155,7 +155,8 @@ class Bind(Record):
     With `subpath` a part of it, found without leaving it. `propagation` is mount(8)'s word for what
     happens to mounts made below later, `attributes` are MOUNT_ATTR_*. Not `recursive`, what is
     mounted below the source is left out; not `deep`, only the source itself is read-only. All of
-    it is given to the container's user `owner`, unless that is None.
+    it is given to the container's user `owner`, unless that is None. What is written to one that is
+    `scratch` nobody will look for.
     """
 
     source: str
@@ -168,6 +169,7 @@ class Bind(Record):
     deep: bool = True
     subpath: str = ""
     owner: str | None = None
+    scratch: bool = False
 
     call = "open_tree(2), mount_setattr(2), move_mount(2)"
 

@@ -1,0 +1,59 @@
+"""How far this process may be apart from the rest of the machine: the rung it stands on.
+
+    range   a user namespace with a range of ids: the normal case
+    one     a user namespace with the user's own id only
+    root    no namespaces, but root in a container of somebody else's: nothing can be mounted
+
+`userns` decides by trying, once, when a process enters its namespace; what the process forks stands
+where it does. Who presents trees (`roots`) and says what a sandbox is made of (`runspec`) asks
+here, and nobody else: a test holds that. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+from rootless.record import Record
+
+RANGE, ONE, ROOT = "range", "one", "root"
+NAMES = (RANGE, ONE, ROOT)
+
+
+class Rung(Record):
+    """`why` says in words what led here, for people."""
+
+    name: str
+    why: str
+
+    @property
+    def may_mount(self) -> bool:
+        """Whether there are mounts of one's own, and other namespaces beside them."""
+        return self.name != ROOT
+
+
+class _Standing:
+    """Where this process stands, and where it was told to."""
+
+    rung = Rung(RANGE, "nothing has been tried yet")
+    forced = ""
+
+
+def current() -> Rung:
+    """The rung of this process, once it has entered its namespace, or cannot have one."""
+    return _Standing.rung
+
+
+def decide(name: str, why: str) -> None:
+    """This is what trying has shown."""
+    _Standing.rung = Rung(name, why)
+
+
+def force(name: str) -> None:
+    """Stand there, whatever the machine would allow: before anything is tried. UsageError."""
+    if name not in NAMES:
+        raise UsageError(f"no rung is called {name!r}", hint=f"there are: {', '.join(NAMES)}")
+    _Standing.forced = name
+
+
+def forced() -> str:
+    """The name that `force` was given, else ""."""
+    return _Standing.forced

@@ -1,0 +1,338 @@
+"""What can be put into a tree instead of a mount: see `covering`, which puts and takes it.
+
+    Text     a small file, a secret for example, whose content is gone for certain afterwards
+    Folder   an empty directory
+    Copy     a file or a directory of the host, of which a copy is thrown away
+    Shared   a directory of the host, by names of its very files: what is written there stays
+    Nodes    /dev, with devices where they can be made, else with files that do for most
+    Views    /proc, with some facts of the machine that programs read
+
+All are values; `put` runs in the child before anything of the image does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless.record import Record
+from rootless.sandbox.errors import SandboxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHUNK = 1 << 20
+_NODES = ("null", "zero", "full", "random", "urandom", "tty")
+_RANDOM = ("random", "urandom")
+_ENOUGH = 1 << 16  # bytes of what stands for a device that has no end
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+)
+_FACTS = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version")
+
+
+class Text(Record):
+    """A file with this content; of a `secret` nothing is left, wherever a command has moved it."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    secret: bool = False
+
+    def __repr__(self) -> str:
+        return f"Text({self.path!r}, {len(self.content)} bytes)"
+
+    def describe(self) -> str:
+        return "a secret, gone with this command" if self.secret else "a file of its own"
+
+    def put(self, target: str, notes: str) -> None:
+        fd = os.open(target, _NEW, 0o600)
+        try:
+            if self.secret:
+                os.link(target, f"{notes}/kept")
+            _write_all(fd, self.content)
+            os.fchown(fd, self.uid, self.gid)
+            os.fchmod(fd, self.mode)
+        finally:
+            os.close(fd)
+
+    def take(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+        if self.secret and os.path.exists(f"{notes}/kept"):
+            os.truncate(f"{notes}/kept", 0)
+            os.unlink(f"{notes}/kept")
+
+
+class Folder(Record):
+    """An empty directory; a `mode` of None is that of what it covers."""
+
+    path: str
+    mode: int | None = None
+
+    def describe(self) -> str:
+        return "an empty directory, not in memory and without a limit"
+
+    def put(self, target: str, notes: str) -> None:
+        mode = self.mode
+        if mode is None:
+            mode = stat.S_IMODE(os.lstat(f"{notes}/was").st_mode) if _has(notes) else 0o1777
+        os.mkdir(target)
+        os.chmod(target, mode)
+
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
+
+
+class Copy(Record):
+    """What is at `source`, copied: files, directories and links."""
+
+    path: str
+    source: str
+    why: str = ""
+
+    def describe(self) -> str:
+        return f"a copy of {self.source}: {self.why}" if self.why else f"a copy of {self.source}"
+
+    def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+        status = os.stat(self.source)
+        if not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+            raise SandboxError(
+                f"{self.source} cannot be shown at {self.path}: it is no file and no directory, "
+                "and nothing can be mounted here",
+                hint="rootless doctor says what this machine lacks",
+            )
+        _copy(self.source, target, status)
+
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
+
+
+class Shared(Record):
+    """The directory `source`: the same files, and in the end the same names."""
+
+    path: str
+    source: str
+    why: str = ""
+
+    def describe(self) -> str:
+        return f"the files of {self.source}, to be changed: {self.why}"
+
+    def put(self, target: str, notes: str) -> None:
+        try:
+            had = list(_link(self.source, target))
+        except OSError as error:
+            raise SandboxError(
+                f"{self.source} cannot be shared with {self.path}: {error.strerror}; "
+                "nothing can be mounted here",
+                hint="what is to be written to must be a directory on the store's file system",
+            ) from None
+        fd = os.open(f"{notes}/had", _NEW, 0o600)
+        _write_all(fd, b"".join(os.fsencode(name) + b"\0" for name in had))
+        os.close(fd)
+
+    def take(self, target: str, notes: str) -> None:
+        """Take over what is new, and delete what the command has deleted."""
+        if not os.path.isdir(target) or not os.path.exists(f"{notes}/had"):
+            return
+        with open(f"{notes}/had", "rb") as file:
+            had = [os.fsdecode(name) for name in file.read().split(b"\0")[:-1]]
+        for name in reversed(had):
+            if not os.path.lexists(f"{target}/{name}"):
+                remove(f"{self.source}/{name}")
+        for _ in _link(target, self.source):
+            pass
+
+
+class Nodes(Record):
+    """A small /dev: devices, where this container may make them and its disk lets them work."""
+
+    path: str = "/dev"
+
+    def describe(self) -> str:
+        return f"{', '.join(_NODES)}, made as devices where that is allowed, and shm"
+
+    def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+        os.mkdir(target, 0o755)
+        for name in _NODES:
+            if not _made(f"{target}/{name}", f"/dev/{name}"):
+                _stand_in(f"{target}/{name}", name)
+        for name, to in _LINKS:
+            os.symlink(to, f"{target}/{name}")
+        os.mkdir(f"{target}/shm")
+        os.chmod(f"{target}/shm", 0o1777)
+
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
+
+
+class Views(Record):
+    """A /proc of some files, as they were: without a mount nothing in it lives."""
+
+    path: str = "/proc"
+
+    def describe(self) -> str:
+        return f"no processes, but copies of {', '.join(_FACTS)}"
+
+    def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+        os.mkdir(target, 0o555)
+        for name in _FACTS:
+            try:
+                with open(f"/proc/{name}", "rb") as file:
+                    content = file.read(_CHUNK)
+            except OSError:  # hidden from this container, too
+                continue
+            fd = os.open(f"{target}/{name}", _NEW, 0o444)
+            _write_all(fd, content)
+            os.close(fd)
+
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
+
+
+def _has(notes: str) -> bool:
+    return os.path.isdir(f"{notes}/was")
+
+
+def _made(target: str, device: str) -> bool:
+    """Make a device like the container's own; whether it can be opened."""
+    try:
+        os.mknod(target, 0o666 | stat.S_IFCHR, os.stat(device).st_rdev)
+        os.chmod(target, 0o666)
+        if not device.endswith("tty"):  # which is there for who has a terminal
+            os.close(os.open(target, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        remove(target)
+        return False
+    return True
+
+
+def _stand_in(target: str, name: str) -> None:
+    """Nothing to read stands for null; for what is random so much that it is enough for a seed."""
+    if name != "null" and name not in _RANDOM:
+        return
+    fd = os.open(target, _NEW, 0o666)
+    os.fchmod(fd, 0o666)
+    if name in _RANDOM:
+        _write_all(fd, os.urandom(_ENOUGH))
+    os.close(fd)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _copy(source: str, target: str, status: os.stat_result) -> None:
+    """A directory is copied with all that is in it, devices and sockets left out."""
+    if not stat.S_ISDIR(status.st_mode):
+        _copy_entry(source, target, status)
+        return
+    for path, inner in _walk(source):
+        at = target + path.removeprefix(source)
+        if stat.S_ISDIR(inner.st_mode):
+            os.mkdir(at)
+        _copy_entry(path, at, inner)
+
+
+def _copy_entry(source: str, target: str, status: os.stat_result) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(source), target)
+    elif stat.S_ISREG(status.st_mode):
+        read_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        write_fd = os.open(target, _NEW, 0o600)
+        while os.sendfile(write_fd, read_fd, None, _CHUNK):
+            pass
+        os.close(read_fd)
+        os.close(write_fd)
+    elif not stat.S_ISDIR(status.st_mode):
+        return
+    _like(target, status)
+
+
+def _like(target: str, status: os.stat_result) -> None:
+    """Owner, mode and time."""
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_mtime_ns,) * 2, follow_symlinks=False)
+
+
+def _link(source: str, target: str) -> Iterator[str]:
+    """Give `target` all that `source` has, by names of the same files; what is in both is told.
+
+    A file that is replaced in between is never missing under its name.
+    """
+    for path, status in _walk(source):
+        name = path.removeprefix(source)
+        at = target + name
+        there = _status(at)
+        if stat.S_ISDIR(status.st_mode):
+            if there is None or not stat.S_ISDIR(there.st_mode):
+                remove(at)
+                os.mkdir(at)
+                there = None
+            if there is None or _looks(there) != _looks(status):
+                os.chown(at, status.st_uid, status.st_gid)
+                os.chmod(at, stat.S_IMODE(status.st_mode))
+        elif there is None or not os.path.samestat(there, status):
+            if there is not None and stat.S_ISDIR(there.st_mode):
+                remove(at)
+            new = f"{os.path.dirname(at)}/.new-{os.urandom(8).hex()}"
+            os.link(path, new, follow_symlinks=False)
+            os.rename(new, at)
+        if name:
+            yield name.lstrip("/")
+
+
+def _looks(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_mode, status.st_uid, status.st_gid
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All of a directory, itself first, each directory before what is in it; links not followed."""
+    pending = [(top, os.stat(top))]
+    while pending:
+        path, status = pending.pop()
+        yield path, status
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                pending += [(one.path, one.stat(follow_symlinks=False)) for one in entries]
+
+
+def remove(path: str) -> None:
+    """Whatever is at `path`, if anything is; no link is followed."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        os.unlink(path)
+        return
+    pending = [path]
+    while pending:
+        inner = []
+        os.chmod(pending[-1], 0o700)
+        with os.scandir(pending[-1]) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+        if inner:
+            pending += inner
+        else:
+            os.rmdir(pending.pop())

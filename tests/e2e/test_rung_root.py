@@ -1,0 +1,133 @@
+"""Root in a container that allows no namespaces: the same Dockerfile, the same image."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child, rungs
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "unshare")
+
+DOCKERFILE = """
+FROM {base} AS one
+RUN mkdir /a && echo hello > /a/f && chown 7:8 /a/f && ln -s f /a/l && mkfifo /a/p
+RUN rm -r /bin/vi /a/l && echo more >> /a/f && chmod 4755 /a/f; echo x > /dev/null
+COPY --chown=12:13 --chmod=640 Dockerfile /copied/here
+RUN --mount=type=cache,target=/cache echo cached >> /cache/log && cp /cache/log /copied/log
+RUN --mount=type=secret,id=s,mode=0400 wc -c < /run/secrets/s > /size && test -s /etc/resolv.conf
+RUN --mount=type=bind,target=/ctx --mount=type=tmpfs,target=/t cp /ctx/Dockerfile /t/x && mkdir /new
+WORKDIR /new/below
+USER 5:6
+RUN id -u > /tmp/id
+FROM {base}
+COPY --from=one /a /b
+COPY --from=one /copied /copied
+RUN mv /b /moved; rm -rf /home; mkdir -p /home/again; (sleep 3600 &)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, busybox_image):
+    context = tmp_path / "context"
+    context.mkdir()
+    text = DOCKERFILE.format(base=busybox_image.name).replace("FROM", "FROM", 1)
+    (context / "Dockerfile").write_text(text)
+    (tmp_path / "secret").write_text("the secret")
+    return context
+
+
+@pytest.fixture
+def both(tmp_path, busybox_image):
+    """The same image in two stores, the second one of root without namespaces."""
+    made = []
+    for name, prefix in (("range", ()), ("root", rungs.ROOT)):
+        made.append(Rootless(tmp_path / name))
+        made[-1].prefix = prefix
+        made[-1].ok("load", "-i", busybox_image.archive(tmp_path / f"{name}.tar"))
+    yield made
+    for one in made:
+        child.remove_tree(one.root)
+
+
+def build(rootless, folder, *flags):
+    secret = folder.parent / "secret"
+    return rootless.ok("build", "-t", "t", "--secret", f"id=s,src={secret}", *flags, folder)
+
+
+@pytest.mark.parametrize("target", ["one", ""])
+def test_the_image_is_the_same(both, folder, target):
+    flags = ("--target", target) if target else ()
+    for one in both:
+        build(one, folder, *flags)
+    layers = [one.ok("inspect", "-f", "{{json .RootFS.Layers}}", "t") for one in both]
+    assert layers[0] == layers[1]
+
+
+def test_the_second_time_everything_is_cached(both, folder):
+    root = both[1]
+    build(root, folder)
+    first = root.ok("images", "-q", "t")
+    again = root("build", "-t", "t", "--secret", f"id=s,src={folder.parent / 'secret'}", folder)
+    assert again.stderr.count("CACHED") == 10
+    assert root.ok("images", "-q", "t") == first
+
+
+def test_nothing_is_left_behind(both, folder):
+    root = both[1]
+    build(root, folder)
+    assert os.listdir(root.root / "tmp") == []
+
+
+def secrets_in(store: Path) -> list[str]:
+    def body():
+        found = [path for path in store.rglob("*") if path.is_file() and not path.is_symlink()]
+        return [str(path) for path in found if b"the secret" in path.read_bytes()]
+
+    return child.in_child(body)
+
+
+@pytest.mark.parametrize("who", ["the step", "the builder"])
+def test_a_secret_goes_with_the_step_however_that_ends(both, folder, who):
+    root = both[1]
+    (folder / "Dockerfile").write_text(
+        "FROM busybox\nRUN --mount=type=secret,id=s mv /run /away; echo $PPID began; sleep 3600\n"
+    )
+    command = root.command(
+        *("build", "--progress=plain", "--secret", f"id=s,src={folder.parent / 'secret'}", folder)
+    )
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, env=root.environment, text=True, start_new_session=True
+    ) as building:
+        for line in building.stderr:
+            if " began" in line and "RUN" not in line:
+                break
+        assert secrets_in(root.root) != []
+        sleeper = line.split()[2] if who == "the step" else str(building.pid)
+        del sleeper
+        building.send_signal(signal.SIGINT if who == "the step" else signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while secrets_in(root.root):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("line", "lacks"),
+    [
+        ("RUN --security=insecure true", "CAP_SYS_ADMIN"),
+        ("RUN --network=none true", "network"),
+        ("RUN --device=/dev/kvm true", "/dev/kvm"),
+    ],
+)
+def test_what_cannot_be_had_is_named(both, folder, line, lacks):
+    (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
+    answer = both[1]("build", "--allow=security.insecure", "--allow=device", folder)
+    assert answer.exit == 1
+    assert lacks in answer.stderr
