@@ -9,6 +9,7 @@ first, so that anybody can bring it back:
                      way to it and the one above them (`anchor`), and times (`before`, `after`)
     FOLDER/N/was     what was there
     FOLDER/N/had     names of what a shared directory had
+    FOLDER/N/kept    another name of a file whose content must go, wherever a command has moved it
 
 `put` runs in the child, before anything of the image runs; `restore` follows no link, for a command
 may have put one anywhere. A crash of both leaves the tree as it is: its owner throws it away.
@@ -150,6 +151,7 @@ def _anchor(root_fd: int, path: str) -> int:
 
 
 def _take(parents: inroot.Parents, thing: Thing, notes: str) -> None:
+    _wipe(f"{notes}/kept")
     where = _read(notes)
     if not where:
         return
@@ -171,6 +173,14 @@ def _take(parents: inroot.Parents, thing: Thing, notes: str) -> None:
     keep = int(where["before"] if seen == where["after"] else seen)
     at, name = _place(parents, where["anchor"])
     os.utime(name, ns=(keep, keep), dir_fd=at)
+
+
+def _wipe(path: str) -> None:
+    try:
+        os.truncate(path, 0)
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _place(parents: inroot.Parents, path: str) -> tuple[int, bytes]:

@@ -63,10 +63,8 @@ class Text(Record):
         finally:
             os.close(fd)
 
-    def take(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
-        if self.secret and os.path.exists(f"{notes}/kept"):
-            os.truncate(f"{notes}/kept", 0)
-            os.unlink(f"{notes}/kept")
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
 
 
 class Folder(Record):

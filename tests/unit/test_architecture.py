@@ -17,11 +17,7 @@ PACKAGE = PROJECT / "rootless"
 
 # Every room may import these six, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
-<<<<<<< HEAD
-MACHINE = {"complaints", "programs", "process", "userns", "inroot", "living", "owners"}
-=======
-MACHINE = {"complaints", "programs", "process", "userns", "rung", "inroot", "living"}
->>>>>>> 8cb622f (rung: root in a container without namespaces builds in a plain copy of the layers)
+MACHINE = {"complaints", "programs", "process", "userns", "rung", "inroot", "living", "owners"}
 MAY_IMPORT = {
     "errors": set(),
     "record": set(),
