@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # by lines also into a pipe or a file: what happened first is read first
         stream.reconfigure(errors="backslashreplace", line_buffering=True)
         setattr(sys, name, stream)
-    words = sys.argv[1:] if argv is None else argv
+    words = _words() if argv is None else argv
     if "_ROOTLESS_COMPLETE" in os.environ:
         return _complete()
     try:
@@ -100,6 +100,12 @@ def _explain(error: OSError | MemoryError) -> RootlessError | None:
 def _is_podman() -> bool:
     """Whether we are called by that name, as through a link: tools for podman are answered then."""
     return sys.argv[0].rpartition("/")[2] == "podman"
+
+
+def _words() -> Sequence[str]:
+    """Called as kaniko calls its program, as through a link, we are that verb."""
+    called = ["kaniko"] if sys.argv[0].rpartition("/")[2] == "executor" else []
+    return [*called, *sys.argv[1:]]
 
 
 def _version() -> str:

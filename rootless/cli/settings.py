@@ -16,7 +16,8 @@ class Settings(Record):
     """`root` holds the store, `runtime_dir` what runs now; both absolute.
 
     `environment` is the user's own, for the flags that copy from it (`-e NAME`). `as_podman` says
-    that podman's answers are expected where docker's are others.
+    that podman's answers are expected where docker's are others. `own_rules` is a folder with
+    registries.conf.d and certs.d of this command alone, which come before the user's; "" for none.
     """
 
     root: str
@@ -24,6 +25,7 @@ class Settings(Record):
     environment: Mapping[str, str]
     debug: bool = False
     as_podman: bool = False
+    own_rules: str = ""
 
     @property
     def auth_files(self) -> tuple[str, ...]:
@@ -73,14 +75,16 @@ class Settings(Record):
     @property
     def registries_folders(self) -> tuple[str, ...]:
         """Where more rules may be, of which the last counts."""
-        return ("/etc/containers/registries.conf.d", *self._containers("registries.conf.d"))
+        own = (f"{self.own_rules}/registries.conf.d",) if self.own_rules else ()
+        return ("/etc/containers/registries.conf.d", *self._containers("registries.conf.d"), *own)
 
     @property
     def certificate_folders(self) -> tuple[str, ...]:
         """Where folders of certificates may be, of which the first counts: podman's, docker's."""
         docker = (f"{self._config}/docker/certs.d",) if self._config else ()
         system = ("/etc/containers/certs.d", "/etc/docker/certs.d")
-        return (*self._containers("certs.d"), *docker, *system)
+        own = (f"{self.own_rules}/certs.d",) if self.own_rules else ()
+        return (*own, *self._containers("certs.d"), *docker, *system)
 
     @property
     def proxies(self) -> dict[str, str]:

@@ -188,6 +188,7 @@ MODULES = {
     "import": "images",
     "info": "system",
     "inspect": "images",
+    "kaniko": "kaniko",
     "kill": "lifecycle",
     "load": "images",
     "login": "registries",
