@@ -81,11 +81,14 @@ class Process(Record):
 
 
 class Network(Record):
-    """`own` is a network namespace of the container's; `await_fd` tells when it is connected."""
+    """`own` is a network namespace of the container's, `fd` the one it is where that is there
+    already; `await_fd` tells when it is connected.
+    """
 
     own: bool
     await_fd: int = -1
     provider: str = ""
+    fd: int = -1
 
 
 class Isolation(Record):
@@ -128,7 +131,14 @@ def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) ->
     if isolation.network.own:
         isolation = isolation.replace(sysctls=(_LOW_PORTS, *isolation.sysctls))
     operations = _operations(root, process, isolation)
-    return Spec(ids, namespaces, operations, init=isolation.init, shares=isolation.others)
+    return Spec(
+        ids,
+        namespaces,
+        operations,
+        init=isolation.init,
+        shares=isolation.others,
+        netns_fd=isolation.network.fd,
+    )
 
 
 def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:

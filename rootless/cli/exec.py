@@ -6,7 +6,7 @@ import _signal
 import os
 import sys
 
-from rootless.cli import environment, words
+from rootless.cli import environment
 from rootless.cli.finding import find
 from rootless.cli.parser import CommandLineError
 from rootless.container import enter
@@ -36,10 +36,10 @@ def exec_(given: Settings, arguments: Arguments) -> int:
     enter.check(container)
     see = _explain if arguments.explain else _silent
     if arguments.detach:
-        enter.in_background(store, container, entry, see, words.warn)
+        enter.in_background(store, container, entry, see, _warn)
         return 0
     _check_terminal(arguments)
-    return enter.in_foreground(store, container, entry, _streams(arguments), see, words.warn)
+    return enter.in_foreground(store, container, entry, _streams(arguments), see, _warn)
 
 
 def _entry(given: Settings, arguments: Arguments) -> enter.Entry:
@@ -84,11 +84,18 @@ def _tell(text: str) -> None:
     print(f"\n{text}", file=sys.stderr, flush=True)
 
 
+def _warn(text: str) -> None:
+    from rootless.cli import words
+
+    words.warn(text)
+
+
 def _silent(_: Spec) -> None:
     """Nobody has asked."""
 
 
 def _explain(spec: Spec) -> None:
+    from rootless.cli import words
     from rootless.sandbox import explain
 
     print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.container.connecting import Connection
     from rootless.container.front import Front
     from rootless.container.homes import Home
     from rootless.container.monitor import Told
@@ -41,7 +42,9 @@ def run(given: Settings, arguments: Arguments) -> int:
     """Run a command in a new container; its exit status, or 0 once a detached one runs."""
     if arguments.dry_run:
         return _dry_run(given, arguments, Store(given.root))
-    made = make(given, arguments, in_foreground=not arguments.detach)
+    outlives = _outlives(arguments)
+    tied = not (arguments.detach or outlives or _can_be_left(arguments))
+    made = make(given, arguments, in_foreground=not arguments.detach, tied=tied)
     from rootless.container import launch, monitor
 
     home = made.home
@@ -55,11 +58,11 @@ def run(given: Settings, arguments: Arguments) -> int:
         begin(made, told)
         print(home.spec.id)
         return 0
-    if (outlives := _outlives(arguments)) or _can_be_left(arguments):
+    if not tied:
         from rootless.cli import attach
 
         return attach.run(made, told, arguments, tied=not outlives)
-    return _or_keep(home, lambda: launch.in_foreground(made.ground, home, told))
+    return _or_keep(home, lambda: launch.in_foreground(made.ground, home, told, made.begun))
 
 
 def begin(made: Made, told: Told, front: Front | None = None) -> None:
@@ -101,14 +104,20 @@ def _can_be_left(arguments: Arguments) -> bool:
 
 
 class Made(Record):
-    """A container that is there, held, and what it can be started on."""
+    """A container that is there, held, what it can be started on, and what has been begun of it."""
 
     ground: Ground
     home: Home
+    begun: Connection | None = None
 
 
-def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) -> Made:
-    """Get the image, enter the namespace and make the container that the flags ask for."""
+def make(
+    given: Settings, arguments: Arguments, *, in_foreground: bool = False, tied: bool = False
+) -> Made:
+    """Get the image, enter the namespace and make the container that the flags ask for.
+
+    Of one that is `tied` to this process its network is begun, where that takes a while.
+    """
     store = Store(given.root)
     known = _known(arguments, store)
     image = None if known else _local(arguments, store)
@@ -118,7 +127,6 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
         entering = userns.begin()
     # What follows is imported and computed while newuidmap works on another processor.
     from rootless.cli import run_flags
-    from rootless.container import settle, start
 
     if in_foreground:
         run_flags.check_terminal(arguments)
@@ -127,10 +135,14 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
         from rootless.container import networking
 
         entering = networking.begin(store, (asked,), given.environment.get("PATH", ""))
+    begun: Connection | None = None
     if here:
         ids = entering.finish()
+        begun = _begin_network(given, asked) if tied else None
     else:
         ids, image = _pull(given, arguments, store, entering)
+    from rootless.container import settle, start
+
     if image:
         known = ready.of(store, image)
     assert known
@@ -141,7 +153,16 @@ def make(given: Settings, arguments: Arguments, *, in_foreground: bool = False) 
     asked, changes = _with_ids(asked, changes, ids)
     spec = start.specify(asked, changes, known)
     ground = grounded(given, store, known, ids)
-    return Made(ground, settle.create(ground, spec))
+    return Made(ground, settle.create(ground, spec), begun)
+
+
+def _begin_network(given: Settings, asked: ContainerSpec) -> Connection | None:
+    """Let its network come about while the container is made, where that takes longer."""
+    if asked.network in ("none", "host"):
+        return None
+    from rootless.container import connecting
+
+    return connecting.early(asked, given.environment.get("PATH", ""), given.runtime_dir)
 
 
 def _with_ids(
@@ -272,7 +293,7 @@ def _explain(steps: list[str]) -> None:
 def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     """Print the plan and, below it, the script that carries it out by hand. Makes nothing."""
     from rootless.cli import run_flags, words
-    from rootless.container import networking, settle, start
+    from rootless.container import connecting, networking, settle, start
     from rootless.sandbox import explain
     from rootless.sandbox.quoting import quote
 
@@ -287,7 +308,7 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
     asked, changes = _with_ids(asked, changes, ground.ids)
     container = start.specify(asked, changes, ground.image)
     container = settle.on_paper(store, container, folder)
-    network = start.find_network(container, ground.search_path)
+    network = connecting.find(container, ground.search_path)
     spec = start.plan(ground, container, folder, _on_paper(network, container))
     told = (f"# {words.escape(line)}" for line in explain.explain(spec))
     print("# What would happen:", *told, sep="\n")

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.container.connecting import Connection
     from rootless.container.front import Front
     from rootless.container.homes import Home
     from rootless.container.logs import Log
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from rootless.container.start import Ground
 
 
-def in_foreground(ground: Ground, home: Home, told: Told) -> int:
-    """Run it in the foreground, tied to this process and its standard streams; its exit status."""
+def in_foreground(ground: Ground, home: Home, told: Told, begun: Connection | None = None) -> int:
+    """Run it in the foreground, tied to this process and its standard streams; its exit status.
+
+    `begun` is the network of its first start, where that has been begun.
+    """
     ground = ground.replace(cgroup=limiting.enter(home.spec, told.warn))
-    status = monitor.supervise(ground, home, _own_streams(home, told), told)
+    status = monitor.supervise(ground, home, _own_streams(home, told), told, begun)
     home.release()
     return status
 

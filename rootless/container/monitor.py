@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from rootless.container.checking import Watch
+    from rootless.container.connecting import Connection
     from rootless.container.homes import Home
     from rootless.container.leftovers import Leftovers
     from rootless.container.spec import Restart
@@ -64,37 +65,40 @@ class Told(Record):
     warn: Callable[[str], object] = lambda _: None
 
 
-def supervise(ground: Ground, home: Home, streams: Streams, told: Told) -> int:
+def supervise(
+    ground: Ground, home: Home, streams: Streams, told: Told, begun: Connection | None = None
+) -> int:
     """Start the container in `home` and stay until it has ended for good; its exit status.
 
-    RootlessError, with docker's exit code, when it cannot be started. `home` stays held.
+    RootlessError, with docker's exit code, when it cannot be started. `home` stays held. `begun` is
+    the network of its first start, where that has been begun.
     """
     start.furnish(ground, home.spec)
     state, pause = ContainerState("created"), _FIRST_PAUSE
     while True:
-        state = _once(ground, home, streams, told, state)
-        again = _is_due(home.policy(), state)
-        home.tell(state.replace(status="restarting") if again else state)
-        if home.ended() or not again:
+        life, begun = _Life(ground, home, streams, told, begun), None
+        state = _once(life, ground, home, state)
+        if not _is_due(home.policy(), state):
+            home.tell(state)
+            home.ended()
             break
+        home.tell(state.replace(status="restarting"))
         pause = _FIRST_PAUSE if state.finished - state.started > _LONG_ENOUGH else pause
-        if _is_told_to_stop(home, pause):
+        if home.ended() or _is_told_to_stop(home, pause):
+            home.tell(state)
             break
         pause = min(2 * pause, _LONGEST_PAUSE)
         state = state.replace(restarts=state.restarts + 1)
-    home.tell(state)
     limiting.leave(ground.cgroup)
     return state.exit_code
 
 
-def _once(
-    ground: Ground, home: Home, streams: Streams, told: Told, state: ContainerState
-) -> ContainerState:
+def _once(life: _Life, ground: Ground, home: Home, state: ContainerState) -> ContainerState:
     """One start and its end. Only the first start may fail: then its error is raised."""
     running = state.replace(status="running", started=time.time(), error="", oom_killed=False)
     killed = limiting.oom_kills(ground.cgroup)
     try:
-        status, error = _Life(ground, home, streams, told).run(running), ""
+        status, error = life.run(running), ""
     except RootlessError as failure:
         status, error = failure.exit_code, failure.message
         if not state.restarts:
@@ -144,12 +148,19 @@ def _is_due(policy: Restart, state: ContainerState) -> bool:
 class _Life:
     """One start, to its end."""
 
-    def __init__(self, ground: Ground, home: Home, streams: Streams, told: Told) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        home: Home,
+        streams: Streams,
+        told: Told,
+        begun: Connection | None,
+    ) -> None:
         self._ground = ground
         self._home = home
         self._streams = streams
         self._told = told
-        self._network = networking.Network(ground, home.spec)
+        self._network = networking.Network(ground, home.spec, begun)
         self._checks: Watch | None = None
 
     def run(self, state: ContainerState) -> int:

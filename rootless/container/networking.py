@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from rootless import linux, living, userns
-from rootless.container import records, start
+from rootless.container import connecting, records, start
 from rootless.container.spec import Container
 from rootless.errors import RootlessError
 from rootless.network import choice, ports
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Protocol
 
+    from rootless.container.connecting import Connection
     from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground
     from rootless.network.membership import Reserved
@@ -102,13 +103,17 @@ def find_other(store: Store, network: str) -> Container:
 class Network:
     """A container's network over one start: made before its sandbox, `close`d after it."""
 
-    def __init__(self, ground: Ground, spec: ContainerSpec) -> None:
-        """RootlessError for a port, an address or a program that cannot be had."""
-        self.choice = start.find_network(spec, ground.search_path)
+    def __init__(
+        self, ground: Ground, spec: ContainerSpec, begun: Connection | None = None
+    ) -> None:
+        """`begun` is of `connecting.early`. RootlessError for a port, an address or a program that
+        cannot be had.
+        """
+        self.choice = connecting.find(spec, ground.search_path)
         self.ports: tuple[PortMapping, ...] = ()
         self._ground = ground
         self._reserved: Reserved | None = None
-        self._attached: Attached | None = None
+        self._attached: Attached | None = begun
         self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         if self.is_awaited:
             self.ports = ports.claim(spec.ports)
@@ -117,6 +122,9 @@ class Network:
             self._known = self._reserved.addresses, self._reserved.resolvers
         elif self.choice.mode == choice.CONTAINER:
             self._known = _share(ground.store, spec)
+        elif begun is None and connecting.can_begin(self.choice, spec):
+            self._attached = begun = connecting.begin(self.choice, self.ports, ground.runtime_dir)
+        self._netns_fd = begun.netns_fd if begun else -1
 
     @property
     def is_awaited(self) -> bool:
@@ -126,22 +134,18 @@ class Network:
     def links(self, await_fd: int, terminal_fd: int) -> start.Links:
         """What the plan of the sandbox must know."""
         own, resolvers = self._known
-        return start.Links(self.choice, await_fd, terminal_fd, own, resolvers)
+        return start.Links(
+            self.choice, await_fd, terminal_fd, own, resolvers, netns_fd=self._netns_fd
+        )
 
     def connect(self, pid: int) -> None:
         """Connect the network namespace of the supervisor `pid`; returns when it is."""
         if self._reserved:
             self._attached = self._reserved.connect(pid, self.ports)
-        else:
-            from rootless.network import attach
-
-            self._attached = attach.start(
-                self.choice,
-                pid,
-                self.ports,
-                forward_dns=start.forwards_dns(),
-                run_dir=self._ground.runtime_dir,
-            )
+        elif self._attached is None:
+            path = f"/proc/{pid}/ns/net"
+            run_dir = self._ground.runtime_dir
+            self._attached = connecting.start(self.choice, path, self.ports, run_dir)
         self._attached.wait_ready()
 
     def close(self) -> None:
@@ -185,7 +189,7 @@ def _share(store: Store, spec: ContainerSpec) -> tuple[tuple[str, ...], tuple[st
 
         plugged = networks(store).of_container(other.id)
         return membership.addresses(plugged), membership.resolvers(plugged)
-    if other.spec.network in choice.PACKAGES and start.forwards_dns():
+    if other.spec.network in choice.PACKAGES and connecting.forwards_dns():
         from rootless.network import attach
 
         return (), (attach.FORWARDERS[other.spec.network],)

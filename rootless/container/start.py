@@ -11,7 +11,7 @@ import os
 import time
 
 from rootless import roots, runspec, userns
-from rootless.container import homes, mounts, overrides, own
+from rootless.container import connecting, homes, mounts, overrides, own
 from rootless.container.confinement import confine
 from rootless.network import choice, dns
 from rootless.network.ports import PortMapping
@@ -54,6 +54,7 @@ class Links(Record):
     """What ties a sandbox to who carries it out: matters only with a network, or a terminal.
 
     `addresses` are its own, where they are known before it starts, and `resolvers` whom it asks.
+    `netns_fd` is its network namespace, where that is there before it.
     """
 
     network: Choice
@@ -61,6 +62,7 @@ class Links(Record):
     terminal_fd: int = -1
     addresses: tuple[str, ...] = ()
     resolvers: tuple[str, ...] = ()
+    netns_fd: int = -1
 
 
 def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> ContainerSpec:
@@ -86,21 +88,14 @@ def _published(asked: ContainerSpec, config: ImageConfig) -> tuple[PortMapping, 
     return (*asked.ports, *more)
 
 
-def find_network(spec: ContainerSpec, search_path: str) -> Choice:
-    """How this machine gives the container its network, now. RootlessError when it cannot."""
-    if spec.wishes:
-        return choice.Choice(choice.BRIDGES)
-    if spec.network.startswith(f"{choice.CONTAINER}:"):
-        return choice.Choice(choice.CONTAINER)
-    chosen = choice.choose(spec.network, search_path, tun=choice.has_tun())
-    return chosen.replace(reaches_host=spec.reaches_host)
-
-
 def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
     """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
     mode = links.network.mode
     network = runspec.Network(
-        own=mode in _OWN_NETWORK, await_fd=links.await_fd, provider=links.network.mode
+        own=mode in _OWN_NETWORK,
+        await_fd=links.await_fd,
+        provider=links.network.mode,
+        fd=links.netns_fd,
     )
     isolation = runspec.Isolation(
         hostname=spec.own_name,
@@ -133,12 +128,7 @@ def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[
     """The shell lines that connect a container in `folder` as `run` would; see `byhand`."""
     from rootless.container import byhand
 
-    return byhand.network(network, spec.ports, folder, forward_dns=forwards_dns())
-
-
-def forwards_dns() -> bool:
-    """Whether the host's resolver is one that only the host can reach."""
-    return dns.needs_forwarder(_read("/etc/resolv.conf"))
+    return byhand.network(network, spec.ports, folder, forward_dns=connecting.forwards_dns())
 
 
 def missing_sources(spec: ContainerSpec) -> tuple[str, ...]:
@@ -202,7 +192,7 @@ def _resolv_conf(spec: ContainerSpec, links: Links) -> str:
 
 
 def _resolvers(spec: ContainerSpec, links: Links) -> str:
-    host, mode = _read("/etc/resolv.conf"), links.network.mode
+    host, mode = dns.of_host(), links.network.mode
     if mode == "none":
         return ""
     if links.resolvers:
@@ -215,11 +205,3 @@ def _resolvers(spec: ContainerSpec, links: Links) -> str:
     elif mode == "host" and not spec.dns:
         return host
     return dns.resolv_conf(host, forwarder, spec.dns)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(1 << 16).decode(errors="replace")
-    except OSError:
-        return ""

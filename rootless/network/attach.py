@@ -10,18 +10,17 @@ FORWARDERS = {"pasta": pasta.FORWARDER, "slirp4netns": slirp4netns.FORWARDER}
 
 def start(
     chosen: choice.Choice,
-    pid: int,
+    netns: str,
     mappings: tuple[ports.PortMapping, ...],
     *,
     forward_dns: bool,
     run_dir: str,
 ) -> attachment.Attachment:
-    """Begin to connect the network namespace of process `pid`, which our user namespace owns.
+    """Begin to connect the network namespace at the path `netns`, which our user namespace owns.
 
     Await it with `wait_ready`. `mappings` as `ports.claim` gives them; `forward_dns` is
     `dns.needs_forwarder` of the host's resolv.conf; `run_dir` a short private directory.
     """
-    netns = f"/proc/{pid}/ns/net"
     if chosen.mode == "pasta":
         return pasta.start(chosen, netns, mappings, forward_dns=forward_dns)
     return slirp4netns.start(chosen.program, netns, mappings, run_dir=run_dir)

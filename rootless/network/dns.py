@@ -1,4 +1,6 @@
-"""The texts of /etc/resolv.conf and /etc/hosts for a container: resolv.conf(5), hosts(5). Pure.
+"""The texts of /etc/resolv.conf and /etc/hosts for a container: resolv.conf(5), hosts(5).
+
+Pure, but for reading the host's.
 
 A resolver on the host's loopback (systemd-resolved's 127.0.0.53, dnsmasq) cannot be reached from a
 network namespace of one's own; where there is no other, a network program forwards an address of
@@ -15,6 +17,15 @@ ff00::0\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+
+
+def of_host() -> str:
+    """The host's resolv.conf, "" where there is none."""
+    try:
+        with open("/etc/resolv.conf", "rb", buffering=0) as file:
+            return file.read(1 << 16).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def needs_forwarder(host: str) -> bool:

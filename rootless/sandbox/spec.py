@@ -52,6 +52,7 @@ class Spec(Record):
     The process that spawns it is already uid 0 of the user namespace that `ids` describes. With
     `own_ids` the sandbox has another one inside it: ids of its own for those of the outer one.
     It `shares` namespaces of other sandboxes, each named by a process in it: pid or ipc.
+    Its network namespace is that of `netns_fd`, if it is there before the sandbox.
     One that is `joined` has the namespaces of a container that runs, which its first operation
     enters: who spawns it is still outside.
     """
@@ -63,12 +64,14 @@ class Spec(Record):
     own_ids: IdMap | None = None
     joined: bool = False
     shares: tuple[tuple[str, int], ...] = ()
+    netns_fd: int = -1
 
     @property
     def outer_flags(self) -> int:
         """The flags for clone(2) of the supervisor: what the parent must reach, and see end."""
         user = linux.CLONE_NEWUSER if self.own_ids else 0
-        return user | (self._flags & (linux.CLONE_NEWPID | linux.CLONE_NEWNET))
+        network = linux.CLONE_NEWNET if self.netns_fd < 0 else 0
+        return user | (self._flags & (linux.CLONE_NEWPID | network))
 
     @property
     def inner_flags(self) -> int:

@@ -54,6 +54,8 @@ def run(
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
         network = [one.fd for one in spec.operations if isinstance(one, Await)]
         terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
+        if spec.netns_fd >= 0:
+            linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
         set_standard_streams(stdio)
         close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
         has_own_processes = "pid" in spec.namespaces

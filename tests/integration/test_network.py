@@ -31,7 +31,9 @@ PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 def start(mode: str, pid: int, published: str, run_dir: str, *, forward_dns: bool = False):
     chosen = choice.choose(mode, PATH, tun=True)
     mappings = ports.claim(ports.parse(published) if published else ())
-    started = attach.start(chosen, pid, mappings, forward_dns=forward_dns, run_dir=run_dir)
+    started = attach.start(
+        chosen, f"/proc/{pid}/ns/net", mappings, forward_dns=forward_dns, run_dir=run_dir
+    )
     return started, mappings
 
 
