@@ -26,7 +26,10 @@ def run(given: Settings, arguments: Arguments) -> int:
     enter.check(container)
     made = checking.check(store, container, rule)
     found = container.state.health or health.Health()
-    homes.tell_health(store, container, found.after(made, rule, container.state.started))
+    found = found.after(made, rule, container.state.started)
+    homes.tell_health(store, container, found)
+    if found.status == health.UNHEALTHY:
+        checking.react(store, container)
     if made.exit_code:
         print(health.UNHEALTHY)
     return int(made.exit_code != 0)

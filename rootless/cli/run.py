@@ -7,7 +7,7 @@ import sys
 
 from rootless import userns
 from rootless.cli import fetch
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.image import obtain
 from rootless.record import Record
 from rootless.store import Store, ready
@@ -138,7 +138,8 @@ def make(
     begun: Connection | None = None
     if here:
         ids = entering.finish()
-        begun = _begin_network(given, asked) if tied else None
+        # What is to be replaced may have its ports until then.
+        begun = _begin_network(given, asked) if tied and not arguments.replace else None
     else:
         ids, image = _pull(given, arguments, store, entering)
     from rootless.container import settle, start
@@ -153,6 +154,8 @@ def make(
     asked, changes = _with_ids(asked, changes, ids)
     spec = start.specify(asked, changes, known)
     ground = grounded(given, store, known, ids)
+    if arguments.replace:
+        return Made(ground, _in_its_place(ground, spec))
     return Made(ground, settle.create(ground, spec), begun)
 
 
@@ -163,6 +166,22 @@ def _begin_network(given: Settings, asked: ContainerSpec) -> Connection | None:
     from rootless.container import connecting
 
     return connecting.early(asked, given.environment.get("PATH", ""), given.runtime_dir)
+
+
+def _in_its_place(ground: Ground, spec: ContainerSpec) -> Home:
+    """Make it in the place of the one that has its name: whoever comes last stays."""
+    from rootless.container import homes, life, settle
+
+    if not spec.name:
+        raise UsageError("cannot replace container without --name being set")
+    if spec.cidfile and os.path.exists(spec.cidfile):  # else the other would be gone for nothing
+        raise _no_cidfile(spec.cidfile, "File exists")
+    while True:
+        life.replace(ground.store, spec.name)
+        try:
+            return settle.create(ground, spec)
+        except homes.TakenError:
+            continue
 
 
 def _with_ids(
@@ -200,12 +219,16 @@ def write_cidfile(home: Home) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(spec.cidfile, flags, 0o644)
     except OSError as error:
-        raise RootlessError(
-            f"the container's id cannot be written to {spec.cidfile}: {error.strerror}",
-            hint="choose a file that does not exist yet",
-        ) from None
+        raise _no_cidfile(spec.cidfile, error.strerror or "") from None
     os.write(fd, spec.id.encode())
     os.close(fd)
+
+
+def _no_cidfile(path: str, why: str) -> RootlessError:
+    return RootlessError(
+        f"the container's id cannot be written to {path}: {why}",
+        hint="choose a file that does not exist yet",
+    )
 
 
 def _known(arguments: Arguments, store: Store) -> Ready | None:

@@ -58,6 +58,8 @@ def read(given: Settings, arguments: Arguments) -> tuple[ContainerSpec, Override
         "remove": arguments.rm,
         "cidfile": arguments.cidfile or "",
         "stop_timeout": _seconds(arguments.stop_timeout),
+        "timeout": _timeout(arguments.timeout or "0"),
+        "annotations": dict(map(_annotation, arguments.annotation)),
         "restart": restart(arguments.restart or "no", remove=arguments.rm),
         "created_by": run_words.spelled(OPTIONS, arguments),
         "pod": arguments.pod or "",
@@ -116,6 +118,22 @@ def _seconds(text: str | None) -> int | None:
     if not text.removeprefix("-").isdecimal():
         raise UsageError(f"--stop-timeout {text!r} is not a number of seconds")
     return int(text[:9])
+
+
+def _timeout(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"--timeout {text!r} is not a number of seconds", hint="0 is for ever")
+    return int(text[:9])
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise UsageError(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+            hint="write --annotation NAME=VALUE",
+        )
+    return name, value
 
 
 def check_terminal(arguments: Arguments) -> None:

@@ -13,14 +13,26 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
 
+_ACTIONS = ("none", "kill", "restart", "stop")
 _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
 
 
 def fill(
-    _given: Settings, arguments: Arguments, _spec: dict[str, Any], changes: dict[str, Any]
+    _given: Settings, arguments: Arguments, spec: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """As `run_flags` has it."""
     changes["healthcheck"] = read(arguments)
+    spec["on_unhealthy"] = _action(arguments.health_on_failure or "none")
+
+
+def _action(text: str) -> str:
+    """podman's word for what is done; "" for nothing. UsageError."""
+    if text not in _ACTIONS:
+        raise UsageError(
+            f'invalid on-failure action "{text}" for health check',
+            hint=f"supported actions are {', '.join(_ACTIONS)}",
+        )
+    return "" if text == "none" else text
 
 
 def read(arguments: Arguments) -> Healthcheck | None:

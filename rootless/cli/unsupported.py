@@ -23,7 +23,7 @@ _INSTEAD = {
 """What to do meanwhile, for those that people type most."""
 
 FLAGS = {
-    "run": """--annotation --blkio-weight-device --cpu-count --cpu-percent
+    "run": """--blkio-weight-device --cpu-count --cpu-percent
         --cpu-rt-period --cpu-rt-runtime --device-cgroup-rule --device-read-bps
         --device-read-iops --device-write-bps --device-write-iops --io-maxbandwidth --io-maxiops
         --isolation --kernel-memory --link-local-ip --runtime --storage-opt --use-api-socket

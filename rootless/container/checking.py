@@ -82,6 +82,21 @@ def _watch(store: Store, container_id: str, rule: Healthcheck) -> None:
             homes.tell_health(store, container, found)
             if found.status != before.status:
                 events.tell(store, f"health_status: {found.status}", container.spec)
+            if found.status == health.UNHEALTHY:
+                react(store, container)
+
+
+def react(store: Store, container: Container) -> None:
+    """Do what its user wants done when it is unhealthy, if anything."""
+    action = container.spec.on_unhealthy
+    if not action:
+        return
+    from rootless.container import life
+
+    if action == "kill":
+        life.kill(store, container, _signal.SIGKILL)
+    else:
+        life.Ending(store, container, for_good=action == "stop").await_end()
 
 
 def check(store: Store, container: Container, rule: Healthcheck) -> Check:

@@ -78,6 +78,30 @@ def forward_signals(child: Signalled, tell: Callable[[str], object]) -> None:
             _signal.signal(number, forward)
 
 
+def end_after(seconds: int, child: Signalled) -> Callable[[], bool]:
+    """Kill it when its time is over; what is to be called at its end says whether it was."""
+    from time import monotonic
+
+    until = monotonic() + seconds
+    was_over = [False]
+
+    def look(*_: object) -> None:
+        left = until - monotonic()
+        was_over[0] = left <= 0
+        if was_over[0] or not _has_terminal():  # else a SIGHUP's own alarm came before
+            child.kill()
+        else:
+            _signal.setitimer(_signal.ITIMER_REAL, left)
+
+    def end() -> bool:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        return was_over[0]
+
+    _signal.signal(_signal.SIGALRM, look)
+    _signal.setitimer(_signal.ITIMER_REAL, seconds)
+    return end
+
+
 def _has_terminal() -> bool:
     """Whether this process has a controlling terminal: none after it was closed."""
     try:

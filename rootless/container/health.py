@@ -11,6 +11,7 @@ What is kept is health.json in the container's directory. Each start begins anew
 from __future__ import annotations
 
 from rootless import record_json
+from rootless.errors import RootlessError
 from rootless.oci.config import Healthcheck
 from rootless.record import Record
 
@@ -71,6 +72,15 @@ def command(found: Healthcheck) -> tuple[str, ...]:
     if kind == "CMD-SHELL" and words:
         return ("/bin/sh", "-c", words[0])
     return tuple(words) if kind == "CMD" else ()
+
+
+def check_action(action: str, found: Healthcheck | None) -> None:
+    """RootlessError where something is to be done on failures, and there is no check."""
+    if not rule(found):
+        raise RootlessError(
+            f"cannot set on-failure action to {action} without a health check",
+            hint="one comes with HEALTHCHECK of the image, or --health-cmd",
+        )
 
 
 def timeout(found: Healthcheck) -> float:

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _ID_BYTES = 32
 _FOLDERS = ("diff", "work", "target", "etc")
+_AGAIN = "again"  # a file: it is to be started once more
 _GLANCE = 1.0  # seconds for those that only look at a directory to let go of it
+
+
+class TakenError(RootlessError):
+    """Another container has this name."""
 
 
 class Home:
@@ -79,6 +84,10 @@ class Home:
             _unlink(self.file("process.json"))
             _unlink(self.file("inside.json"))
         return _unlink(self.file("stopping"))
+
+    def begins_again(self) -> bool:
+        """Whether somebody has asked that it be started once more, whatever its policy says."""
+        return _unlink(self.file(_AGAIN))
 
     def policy(self) -> Restart:
         """When it is to be started again, as it was updated last."""
@@ -190,8 +199,8 @@ def hold(store: Store, container: Container) -> Home | None:
     if not _is_still(fd, path):
         os.close(fd)
         raise NotFoundError(f"No such container: {container.name}")
-    _unlink(f"{path}/stopping")
-    _unlink(f"{path}/{records.PAUSED}")
+    for mark in ("stopping", _AGAIN, records.PAUSED):
+        _unlink(f"{path}/{mark}")
     home = Home(store, container.spec, fd)
     home.before = container.state
     return home
@@ -220,8 +229,17 @@ def rewrite(store: Store, spec: ContainerSpec) -> None:
 
 def ask_to_stop(store: Store, container: Container) -> None:
     """Whoever runs it is not to start it again when it ends."""
+    _mark(store, container, "stopping")
+
+
+def ask_to_begin_again(store: Store, container: Container) -> None:
+    """Whoever runs it is to start it once more when it ends."""
+    _mark(store, container, _AGAIN)
+
+
+def _mark(store: Store, container: Container, name: str) -> None:
     try:
-        path = store.path("containers", container.id, "stopping")
+        path = store.path("containers", container.id, name)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except FileNotFoundError:  # removed meanwhile
         pass
@@ -387,11 +405,11 @@ def check_name(store: Store, name: str) -> None:
     check_spelling(name)
     for other in records.listing(store):
         if other.name == name:
-            raise RootlessError(
+            raise TakenError(
                 f'Conflict. The container name "/{name}" is already in use by container '
                 f'"{other.id}". You have to remove (or rename) that container to be able to '
                 "reuse that name.",
-                hint=f"remove that one first with: rootless rm {name}",
+                hint=f"remove that one first with: rootless rm {name}, or use --replace",
             )
 
 

@@ -41,6 +41,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
             if one.flag == "--tmpfs"
         },
         "Init": spec.init,
+        "Annotations": dict(spec.annotations),
         **_confinement(spec.confinement),
         **limits.host_config(spec.limits),
     }

@@ -11,13 +11,14 @@ import _signal
 
 from rootless import living
 from rootless.container import events, homes, launch, monitor, records, writable
+from rootless.container.spec import Container
 from rootless.errors import RootlessError
 from rootless.store import ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.container.front import Front
-    from rootless.container.spec import Container
+    from rootless.container.spec import Damaged
     from rootless.container.start import Ground
     from rootless.store import Store
     from rootless.store.ready import Ready
@@ -63,10 +64,16 @@ class Ending:
     """
 
     def __init__(
-        self, store: Store, container: Container, seconds: int | None, signal: str = ""
+        self,
+        store: Store,
+        container: Container,
+        seconds: int | None = None,
+        signal: str = "",
+        *,
+        for_good: bool = True,
     ) -> None:
         """Ask it by its own signal or this one; after so many seconds it is killed, with less than
-        0 never. Nothing happens where it does not run.
+        0 never. Nothing happens where it does not run. Unless `for_good` it is started again.
         """
         from time import monotonic
 
@@ -76,7 +83,8 @@ class Ending:
         if not container.is_running:
             return
         number = signal_number(signal) if signal else _stop_signal(container)
-        homes.ask_to_stop(store, container)
+        self._is_for_good = for_good
+        (homes.ask_to_stop if for_good else homes.ask_to_begin_again)(store, container)
         self._process = records.process_of(store, container)
         patience = seconds if seconds is not None else container.spec.stop_timeout
         patience = _PATIENCE if patience is None else patience
@@ -99,8 +107,23 @@ class Ending:
         if self._process and not living.end(self._process, 0, left):
             self._tell_of(_signal.SIGKILL)
             living.kill(self._process, _GONE)
-        homes.await_release(self._store, self.container)
+        if self._is_for_good:
+            homes.await_release(self._store, self.container)
         events.tell(self._store, "stop", self.container.spec)
+
+
+def replace(store: Store, name: str) -> None:
+    """End and remove the container that has this name, if there is one. RootlessError."""
+    found = next((one for one in records.everything(store) if _is_called(one, name)), None)
+    if not isinstance(found, Container):
+        return
+    Ending(store, found).await_end()
+    if records.is_recorded(store, found.id):
+        homes.remove(store, found)
+
+
+def _is_called(one: Container | Damaged, name: str) -> bool:
+    return isinstance(one, Container) and one.name == name
 
 
 def kill(store: Store, container: Container, number: int) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0  # seconds between two starts, doubled each time
 _LONG_ENOUGH = 10.0  # seconds of running after which the pauses begin anew
 _GLANCE = 0.1
+_TIMED_OUT = 255  # podman's exit code of what has run for too long
 _NOT_EXECUTED, _NOT_STARTED = (126, 127), 128  # exit codes of what did not run
 
 
@@ -78,7 +79,7 @@ def supervise(
     while True:
         life, begun = _Life(ground, home, streams, told, begun), None
         state = _once(life, ground, home, state)
-        if not _is_due(home.policy(), state):
+        if not (home.begins_again() or _is_due(home.policy(), state)):
             home.tell(state)
             home.ended()
             break
@@ -198,7 +199,7 @@ class _Life:
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
             self._watch()
-            status = self._streams.follow(child)
+            status = self._follow(child)
             if left:
                 left.end()
             return status
@@ -208,6 +209,14 @@ class _Life:
                 child.await_exec()  # where it failed before us, its own words say why
             child.wait()
             raise
+
+    def _follow(self, child: Child) -> int:
+        """Until its end, or until its time is over."""
+        if not self._home.spec.timeout:
+            return self._streams.follow(child)
+        is_over = foreground.end_after(self._home.spec.timeout, child)
+        status = self._streams.follow(child)
+        return _TIMED_OUT if is_over() else status
 
     def _watch(self) -> None:
         """Make its health checks, where it has any."""

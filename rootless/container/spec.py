@@ -70,6 +70,8 @@ class ContainerSpec(Record):
     `container:ID` for another's, and `wishes` are all user-defined ones; `hosts` are (address,
     name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own, unconfined, or a profile's
     JSON. `stop_timeout` is in seconds. `requires` are the names of those to be started first.
+    `on_unhealthy` is what is done when its health checks fail: kill, restart, stop or "". It is
+    killed when it has run for `timeout` seconds, with 0 never.
     `created_by` are the flags, image and command that would make another: see `run_words`.
     """
 
@@ -111,6 +113,9 @@ class ContainerSpec(Record):
     requires: tuple[str, ...] = ()
     confinement: Confinement = Confinement()
     log_options: Mapping[str, str] = {}
+    on_unhealthy: str = ""
+    timeout: int = 0
+    annotations: Mapping[str, str] = {}
 
     @property
     def run(self) -> ImageConfig:

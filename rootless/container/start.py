@@ -69,6 +69,10 @@ def specify(asked: ContainerSpec, changes: Overrides, image: Ready) -> Container
     """A new container of the image, with an id. RootlessError: nothing to execute."""
     config = changes.over(image.config)
     overrides.check(config, asked.image)
+    if asked.on_unhealthy:
+        from rootless.container import health
+
+        health.check_action(asked.on_unhealthy, config.healthcheck)
     return asked.replace(
         id=asked.id or homes.new_id(),
         ports=_published(asked, config),

@@ -111,6 +111,47 @@ def test_what_cannot_be_executed_is_a_failure(store, live, tmp_path):
     store.ok("rm", "-f", name)
 
 
+def test_one_that_is_unhealthy_is_killed_or_stopped_for_good(store, live):
+    flags = ("--health-cmd", "false", *OFTEN, "--health-retries", "1", "--restart", "always")
+    for action in ("kill", "stop"):
+        name = live(*flags, "--stop-signal", "KILL", "--health-on-failure", action)
+        assert store.ok("wait", name).strip() == "137"
+        assert status(store, name).startswith("Exited (137)")
+        assert store.ok("inspect", "-f", "{{.RestartCount}}", name).strip() == "0"
+
+
+def test_one_that_is_unhealthy_is_started_again_and_its_files_stay(store, live):
+    flags = (*OFTEN, "--health-retries", "1", "--stop-signal", "KILL")
+    name = live("--health-cmd", "test -e /well", *flags, "--health-on-failure", "restart")
+    count = ("inspect", "-f", "{{.RestartCount}}", name)
+    wait_until(lambda: int(store.ok(*count)) >= 1, "a second start")
+    assert store.ok("inspect", "-f", "{{.State.Running}}", name).strip() == "true"
+    wait_until(lambda: store("exec", name, "touch", "/well").exit == 0, "a file in it")
+    wait_for(store, name, "healthy")
+    store.ok("stop", "-t", "0", name)
+    assert status(store, name).startswith("Exited")
+
+
+def test_a_check_by_hand_counts_for_what_is_done(store, live):
+    flags = ("--health-interval", "1h", "--health-retries", "1", "--stop-signal", "KILL")
+    name = live("--health-cmd", "false", *flags, "--health-on-failure", "restart")
+    assert store("healthcheck", "run", name).exit == 1
+    count = ("inspect", "-f", "{{.RestartCount}}", name)
+    wait_until(lambda: store.ok(*count).strip() == "1", "a second start")
+
+
+def test_an_action_needs_a_check_and_is_one_of_podman_s(store):
+    run = ("run", "--rm", "--network", "none", "--health-on-failure")
+    for action in ("kill", "restart", "stop"):
+        answer = store(*run, action, "busybox", "true")
+        assert answer.exit == 125
+        assert f"cannot set on-failure action to {action} without a health check" in answer.stderr
+    answer = store(*run, "nosuch", "busybox", "true")
+    assert answer.exit == 125
+    assert "supported actions are none, kill, restart, stop" in answer.stderr
+    assert store(*run, "none", "busybox", "true").exit == 0
+
+
 def test_the_image_s_check_may_be_left_out(store, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM busybox\nHEALTHCHECK --interval=200ms CMD true\n")
     store.ok("build", "-t", "well", str(tmp_path))

@@ -18,6 +18,7 @@ from rootless.cli.table.limits import LIMITS
 
 OPTIONS = (
     many("-a", "--attach", metavar="STREAM", help="show stdout or stderr only; see --sig-proxy"),
+    many("--annotation", metavar="NAME=VALUE", help="note something on it, for other tools"),
     many("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts"),
     many("--cap-add", metavar="CAP", help="add a capability"),
     many("--cap-drop", metavar="CAP", help="drop a capability"),
@@ -109,6 +110,7 @@ OPTIONS = (
     ),
     flag("-q", "--quiet", help="do not show the progress of a pull"),
     flag("--read-only", help="make the container's root file system read-only"),
+    flag("--replace", help="end and remove the container that has this --name"),
     many("--requires", metavar="CONTAINER", help="start these first, whenever it is started"),
     flag("--read-only-tmpfs", help="with --read-only: /run, /tmp and /var/tmp in memory"),
     text(
@@ -135,6 +137,7 @@ OPTIONS = (
     text("--stop-timeout", metavar="SECONDS", help="how long it has for that [default: 10]"),
     many("--sysctl", metavar="NAME=VALUE", help="set the kernel in its own namespaces"),
     many("--tmpfs", metavar="PATH[:OPTIONS]", help="mount a tmpfs"),
+    text("--timeout", metavar="SECONDS", help="kill it when it has run so long"),
     flag("-t", "--tty", help="give the command a terminal"),
     text("--tz", metavar="ZONE", help="its time zone, as Europe/Vienna; local: this machine's"),
     many("--ulimit", metavar="NAME=SOFT[:HARD]", help="limit a resource, as nofile=1024"),
