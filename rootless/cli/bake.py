@@ -14,6 +14,7 @@ from rootless.errors import NotFoundError, RootlessError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from rootless.bake.definition import Resolved
     from rootless.bake.reading import File
@@ -62,18 +63,39 @@ def _build(given: Settings, arguments: Arguments, resolved: Resolved, allowed: A
     from rootless.cli import bake_run
 
     bake_run.check(resolved)
-    if arguments.dry_run:
+    if arguments.on:
+        made = _on(given, arguments, resolved, allowed)
+    elif arguments.dry_run:
+        made = None
         for line in bake_run.commands(resolved):
             print(line)
+    else:
+        how = str(arguments.progress)
+        if len(resolved.targets) > 1:
+            how = _shared(how, given.environment.get("BUILDKIT_PROGRESS", ""))
+        made = bake_run.run(given, resolved, how, _jobs(arguments.jobs), allowed)
+    if made is None:
         return 0
-    how = str(arguments.progress)
-    if len(resolved.targets) > 1:
-        how = _shared(how, given.environment.get("BUILDKIT_PROGRESS", ""))
-    made = bake_run.run(given, resolved, how, _jobs(arguments.jobs), allowed)
     if arguments.metadata_file:
         with files.replacing(arguments.metadata_file) as fd:
             files.write_all(fd, bake_run.metadata_text(made), arguments.metadata_file)
     return 0
+
+
+def _on(
+    given: Settings, arguments: Arguments, resolved: Resolved, allowed: Allowed
+) -> dict[str, dict[str, Any]] | None:
+    """The same by the jobs of a scheduler; None where they are only printed."""
+    from rootless.cli import bake_on
+
+    on = bake_on.parse(arguments.on)
+    if arguments.dry_run:
+        for text in bake_on.commands(given, on, resolved):
+            print(text)
+        return None
+    how = _shared(str(arguments.progress), given.environment.get("BUILDKIT_PROGRESS", ""))
+    at_once = 0 if arguments.jobs is None else _jobs(arguments.jobs)
+    return bake_on.build(given, on, resolved, how, at_once, allowed)
 
 
 def _shared(asked: str, around: str) -> str:

@@ -14,7 +14,8 @@ import sys
 from rootless import leanjson, process
 from rootless.bake.definition import linked_names
 from rootless.bake.evaluation import is_name
-from rootless.cli import bake_shared, bake_words, words
+from rootless.cli import bake_shared, bake_words
+from rootless.cli.bake_lines import Speaker
 from rootless.cli.build import build
 from rootless.errors import RootlessError
 from rootless.store import Store
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 16
 _NO_IMAGE = "sha256:" + "0" * 64  # stands for one that is not built yet
-_COLOURS = ("36", "33", "32", "35", "34", "31")
 
 
 def check(resolved: Resolved) -> None:
@@ -55,7 +55,7 @@ def commands(resolved: Resolved) -> Iterator[str]:
     from rootless.cli.bake_shell import line
 
     images = {name: f"IMAGE_OF_{name}" for name in resolved.targets}
-    for name in _in_order(_needs(resolved)):
+    for name in in_order(needs(resolved)):
         yield line(name, _command(resolved, name, images))
 
 
@@ -64,17 +64,17 @@ def _command(resolved: Resolved, name: str, images: dict[str, str]) -> Command:
     return bake_words.command(name, resolved.targets[name], images, linked=linked)
 
 
-def _needs(resolved: Resolved) -> dict[str, set[str]]:
+def needs(resolved: Resolved) -> dict[str, set[str]]:
     """Every target with those that it is made from."""
     return {name: set(linked_names(target)) for name, target in resolved.targets.items()}
 
 
-def _in_order(needs: Mapping[str, set[str]]) -> list[str]:
+def in_order(needed: Mapping[str, set[str]]) -> list[str]:
     """Every target after those that it needs."""
     found: list[str] = []
-    left = sorted(needs)
+    left = sorted(needed)
     while left:
-        ready = [one for one in left if needs[one] <= set(found)]
+        ready = [one for one in left if needed[one] <= set(found)]
         if not ready:
             raise RootlessError(f"these targets wait for each other: {', '.join(left)}")
         found += ready
@@ -106,7 +106,7 @@ def _alone(given: Settings, resolved: Resolved, how: str, folder: str) -> dict[s
     """The only target is built by this process, and shown as `build` shows it."""
     (name,) = resolved.targets
     command = _told(_command(resolved, name, {}), name, how, folder)
-    _connect(command.stdin, 1, 2)
+    connect(command.stdin, 1, 2)
     try:
         code = build(given, bake_words.arguments(name, command))
     except RootlessError as error:
@@ -170,16 +170,14 @@ class _Kitchen:
     ) -> None:
         self._given = given
         self._allowed = allowed
-        self._needs = _needs(resolved)
+        self._needs = needs(resolved)
         self._images: dict[str, str] = {}
         """A target that others are made from → the one of which the image is taken."""
         self._resolved = self._with_images(self._sharing(resolved))
         self._how = how
         self._folder = folder
-        self._names = sorted(self._needs)
-        self._width = max(map(len, self._names))
-        self._colour = words.colours(sys.stderr, given.environment)
-        self.waiting = _in_order(self._needs)
+        self._speaker = Speaker(self._needs, how, given)
+        self.waiting = in_order(self._needs)
         self.building: dict[str, _Oven] = {}
         self.made: dict[str, dict[str, Any]] = {}
         self._done: set[str] = set()
@@ -236,7 +234,7 @@ class _Kitchen:
         sys.stderr.flush()
 
         def body(_send: process.Send) -> int:
-            _connect(command.stdin, out[1], err[1])
+            connect(command.stdin, out[1], err[1])
             for fd in (*out, *err):
                 os.close(fd)
             code = build(self._given, bake_words.arguments(name, command))
@@ -278,19 +276,11 @@ class _Kitchen:
             lines, rest = [*lines, rest] if rest else lines, b""
         pending[:] = rest
         for line in filter(None, lines):
-            self._say(oven.name, line, stream)
+            self._speaker.say(oven.name, line, stream)
         if not chunk:
             del oven.streams[fd]
             os.close(fd)
         return bool(chunk)
-
-    def _say(self, name: str, line: bytes, stream: TextIO) -> None:
-        text = line.decode(errors="replace")
-        if self._how != "rawjson":
-            colour = _COLOURS[self._names.index(name) % len(_COLOURS)]
-            painted = words.paint(name.ljust(self._width), colour, self._colour)
-            text = f"{painted if stream is sys.stderr else name.ljust(self._width)} | {text}"
-        print(text, file=stream, flush=True)
 
     def _finish(self, oven: _Oven) -> None:
         del self.building[oven.name]
@@ -315,7 +305,7 @@ class _Kitchen:
         self.building.clear()
 
 
-def _connect(stdin: str, out_fd: int, err_fd: int) -> None:
+def connect(stdin: str, out_fd: int, err_fd: int) -> None:
     """What the build reads, and where it writes."""
     if stdin:
         fd = os.memfd_create("Dockerfile")

@@ -32,10 +32,21 @@ _PROBED = {
 # need → programs, any of which will do
 _PROGRAMS = {
     "registry": ("docker-registry", "registry"),
+    "slurm": ("slurmctld",),
     **{
         name: (name,)
         for name in (
-            *("buildah", "curl", "debootstrap", "gcc", "git", "pasta", "podman", "setpriv"),
+            *(
+                "buildah",
+                "curl",
+                "debootstrap",
+                "gcc",
+                "git",
+                "kubectl",
+                "pasta",
+                "podman",
+                "setpriv",
+            ),
             *("skopeo", "slirp4netns", "ssh-agent", "strace", "systemd-analyze", "tar", "umoci"),
             *("unshare",),
         )

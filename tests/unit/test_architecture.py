@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "owners": {"userns"},
     "dockerfile": {"oci"},
     "bake": {"oci"},
+    "fleet": {"programs"},
     "archive": {"oci", *MACHINE},
     "registry": {"oci"},
     "sandbox": MACHINE,
@@ -56,7 +57,7 @@ MAY_IMPORT = {
     },
     "cli": {
         *("build", "container", "image", "runspec", "roots", "registry"),
-        *("dockerfile", "bake"),
+        *("dockerfile", "bake", "fleet"),
         *("store", "archive", "sandbox", "network", "oci", "doctor"),
         *MACHINE,
     },

@@ -39,6 +39,11 @@ BAKE = Verb(
             help="let targets have fs=PATH beyond this directory, ssh or security.insecure",
         ),
         text("--jobs", metavar="N", help="targets built at a time [default: the processors]"),
+        text(
+            "--on",
+            metavar="WHERE",
+            help="hand the targets to a scheduler: slurm or kubernetes, with ,registry=NAME",
+        ),
     ),
     arguments=(Argument("targets", "TARGET", "any"),),
     examples=(
@@ -46,6 +51,7 @@ BAKE = Verb(
         "rootless bake --print app",
         "rootless bake -f docker-bake.hcl --set '*.args.VERSION=2' app db",
         "rootless bake --list targets",
+        "rootless bake --push --on slurm,registry=registry.example/team/cache",
     ),
 )
 

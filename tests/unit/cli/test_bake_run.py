@@ -6,20 +6,18 @@ import os
 
 from rootless import process
 from rootless.cli import bake_run
+from rootless.cli.bake_lines import Speaker
+from rootless.cli.settings import Settings
 
 
 def test_a_build_of_which_one_stream_has_ended_is_listened_to_again(capsys, monkeypatch):
     kitchen = object.__new__(bake_run._Kitchen)
-    kitchen._how, kitchen._width, kitchen._names, kitchen._colour = (
-        "plain",
-        3,
-        ["one", "two"],
-        False,
-    )
+    names = ["one", "two"]
+    kitchen._speaker = Speaker(names, "plain", Settings("", "", {"NO_COLOR": "1"}))
     kitchen._done, kitchen.made, kitchen.building = set(), {}, {}
     kitchen._folder = "/nonexistent"
     ends = {}
-    for name in kitchen._names:
+    for name in names:
         (out, to_out), (err, to_err) = process.pipe(), process.pipe()
         child = process.fork(lambda _: 0, name)
         kitchen.building[name] = bake_run._Oven(name, child, out, err)
