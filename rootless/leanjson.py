@@ -65,6 +65,21 @@ def loads(content: str | bytes, what: str = "JSON") -> Any:
     return value
 
 
+def string(text: str, start: int) -> tuple[str, int]:
+    """The string that begins behind the quotation mark before `start`, and where it has ended;
+    ValueError when it is none.
+    """
+    from _json import scanstring
+
+    strict = True
+    try:
+        return scanstring(text, start, strict)
+    except SystemError:  # as in `_scan`
+        import json.decoder  # noqa: F401
+
+        return scanstring(text, start, strict)
+
+
 def beginning(text: str) -> Any:
     """The value that `text` begins with, whatever follows; IntegrityError when there is none."""
     try:

@@ -33,7 +33,7 @@ def logs(given: Settings, arguments: Arguments) -> int:
     shown = _shown(arguments)
     last = _last(arguments.tail)
     followed = [
-        _Followed(Reader(store.path("containers", one.id), last), shown, _prefix(one, arguments))
+        _followed(store.path("containers", one.id), last, shown, _prefix(one, arguments))
         for one in (_readable(find(store, name)) for name in arguments.names)
     ]
     for one in followed:
@@ -52,6 +52,11 @@ class _Shown(Record):
     until: str
     timestamps: bool
     details: bool
+
+    @property
+    def is_all(self) -> bool:
+        """Whether all lines are, with nothing besides."""
+        return not (self.since or self.until or self.timestamps or self.details)
 
     @property
     def is_over(self) -> bool:
@@ -98,6 +103,11 @@ def _prefix(container: Container, arguments: Arguments) -> bytes:
     if arguments.names_shown:
         return f"{container.name} ".encode()
     return f"{container.short} ".encode() if len(arguments.names) > 1 else b""
+
+
+def _followed(folder: str, last: int | None, shown: _Shown, prefix: bytes) -> _Followed:
+    plain = shown.is_all and not prefix
+    return _Followed(Reader(folder, last, plain=plain), shown, prefix)
 
 
 class _Followed:

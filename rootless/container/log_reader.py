@@ -8,7 +8,6 @@ short or is no entry is counted and left out.
 from __future__ import annotations
 
 import os
-from _json import scanstring
 
 from rootless import leanjson, living
 from rootless.container import logs
@@ -26,16 +25,21 @@ _HEAD = '{"log":"'
 _ENDS = {',"stream":"stdout","time":"': "stdout", ',"stream":"stderr","time":"': "stderr"}
 _END_SIZE = len(',"stream":"stdout","time":"')
 _TIME_SIZE = len("2026-01-31T12:00:00.000000001Z")
+_BETWEEN = b'"}\n' + _HEAD.encode()
+_BEHIND = _TIME_SIZE + len(_BETWEEN)  # from a line's time to the next one's content
+_NEWLINE = b"\\n"
 
 
 class Reader:
     """One container's log. `damaged` counts what was left out until now."""
 
-    def __init__(self, folder: str, last: int | None = None) -> None:
-        """`last`: only so many of the lines that are there now; None for all."""
-        import json.decoder  # noqa: F401 - the scanner's own error, which it expects loaded
+    def __init__(self, folder: str, last: int | None = None, *, plain: bool = False) -> None:
+        """`last`: only so many of the lines that are there now; None for all.
 
+        `plain`: for who wants nothing but the content; an entry may be many lines of one stream.
+        """
         self.damaged = 0
+        self._is_plain = plain
         self._folder = folder
         self._files = _files(folder)
         self._rest = b""
@@ -62,8 +66,13 @@ class Reader:
             return False
 
     def _entries(self, content: bytes) -> Iterator[Entry]:
-        *lines, rest = (self._rest + content).split(b"\n")
-        for line in lines:
+        content = self._rest + content
+        end = content.rfind(b"\n") + 1
+        whole, rest = content[:end], content[end:]
+        entry = _parse_many(whole) if self._is_plain else None
+        if entry:
+            yield entry
+        for line in () if entry else whole.split(b"\n"):
             entry = _parse(line)
             if entry:
                 yield entry
@@ -134,13 +143,40 @@ def _seek_lines(fd: int, count: int) -> int:
     return seen
 
 
+def _parse_many(lines: bytes) -> Entry | None:
+    """All of them at once, where each is whole, of the same stream, and as we write it.
+
+    Between two contents nothing is left then but what is cut out here: what remains is one JSON
+    string, for in a content every quotation mark has a backslash before it.
+    """
+    stream = next((one for end, one in _ENDS.items() if f'"{end}'.encode() in lines), "")
+    first, *others = lines.split(f'","stream":"{stream}","time":"'.encode())
+    last = others.pop() if others else b""
+    if not first.startswith(_HEAD.encode()) or last[_TIME_SIZE:] != b'"}\n':
+        return None
+    contents = [first[len(_HEAD) :], *(one[_BEHIND:] for one in others)]
+    # A line that is not finished may end amid a character that ends in the next one.
+    are_whole = all(one.endswith(_NEWLINE) for one in contents)
+    if not are_whole or any(one[_TIME_SIZE:_BEHIND] != _BETWEEN for one in others):
+        return None
+    if not lines.isascii() or lines.count(b"\n") != len(contents):  # so no time is damaged
+        return None
+    try:
+        text = (b'"%b"' % b"".join(contents)).decode()
+        content, end = leanjson.string(text, 1)
+        is_all = end == len(text)
+        return (stream, last[:_TIME_SIZE].decode(), _bytes(content), {}) if is_all else None
+    except ValueError:
+        return None
+
+
 def _parse(line: bytes) -> Entry | None:
     """An entry, if a line holds one: also behind what a crash or a full disk has cut short."""
     start = line.rfind(_HEAD.encode())
     try:
         text = line[max(start, 0) :].decode()
         if start >= 0:
-            content, end = scanstring(text, len(_HEAD), True)  # noqa: FBT003 - by position
+            content, end = leanjson.string(text, len(_HEAD))
             stream = _ENDS.get(text[end : end + _END_SIZE])
             end += _END_SIZE
             if stream and text[end + _TIME_SIZE :] == '"}':

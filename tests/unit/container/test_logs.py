@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 
 import pytest
@@ -158,3 +159,66 @@ def test_limits(options, size, files):
 def test_limits_that_are_none(options):
     with pytest.raises(ValueError, match=r"size|max-file"):
         logs.limits(options)
+
+
+def _joined(folder, *, plain: bool):
+    """What comes on the streams, in order and with neighbours joined; and how much was damaged."""
+    reader = Reader(str(folder), plain=plain)
+    found: list[tuple[str, bytes]] = []
+    for stream, _, content, _ in reader.available():
+        if found and found[-1][0] == stream:
+            found[-1] = (stream, found[-1][1] + content)
+        else:
+            found.append((stream, content))
+    for fd in reader._files:  # they stay open for what may come
+        os.close(fd)
+    return found, reader.damaged
+
+
+_CONTENTS = (
+    b"a usual line\n", b"\n", b'with "quotes", {"log":"and more\n', b"back\\slash \\n\\u0041\n",
+    b'","stream":"stdout","time":"\n', b"\x00\x1b[1m\t\xff\xfe\n", "ä€😀\n".encode(),
+    b"y" * 20_000 + b"\n", "😀".encode()[:2] + b"\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_many_lines_at_once_are_the_same_lines(tmp_path, kinds):
+    chance = random.Random(7)
+    log = logs.Log(str(tmp_path))
+    for _ in range(3000):
+        stream = ("stdout", "stderr")[chance.randrange(kinds)]
+        log.write(stream, chance.choice(_CONTENTS))
+    assert _joined(tmp_path, plain=True) == _joined(tmp_path, plain=False)
+
+
+def test_many_lines_at_once_are_one_entry(tmp_path):
+    log = logs.Log(str(tmp_path))
+    short = [one for one in _CONTENTS if len(one) < 100]
+    log.write("stderr", b"".join(short))
+    [(stream, time, content, _)] = Reader(str(tmp_path), plain=True).available()
+    assert (stream, content) == ("stderr", b"".join(short))
+    assert len(time) == len("2026-01-31T12:00:00.000000001Z")
+
+
+@pytest.mark.parametrize("damage", [b"", b'"', b"\\", b"\n", b"\xff", b'"}\n{"log":"', b'"}\n'])
+def test_a_damage_anywhere_is_found_among_many_lines(tmp_path, damage):
+    """One byte is lost, or something is put in its place."""
+    log = logs.Log(str(tmp_path))
+    log.write("stdout", b'one\n"two" \\ \xc3\xa4\nthree\n')
+    path = tmp_path / logs.NAME
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + damage + whole[at + 1 :])
+        plain, lines = (_joined(tmp_path, plain=one) for one in (True, False))
+        assert plain == lines, path.read_bytes()
+
+
+def test_halves_of_a_character_in_two_lines_do_not_become_one(tmp_path):
+    """Surrogates alone are no text; a line that is not finished may end with one."""
+    lines = [
+        '{"log":"a\\ud83d","stream":"stdout","time":"2026-01-31T12:00:00.000000001Z"}',
+        '{"log":"\\ude00b\\n","stream":"stdout","time":"2026-01-31T12:00:00.000000001Z"}',
+    ]
+    (tmp_path / logs.NAME).write_text("\n".join(lines) + "\n")
+    assert _joined(tmp_path, plain=True) == _joined(tmp_path, plain=False) == ([], 2)
