@@ -69,7 +69,7 @@ _REACHED = (
     many("--insecure-registry", metavar="HOST", help="the same of one registry"),
     many("--registry-certificate", metavar="HOST=FILE", help="trust this authority there"),
     many("--registry-client-cert", metavar="HOST=CERT,KEY", help="show this certificate there"),
-    many("--registry-map", metavar="HOST=HOST[;…]", help="ask the other one first"),
+    many("--registry-map", metavar="HOST=HOST[;...]", help="ask the other one first"),
     many("--registry-mirror", metavar="HOST", help="ask it before docker.io"),
     flag("--skip-default-registry-fallback", help="ask mirrors only"),
     flag("--skip-tls-verify", help="push without a check of certificates"),
