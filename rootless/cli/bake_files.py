@@ -103,7 +103,7 @@ def _command(target: Target, reference: str, folder: str) -> bake_words.Command:
     with open(f"{folder}/ignore", "wb") as file:
         file.write(ignore)
     told = (
-        *("--progress=quiet", f"--metadata-file={folder}/metadata.json", "--file=-"),
+        *("--progress=none", f"--metadata-file={folder}/metadata.json", "--file=-"),
         *(f"--ignorefile={folder}/ignore", f"--output=type=registry,name={reference}"),
     )
     return bake_words.Command((*told, *flags, "--", context), "\n".join(lines) + "\n")

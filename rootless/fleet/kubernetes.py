@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 OPTIONS = ("image", "namespace", "context", "secret", "cpu", "memory")
 _LABEL = "rootless.bake"
-_FOLDER = "/tmp/bake"
 _KEPT = 3600  # seconds that an ended Job stays
 _LOOK = 1.0  # seconds between questions about a pod that does not run yet
 _SILENCE = 120.0  # how many the API may be away
@@ -33,12 +32,13 @@ _STUCK = {
 """What a container waits for that does not come by itself."""
 
 # $CONTEXT is unpacked, then built from; `set -e` so that the first that fails is the pod's end.
-_SCRIPT = f"""set -e
-mkdir -p {_FOLDER}/none
+_SCRIPT = """set -e
 if [ -n "$CONTEXT" ]; then
-    echo "FROM $CONTEXT" | rootless build --progress=quiet --file=- \\
-        --output=type=local,dest={_FOLDER}/files {_FOLDER}/none
-    cd {_FOLDER}/files/context
+    cd "$(mktemp -d)"
+    mkdir none
+    echo "FROM $CONTEXT" |
+        rootless build --progress=quiet --file=- --output=type=local,dest=files none
+    cd files/context
 fi
 exec rootless build "$@" </dev/null
 """
@@ -160,7 +160,8 @@ class _Pod:
             time.sleep(_LOOK)
 
     def _see_none(self, job: Any) -> None:
-        if any(one.type == "Failed" for one in job.status.conditions or ()):
+        conditions = (job.status and job.status.conditions) or ()
+        if any(one.type == "Failed" for one in conditions):
             self.why = f"job {self._name} was lost: its pod is gone"
         elif refused := self._cluster.refusals(self._name):
             self.why = f"job {self._name} gets no pod: {refused[-1]}"

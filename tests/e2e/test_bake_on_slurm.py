@@ -56,7 +56,7 @@ def slurm(tmp_path_factory):
 @pytest.fixture
 def place(registry, request):
     """A namespace of the registry for this test alone."""
-    return f"{registry.address}/{request.node.name.replace('[', '-').replace(']', '')}"
+    return f"{registry.address}/{request.node.originalname}"
 
 
 @pytest.fixture
