@@ -87,7 +87,7 @@ def remove(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not prune.agreed(what):
         return 0
     from rootless import userns
-    from rootless.store import removal
+    from rootless.store import events, removal
 
     store = Store(given.root)
     userns.enter()
@@ -99,6 +99,7 @@ def remove(given: Settings, arguments: Arguments) -> int:
         return (everything or prune.is_dangling(one, usage)) and _is_meant(one, usage, asked)
 
     gone, size = removal.prune_cache(store, is_meant, limits)
+    events.pruned(store, "builder", size)
     if gone:
         rows = [[_id(one), "true", words.size(sizes[one.key], 4), _used(one)] for one in gone]
         print("\n".join(words.columns([[*_HEADERS.values()], *rows])))

@@ -149,12 +149,15 @@ def prune(given: Settings, arguments: Arguments) -> int:
     """Remove every stopped container."""
     from rootless import userns
     from rootless.cli import prune
+    from rootless.store import events
 
     asked = filters.parse(arguments.filter, prune.FILTERS)
     if not arguments.force and not prune.agreed(" all stopped containers."):
         return 0
     userns.enter()
-    removed, size = homes.prune(Store(given.root), lambda one: prune.is_meant(one, asked))
+    store = Store(given.root)
+    removed, size = homes.prune(store, lambda one: prune.is_meant(one, asked))
+    events.pruned(store, "container", size)
     prune.print_containers(removed)
     print(f"Total reclaimed space: {words.size(size, 4)}")
     return 0

@@ -11,13 +11,14 @@ import re
 import time
 
 from rootless.cli import filters, listing, run_network, words
-from rootless.container import networking, records
+from rootless.container import events, networking, records
 from rootless.container.spec import Container
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.network import addresses, networks
 from rootless.network.networks import Network, Networks, Subnet
 from rootless.network.wish import Wish
 from rootless.store import Store
+from rootless.store import events as store_events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def create(given: Settings, arguments: Arguments) -> int:
     try:
         with store.writing():
             made = networks.defined(known, wanted)
+        events.tell_network(store, "create", made)
     except RootlessError:
         if not arguments.ignore or not _exists(known, name):
             raise
@@ -197,13 +199,13 @@ def inspect(given: Settings, arguments: Arguments) -> int:
 
 def rm(given: Settings, arguments: Arguments) -> int:
     """Remove networks; goes on after an error, which is raised at the end."""
-    known = _known(given)
+    store, known = Store(given.root), _known(given)
     errors: list[RootlessError] = []
     for name in arguments.names:
         try:
             if name in networks.PREDEFINED:
                 raise RootlessError(f"{name} is a pre-defined network and cannot be removed")
-            _remove(known, known.find(name))
+            _remove(store, known, known.find(name))
         except NotFoundError as error:
             if not arguments.force:
                 errors.append(error)
@@ -248,12 +250,13 @@ def pruned(
         is_meant = asked.has_labels(dict(one.labels)) and asked.is_old_enough(one.created)
         if not is_meant or one.name in wished or known.endpoints(one):
             continue
-        _remove(known, one)
+        _remove(store, known, one)
         removed.append(one.name)
+    store_events.pruned(store, "network")
     return removed
 
 
-def _remove(known: Networks, network: Network) -> None:
+def _remove(store: Store, known: Networks, network: Network) -> None:
     """Forget a network that no running container is on, and take its bridge away."""
     with known.locked():
         there = known.endpoints(network)
@@ -266,6 +269,7 @@ def _remove(known: Networks, network: Network) -> None:
             )
         known.remove(network)
     _take_bridge_away(known, network)
+    events.tell_network(store, "destroy", network)
 
 
 def _take_bridge_away(known: Networks, network: Network) -> None:

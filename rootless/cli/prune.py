@@ -7,7 +7,7 @@ import sys
 from rootless.cli import filters, words
 from rootless.errors import UsageError
 from rootless.oci.reference import Reference
-from rootless.store import Store, kept, quarantine
+from rootless.store import Store, events, kept, quarantine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def system(given: Settings, arguments: Arguments) -> int:
     unused = networks.pruned(store, asked, lambda one: not one.is_running and is_meant(one, asked))
     userns.enter()
     removed, size = homes.prune(store, lambda one: is_meant(one, asked))
+    events.pruned(store, "container", size)
     print_containers(removed)
     networks.print_removed(unused)
     if arguments.volumes:
@@ -51,6 +52,8 @@ def system(given: Settings, arguments: Arguments) -> int:
     if damaged:
         print("Deleted Quarantine:", *damaged, "", sep="\n")
         size += quarantine.delete(store)
+    events.pruned(store, "image", pruned.size)
+    events.pruned(store, "builder")
     _print(pruned, size)
     return 0
 
@@ -64,7 +67,9 @@ def images(given: Settings, arguments: Arguments) -> int:
         return 0
     store = Store(given.root)
     userns.enter()
-    _print(_prune(store, asked, everything=arguments.all, cache=None))
+    removed = _prune(store, asked, everything=arguments.all, cache=None)
+    events.pruned(store, "image", removed.size)
+    _print(removed)
     return 0
 
 
@@ -99,6 +104,7 @@ def _volumes(store: Store, asked: Filters) -> int:
     from rootless.container import volumes as used
 
     removed, size = used.prune(store, volumes.is_meant(asked, everything=False))
+    events.pruned(store, "volume", size)
     volumes.print_removed(removed)
     return size
 

@@ -9,7 +9,7 @@ import time
 from rootless.cli import filters, listing, words
 from rootless.container import volumes as used
 from rootless.errors import IntegrityError, RootlessError, UsageError
-from rootless.store import Store, volumes
+from rootless.store import Store, events, volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def prune(given: Settings, arguments: Arguments) -> int:
     if not arguments.force and not asking.agreed(what):
         return 0
     userns.enter()
-    removed, size = used.prune(Store(given.root), is_meant(asked, everything=everything))
+    store = Store(given.root)
+    removed, size = used.prune(store, is_meant(asked, everything=everything))
+    events.pruned(store, "volume", size)
     print_removed(removed)
     print(f"Total reclaimed space: {words.size(size, 4)}")
     return 0

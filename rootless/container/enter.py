@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import living, runspec, userns
-from rootless.container import own, records
+from rootless.container import events, own, records
 from rootless.container.confinement import confine_process
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -64,12 +64,15 @@ def in_foreground(
     stdio = streams.open()
     child = begin(store, container, entry, stdio, streams.terminal_fd, see, warn)
     try:
+        executed = events.Executed(store, container.spec, entry.argv)  # while it is on its way
         streams.start()
         child.await_exec()
     except BaseException:
         child.kill()
         raise
-    return streams.follow(child)
+    status = streams.follow(child)
+    executed.died(status)
+    return status
 
 
 def in_background(
@@ -79,9 +82,14 @@ def in_background(
     see: See = lambda _: None,
     warn: Warn = lambda _: None,
 ) -> None:
-    """Execute it with nothing to read, and nobody who reads; returns when it runs."""
+    """Execute it with nothing to read, and nobody who reads; returns when it runs.
+
+    Nobody of ours waits for its end, so none is told.
+    """
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    begin(store, container, entry, (null, null, null), see=see, warn=warn).await_exec()
+    child = begin(store, container, entry, (null, null, null), see=see, warn=warn)
+    events.Executed(store, container.spec, entry.argv)
+    child.await_exec()
     os.close(null)
 
 

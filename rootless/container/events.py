@@ -1,4 +1,6 @@
-"""What happens to a container, told; and the journal of all that happens, read as it comes."""
+"""What happens to a container, told: to itself, and to networks and volumes because of it; and the
+journal of all that happens (`store.events` writes it), read as it comes.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,62 @@ from rootless.store import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from rootless.container.spec import ContainerSpec
+    from rootless.network.networks import Network
     from rootless.store import Store
 
 _LONGEST = 1 << 20  # bytes of a line that may be an event
 _CHUNK = 1 << 16
+_MOST_WORDS = 1 << 13  # letters of a command that are told
 
 
 def tell(store: Store, action: str, spec: ContainerSpec, **attributes: str) -> None:
     """Something has happened to a container; docker's word for it, and what it says besides."""
     about = {**spec.run.labels, **attributes, "image": spec.image, "name": spec.name}
     events.tell(store, "container", action, spec.id, about)
+
+
+def tell_network(store: Store, action: str, network: Network, container: str = "") -> None:
+    """Something has happened to a network of the user's, because of a container where one is."""
+    about = {"name": network.name, "type": "bridge"}
+    events.tell(
+        store,
+        "network",
+        action,
+        network.id,
+        {**about, "container": container} if container else about,
+    )
+
+
+def tell_volumes(store: Store, action: str, spec: ContainerSpec) -> None:
+    """Its volumes have come (mount), or are let go of (unmount)."""
+    for one in spec.mounts:
+        if one.kind == "volume":
+            about = {"container": spec.id, "driver": "local"}
+            if action == "mount":
+                writable = "false" if one.read_only else "true"
+                about |= {"destination": one.target, "propagation": "", "read/write": writable}
+            events.tell(store, "volume", action, one.name, about)
+
+
+class Executed:
+    """One more process in a container, for those who follow what happens there."""
+
+    def __init__(self, store: Store, spec: ContainerSpec, argv: Sequence[str]) -> None:
+        """It is about to be executed."""
+        self._store = store
+        self._spec = spec
+        self._number = {"execID": os.urandom(32).hex()}
+        words = f"{argv[0]} {' '.join(argv[1:])}"[:_MOST_WORDS]
+        for action in ("exec_create", "exec_start"):
+            tell(store, f"{action}: {words}", spec, **self._number)
+
+    def died(self, status: int) -> None:
+        """It has ended."""
+        tell(self._store, "exec_die", self._spec, **self._number, exitCode=str(status))
 
 
 class Journal:

@@ -8,7 +8,7 @@ do that were started on a user-defined network. Runs in any process of the user'
 from __future__ import annotations
 
 from rootless import process, userns
-from rootless.container import homes, networking
+from rootless.container import events, homes, networking
 from rootless.errors import RootlessError
 from rootless.network import holder
 
@@ -65,6 +65,7 @@ def _plug(store: Store, container: Container, there: list[Plugged], wish: Wish) 
         membership.connect(known, member, wish, held)
 
     process.run(plug)
+    events.tell_network(store, "connect", known.find(wish.network), container.id)
 
 
 def disconnect(store: Store, container: Container, network: Network) -> None:
@@ -80,6 +81,7 @@ def disconnect(store: Store, container: Container, network: Network) -> None:
         )
     if plugged:
         _unplug(store, plugged[0])
+        events.tell_network(store, "disconnect", network, container.id)
     first = kept[0].network if kept else "none"
     homes.rewrite(store, container.spec.replace(network=first, wishes=kept))
 

@@ -163,6 +163,7 @@ class _Life:
         self._told = told
         self._network = networking.Network(ground, home.spec, begun)
         self._checks: Watch | None = None
+        self._has_volumes = any(one.kind == "volume" for one in home.spec.mounts)
 
     def run(self, state: ContainerState) -> int:
         """The exit status. Where it cannot be started, nothing of it is left."""
@@ -172,6 +173,11 @@ class _Life:
             if self._checks:
                 self._checks.end()
             self._network.close()
+            self._tell_volumes("unmount")
+
+    def _tell_volumes(self, action: str) -> None:
+        if self._has_volumes:
+            events.tell_volumes(self._ground.store, action, self._home.spec)
 
     def _run(self, state: ContainerState) -> int:
         await_read, await_write = os.pipe() if self._network.is_awaited else (-1, -1)
@@ -182,6 +188,7 @@ class _Life:
             from rootless.sandbox import explain
 
             self._told.explain(list(explain.explain(spec)))
+        self._tell_volumes("mount")
         left = None if "pid" in spec.namespaces else _leftovers()
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
         self._home.started(child.pid)

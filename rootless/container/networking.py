@@ -112,6 +112,7 @@ class Network:
         self.choice = connecting.find(spec, ground.search_path)
         self.ports: tuple[PortMapping, ...] = ()
         self._ground = ground
+        self._container = spec.id
         self._reserved: Reserved | None = None
         self._attached: Attached | None = begun
         self._known: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -142,6 +143,7 @@ class Network:
         """Connect the network namespace of the supervisor `pid`; returns when it is."""
         if self._reserved:
             self._attached = self._reserved.connect(pid, self.ports)
+            self._tell("connect")
         elif self._attached is None:
             path = f"/proc/{pid}/ns/net"
             run_dir = self._ground.runtime_dir
@@ -150,10 +152,20 @@ class Network:
 
     def close(self) -> None:
         """Give everything back."""
+        if self._attached and self._reserved:
+            self._tell("disconnect")
         if self._attached:
             self._attached.stop()
         elif self._reserved:
             self._reserved.release()
+
+    def _tell(self, action: str) -> None:
+        """Of all the user's networks that it is on now."""
+        from rootless.container import events
+
+        store, container = self._ground.store, self._container
+        for network, _ in networks(store).of_container(container):
+            events.tell_network(store, action, network, container)
 
 
 def _reserve(ground: Ground, spec: ContainerSpec) -> Reserved:

@@ -1,4 +1,4 @@
-"""events.jsonl: what has happened to containers, images and volumes, an object a line.
+"""events.jsonl, written: what has happened, an object a line. `container.events` reads it.
 
 The objects are those of docker's events. A line is one write(2) at the end of the file, so that
 many may write; a file that has grown large becomes events.jsonl.1, and the one before it goes. It
@@ -27,16 +27,19 @@ _SHORT = ("container", "image")  # those that docker also tells in the words of 
 def tell(
     store: Store, kind: str, action: str, identity: str, attributes: Mapping[str, str] | None = None
 ) -> None:
-    """Something of this kind (container, image, volume) has happened; never an error."""
+    """Something of this kind (container, image, volume, network, builder) has happened; never an
+    error. `identity` is "" where it has happened to many.
+    """
     from time import time_ns
 
     now = time_ns()
     facts = dict(sorted((attributes or {}).items()))
     old: dict[str, object] = {}
     if kind in _SHORT:
-        old = {"status": action, "id": identity}
-    if kind == "container":
-        old["from"] = facts.get("image", "")
+        told = {"status": action, "id": identity, "from": ""}
+        if kind == "container":
+            told["from"] = facts.get("image", "")
+        old = {name: text for name, text in told.items() if text}
     event = {
         **old,
         "Type": kind,
@@ -57,3 +60,8 @@ def tell(
             os.close(fd)
     except OSError:
         pass
+
+
+def pruned(store: Store, kind: str, size: int = 0) -> None:
+    """What nobody needs of this kind has been removed; `size` in bytes."""
+    tell(store, kind, "prune", "", {"reclaimed": str(size)})

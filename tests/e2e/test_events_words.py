@@ -93,6 +93,110 @@ def test_images_and_volumes(store):
     assert lines == ["create data", "destroy data"]
 
 
+@pytest.fixture
+def running(store):
+    yield store.ok("run", "-d", *FLAGS, "--name", "busy", "busybox", "sleep", "600").strip()
+    store.ok("rm", "-f", "busy")
+
+
+def of_exec(store, number):
+    lines = past(store, "--filter", f"container={number}", "--format", "json").splitlines()
+    return [one for one in map(json.loads, lines) if one["Action"].startswith("exec_")]
+
+
+def test_an_exec_is_told_with_its_command_its_id_and_its_end(store, running):
+    assert store("exec", running, "sh", "-c", "exit 3").exit == 3
+    told = of_exec(store, running)
+    assert [one["Action"] for one in told] == [
+        "exec_create: sh -c exit 3", "exec_start: sh -c exit 3", "exec_die",
+    ]  # fmt: skip
+    [number] = {one["Actor"]["Attributes"]["execID"] for one in told}
+    assert re.fullmatch("[0-9a-f]{64}", number)
+    assert told[2]["Actor"]["Attributes"] == {
+        "execID": number, "exitCode": "3", "image": "busybox", "name": "busy",
+    }  # fmt: skip
+    assert "exec_create: sh" in past(store, "--filter", "event=exec_create")
+    assert past(store, "--filter", "event=exec_creat") == ""
+
+
+def test_what_cannot_be_executed_never_dies_and_large_words_are_cut(store, running):
+    assert store("exec", running, "/nosuch").exit == 127
+    store.ok("exec", "-d", running, "sleep", "0")
+    large = "x" * 100_000
+    store.ok("exec", running, "true", large)
+    subprocess.run(
+        store.command("exec", running, "true", b"\xff"), env=store.environment, check=True
+    )
+    actions = [one["Action"] for one in of_exec(store, running)]
+    assert actions[:4] == [
+        "exec_create: /nosuch ", "exec_start: /nosuch ",
+        "exec_create: sleep 0", "exec_start: sleep 0",
+    ]  # fmt: skip
+    assert actions[4].startswith("exec_create: true xxx")
+    assert len(actions[4]) < 10_000
+    assert actions[6] == "exec_die"
+    assert actions[7:] == ["exec_create: true \ufffd", "exec_start: true \ufffd", "exec_die"]
+    assert "exec_create: true" in past(store)
+
+
+def test_volumes_come_and_go_with_a_container(store):
+    words = ("-v", "kept:/a", "-v", "kept:/b:ro", "--name", "using", "busybox", "true")
+    number = store.ok("create", *FLAGS, *words).strip()
+    store("start", "-a", "using")
+    form = "{{.Action}} {{.Actor.Attributes}}"
+    of = f"container:{number}"
+    assert past(store, "--filter", "volume=kept", "--format", form).splitlines()[-5:] == [
+        "create map[driver:local]",
+        f"mount map[{of} destination:/a driver:local propagation: read/write:true]",
+        f"mount map[{of} destination:/b driver:local propagation: read/write:false]",
+        f"unmount map[{of} driver:local]",
+        f"unmount map[{of} driver:local]",
+    ]
+
+
+def test_networks_and_who_is_on_them(store):
+    number = store.ok("network", "create", "road").strip()
+    store.ok("network", "create", "path")
+    try:
+        words = ("--pull=never", "--network", "road", "--name", "walker", "busybox")
+        one = store.ok("run", "-d", *words, "sleep", "600").strip()
+        store.ok("network", "connect", "path", "walker")
+        store.ok("network", "disconnect", "path", "walker")
+    finally:
+        store.ok("rm", "-f", "walker")
+    store.ok("network", "rm", "road")
+    store.ok("network", "prune", "-f")
+    form = "{{.Action}} {{.Actor.Attributes}}"
+    on = f"map[container:{one} name:%s type:bridge]"
+    road, path = (
+        past(store, "--filter", f"network={name}", "--format", form).splitlines()
+        for name in (number, "path")
+    )
+    assert road == [
+        "create map[name:road type:bridge]", "connect " + on % "road",
+        "disconnect " + on % "road", "destroy map[name:road type:bridge]",
+    ]  # fmt: skip
+    assert path == [
+        "create map[name:path type:bridge]", "connect " + on % "path",
+        "disconnect " + on % "path", "destroy map[name:path type:bridge]",
+    ]  # fmt: skip
+
+
+def test_what_was_pruned(store):
+    for noun in ("container", "volume", "network", "image", "builder"):
+        store.ok(noun, "prune", "-f")
+    store.ok("system", "prune", "-f")
+    form = "{{.Type}} {{.Actor.ID}}{{.Actor.Attributes.reclaimed}}"
+    lines = past(store, "--filter", "event=prune", "--format", form).splitlines()[-9:]
+    assert [line.split()[0] for line in lines] == [
+        "container", "volume", "network", "image", "builder",
+        "network", "container", "image", "builder",
+    ]  # fmt: skip
+    assert all(line.split()[1].isdecimal() for line in lines)
+    text = past(store, "--filter", "event=prune", "--filter", "type=image", "--format", "json")
+    assert list(json.loads(text.splitlines()[-1]))[:2] == ["status", "Type"]
+
+
 @pytest.mark.parametrize(
     ("flags", "found"),
     [
