@@ -124,9 +124,8 @@ def test_what_cannot_be_executed_never_dies_and_large_words_are_cut(store, runni
     store.ok("exec", "-d", running, "sleep", "0")
     large = "x" * 100_000
     store.ok("exec", running, "true", large)
-    subprocess.run(
-        store.command("exec", running, "true", b"\xff"), env=store.environment, check=True
-    )
+    argv = [*store.command("exec", running, "true"), b"\xff"]
+    subprocess.run(argv, env=store.environment, check=True)
     actions = [one["Action"] for one in of_exec(store, running)]
     assert actions[:4] == [
         "exec_create: /nosuch ", "exec_start: /nosuch ",
