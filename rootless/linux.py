@@ -42,6 +42,7 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS = 36, 38, 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 8, 32
 
 
 class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
@@ -60,6 +61,17 @@ class _Short(_ctypes._SimpleCData):  # type: ignore[type-arg]
 
 class _Bytes(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "z"
+
+
+class _Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "c"
+
+
+class _Buffer(_ctypes.Array):  # type: ignore[type-arg]
+    """What the kernel writes into."""
+
+    _type_ = _Byte
+    _length_ = 4096
 
 
 class _Program(_ctypes.Structure):
@@ -86,9 +98,15 @@ class _Library:
 
 
 # On 64-bit machines. Numbers from 424 on are the same on all of these.
-_GENERIC = {"clone": 220, "keyctl": 219, "pivot_root": 41, "seccomp": 277}
+_GENERIC = {
+    **{"clone": 220, "keyctl": 219, "pivot_root": 41, "seccomp": 277},
+    **{"newfstatat": 79, "statx": 291},
+}
 _OWN_NUMBERS = {
-    "x86_64": {"clone": 56, "keyctl": 250, "pivot_root": 155, "seccomp": 317},
+    "x86_64": {
+        **{"clone": 56, "keyctl": 250, "pivot_root": 155, "seccomp": 317},
+        **{"newfstatat": 262, "statx": 332},
+    },
     "aarch64": _GENERIC,
     "riscv64": _GENERIC,
 }
@@ -105,6 +123,10 @@ MACHINE = os.uname().machine if _WIDTH == 64 else f"{_WIDTH}-bit {os.uname().mac
 _RACES = 1000  # of which openat2 loses one in two hundred beside a process that only renames
 
 _libc = _Library()
+_PAGE = 4096
+_READ = _Buffer()
+_READ_INTO = _ctypes.addressof(_READ).to_bytes(8, sys.byteorder) + _PAGE.to_bytes(8, sys.byteorder)
+_ONE = (_Unsigned(1), _Unsigned(0))
 
 Path = str | bytes
 
@@ -253,12 +275,53 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         _fail("capset", hex(permitted))
 
 
-def seccomp(program: bytes) -> None:
-    """seccomp(2): install a filter of `struct sock_filter`s, 8 bytes each."""
+def seccomp(program: bytes, flags: int = 0) -> int:
+    """seccomp(2): install a filter of `struct sock_filter`s, 8 bytes each; a listener if asked."""
 
     fprog = _Program(len(program) // 8, program)
-    if _syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, _ctypes.byref(fprog)) < 0:
+    fd = _syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, _ctypes.byref(fprog))
+    if fd < 0:
         _fail("seccomp", f"{len(program) // 8} instructions")
+    return fd
+
+
+def process_vm_readv(pid: int, address: int, size: int) -> bytes:
+    """process_vm_readv(2): up to `size` bytes, of one page, of another process's memory."""
+    size = min(size, _PAGE - address % _PAGE)
+    theirs = address.to_bytes(8, sys.byteorder) + size.to_bytes(8, sys.byteorder)
+    one, none = _ONE
+    done: int = _libc.process_vm_readv(pid, _READ_INTO, one, theirs, one, none)
+    if done < 0:
+        _fail("process_vm_readv", str(pid))
+    return bytes(memoryview(_READ)[:done])
+
+
+def process_vm_writev(pid: int, address: int, content: bytes) -> int:
+    """process_vm_writev(2): how many bytes were put into another process's memory."""
+    buffer = _Bytes(content)
+    start = int.from_bytes(memoryview(buffer).cast("B"), sys.byteorder)
+    own, theirs = _words(8, start, len(content)), _words(8, address, len(content))
+    one, none = _ONE
+    done: int = _libc.process_vm_writev(pid, own, one, theirs, one, none)
+    if done < 0:
+        _fail("process_vm_writev", str(pid))
+    return done
+
+
+def newfstatat(fd: int, size: int) -> bytes:
+    """newfstatat(2) of a descriptor: the kernel's struct stat, of `size` bytes, as it is."""
+    buffer = _Buffer()
+    if _syscall("newfstatat", fd, b"", buffer, AT_EMPTY_PATH) < 0:
+        _fail("newfstatat", str(fd))
+    return bytes(memoryview(buffer)[:size])
+
+
+def statx(fd: int, flags: int, mask: int) -> bytes:
+    """statx(2) of a descriptor: struct statx, as it is."""
+    buffer = _Buffer()
+    if _syscall("statx", fd, b"", flags | AT_EMPTY_PATH, _Unsigned(mask), buffer) < 0:
+        _fail("statx", str(fd))
+    return bytes(memoryview(buffer)[:256])
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:

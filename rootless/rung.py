@@ -29,6 +29,11 @@ class Rung(Record):
         """Whether there are mounts of one's own, and other namespaces beside them."""
         return self.name != ROOT
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether what needs other ids is asked of a process of ours, which records it."""
+        return self.name == ONE
+
 
 class _Standing:
     """Where this process stands, and where it was told to."""

@@ -6,7 +6,7 @@ container is made of, in which order, is decided in this file and nowhere else.
 
 from __future__ import annotations
 
-from rootless import rung
+from rootless import linux, rung
 from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations.devices import Devices
@@ -154,7 +154,7 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
     """The sandbox of `rootless exec`: a container's, which runs, with one more process."""
     terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
     place = ChangeDirectory(process.working_dir)
-    privileges = _privileges(process, Network(own=False), place)
+    privileges = _privileges(process, Network(own=False), place, ())
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
 
 
@@ -171,7 +171,7 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     terminal: tuple[Operation, ...] = ()
     if isolation.terminal_fd >= 0:
         terminal = (Outside(), Terminal(isolation.terminal_fd, console=False))
-    privileges = _privileges(process, isolation.network, _working_dir(process))
+    privileges = _privileges(process, isolation.network, _working_dir(process), ())
     unbounded = (one for one in privileges if not isinstance(one, Bound))
     operations = (*terminal, *root.operations, *placed, Chroot(), *unbounded)
     return Spec(ids, (), operations, init=isolation.init)
@@ -191,8 +191,18 @@ def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Ope
         *((Loopback(),) if isolation.network.own else ()),
         PivotRoot(),
         *(() if "uts" in isolation.shared else (Hostname(isolation.hostname),)),
-        *_privileges(process, isolation.network, _working_dir(process)),
+        *_privileges(process, isolation.network, _working_dir(process), _answered(process)),
     )
+
+
+def _answered(process: Process) -> tuple[Operation, ...]:
+    """With one id, what needs others is asked of a process of ours."""
+    if not rung.current().is_answered:
+        return ()
+    from rootless.sandbox.oneid import calls
+
+    program = calls.program(linux.MACHINE, process.capabilities)
+    return (calls.Notify(program),)
 
 
 def _read_only_root(process: Process, isolation: Isolation) -> tuple[Operation, ...]:
@@ -237,7 +247,9 @@ def _working_dir(process: Process) -> WorkingDirectory:
     return WorkingDirectory(process.working_dir, owner)
 
 
-def _privileges(process: Process, network: Network, place: Operation) -> tuple[Operation, ...]:
+def _privileges(
+    process: Process, network: Network, place: Operation, answered: tuple[Operation, ...]
+) -> tuple[Operation, ...]:
     """The filter is installed while CAP_SYS_ADMIN is still effective: no_new_privs is optional.
 
     The network is awaited as late as possible. `place` is the way to the working directory.
@@ -249,6 +261,7 @@ def _privileges(process: Process, network: Network, place: Operation) -> tuple[O
         *((NoNewPrivileges(),) if process.no_new_privileges else ()),
         Bound(keep),
         *((Seccomp(process.seccomp),) if process.seccomp else ()),
+        *answered,
         *(() if process.oom_score is None else (OomScore(process.oom_score),)),
         Become(process.user, keep, process.groups),
         *waits,

@@ -126,6 +126,7 @@ def join(pid: int) -> IdMap:
         os.close(pidfd)
     become_root()
     _own_mounts()
+    rung.decide(rung.RANGE if ids.is_range else rung.ONE, f"the user namespace of process {pid}")
     return ids
 
 

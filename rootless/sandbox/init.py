@@ -29,15 +29,17 @@ _LONGEST = 1000  # characters of a report's message
 _MACHINE = os.uname().machine
 
 
-def run(spec: Spec, report_fd: int, shm_fd: int = -1) -> NoReturn:
-    """Turn this process into the container's command. `shm_fd` is a /dev/shm that it is given."""
+def run(spec: Spec, report_fd: int, shm_fd: int = -1, answerer_fd: int = -1) -> NoReturn:
+    """Turn this process into the container's command. `shm_fd` is a /dev/shm that it is given,
+    `answerer_fd` leads to who answers its system calls: see `oneid`.
+    """
     operation: Operation = spec.operations[0]
     try:
         if spec.own_ids:
             userns.become_root()
         _detach()
         newroot = Newroot(trampoline.install(_MACHINE), report_fd)
-        newroot.shm_fd = shm_fd
+        newroot.shm_fd, newroot.answerer_fd = shm_fd, answerer_fd
         for operation in spec.operations[:-1]:
             operation.apply(newroot)
         operation = spec.operations[-1]

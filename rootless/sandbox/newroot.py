@@ -26,6 +26,7 @@ class Newroot:
         self.fd = -1
         self.terminal_fd = -1
         self.shm_fd = -1
+        self.answerer_fd = -1
         self.home = "/"
 
     def open(self, path: str) -> None:

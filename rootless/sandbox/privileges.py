@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 
-from rootless import inroot, linux
+from rootless import inroot, linux, owners
 from rootless.record import Record
 from rootless.sandbox import accounts, caps, trampoline
 from rootless.sandbox.errors import SandboxError
@@ -227,7 +227,9 @@ class WorkingDirectory(Record):
 
         def give(fd: int) -> None:
             account = accounts.resolve(self.owner, root_fd)
-            os.chown(f"/proc/self/fd/{fd}", account.uid, account.gid)
+            made = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            owners.give(made, account.uid, account.gid)
+            os.close(made)
 
         tell = give if self.owner else None
         os.fchdir(inroot.make_directory(root_fd, self.path, tell=tell))

@@ -26,10 +26,11 @@ _OWN = frozenset(
 )  # fmt: skip
 
 
-def reap(child_pid: int, until: int = 0) -> int:
+def reap(child_pid: int, until: int = 0, answerer_pid: int = 0) -> int:
     """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal.
 
     With the signal `until`, which is not forwarded, waiting ends: as if it had been killed.
+    Without the answerer, where it has one, it cannot go on: then that is its end, too.
 
     Signals are waited for, not handled: a handler's Python half would wait for waitpid to return.
     Blocked, they also reach a process 1 that has no handler for them (pid_namespaces(7)).
@@ -38,7 +39,7 @@ def reap(child_pid: int, until: int = 0) -> int:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, watched)
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == child_pid:
+        if pid and (pid == child_pid or (pid == answerer_pid and status)):
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         if pid == 0 and (number := _signal.sigwait(watched)) != _signal.SIGCHLD:

@@ -139,6 +139,8 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
     leanjson.dumps(None)  # loads what a report needs: the child imports nothing
     if spec.own_ids:
         spec = _opened(spec)
+    if spec.is_answered:
+        from rootless.sandbox.oneid import answering  # noqa: F401 - the child imports nothing
     report_read, report_write = process.pipe()
     mapped = process.pipe() if spec.own_ids else (-1, -1)
     # A signal meant for the container must not meet the supervisor before it can pass it on.

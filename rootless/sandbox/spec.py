@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         # One that has changed what outlives the sandbox has `restore`, too, for the supervisor.
 
 
+NOTIFY = "seccomp(2) SECCOMP_FILTER_FLAG_NEW_LISTENER"
 CLONE_FLAGS = {
     "mount": linux.CLONE_NEWNS,
     "pid": linux.CLONE_NEWPID,
@@ -82,6 +83,11 @@ class Spec(Record):
     def is_apart(self) -> bool:
         """Whether the kernel ends all of it with its first process."""
         return bool(self.namespaces) or self.joined
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether some of its system calls are answered by a process of ours: see `oneid`."""
+        return any(one.call == NOTIFY for one in self.operations)
 
     @property
     def opened(self) -> tuple[int, ...]:

@@ -66,13 +66,14 @@ def run(
             _weigh(spec)
         # What is not the container's yet must not be looked into by those who see its processes.
         linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
+        answerer_pid, answerer_fd = _answerer(spec)
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
-            init.run(spec, report_fd, shm_fd)
+            init.run(spec, report_fd, shm_fd, answerer_fd)
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
         close_all_but(*network)
         _hide(network)
-        status = reaper.reap(pid, 0 if spec.is_apart else ORPHANED)
+        status = reaper.reap(pid, 0 if spec.is_apart else ORPHANED, answerer_pid)
         if not has_own_processes:
             _end_what_is_left()
         _restore(spec)
@@ -82,6 +83,15 @@ def run(
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     os._exit(125)
+
+
+def _answerer(spec: Spec) -> tuple[int, int]:
+    """Who answers for the kernel where there is one id only, and a way to it; (0, -1) for none."""
+    if not spec.is_answered:
+        return 0, -1
+    from rootless.sandbox.oneid import answering  # `spawn` has loaded it
+
+    return answering.start()
 
 
 def _weigh(spec: Spec) -> None:

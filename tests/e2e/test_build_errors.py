@@ -108,25 +108,6 @@ def test_a_killed_build_leaves_nothing_running(rootless, failing, number):
     assert os.listdir(rootless.root / "tmp") == []
 
 
-@pytest.mark.needs("setpriv")
-@pytest.mark.parametrize(
-    ("command", "is_about_ids"),
-    [
-        ("chown 33 /etc/passwd", True),
-        ("printf 'Invalid arg'; sleep .2; printf 'ument\\n'; exit 127", True),
-        ("echo E: setgroups 65534 failed; exit 100", True),
-        ("echo wrong; exit 1", False),
-        ("printf '#!/none\\n' >/x; chmod +x /x; /x", False),
-    ],
-)
-def test_with_one_id_it_is_said_why_no_other_owner_is_possible(
-    rootless, failing, command, is_about_ids
-):
-    rootless.prefix = ("setpriv", "--no-new-privs")  # so that newuidmap can do nothing
-    said = failing(f"FROM busybox\nRUN {command}\n")
-    assert ("\nhint: you have one id here (no_new_privs is set" in said) == is_about_ids
-
-
 def test_with_many_ids_a_wrong_argument_is_nothing_but_that(failing):
     said = failing("FROM busybox\nRUN chown 4294967294 /etc/passwd\n")
     assert "Invalid argument" in said

@@ -10,7 +10,7 @@ import os
 import stat
 from errno import ENAMETOOLONG
 
-from rootless import inroot
+from rootless import inroot, owners
 from rootless.record import Record
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -50,7 +50,7 @@ class _Clamping:
         self._parents = parents
         self._limit = _NEVER if how.latest is None else (how.latest + 1) * _NANO
         self._since = how.started - _TICK
-        self._times = (how.moment * _NANO, how.moment * _NANO)
+        self._moment = how.moment * _NANO
 
     def folder(self, path: bytes, *, folders_only: bool) -> list[bytes]:
         """What is in a folder; the folders in it are returned."""
@@ -79,5 +79,12 @@ class _Clamping:
         """One file or folder; a whiteout, which has no time in a layer, is left alone."""
         if found.st_mtime_ns < self._limit and found.st_mtime_ns < self._since:
             return
-        if not (stat.S_ISCHR(found.st_mode) and found.st_rdev == 0):
-            os.utime(name, ns=self._times, dir_fd=at, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+            times = (self._moment, self._moment)
+        elif stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+            return
+        else:
+            owner = owners.of(found)
+            is_recorded = owner != (found.st_uid, found.st_gid)
+            times = owners.times(*(owner if is_recorded else (0, 0)), self._moment)
+        os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)

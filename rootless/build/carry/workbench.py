@@ -48,7 +48,6 @@ _HINTS = {
     "names an interpreter that the image does not have",
 }
 _LOOK = "open a shell where it failed: rootless build --debug-shell"
-_NO_SUCH_ID = (b"Invalid argument", b"setgroups")
 _SHOWN = 3  # names of files in one warning
 
 
@@ -149,10 +148,7 @@ class Workbench:
         sources: Sources,
         key: Key,
     ) -> None:
-        listener = _Listener()
-
         def relay(content: bytes) -> None:
-            listener.hear(content)
             self._report(Output(event, content))
 
         def tell(text: str) -> None:
@@ -168,10 +164,6 @@ class Workbench:
         if status:
             command = " ".join(action.argv)
             hint = _HINTS.get(status, None if self._inspect else _LOOK)
-            if listener.heard and not self._ids.is_range:
-                from rootless import complaints
-
-                hint = complaints.one_id_hint()
             raise RootlessError(
                 f'process "{command}" did not complete successfully: exit code: {status}', hint=hint
             )
@@ -291,22 +283,6 @@ class Workbench:
         files.copy(root_fd, root, action, found, context.fd, changes)
         if changes.copied:
             self._remotes.changed(one, changes)
-
-
-class _Listener:
-    """Hears whether a command complains of an id that does not exist: the kernel's EINVAL for it,
-    or setgroups, which is forbidden where there is one id only.
-    """
-
-    def __init__(self) -> None:
-        self.heard = False
-        self._end = b""
-
-    def hear(self, content: bytes) -> None:
-        """The next piece of the output; the words may lie across two of them."""
-        text = self._end + content
-        self.heard = self.heard or any(words in text for words in _NO_SUCH_ID)
-        self._end = text[-max(map(len, _NO_SUCH_ID)) :]
 
 
 class _AnyMode:

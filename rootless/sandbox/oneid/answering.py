@@ -1,0 +1,194 @@
+"""The answerer: one process beside a sandbox that says yes where the kernel, with one id, says no.
+
+The sandbox's supervisor forks it, before its child installs the filter and sends the listener;
+it lives in the supervisor's process numbers, which the sandbox does not see, and ends with it. When
+it ends before, the supervisor does, and with that all of the sandbox: a call is never left open.
+It imports nothing, and has a /proc of its own that no path of the sandbox leads to, for its root
+is that of who asked last. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import _signal
+import fcntl
+import os
+import resource
+import struct
+from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket, socketpair
+from errno import EFAULT, EINVAL, EPERM
+
+from rootless import linux
+from rootless.process import close_all_but
+from rootless.sandbox.oneid import calls, credentials, files, stats
+from rootless.sandbox.oneid.caller import CONTINUE, Caller
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from rootless.sandbox.oneid.credentials import Credentials
+
+    Answer = Callable[[Caller], int]
+
+_RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # ioctls of linux/seccomp.h
+_SYNC_WAKE_UP = 1  # Linux 6.6: the caller's processor is ours next, and the other way round
+_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_REQUEST = struct.Struct("<QIIiIQ6Q")
+_ANSWER = struct.Struct("<QqiI")
+_SCM_RIGHTS = 1
+
+
+def start() -> tuple[int, int]:
+    """Fork the answerer; its pid, and a socket to send it a listener through."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours.detach()
+    try:
+        ours.close()
+        linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        if os.getppid() == supervisor:
+            _serve(theirs.detach())
+    finally:
+        os._exit(1)
+
+
+def _serve(channel_fd: int) -> NoReturn:
+    close_all_but(channel_fd)
+    os.umask(0)
+    os.fchdir(_own_proc())
+    listener = _received(channel_fd)
+    if listener >= 0:
+        _Answerer(listener).serve()
+    os._exit(0)
+
+
+def _own_proc() -> int:
+    """/proc of this process's numbers, mounted nowhere."""
+    context = linux.fsopen("proc")
+    linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
+    return linux.fsmount(context)
+
+
+def _received(channel_fd: int) -> int:
+    """The listener; -1 when none comes, for somebody else answers, or the sandbox failed."""
+    channel = socket(AF_UNIX, SOCK_STREAM, fileno=channel_fd)
+    _, ancillary, *_ = channel.recvmsg(1, 64)
+    channel.close()
+    for level, kind, content in ancillary:
+        if (level, kind) == (SOL_SOCKET, _SCM_RIGHTS):
+            return int.from_bytes(content[:4], "little")
+    return -1
+
+
+class _Answerer:
+    """Answers one call after the other; who asks waits in the kernel."""
+
+    def __init__(self, listener: int) -> None:
+        self._listener = listener
+        self._calls = calls.numbers(linux.MACHINE)
+        self._table = credentials.Table()
+        self._answers: dict[str, Answer] = {
+            **dict.fromkeys(calls.OWNERS, self._chown),
+            **dict.fromkeys(credentials.CHANGES, self._change),
+            **dict.fromkeys(credentials.ANSWERS, self._answer),
+            "getresuid": lambda caller: self._tell(caller, self._of(caller).uids),
+            "getresgid": lambda caller: self._tell(caller, self._of(caller).gids),
+            **dict.fromkeys(calls.STATS, stats.answer),
+            **dict.fromkeys(calls.LIMITS, lambda _: 0),
+            calls.KEEP_CAPABILITIES: self._keep_capabilities,
+            "getgroups": self._get_groups,
+            "setgroups": self._set_groups,
+        }
+
+    def serve(self) -> None:
+        """Until there is nobody left to ask."""
+        try:
+            fcntl.ioctl(self._listener, _SET_FLAGS, _SYNC_WAKE_UP)
+        except OSError:
+            pass
+        request = bytearray(_REQUEST.size)
+        empty = bytes(_REQUEST.size)
+        while True:
+            request[:] = empty
+            try:
+                fcntl.ioctl(self._listener, _RECEIVE, request)
+            except FileNotFoundError:  # the caller was killed meanwhile
+                continue
+            self._respond(*_REQUEST.unpack(request))
+
+    def _respond(
+        self, number: int, pid: int, _: int, call: int, machine: int, __: int, *arguments: int
+    ) -> None:
+        name = self._calls[machine, call]
+        caller = Caller(self._listener, number, pid, name, arguments)
+        value, refused, flags = 0, 0, 0
+        try:
+            value = self._answers[name](caller)
+        except OSError as error:
+            refused = -(error.errno or EPERM)
+        if value == CONTINUE:
+            value, flags = 0, _CONTINUE
+        try:
+            fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(number, value, refused, flags))
+        except FileNotFoundError:
+            pass
+
+    def _of(self, caller: Caller) -> Credentials:
+        if self._table.is_plain:
+            return self._table[0]
+        found = self._table[resource.prlimit(caller.pid, calls.RLIMIT_LOCKS)[0]]
+        if found.keeper and found.keeper != caller.stack:  # it has executed something since
+            return found.replace(keeper=0)
+        return found
+
+    def _become(self, caller: Caller, new: Credentials) -> int:
+        caller.check()
+        if not (self._table.is_plain and new == self._table[0]):
+            most = resource.prlimit(caller.pid, calls.RLIMIT_LOCKS)[1]
+            resource.prlimit(caller.pid, calls.RLIMIT_LOCKS, (self._table.number(new), most))
+        return 0
+
+    def _keep_capabilities(self, caller: Caller) -> int:
+        keeper = caller.stack if caller.word(1) else 0
+        self._become(caller, self._of(caller).replace(keeper=keeper))
+        return CONTINUE
+
+    def _answer(self, caller: Caller) -> int:
+        return credentials.ANSWERS[caller.name](self._of(caller))
+
+    def _change(self, caller: Caller) -> int:
+        asked = [caller.word(position) for position in range(3)]
+        change = credentials.CHANGES[caller.name]
+        return self._become(caller, change(self._of(caller), asked))
+
+    def _tell(self, caller: Caller, ids: tuple[int, ...]) -> int:
+        for position, one in enumerate(ids):
+            caller.write(caller.arguments[position], struct.pack("<I", one))
+        return 0
+
+    def _get_groups(self, caller: Caller) -> int:
+        groups, room = self._of(caller).groups, caller.word(0)
+        if room:
+            if room < len(groups) or room >= 1 << 31:
+                raise OSError(EINVAL, "too many groups")
+            caller.write(caller.arguments[1], struct.pack(f"<{len(groups)}I", *groups))
+        return len(groups)
+
+    def _set_groups(self, caller: Caller) -> int:
+        now, count = self._of(caller), caller.word(0)
+        credentials.set_groups(now, count)
+        found = b""
+        while len(found) < 4 * count:
+            piece = caller.read(caller.arguments[1] + len(found), 4 * count - len(found))
+            if not piece:
+                raise OSError(EFAULT, "bad address")
+            found += piece
+        groups = struct.unpack(f"<{count}I", found)
+        return self._become(caller, now.replace(groups=tuple(sorted(groups))))
+
+    def _chown(self, caller: Caller) -> int:
+        return files.chown(caller, self._of(caller))

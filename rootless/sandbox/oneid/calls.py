@@ -1,0 +1,175 @@
+"""The calls that are handed to the answerer, as a BPF program, and the operation that does it.
+
+Pure but for `Notify.apply`, which runs in the child, before it becomes the user of the container:
+that is asked for like everything else. The container's own filter stands beside this one, and what
+either refuses is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
+
+from rootless import linux
+from rootless.record import Record
+from rootless.sandbox import seccomp, syscalls
+from rootless.sandbox.seccomp import ALLOW, ARGUMENTS, ENTRIES, instruction
+from rootless.sandbox.spec import NOTIFY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.sandbox.newroot import Newroot
+
+OWNERS = ("chown", "lchown", "fchown", "fchownat")
+DEVICES = {"mknod": 1, "mknodat": 2}
+"""With the position of the argument that says what is made."""
+USERS = ("setuid", "setreuid", "setresuid", "setfsuid", "getuid", "geteuid", "getresuid")
+GROUPS = (
+    *("setgid", "setregid", "setresgid", "setfsgid", "getgid", "getegid", "getresgid"),
+    *("setgroups", "getgroups"),
+)
+STATS = ("stat", "lstat", "fstat", "newfstatat", "statx")
+KEEP_CAPABILITIES = "prctl"
+LIMITS = ("setrlimit", "prlimit64")
+"""Setting the one limit that says who a process is, which PAM would do."""
+_PR_SET_KEEPCAPS = 8
+RLIMIT_LOCKS = 10
+_STATX_MODE_UID_GID = 2 | 8 | 16
+_NEEDED = {"CHOWN": OWNERS, "SETUID": USERS, "SETGID": GROUPS, "MKNOD": tuple(DEVICES)}
+"""Capability → what its lack forbids: that is the kernel's to refuse."""
+_NOTIFY = [instruction(seccomp.RETURN, 0x7FC00000)]
+_JUMP_SET = 0x45  # any of these bits
+_SCM_RIGHTS = 1
+_SUFFIX = "32"  # of calls that have ids of 16 bits under the plain name
+
+
+def numbers(machine: str) -> dict[tuple[int, int], str]:
+    """(AUDIT_ARCH_*, number) → plain name, of all that is ever handed over."""
+    return {
+        (audit, number): plain
+        for audit, table in ENTRIES[machine]
+        for number, name in enumerate(syscalls.names(table))
+        if (plain := _plain(name, table))
+    }
+
+
+def program(machine: str, capabilities: frozenset[str]) -> bytes:
+    """The filter for os.uname().machine and a container with these capabilities."""
+    wanted = {one for name in _NEEDED.keys() & capabilities for one in _NEEDED[name]}
+    wanted |= {*STATS, *LIMITS, *(one for one in (*USERS, *GROUPS) if one.startswith("get"))}
+    if "SETUID" in capabilities:
+        wanted.add(KEEP_CAPABILITIES)
+    return seccomp.assemble(
+        (
+            audit,
+            seccomp.search(seccomp.runs(syscalls.names(table), _verdicts(table, wanted), *_REST)),
+        )
+        for audit, table in ENTRIES[machine]
+    )
+
+
+_REST = (ALLOW, ALLOW)
+
+
+def _verdicts(table: str, wanted: set[str]) -> dict[str, list[int]]:
+    found = {}
+    for name in syscalls.names(table):
+        plain = _plain(name, table)
+        if plain in wanted:
+            found[name] = _CONDITIONS.get(plain, _NOTIFY)
+    return found
+
+
+def _plain(name: str, table: str) -> str:
+    """The name that a call has where ids always had 32 bits; "" for one that is not handed over."""
+    all_calls = (*OWNERS, *DEVICES, *USERS, *GROUPS, *STATS, *LIMITS, KEEP_CAPABILITIES)
+    if table != "i386":
+        return name if name in all_calls else ""
+    if name in ("fchownat", "statx", KEEP_CAPABILITIES, *DEVICES, *LIMITS):
+        return name
+    plain = name.removesuffix(_SUFFIX)
+    return plain if name.endswith(_SUFFIX) and plain in all_calls else ""
+
+
+def _if_device(argument: int) -> list[int]:
+    """Whether that argument says S_IFCHR or S_IFBLK."""
+    return [
+        instruction(seccomp.LOAD, ARGUMENTS + 8 * argument),
+        instruction(seccomp.AND, 0o170000),
+        instruction(seccomp.JUMP_EQUAL, stat.S_IFCHR, 2),
+        instruction(seccomp.JUMP_EQUAL, stat.S_IFBLK, 1),
+        *ALLOW,
+        *_NOTIFY,
+    ]
+
+
+def _if_equal(argument: int, value: int) -> list[int]:
+    return [
+        instruction(seccomp.LOAD, ARGUMENTS + 8 * argument),
+        instruction(seccomp.JUMP_EQUAL, value, 1),
+        *ALLOW,
+        *_NOTIFY,
+    ]
+
+
+_CONDITIONS = {
+    **{name: _if_device(argument) for name, argument in DEVICES.items()},
+    "statx": [
+        instruction(seccomp.LOAD, ARGUMENTS + 8 * 3),
+        instruction(_JUMP_SET, _STATX_MODE_UID_GID, 1),
+        *ALLOW,
+        *_NOTIFY,
+    ],
+    KEEP_CAPABILITIES: _if_equal(0, _PR_SET_KEEPCAPS),
+    "setrlimit": _if_equal(0, RLIMIT_LOCKS),
+    "prlimit64": [
+        instruction(seccomp.LOAD, ARGUMENTS + 8 * 2),  # the lower half of an address, 0 for none
+        instruction(seccomp.JUMP_EQUAL, 0, 4),
+        *_if_equal(1, RLIMIT_LOCKS),
+        *ALLOW,
+    ],
+}
+"""Call → its verdict, where that depends on an argument."""
+
+
+class Notify(Record):
+    """Hand some calls to the answerer, whose filter this is: `struct sock_filter`s."""
+
+    program: bytes
+
+    call = NOTIFY
+
+    def describe(self) -> str:
+        return (
+            "let a process outside answer chown, setuid, mknod and their like, and record what "
+            "was asked for: there is only one id here"
+        )
+
+    def shell(self) -> tuple[str, ...]:
+        return ("# no shell tool answers system calls; without it nothing can be given away",)
+
+    def apply(self, newroot: Newroot) -> None:
+        flags = linux.SECCOMP_FILTER_FLAG_NEW_LISTENER
+        try:
+            try:
+                listener = linux.seccomp(
+                    self.program, flags | linux.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+                )
+            except linux.SyscallError as error:  # Linux 5.19
+                if error.errno != errno.EINVAL:
+                    raise
+                listener = linux.seccomp(self.program, flags)
+        except linux.SyscallError as error:
+            if error.errno != errno.EBUSY:  # another around us answers already
+                raise
+            return
+        _send(newroot.answerer_fd, listener)
+
+
+def _send(answerer_fd: int, listener: int) -> None:
+    channel = socket(AF_UNIX, SOCK_STREAM, fileno=answerer_fd)
+    channel.sendmsg([b"l"], [(SOL_SOCKET, _SCM_RIGHTS, listener.to_bytes(4, "little"))])
+    channel.close()
+    os.close(listener)
