@@ -243,7 +243,11 @@ def _limits(process: Process) -> tuple[Operation, ...]:
 
 
 def _working_dir(process: Process) -> WorkingDirectory:
-    owner = (process.user or "0") if process.owns_working_dir else ""
+    owner = ""
+    if process.owns_working_dir:
+        from rootless import owners  # noqa: F401 - needed where nothing can be imported
+
+        owner = process.user or "0"
     return WorkingDirectory(process.working_dir, owner)
 
 

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 
-from rootless import inroot, linux, owners
+from rootless import inroot, linux
 from rootless.record import Record
 from rootless.sandbox import accounts, caps, trampoline
 from rootless.sandbox.errors import SandboxError
@@ -226,6 +226,8 @@ class WorkingDirectory(Record):
         root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY)
 
         def give(fd: int) -> None:
+            from rootless import owners  # `runspec` has loaded it
+
             account = accounts.resolve(self.owner, root_fd)
             made = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             owners.give(made, account.uid, account.gid)
