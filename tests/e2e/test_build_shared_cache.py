@@ -78,6 +78,26 @@ def test_the_second_machine_runs_nothing(machines, project, registry, tmp_path):
 
 
 @pytest.mark.needs("registry")
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_who_runs_nothing_leaves_the_cache_as_it_is(machines, project, registry, mode):
+    first, second = machines
+    name = f"shared/kept-{mode}"
+    place = f"type=registry,ref={registry.address}/{name}"
+    flags = ("--cache-from", place, "--cache-to", f"{place},mode={mode}")
+
+    def shared():
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        manifest = json.loads(registry.ask("GET", f"/v2/{name}/manifests/latest", b"", accept)[2])
+        config = registry.ask("GET", f"/v2/{name}/blobs/{manifest['config']['digest']}")[2]
+        return json.loads(json.loads(config)["config"]["Labels"]["rootless.cache"])["steps"]
+
+    ran(first, project, *flags)
+    before = shared()
+    assert ran(second, project, *flags) == []
+    assert shared() == before
+
+
+@pytest.mark.needs("registry")
 def test_a_changed_file_reruns_what_follows_it(machines, project, registry, tmp_path):
     first, second = machines
     place = f"type=registry,ref={registry.address}/shared/changed:cache"

@@ -87,9 +87,16 @@ class Cache:
         self._remotes = ()
 
     def made(self, key: Key, diff_id: Digest) -> str | None:
-        """When the step with this key made just that layer; None if this store does not know."""
-        found = local.find(self._store, key.compute())
-        return found.made if found and found.layer.diff_id == diff_id else None
+        """When the step with this key made just that layer; None if nobody knows.
+
+        What was brought is known to those only who share it: so it stays shared.
+        """
+        name = key.compute()
+        found = local.find(self._store, name)
+        if found and found.layer.diff_id == diff_id:
+            return found.made
+        shared = (remote.find(name) for remote in self._remotes)
+        return next((one.made for one in shared if one and one.diff_id == diff_id), None)
 
     def record(self, key: Key, diff_id: Digest, created: str) -> None:
         """Remember what a step made."""
