@@ -457,25 +457,34 @@ def test_the_launcher_cannot_be_opened_or_traced(store, live):
     assert answer.exit != 0
 
 
-HUNT = "while :; do kill -STOP -1; done"
+HUNT = "exec 2>/dev/null; while :; do kill -STOP -1; done"
 """What process 1 does to all others that it sees, before they are what they are to be."""
+
+
+def _refused(store, *words):
+    """The answer that a hunter made, who may be too slow: then there is no such program."""
+    for _ in range(100):
+        answer = store(*words)
+        if answer.exit != 127:
+            assert answer.exit == 126
+            return answer
+    raise AssertionError("nobody was caught")
 
 
 def test_one_that_is_stopped_before_it_executes_is_ended(store, live):
     """Root in the container sees it as soon as it has joined the processes."""
     name = live(argv=("sh", "-c", HUNT))
     for flags in ((), ("-d",)):
-        refused = store("exec", *flags, name, "true")
-        assert refused.exit == 126
-        assert "exec: 'true': it was stopped before it could start" in refused.stderr
+        refused = _refused(store, "exec", *flags, name, "never")
+        assert "exec: 'never': it was stopped before it could start" in refused.stderr
     seen = store.ok("top", name, "-o", "pid,args").splitlines()[1:]
     assert len(seen) == 1, "what was stopped is gone"
 
 
 def test_one_that_shares_the_processes_of_a_hunter(store, live):
     name = live("--name", "hunter", argv=("sh", "-c", HUNT))
-    refused = store(*RUN[:1], "--rm", *RUN[2:], "--pid", f"container:{name}", "busybox", "true")
-    assert refused.exit == 126
+    flags = ("--rm", *RUN[2:], "--pid", f"container:{name}")
+    refused = _refused(store, *RUN[:1], *flags, "busybox", "never")
     assert "it was stopped before it could start" in refused.stderr
     assert store.ok("ps", "-q").split() != []
 
@@ -488,4 +497,4 @@ def test_a_health_check_that_is_stopped_before_it_executes_fails_in_its_time(sto
         "a failure",
     )
     found = json.loads(store.ok("inspect", "-f", "{{json .State.Health.Log}}", name))
-    assert found[0]["Output"] == "Health check exceeded timeout (0.3s)"
+    assert "Health check exceeded timeout (0.3s)" in [one["Output"] for one in found]

@@ -147,11 +147,11 @@ def test_too_few_processes_may_run(box, verb):
 def test_an_interrupt_while_the_program_is_loaded(box):
     """Before there is anybody to catch it: it ends, and says nothing."""
     program = (
-        "import _signal, sys; from importlib import abc\n"
-        "class Interrupt(abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'rootless.cli.parser': _signal.raise_signal(_signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Interrupt()); import rootless.__main__"
+        "import _signal, sys\n"
+        "def interrupt(event, details):\n"
+        "    if event == 'import' and details[0] == 'rootless.cli.parser':\n"
+        "        _signal.raise_signal(_signal.SIGINT)\n"
+        "sys.addaudithook(interrupt); import rootless.__main__"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
