@@ -152,7 +152,8 @@ class _Followed:
         _, moment, _, details = entry
         words = [moment] if self._shown.timestamps else []
         if self._shown.details:
-            words.append(",".join(f"{name}={details[name]}" for name in sorted(details)))
+            quoted = {_quoted(name): _quoted(text) for name, text in sorted(details.items())}
+            words.append(",".join(f"{name}={text}" for name, text in quoted.items()))
         return self._prefix + "".join(f"{word} " for word in words).encode()
 
     def _flush(self) -> None:
@@ -168,3 +169,10 @@ def _rest() -> None:
     poll.register(1, 0)
     if poll.poll(_PAUSE):
         raise BrokenPipeError
+
+
+def _quoted(text: str) -> str:
+    """As a form's field, so that a comma or a line in it is none."""
+    from urllib.parse import quote_plus
+
+    return quote_plus(text, errors="replace")

@@ -17,7 +17,10 @@ _OPTIONS = (
     *("compress", "env", "env-regex", "labels", "labels-regex", "max-buffer-size", "max-file"),
     *("max-size", "mode", "path", "size", "tag"),
 )
-"""docker's and podman's; max-size, max-file, labels and env do something."""
+"""docker's and podman's; path and size do nothing, nor do mode and max-buffer-size: a log never
+holds up a container.
+"""
+_OF_LOCAL = ("compress", "max-buffer-size", "max-file", "max-size", "mode")
 
 
 def fill(
@@ -46,16 +49,53 @@ def options(arguments: Arguments) -> dict[str, str]:
     given = dict(text.partition("=")[::2] for text in arguments.log_opt)
     if given and word == "none":
         raise UsageError("invalid logging opts for driver none", hint="leave out --log-opt")
+    known = _OF_LOCAL if word == "local" else _OPTIONS
     for name in given:
-        if name not in _OPTIONS:
+        if name not in known:
             raise UsageError(
                 f"unknown log opt '{name}' for {word} log driver",
-                hint="there are max-size=10m, max-file=3, labels=NAME,… and env=NAME,…",
+                hint=f"there are {', '.join(known)}",
             )
+    _check_mode(given)
     try:
-        logs.limits(given)
+        logs.limits(given, word)
     except ValueError as error:
         raise UsageError(
             f"--log-opt: {error}", hint="write --log-opt max-size=10m --log-opt max-file=3"
         ) from None
+    _check_details(given)
     return given
+
+
+def _check_mode(given: dict[str, str]) -> None:
+    mode = given.get("mode", "blocking")
+    if mode not in ("blocking", "non-blocking"):
+        raise UsageError(
+            f"logger: logging mode not supported: {mode}", hint="it may be blocking or non-blocking"
+        )
+    if "max-buffer-size" in given and mode == "blocking":
+        raise UsageError(
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            hint="write --log-opt mode=non-blocking, too",
+        )
+
+
+def _check_details(given: dict[str, str]) -> None:
+    """Of what is kept with each line: what is a pattern, and the fields of a tag."""
+    from rootless.container import log_details
+
+    try:
+        log_details.tag(given.get("tag", ""), dict.fromkeys(log_details.FIELDS, ""))
+    except ValueError as error:
+        raise UsageError(
+            f"--log-opt tag: {error}",
+            hint=f"there are {', '.join(f'{{{{.{one}}}}}' for one in log_details.FIELDS)}",
+        ) from None
+    for name in ("env-regex", "labels-regex"):
+        if name in given:
+            import re
+
+            try:
+                re.compile(given[name])
+            except re.error as error:
+                raise UsageError(f"--log-opt {name}: error parsing regexp: {error}") from None

@@ -9,14 +9,11 @@ from rootless.container import limiting, monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rootless.container.connecting import Connection
     from rootless.container.front import Front
     from rootless.container.homes import Home
     from rootless.container.logs import Log
     from rootless.container.monitor import Streams, Told
-    from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground
 
 
@@ -81,15 +78,10 @@ def _log(home: Home) -> Log | None:
         return None
     from rootless.container import logs
 
-    options = home.spec.log_options
-    return logs.Log(home.path, logs.limits(options), _details(home.spec, options))
+    spec, options = home.spec, home.spec.log_options
+    kept: dict[str, str] = {}
+    if options:
+        from rootless.container import log_details
 
-
-def _details(spec: ContainerSpec, options: Mapping[str, str]) -> dict[str, str]:
-    """The labels and variables that its log is to hold."""
-    run = spec.run
-    found = {}
-    for option, there in (("labels", run.labels), ("env", run.environment)):
-        names = options.get(option, "").split(",")
-        found.update({name: there[name] for name in names if name in there})
-    return found
+        kept = log_details.details(spec, options)
+    return logs.Log(home.path, logs.limits(options, spec.log_driver), kept)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from rootless import leanjson, living
-from rootless.container import logs
+from rootless.container import log_packing, logs
 from rootless.errors import IntegrityError
 
 TYPE_CHECKING = False
@@ -49,13 +49,13 @@ class Reader:
     def available(self) -> Iterator[Entry]:
         """What is there and has not been read yet."""
         while self._files:
-            while content := os.read(self._files[0], _PIECE):
+            while content := os.read(self._files[0].lines(), _PIECE):
                 yield from self._entries(content)
             if len(self._files) == 1 and not self._find_newer():
                 return
             self.damaged += bool(self._rest)
             self._rest = b""
-            os.close(self._files.pop(0))
+            self._files.pop(0).close()
         self._files = _files(self._folder)
 
     def is_growing(self) -> bool:
@@ -84,45 +84,75 @@ class Reader:
     def _find_newer(self) -> bool:
         """Whether the file has been put aside for another since it was opened."""
         found = _files(self._folder)
-        ours = _identity(self._files[0])
-        known = [_identity(fd) for fd in found]
-        newer = known.index(ours) + 1 if ours in known else 0
-        for fd in found[:newer]:
-            os.close(fd)
+        ours = self._files[0]
+        newer = next((at + 1 for at, one in enumerate(found) if ours.is_in(one)), 0)
+        for one in found[:newer]:
+            one.close()
         self._files += found[newer:]
         return bool(found[newer:])
 
     def _skip_to(self, last: int) -> None:
         """Leave out all but the last lines."""
         for index in range(len(self._files) - 1, -1, -1):
-            last -= _seek_lines(self._files[index], last)
+            last -= _seek_lines(self._files[index].lines(), last)
             if last <= 0:
-                for fd in self._files[:index]:
-                    os.close(fd)
+                for one in self._files[:index]:
+                    one.close()
                 self._files = self._files[index:]
                 return
 
 
-def _files(folder: str) -> list[int]:
+class _File:
+    """One file of a log, open; packed or not."""
+
+    def __init__(self, fd: int, *, is_packed: bool) -> None:
+        self._fd = fd
+        self._is_packed = is_packed
+        status = os.fstat(fd)
+        self.identity = status.st_dev, status.st_ino
+        self._packed_at = status.st_mtime_ns if is_packed else 0
+
+    def lines(self) -> int:
+        """A descriptor of what was written, unpacked when it is asked for."""
+        if self._is_packed:
+            packed, self._fd = self._fd, log_packing.unpacked(self._fd)
+            self._is_packed = False
+            os.close(packed)
+        return self._fd
+
+    def is_in(self, other: _File) -> bool:
+        """Whether the other is the same file, or was made of it."""
+        if self.identity == other.identity:
+            return True
+        at = self._packed_at or os.fstat(self._fd).st_mtime_ns
+        return other._packed_at == at
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _files(folder: str) -> list[_File]:
     """The log's files, open, the oldest first; the newest is opened first, for it may move on."""
-    found: dict[tuple[int, int], int] = {}
+    found: dict[tuple[int, int], _File] = {}
     number = 0
     while True:
-        name = f"{folder}/{logs.NAME}" + (f".{number}" if number else "")
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            if number:
-                return list(found.values())[::-1]
-        else:
-            if found.setdefault(_identity(fd), fd) != fd:
-                os.close(fd)
+        one = _open(f"{folder}/{logs.NAME}" + (f".{number}" if number else ""))
+        if one is None and number:
+            return list(found.values())[::-1]
+        if one and found.setdefault(one.identity, one) is not one:
+            one.close()
         number += 1
 
 
-def _identity(fd: int) -> tuple[int, int]:
-    status = os.fstat(fd)
-    return status.st_dev, status.st_ino
+def _open(path: str) -> _File | None:
+    """A file, or what is packed of it."""
+    for ending in ("", log_packing.ENDING):
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return _File(os.open(f"{path}{ending}", flags), is_packed=bool(ending))
+        except OSError:
+            continue
+    return None
 
 
 def _seek_lines(fd: int, count: int) -> int:

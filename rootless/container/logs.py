@@ -4,9 +4,9 @@
 
 A line that is not finished is kept when it is, or when it has grown long, or at the end. Bytes that
 are no UTF-8 come back as they were. Where a size is set, a full file becomes log.jsonl.1, the one
-before it log.jsonl.2, and so on. One process writes, anybody reads (`log_reader`); a crash loses an
-unfinished line at the most. Where nothing can be written, as on a full disk, the container goes on
-and its log lacks that.
+before it log.jsonl.2, and so on, or log.jsonl.1.gz (`log_packing`). One
+process writes, anybody reads (`log_reader`); a crash loses an unfinished line at the most. Where
+nothing can be written, as on a full disk, the container goes on and its log lacks that.
 """
 
 from __future__ import annotations
@@ -20,32 +20,59 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from rootless.process import Child
+
 NAME = "log.jsonl"
 _LONGEST = 16 << 10  # bytes of a line, as in docker
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 class Limits(Record):
-    """How much is kept: `size` in bytes a file, 0 for no limit; `files`, the newest included."""
+    """How much is kept: `size` in bytes a file, 0 for no limit; `files`, the newest included.
+
+    `packed`: all but the newest are compressed.
+    """
 
     size: int = 0
     files: int = 1
+    packed: bool = False
 
 
 _UNLIMITED = Limits()
+_USUAL = {"local": Limits(20 * 10**6, 5, packed=True)}
 
 
-def limits(options: Mapping[str, str]) -> Limits:
-    """Of docker's max-size and max-file; ValueError for what is none."""
-    size, files = options.get("max-size", ""), options.get("max-file", "1")
+def limits(options: Mapping[str, str], driver: str = "json-file") -> Limits:
+    """Of docker's max-size, max-file and compress; ValueError for what is none."""
+    usual = _USUAL.get(driver, _UNLIMITED)
+    size = _size(options["max-size"]) if "max-size" in options else usual.size
+    files = _count(options["max-file"]) if "max-file" in options else usual.files
+    packed = _truth(options["compress"]) if "compress" in options else usual.packed
+    if packed and (files < 2 or not size):
+        raise ValueError(
+            "compress cannot be true when max-file is less than 2 or max-size is not set"
+        )
+    return Limits(size, files, packed)
+
+
+def _truth(text: str) -> bool:
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text not in ("0", "f", "F", "false", "FALSE", "False"):
+        raise ValueError(f'compress: parsing "{text}": invalid syntax')
+    return False
+
+
+def _size(size: str) -> int:
+    """In bytes, 0 for no limit."""
     if size in ("", "-1"):
-        return Limits(0, _count(files))
+        return 0
     number = size.lower().removesuffix("b")
     unit = number[-1:] if number[-1:] in _UNITS else ""
     number = number.removesuffix(unit)
     if not number.replace(".", "", 1).isdecimal() or not float(number):
         raise ValueError(f"invalid size: '{size}'")
-    return Limits(int(float(number) * _UNITS[unit]), _count(files))
+    return int(float(number) * _UNITS[unit])
 
 
 def _count(text: str) -> int:
@@ -67,6 +94,7 @@ class Log:
         self._size = os.fstat(self._fd).st_size
         self._is_torn = False
         self._unfinished: dict[str, bytes] = {}
+        self._packer: Child | None = None
 
     def write(self, stream: str, content: bytes) -> None:
         """Keep what came on `stream`: stdout or stderr."""
@@ -83,6 +111,7 @@ class Log:
         for stream, rest in self._unfinished.items():
             self._put(stream, [rest] if rest else [])
         self._unfinished = {}
+        self._await_packed()
 
     def _put(self, stream: str, lines: list[bytes]) -> None:
         if not lines:
@@ -122,18 +151,47 @@ class Log:
 
     def _rotate(self) -> None:
         """Begin a new file; where that cannot be, the old one grows."""
+        self._await_packed()
         try:
-            for number in range(self._most.files - 1, 0, -1):
-                older = f"{self._path}.{number - 1}" if number > 1 else self._path
-                if os.path.exists(older):
-                    os.rename(older, f"{self._path}.{number}")
-            if self._most.files == 1:
-                os.unlink(self._path)
+            _make_room(self._path, self._most.files - 1)
             fd = _open(self._path)
         except OSError:
             return
         os.close(self._fd)
         self._fd, self._size, self._is_torn = fd, 0, False
+        if self._most.packed:
+            from rootless.container import log_packing
+
+            self._packer = log_packing.begin(f"{self._path}.1")
+
+    def _await_packed(self) -> None:
+        if self._packer:
+            from rootless.container import log_packing
+
+            log_packing.finish(self._packer)
+            self._packer = None
+
+
+def _make_room(path: str, kept: int) -> None:
+    """Move each file on by one; so many are kept, packed or not, besides the newest."""
+    for number in range(kept, 0, -1):
+        _drop(f"{path}.{number}", f"{path}.{number}.gz")
+        older = f"{path}.{number - 1}"
+        for ending in ("", ".gz") if number > 1 else ():
+            if os.path.exists(f"{older}{ending}"):
+                os.rename(f"{older}{ending}", f"{path}.{number}{ending}")
+    if kept:
+        os.rename(path, f"{path}.1")
+    else:
+        os.unlink(path)
+
+
+def _drop(*paths: str) -> None:
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
 
 
 def _open(path: str) -> int:

@@ -120,6 +120,27 @@ def test_labels_and_variables_are_kept_with_the_lines(store):
     assert store.ok("logs", "labelled") == "hi\n"
 
 
+def test_what_is_kept_may_be_meant_by_a_pattern_and_a_tag_names_the_container(store):
+    flags = ("--label", "ab=1", "--label", "b=2", "-e", "E1=x", "-e", "F=y")
+    words = ("labels-regex=^a", "env-regex=^E", "labels=b", "tag={{.Name}}/{{.ImageName}}")
+    options = [one for word in words for one in ("--log-opt", word)]
+    ended(store, "patterned", "echo hi", *flags, *options)
+    said = store.ok("logs", "--details", "patterned").strip()
+    assert said == "E1=x,ab=1,b=2,tag=patterned%2Fbusybox hi"
+
+
+def test_rotated_files_are_packed(store):
+    words = ("max-size=1k", "max-file=3", "compress=true")
+    options = [one for word in words for one in ("--log-opt", word)]
+    ended(store, "packed", "for i in $(seq 100); do echo line $i; done", *options)
+    names = {one for one in os.listdir(folder(store, "packed")) if one.startswith("log")}
+    assert names == {"log.jsonl", "log.jsonl.1.gz", "log.jsonl.2.gz"}
+    kept = store.ok("logs", "packed").splitlines()
+    assert kept == [f"line {number}" for number in range(101 - len(kept), 101)]
+    assert len(kept) > 25
+    assert store.ok("logs", "--tail", "20", "packed").splitlines() == kept[-20:]
+
+
 def test_rotation_keeps_the_last_lines(store):
     flags = ("--log-opt", "max-size=1k", "--log-opt", "max-file=2")
     ended(store, "rotated", "for i in $(seq 100); do echo line $i; done", *flags)
@@ -139,6 +160,12 @@ def test_rotation_keeps_the_last_lines(store):
         (("--log-opt", "foo=bar"), "unknown log opt 'foo' for json-file log driver"),
         (("--log-opt", "max-size=foo"), "invalid size: 'foo'"),
         (("--log-opt", "max-file=0"), "max-file"),
+        (("--log-opt", "compress=true"), "compress cannot be true when max-file is less than 2"),
+        (("--log-opt", "mode=soon"), "logging mode not supported: soon"),
+        (("--log-opt", "max-buffer-size=1m"), "only supported with 'mode=non-blocking'"),
+        (("--log-opt", "tag={{.Foo}}"), "{{.Foo}} is no field of a container"),
+        (("--log-opt", "env-regex=["), "error parsing regexp"),
+        (("--log-driver", "local", "--log-opt", "tag=x"), "'tag' for local log driver"),
         (("--log-driver", "none", "--log-opt", "max-size=1m"), "invalid logging opts"),
     ],
 )  # fmt: skip

@@ -69,7 +69,11 @@ OPTIONS = (
     many("--label-file", metavar="FILE", help="read labels from FILE"),
     many("--link", metavar="CONTAINER[:ALIAS]", help="call another container ALIAS"),
     text("--log-driver", metavar="DRIVER", help="json-file keeps a log [default], none does not"),
-    many("--log-opt", metavar="NAME=VALUE", help="limit the log: max-size=10m, max-file=3"),
+    many(
+        "--log-opt",
+        metavar="NAME=VALUE",
+        help="limit the log: max-size=10m, max-file=3, compress=true; note tag=, labels=, env=",
+    ),
     many(
         "--mount",
         metavar="type=TYPE,...",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import resource
 
 import pytest
 
-from rootless.container import logs
+from rootless.container import log_details, logs
 from rootless.container.log_reader import Reader
 from tests.support import child
 
@@ -67,8 +68,58 @@ def test_a_full_file_is_put_aside_and_the_oldest_goes(tmp_path):
     assert len(found) > 25
 
 
-def test_a_reader_goes_on_in_the_next_file(tmp_path):
-    log = logs.Log(str(tmp_path), logs.limits({"max-size": "200", "max-file": "4"}))
+PACKED = {"compress": "true"}
+
+
+def test_full_files_are_packed_and_read_again(tmp_path):
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "1k", "max-file": "3", **PACKED}))
+    log.write("stdout", b"".join(b"line %d\n" % number for number in range(100)))
+    log.close()
+    assert sorted(os.listdir(tmp_path)) == ["log.jsonl", "log.jsonl.1.gz", "log.jsonl.2.gz"]
+    plain = gzip.decompress((tmp_path / "log.jsonl.1.gz").read_bytes())
+    assert all(list(json.loads(line)) == ["log", "stream", "time"] for line in plain.splitlines())
+    found = [content for _, content in read(tmp_path)]
+    assert len(found) > 25
+    assert found == [b"line %d\n" % number for number in range(100 - len(found), 100)]
+    assert [content for _, content in read(tmp_path, 20)] == found[-20:]
+
+
+def test_a_file_and_what_is_packed_of_it_are_read_once(tmp_path):
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "200", "max-file": "2", **PACKED}))
+    log.write("stdout", b"".join(b"%d\n" % number for number in range(6)))
+    log.close()
+    found = read(tmp_path)
+    first = gzip.decompress((tmp_path / "log.jsonl.1.gz").read_bytes())
+    (tmp_path / "log.jsonl.1").write_bytes(first)
+    (tmp_path / "log.jsonl.1.new").write_bytes(b"unfinished")
+    assert read(tmp_path) == found
+
+
+def test_what_is_packed_and_damaged_is_read_as_far_as_it_goes(tmp_path):
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "1k", "max-file": "2", **PACKED}))
+    log.write("stdout", b"".join(b"line %d\n" % number for number in range(20)))
+    log.close()
+    whole = read(tmp_path)
+    packed = (tmp_path / "log.jsonl.1.gz").read_bytes()
+    for content in (b"", b"no gzip", packed[: len(packed) // 2], packed[:-20] + b"x" * 20):
+        (tmp_path / "log.jsonl.1.gz").write_bytes(content)
+        found = read(tmp_path)
+        assert found
+        assert set(found) <= set(whole)
+
+
+def test_a_tag_has_its_fields_filled_in():
+    known = {"Name": "web", "ID": "abc"}
+    assert log_details.tag("{{.Name}}/{{ .ID }}!", known) == "web/abc!"
+    assert log_details.tag("x} {y", known) == "x} {y"
+    for text in ("{{.Nosuch}}", "{{", "{{.Name", "}}", "{{Name}}", "{{.Name | upper}}", "{{}}"):
+        with pytest.raises(ValueError, match="log-tag"):
+            log_details.tag(text, known)
+
+
+@pytest.mark.parametrize("most", [{}, PACKED], ids=["plain", "packed"])
+def test_a_reader_goes_on_in_the_next_file(tmp_path, most):
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "200", "max-file": "4", **most}))
     log.write("stdout", b"0\n")
     reader = Reader(str(tmp_path))
     found = []
@@ -148,12 +199,14 @@ def test_the_container_goes_on_where_nothing_can_be_written(tmp_path):
     ],
 )  # fmt: skip
 def test_limits(options, size, files):
+    assert logs.limits({}, "local") == logs.Limits(20_000_000, 5, packed=True)
     assert logs.limits(options) == logs.Limits(size, files)
 
 
 @pytest.mark.parametrize(
     "options",
     [{"max-size": one} for one in ("foo", "-2", "0", "10x", "m", "1.2.3k")]
+    + [{"compress": "true", **one} for one in ({}, {"max-size": "1k"}, {"max-file": "2"})]
     + [{"max-file": one} for one in ("0", "-1", "x", "", "99999999999")],
 )
 def test_limits_that_are_none(options):
@@ -170,8 +223,8 @@ def _joined(folder, *, plain: bool):
             found[-1] = (stream, found[-1][1] + content)
         else:
             found.append((stream, content))
-    for fd in reader._files:  # they stay open for what may come
-        os.close(fd)
+    for one in reader._files:  # they stay open for what may come
+        one.close()
     return found, reader.damaged
 
 
