@@ -154,7 +154,12 @@ def _files(environment: Mapping[str, str], named: tuple[str, ...]) -> list[File]
 
 
 def _read_text(name: str) -> str:
-    content = files.read_input() if name == "-" else files.read(name)
+    try:
+        content = files.read_input() if name == "-" else files.read(name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            error.message, hint="-f names a bake file: docker-bake.hcl, a .json or a compose file"
+        ) from None
     try:
         return content.decode()
     except UnicodeDecodeError:

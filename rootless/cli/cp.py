@@ -39,7 +39,11 @@ def cp(given: Settings, arguments: Arguments) -> int:
     """Copy files into a container or out of it."""
     source, target = place(arguments.source), place(arguments.target)
     if source.container and target.container:
-        raise RootlessError("copying between containers is not supported")
+        raise RootlessError(
+            "copying between containers is not supported",
+            hint="let a tar go from one to the other:"
+            f" rootless cp {arguments.source} - | rootless cp - {arguments.target}",
+        )
     if not source.container and not target.container:
         raise RootlessError(
             "must specify at least one container source",

@@ -36,7 +36,11 @@ def exec_(given: Settings, arguments: Arguments) -> int:
     enter.check(container)
     see = _explain if arguments.explain else _silent
     if arguments.detach:
-        enter.in_background(store, container, entry, see, _warn)
+        try:
+            enter.in_background(store, container, entry, see, _warn)
+        except RootlessError as error:
+            error.exit_code = 1  # as docker's, whatever has kept it from running
+            raise
         return 0
     _check_terminal(arguments)
     return enter.in_foreground(store, container, entry, _streams(arguments), see, _warn)

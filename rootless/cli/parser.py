@@ -106,7 +106,7 @@ def _near(verb: Verb, name: str) -> str:
     begun = [one for one in (*long, "--help") if one.startswith(name)] if len(name) > 2 else []
     if 0 < len(begun) <= 3:
         return f"did you mean {' or '.join(begun)}? "
-    meant = nearest.hint(name, [*long, "--help"])
+    meant = nearest.hint(name.lstrip("-"), [one[2:] for one in (*long, "--help")], prefix="--")
     return f"{meant} " if meant else ""
 
 

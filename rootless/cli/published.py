@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless.errors import RootlessError, UsageError
 from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.spec import Container
@@ -25,7 +29,7 @@ def port(given: Settings, arguments: Arguments) -> int:
     for one in sorted(container.ports, key=lambda one: (one.container_port, one.protocol)):
         name = f"{one.container_port}/{one.protocol}"
         if wanted in ("", name):
-            where = [f"{address}:{one.host_port}" for address in _addresses(one)]
+            where = [f"{each}:{one.host_port}" for each in _addresses(container, one)]
             lines += where if wanted else [f"{name} -> {text}" for text in where]
     if wanted and not lines:
         raise RootlessError(f"no public port '{wanted}' published for {arguments.container}")
@@ -41,38 +45,52 @@ def _wanted(text: str) -> str:
     return f"{int(number[:6])}/{protocol or 'tcp'}"
 
 
-def _addresses(mapping: PortMapping) -> tuple[str, ...]:
+def _addresses(container: Container, mapping: PortMapping) -> tuple[str, ...]:
     if not mapping.host_ip:
-        return ("0.0.0.0", "[::]")
+        return ("0.0.0.0", "[::]") if _has_ipv6(container) else ("0.0.0.0",)
     return (f"[{mapping.host_ip}]" if ":" in mapping.host_ip else mapping.host_ip,)
+
+
+def _has_ipv6(container: Container) -> bool:
+    """Whether its ports are published for IPv6, too: slirp4netns does that for none."""
+    return "slirp4netns" not in container.spec.networks and os.path.exists("/proc/net/if_inet6")
+
+
+def _both(container: Container) -> Iterator[PortMapping]:
+    """Those for every address once for IPv4 and once for IPv6, as far as they are."""
+    for one in container.ports:
+        yield one
+        if not one.host_ip and _has_ipv6(container):
+            yield one.replace(host_ip="::")
 
 
 def column(container: Container) -> str:
     """As `ps` shows them: neighbours as a range; those that are only exposed by their number."""
     if not container.is_running:
         return ""
-    shown = sorted(container.ports, key=_order)
+    shown = sorted(_both(container), key=_order)
     published = {(one.container_port, one.protocol) for one in shown}
     only = []
     for text in container.spec.run.exposed_ports:
         number, _, protocol = text.partition("/")
         if number.isdecimal() and (int(number), protocol or "tcp") not in published:
             only.append((int(number), protocol or "tcp"))
-    return ", ".join([*_ranges(shown), *_exposed(sorted(set(only)))])
+    return ", ".join([*map(_range, _runs(shown)), *_exposed(sorted(set(only)))])
 
 
 def _order(mapping: PortMapping) -> tuple[str, str, int]:
     return mapping.protocol, mapping.host_ip, mapping.container_port
 
 
-def _ranges(mappings: list[PortMapping]) -> list[str]:
+def _runs(mappings: list[PortMapping]) -> list[list[PortMapping]]:
+    """Neighbours together; a port's addresses beside each other, as docker has them."""
     runs: list[list[PortMapping]] = []
     for one in mappings:
         if runs and _follows(runs[-1][-1], one):
             runs[-1].append(one)
         else:
             runs.append([one])
-    return [_range(run[0], run[-1]) for run in runs]
+    return sorted(runs, key=lambda run: (run[0].protocol, run[0].container_port))
 
 
 def _follows(before: PortMapping, one: PortMapping) -> bool:
@@ -82,7 +100,8 @@ def _follows(before: PortMapping, one: PortMapping) -> bool:
     )
 
 
-def _range(first: PortMapping, last: PortMapping) -> str:
+def _range(run: list[PortMapping]) -> str:
+    first, last = run[0], run[-1]
     if first == last:
         return str(first)
     address = str(first).rpartition(f":{first.host_port}->")[0]

@@ -10,7 +10,7 @@ from rootless.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
@@ -32,9 +32,20 @@ def top(given: Settings, arguments: Arguments) -> int:
             hint=f"start it with: rootless start {container.name}",
         )
     options = tuple(arguments.options) or ("-ef",)
-    rows = _rows(_ps(options, given), set(members.find(pid)))
+    rows = _rows(_told(options, given, members.find(pid)), set(members.find(pid)))
     print("\n".join(_columns(rows)))
     return 0
+
+
+def _told(options: Sequence[str], given: Settings, pids: Iterable[int]) -> str:
+    """What ps says of these; as docker does, of all where an option of theirs forbids to name them.
+
+    Options as -o alone show only what is on our own terminal.
+    """
+    try:
+        return _ps((*options, f"-q{','.join(map(str, pids))}"), given)
+    except RootlessError:
+        return _ps(options, given)
 
 
 def _ps(options: Sequence[str], given: Settings) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     See = Callable[[Spec], object]
     Warn = Callable[[str], object]
 
+_NOT_ENTERED = 128  # docker's exit code of what could not even be tried
 _SHAREABLE = ("user", "mount", "pid", "uts", "ipc", "net", "cgroup")
 _FILES = {"mount": "mnt"}  # of /proc/PID/ns
 
@@ -201,8 +202,12 @@ def _process(spec: ContainerSpec, entry: Entry) -> runspec.Process:
     """As the container's own, but for what is asked for."""
     mine = confine_process(own.process(spec), spec.confinement)
     if not (entry.working_dir or "/").startswith("/"):
-        raise RootlessError(
-            "Cwd must be an absolute path", hint="begin it with / : it is a path of the container"
+        from rootless.sandbox.errors import SandboxError
+
+        raise SandboxError(
+            "Cwd must be an absolute path",
+            hint="begin it with / : it is a path of the container",
+            exit_code=_NOT_ENTERED,
         )
     return mine.replace(
         argv=entry.argv,
