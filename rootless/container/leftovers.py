@@ -1,8 +1,8 @@
 """What a container without a pid namespace of its own has started and left behind.
 
 Its supervisor ends that, but a supervisor that is killed cannot: then it falls to the monitor, the
-next of its ancestors that reaps, which knows it by its mounts. Runs in the monitor. When that is
-killed, too, what had left its parent runs on.
+next of its ancestors that reaps, which knows it by its mounts. Runs in the monitor. When both are
+killed at once, what had left its parent runs on.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ dies with its parent whatever the container does to the ties that a program may 
 kernel kills everything below. Signals sent to it go on to the container's process 1, whose exit
 status becomes its own.
 
-Where there are no namespaces at all nothing ends by itself: then it lives on when its parent dies,
-until it has ended everything below, and has taken out of the tree what was put there (`covering`).
+Where there is no pid namespace of its own nothing ends by itself: then it lives on when its parent
+dies, until it has ended everything below, and has taken out of the tree what was put there
+(`covering`).
 
 It owns the network namespace, through which the parent connects the container from outside. Runs
 as uid 0 of the user namespace, in the parent's mounts, and keeps no descriptor.
@@ -49,7 +50,10 @@ def run(
     try:
         if spec.own_ids:
             _await_ids(mapped)
-        _tie_to_parent(report_fd, _signal.SIGKILL if spec.is_apart else ORPHANED)
+        has_own_processes = "pid" in spec.namespaces
+        # Where no pid namespace ends with this process, it takes a last word of its own to end all.
+        tie = _signal.SIGKILL if has_own_processes else ORPHANED
+        _tie_to_parent(report_fd, tie)
         os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
         network = [one.fd for one in spec.operations if isinstance(one, Await)]
@@ -58,7 +62,6 @@ def run(
             linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
         set_standard_streams(stdio)
         close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
-        has_own_processes = "pid" in spec.namespaces
         if not has_own_processes:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         shm_fd = _share(spec.shares)
@@ -73,7 +76,7 @@ def run(
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
         close_all_but(*network)
         _hide(network)
-        status = reaper.reap(pid, 0 if spec.is_apart else ORPHANED, answerer_pid)
+        status = reaper.reap(pid, tie, answerer_pid)
         if not has_own_processes:
             _end_what_is_left()
         _restore(spec)

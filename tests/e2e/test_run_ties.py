@@ -60,6 +60,10 @@ WAYS = {
     "setuid": (("-u", "1000"), "exec /suid/busybox sleep N"),
     "under init": (("--init", "-u", "1000"), "exec /suid/busybox sleep N"),
     "unties": ((), "exec /untie /bin/sleep N"),
+    "sees the host's": (
+        ("--pid", "host"),
+        "sleep N & setsid sleep N & (setsid sh -c 'sleep N & sleep N' &) ; exec sleep N",
+    ),
 }
 
 
@@ -70,7 +74,7 @@ def test_the_container_ends_with_the_command(rootless, image, marker, way):
         machine.require("gcc")
     argv = (*RUN, "--network", "none", *flags, image, "sh", "-c", script.replace("N", marker))
     with subprocess.Popen(rootless.command(*argv), env=rootless.environment) as running:
-        begun(marker, 1)
+        begun(marker, script.count("sleep N"))
         running.kill()
         running.wait(120)
         wait_until_gone(marker)
