@@ -13,6 +13,7 @@ from rootless.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
 
 _SECONDS = {
@@ -47,6 +48,15 @@ class Filters(Record):
                     f"invalid filter '{key}={value}'", hint=f"write {key}=true or {key}=false"
                 )
         return found
+
+    def patterns(self, key: str) -> list[re.Pattern[str]]:
+        """The values of a key as regular expressions, which are looked for anywhere."""
+        import re
+
+        try:
+            return [re.compile(text) for text in self.values(key)]
+        except re.error as error:
+            raise UsageError(f"invalid filter '{key}': {error}") from None
 
     @property
     def until(self) -> float | None:

@@ -7,7 +7,6 @@ what a container has without --network: a network of its own, by pasta.
 from __future__ import annotations
 
 import os
-import re
 import time
 
 from rootless.cli import filters, listing, run_network, words
@@ -439,7 +438,7 @@ def _shown(network: Network, endpoint: networks.Endpoint) -> dict[str, str]:
 def _chosen(known: Networks, asked: Filters) -> Callable[[Network], bool]:
     """Which networks are listed; values of a key are alternatives, but labels must all be there."""
     dangling = asked.flag("dangling")
-    names, kinds = _patterns(asked.values("name")), asked.values("type")
+    names, kinds = asked.patterns("name"), asked.values("type")
     if any(kind not in ("custom", "builtin") for kind in kinds):
         raise UsageError(f"invalid filter: 'type'='{kinds[0]}'", hint="write custom or builtin")
 
@@ -457,13 +456,6 @@ def _chosen(known: Networks, asked: Filters) -> Callable[[Network], bool]:
         )
 
     return is_chosen
-
-
-def _patterns(texts: Sequence[str]) -> list[re.Pattern[str]]:
-    try:
-        return [re.compile(text) for text in texts]
-    except re.error as error:
-        raise UsageError(f"invalid filter 'name': {error}") from None
 
 
 def _labelled(network: Network) -> Callable[[str], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 
@@ -223,7 +222,7 @@ def _chosen(store: Store, asked: Filters) -> Callable[[Volume], bool]:
     """Which volumes are listed; values of a key are alternatives, but labels must all be there."""
     dangling = asked.flag("dangling")
     in_use = used.users(store) if dangling is not None else {}
-    drivers, names = asked.values("driver"), _patterns(asked.values("name"))
+    drivers, names = asked.values("driver"), asked.patterns("name")
 
     def is_chosen(volume: Volume) -> bool:
         return (
@@ -234,13 +233,6 @@ def _chosen(store: Store, asked: Filters) -> Callable[[Volume], bool]:
         )
 
     return is_chosen
-
-
-def _patterns(texts: Sequence[str]) -> list[re.Pattern[str]]:
-    try:
-        return [re.compile(text) for text in texts]
-    except re.error as error:
-        raise UsageError(f"invalid filter 'name': {error}") from None
 
 
 def _labelled(volume: Volume) -> Callable[[str], str]:
