@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 
 from tests.support.machine import PROJECT
+from tests.support.page import asked, until
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.needs(
     *("userns", "subids", "overlay", "registry", "network", "mirror", "pasta")
 )
 COUNTER = PROJECT / "examples" / "counter"
-PATIENCE = 120
 
 
 @pytest.fixture
@@ -30,28 +27,9 @@ def store(rootless, registry, debian_image):
     rootless("network", "rm", "counter")
 
 
-def page(port):
-    """(code, text) of the page; 0 while nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError as error:
-        return 0, str(error)
-
-
-def until(ask, wanted, what):
-    deadline = time.monotonic() + PATIENCE
-    while not wanted(answer := ask()):
-        assert time.monotonic() < deadline, f"{what}: {answer}"
-        time.sleep(0.1)
-    return answer
-
-
 def counted(port):
     """The visitor's number, as soon as the page counts."""
-    _, text = until(lambda: page(port), lambda answer: answer[0] == 200, "the page")
+    _, text = until(lambda: asked(port), lambda answer: answer[0] == 200, "the page")
     return int(text.removeprefix("You are visitor number ").rstrip(".\n"))
 
 
@@ -83,7 +61,7 @@ def test_the_story(store):
     assert counted(port) == 3
 
     store.ok("stop", "-t", "20", "store")
-    until(lambda: page(port), lambda answer: answer[0] == 503, "a page without its store")
+    until(lambda: asked(port), lambda answer: answer[0] == 503, "a page without its store")
     assert store.ok("ps", "--format", "{{.Names}}") == "web\n"
     store.ok("start", "store")
     assert counted(port) == 4
@@ -98,4 +76,4 @@ def test_the_story(store):
     store.ok("rmi", "counter-web", "counter-store")
     assert os.listdir(store.root / "containers") == []
     assert json.loads(store.ok("network", "inspect", "bridge"))
-    assert page(port)[0] == 0
+    assert asked(port)[0] == 0
