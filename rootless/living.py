@@ -21,12 +21,15 @@ STATE, PARENT, START_TIME = 0, 1, 19  # of `stat`: proc(5) counts from the name 
 
 
 class Process(Record):
-    """One process of one boot, as seen from one pid namespace."""
+    """One process of one boot, as seen from one pid namespace; `last` is the signal that ends it,
+    which is another than SIGKILL for one that has to put something in order before.
+    """
 
     pid: int
     started: int
     namespace: int
     boot: str
+    last: int = _SIGKILL
 
 
 def identify(pid: int) -> Process | None:
@@ -60,7 +63,7 @@ def first_child(pid: int) -> int:
 
 def is_alive(process: Process | None) -> bool:
     """Whether it still is: all of a container is gone when its process 1 is."""
-    return process is not None and identify(process.pid) == process
+    return process is not None and identify(process.pid) == process.replace(last=_SIGKILL)
 
 
 def is_held(path: str) -> bool:
@@ -92,7 +95,7 @@ def end(process: Process, number: int, patience: float | None) -> bool:
     try:
         if not is_alive(process):  # `fd` is whoever has the number since before this question
             return process.namespace == os.stat("/proc/self/ns/pid").st_ino
-        _signal.pidfd_send_signal(fd, number)
+        _signal.pidfd_send_signal(fd, process.last if number == _SIGKILL else number)
         return _ends(fd, patience)
     except ProcessLookupError:
         return True

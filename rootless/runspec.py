@@ -33,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.errors import RootlessError
     from rootless.roots import Root
     from rootless.sandbox.joining import Enter
     from rootless.sandbox.limits import Limit
@@ -150,6 +151,23 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     return Spec(ids, namespaces, _operations(root, process, isolation))
 
 
+def caveat() -> str:
+    """What a user must know of every container on this machine; "" where each is kept apart."""
+    if rung.current().may_mount:
+        return ""
+    return (
+        "this container is kept apart from nothing but files: without namespaces it shares "
+        "processes, network and host name with what is around it"
+    )
+
+
+def lacking(what: str) -> RootlessError:
+    """The error for what can only be had where a container is kept apart."""
+    from rootless.sandbox import substitutes
+
+    return substitutes.lacking(what)
+
+
 def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> Spec:
     """The sandbox of `rootless exec`: a container's, which runs, with one more process."""
     terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
@@ -163,8 +181,14 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     from rootless.sandbox import substitutes
     from rootless.sandbox.operations.chrooted import Chroot, Outside
 
-    if isolation.network.own:
-        raise substitutes.lacking("a network of its own (network=none)")
+    for what, is_asked in (
+        ("a network of its own (network=none)", isolation.network.own),
+        ("a root that is only read (--read-only)", isolation.read_only),
+        ("kernel parameters of its own (--sysctl)", isolation.sysctls),
+        ("namespaces of another container", isolation.others),
+    ):
+        if is_asked:
+            raise substitutes.lacking(what)
     placed = substitutes.of(isolation.mounts, f"{root.writable}/{substitutes.FOLDER}", root.target)
     keep = substitutes.capabilities(process.capabilities)
     process = process.replace(capabilities=keep, seccomp=b"", oom_score=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import process
+from rootless import process, runspec
 from rootless.network import choice, dns
 
 TYPE_CHECKING = False
@@ -46,8 +46,17 @@ def find(spec: ContainerSpec, search_path: str) -> Choice:
         return choice.Choice(choice.BRIDGES)
     if choice.is_anothers(spec.network):
         return choice.Choice(choice.CONTAINER)
+    if spec.network in choice.PACKAGES and runspec.caveat():
+        return _hosts(spec)
     chosen = choice.choose(spec.network, search_path, tun=choice.has_tun())
     return chosen.replace(reaches_host=spec.reaches_host)
+
+
+def _hosts(spec: ContainerSpec) -> Choice:
+    """The host's network, where no container can have its own."""
+    if spec.ports or spec.publish_all:
+        raise runspec.lacking("a network of its own to publish ports from")
+    return choice.Choice("host")
 
 
 def early(spec: ContainerSpec, search_path: str, run_dir: str) -> Connection | None:

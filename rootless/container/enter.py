@@ -168,8 +168,14 @@ def _entrance(pid: int, pidfd: int, container: Container, warn: Warn) -> tuple[E
     """What is entered, and the ids there; RootlessError where it has ended meanwhile."""
     own_numbers = not container.spec.confinement.pid
     try:
+        names = _own_namespaces(pid)
+        if "mount" not in names:
+            raise RootlessError(
+                f"container {container.name} has no namespaces that could be entered",
+                hint="where nothing is kept apart a command needs a container of its own",
+            )
         group = _group(pid, warn)
-        return Enter(pidfd, pid, _own_namespaces(pid), group, own_numbers), userns.of(pid)
+        return Enter(pidfd, pid, names, group, own_numbers), userns.of(pid)
     except (FileNotFoundError, ProcessLookupError):
         raise _stopped(container) from None
 

@@ -63,10 +63,10 @@ class Home:
         except OSError:
             pass
 
-    def started(self, pid: int) -> None:
-        """Its supervisor is there: others can now end it."""
+    def started(self, pid: int, last: int) -> None:
+        """Its supervisor is there: others can now end it, by the signal `last`."""
         if process := living.identify(pid):
-            _write(self.file("process.json"), {**process.__dict__})
+            _write(self.file("process.json"), {**process.replace(last=last).__dict__})
 
     def entered(self, pid: int) -> None:
         """The supervisor's child executes its command: others can now enter the container.

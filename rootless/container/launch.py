@@ -5,6 +5,7 @@ Runs in the command's process, uid 0 of the user namespace. `home` is held by wh
 
 from __future__ import annotations
 
+from rootless import runspec
 from rootless.container import limiting, monitor
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ def in_foreground(ground: Ground, home: Home, told: Told, begun: Connection | No
 
     `begun` is the network of its first start, where that has been begun.
     """
+    _warn(told)
     ground = ground.replace(cgroup=limiting.enter(home.spec, told.warn))
     status = monitor.supervise(ground, home, _own_streams(home, told), told, begun)
     home.release()
@@ -35,6 +37,7 @@ def in_background(ground: Ground, home: Home, told: Told, front: Front | None = 
     from rootless.container import detached
     from rootless.container.console import Console
 
+    _warn(told)
     spec = home.spec
     grouped = ground.replace(cgroup=limiting.enter(spec, told.warn))
 
@@ -52,6 +55,11 @@ def in_background(ground: Ground, home: Home, told: Told, front: Front | None = 
         home.release()
 
     detached.begin(body, "the container's monitor", told.explain or (lambda _: None))
+
+
+def _warn(told: Told) -> None:
+    if caveat := runspec.caveat():
+        told.warn(f"WARNING: {caveat}")
 
 
 def _own_streams(home: Home, told: Told) -> Streams:

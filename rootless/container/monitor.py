@@ -162,6 +162,7 @@ class _Life:
         self._streams = streams
         self._told = told
         self._network = networking.Network(ground, home.spec, begun)
+        self._root = start.root(ground, home.spec, home.path)
         self._checks: Watch | None = None
         self._has_volumes = any(one.kind == "volume" for one in home.spec.mounts)
 
@@ -174,6 +175,8 @@ class _Life:
                 self._checks.end()
             self._network.close()
             self._tell_volumes("unmount")
+            if not self._home.spec.remove:
+                self._root.commit()
 
     def _tell_volumes(self, action: str) -> None:
         if self._has_volumes:
@@ -183,15 +186,15 @@ class _Life:
         await_read, await_write = os.pipe() if self._network.is_awaited else (-1, -1)
         stdio = self._streams.open()
         links = self._network.links(await_read, self._streams.terminal_fd)
-        spec = start.plan(self._ground, self._home.spec, self._home.path, links)
+        spec = start.plan(self._ground, self._home.spec, self._home.path, links, self._root)
         if self._told.explain:
             from rootless.sandbox import explain
 
             self._told.explain(list(explain.explain(spec)))
         self._tell_volumes("mount")
-        left = None if "pid" in spec.namespaces else _leftovers()
+        left = None if "pid" in spec.namespaces or not spec.is_apart else _leftovers()
         child = foreground.spawned(lambda: spawn.spawn(spec, *stdio), self._told.words)
-        self._home.started(child.pid)
+        self._home.started(child.pid, child.last)
         self._home.tell(state.replace(ports=self._network.ports))
         try:
             if self._network.is_awaited:
@@ -205,7 +208,8 @@ class _Life:
                 left.know(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
-            self._watch()
+            if spec.is_apart:
+                self._watch()
             status = self._follow(child)
             if left:
                 left.end()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rootless.container.homes import Home
     from rootless.container.spec import Container
-    from rootless.roots import Mounted, View
+    from rootless.roots import Mounted, Root
     from rootless.store import Store
 
 
@@ -53,7 +53,8 @@ class Stopped:
     def __init__(self, store: Store, container: Container, *, to_write: bool) -> None:
         """RootlessError when somebody starts it, or writes to it, this moment."""
         self._home: Home | None = None
-        self._tree: Mounted | View
+        self._root: Root | None = None
+        self._tree: Mounted
         if to_write:
             self._home = homes.hold(store, container)
             if self._home is None:
@@ -61,7 +62,8 @@ class Stopped:
                     f"container {container.name} is in use this moment",
                     hint="try it again",
                 )
-            self._tree = writable.root(store, container).mount()
+            self._root = writable.root(store, container)
+            self._tree = self._root.mount()
         else:
             self._tree = writable.whole(store, container)
         self.fd = self._tree.fd
@@ -82,8 +84,9 @@ class Stopped:
         return self
 
     def __exit__(self, *_: object) -> None:
-        linux.umount2(self._tree.target, linux.MNT_DETACH)
-        os.close(self.fd)
+        self._tree.drop()
+        if self._root:
+            self._root.commit()
         if self._home:
             self._home.let_go()
 

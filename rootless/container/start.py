@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rootless.container.spec import ContainerSpec
     from rootless.network.choice import Choice
     from rootless.oci.config import ImageConfig
+    from rootless.roots import Root
     from rootless.sandbox.spec import Spec
     from rootless.store import Store
     from rootless.store.ready import Ready
@@ -92,8 +93,8 @@ def _published(asked: ContainerSpec, config: ImageConfig) -> tuple[PortMapping, 
     return (*asked.ports, *more)
 
 
-def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
-    """The container's sandbox, with its writable layer in `home`. Nothing is made yet."""
+def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links, root: Root) -> Spec:
+    """The container's sandbox in the tree `root`. Nothing is mounted or started yet."""
     mode = links.network.mode
     network = runspec.Network(
         own=mode in _OWN_NETWORK,
@@ -116,7 +117,7 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links) -> Spec:
         from rootless.container import networking
 
         isolation = isolation.replace(others=networking.others(ground.store, spec))
-    sandbox = runspec.container(ground.ids, _root(ground, spec, home), confined, isolation)
+    sandbox = runspec.container(ground.ids, root, confined, isolation)
     own_ids = spec.confinement.own_ids or _apart(spec)
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
 
@@ -162,7 +163,8 @@ def layers(image: tuple[str, ...], spec: ContainerSpec) -> tuple[str, ...]:
     return tuple(owned.path(layer, own_ids) for layer in image)
 
 
-def _root(ground: Ground, spec: ContainerSpec, home: str) -> roots.Root:
+def root(ground: Ground, spec: ContainerSpec, home: str) -> Root:
+    """The container's tree, with its writable layer in `home`."""
     shown = list(layers(ground.image.layers, spec))
     bottom = ground.store.path("skeleton")
     if shown and not os.path.isdir(bottom):  # a plan before the first container

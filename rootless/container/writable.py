@@ -17,7 +17,7 @@ from rootless.store import images, layers, skeleton
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.container.spec import Container
-    from rootless.roots import Root, View
+    from rootless.roots import Mounted, Root, View
     from rootless.store import Store
     from rootless.store.images import Image
 
@@ -26,8 +26,17 @@ _MADE_DIRECTORY, _MADE_FILE = (0o040755, 0, 0), (0o100644, 0, 0)
 
 
 def diff(store: Store, container: Container) -> str:
-    """The directory, in overlayfs form, that has taken all changes."""
-    return store.path("containers", container.id, "diff")
+    """The directory, in overlayfs form, that has taken all changes. RootlessError while nobody can
+    know them: see `roots.unfolded`.
+    """
+    home = store.path("containers", container.id)
+    if container.is_running and roots.unfolded(home):
+        raise RootlessError(
+            f"what container {container.name} has changed is only known when it has ended: "
+            "its files are copies, for nothing can be mounted here",
+            hint=f"rootless stop {container.name}",
+        )
+    return f"{home}/diff"
 
 
 class present:  # noqa: N801 - read as `with writable.present(store, container):`
@@ -68,8 +77,11 @@ def below(store: Store, container: Container) -> View:
     return roots.view(store, _layers(store, container), bottom=skeleton.path(store))
 
 
-def whole(store: Store, container: Container) -> View:
+def whole(store: Store, container: Container) -> Mounted:
     """All its files as they are now, mounted to read from."""
+    tree = roots.unfolded(store.path("containers", container.id))
+    if tree and container.is_running:
+        return roots.show(tree)
     every = (diff(store, container), *_layers(store, container))
     return roots.view(store, every, bottom=skeleton.path(store))
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
         def __exit__(self, *_: object) -> None: ...
 
+        def drop(self) -> None:
+            """Instead of `with`: end it, with all that has been mounted in it."""
+
     class Root(Protocol):
         """A tree, under the folder `writable`."""
 
@@ -79,12 +82,15 @@ def present(
     Below all lies `bottom`: the store's skeleton where mount points are needed, else `empty`.
     With `volatile` nothing of it is synchronised: a crash throws it away. `names` are what the
     layers are known by, while their directories move: a tree that has them already is used again.
+    Without, `writable` lasts, and may have changes of before.
     """
     paths = tuple(layers)
     if not rung.current().may_mount:
-        from rootless.roots import copied
+        from rootless.roots import copied, lasting
 
-        return copied.present(store, paths, writable, names or paths)
+        if names:
+            return copied.present(store, paths, writable, names)
+        return lasting.Root(paths, writable)
     base = store.path("layers")
     stacked = tuple(_name(store, path) for path in (*paths, bottom))
     return overlay.Root(base, stacked, writable, volatile)
@@ -115,6 +121,19 @@ def view(store: Store, layers: Iterable[str], *, bottom: str = "") -> View:
         raise
 
 
+def unfolded(writable: str) -> str:
+    """Where the whole tree of a folder is, whose `diff` is not as it is now; else ""."""
+    path = f"{writable}/tree"
+    return path if os.path.isdir(path) else ""
+
+
+def show(tree: str) -> Mounted:
+    """A tree that is `unfolded`, to be read."""
+    from rootless.roots import copied
+
+    return copied.Shown(tree)
+
+
 def let_go() -> None:
     """Throw away the trees that are kept because they may be wanted again."""
     if not rung.current().may_mount:
@@ -137,6 +156,11 @@ class View:
 
     def __exit__(self, *_: object) -> None:
         self._mounted.__exit__()
+        self._snapshot.discard()
+
+    def drop(self) -> None:
+        """Instead of `with`: end it, with all that has been mounted in it."""
+        self._mounted.drop()
         self._snapshot.discard()
 
 

@@ -93,7 +93,7 @@ class Root:
         diff, tree = f"{self.writable}/diff", self._tree
         quiet = covering.touched(f"{self.writable}/{covering.FOLDER}")
         changes = scan.compare(tree.top, tree.index, quiet)
-        _write(changes, os.fsencode(tree.top), os.fsencode(diff))
+        write(changes, os.fsencode(tree.top), os.fsencode(diff))
         tree.fresh = _all_of(changes)
         tree.names = (diff, *tree.names)
         tree.user = ""
@@ -111,6 +111,10 @@ class Shown:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing has been mounted in it."""
         os.close(self.fd)
 
 
@@ -166,7 +170,7 @@ def _all_of(changes: Changes) -> list[bytes]:
     return list(found)
 
 
-def _write(changes: Changes, tree: bytes, diff: bytes) -> None:
+def write(changes: Changes, tree: bytes, diff: bytes) -> None:
     """Put what has changed into the empty directory `diff`, in overlayfs form."""
     umask = os.umask(0)
     try:

@@ -39,7 +39,7 @@ class Child:
         self, pid: int, report_fd: int, command: str, *, is_seen: bool = False, last: int = 9
     ) -> None:
         """`last` is the signal that ends all of it."""
-        self._last = last
+        self.last = last
         self.pid = pid
         self._report_fd = report_fd
         self._command = command
@@ -92,7 +92,7 @@ class Child:
         """Send a signal, unless it has ended; SIGKILL ends the whole container."""
         try:
             if self._status is None:
-                os.kill(self.pid, self._last if signal == 9 else signal)
+                os.kill(self.pid, self.last if signal == 9 else signal)
         except ProcessLookupError:  # a signal handler of ours, just after waitpid
             pass
 

@@ -1,0 +1,68 @@
+"""The tree of a folder that lasts, a container's, where nothing can be mounted.
+
+While somebody works in it there is `tree` in the folder, a copy of all layers with the changes of
+before; at the end what is other than in the layers becomes the new diff/, and the copy goes. So
+the folder is as on any other machine. What a crash leaves of the copy is never used again: what
+was changed since that start is lost with it, and the next start takes it away.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.roots import copied, merging, scan
+from rootless.sandbox import covering, things
+from rootless.sandbox.operations.chrooted import Enter
+from rootless.store import staging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.roots.copied import Shown
+    from rootless.sandbox.spec import Operation
+
+_OURS = ("tree", "tree.clock", "diff.new", covering.FOLDER)
+
+
+class Root:
+    """The layers, topmost first, below the diff/ of the folder `writable`."""
+
+    def __init__(self, layers: tuple[str, ...], writable: str) -> None:
+        self.writable = writable
+        self.target = f"{writable}/tree"
+        self.caught = self.target
+        self._clear()
+        os.mkdir(self.target, 0o755)
+        merging.merge(layers, self.target)
+        self._index = scan.look(self.target)
+        merging.merge((f"{writable}/diff",), self.target)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return (Enter(self.target),)
+
+    def mount(self) -> Shown:
+        """There is nothing to be done."""
+        return copied.Shown(self.target)
+
+    def again(self) -> None:
+        """It can always be used."""
+
+    def commit(self) -> str:
+        """Nothing happens where the folder has been removed meanwhile."""
+        diff, new = f"{self.writable}/diff", f"{self.writable}/diff.new"
+        quiet = covering.touched(f"{self.writable}/{covering.FOLDER}")
+        try:
+            changes = scan.compare(self.target, self._index, quiet)
+            os.mkdir(new, 0o755)
+            copied.write(changes, os.fsencode(self.target), os.fsencode(new))
+            staging.remove_tree(diff)
+            os.rename(new, diff)
+            self._clear()
+        except FileNotFoundError:
+            if os.path.exists(self.target):
+                raise
+        return diff
+
+    def _clear(self) -> None:
+        for name in _OURS:
+            things.remove(f"{self.writable}/{name}")

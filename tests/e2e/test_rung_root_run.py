@@ -1,0 +1,153 @@
+"""`run` in a plain container of docker's: nothing is kept apart but files, and that is said."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child, plain
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+@pytest.fixture
+def inside(tmp_path, busybox_image):
+    one = Rootless(tmp_path / "store")
+    one.prefix = plain.prefix()
+    one.ok("load", "-i", busybox_image.archive(tmp_path / "base.tar"))
+    yield one
+    for name in one("ps", "-aq").stdout.split():
+        one("rm", "-f", name)
+    child.remove_tree(one.root)
+
+
+def left(store) -> list[str]:
+    """What is in the directories of containers besides what is on any machine."""
+    usual = {"attach", "container.json", "diff", "etc", "log.jsonl", "state.json", "target", "work"}
+    found = [name for folder in (store / "containers").iterdir() for name in os.listdir(folder)]
+    return sorted(set(found) - usual)
+
+
+def test_the_kernel_refuses_what_it_refuses_there(inside):
+    for command in ("unshare -U true", "unshare -m true", "mount -t tmpfs x /mnt"):
+        words = [*plain.prefix(), *command.split()]
+        answer = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert answer.returncode != 0
+        assert "permi" in answer.stderr.lower()
+
+
+def test_it_runs_and_says_once_that_nothing_is_kept_apart(inside):
+    answer = inside("run", "--rm", "busybox", "sh", "-c", "id -u; cat /etc/hostname; exit 3")
+    assert answer.exit == 3
+    assert answer.stdout.startswith("0\n")
+    assert answer.stderr.count("kept apart from nothing") == 1
+    assert os.listdir(inside.root / "containers") == []
+    assert os.listdir(inside.root / "tmp") == []
+
+
+def test_the_images_files_are_never_changed(inside):
+    inside.ok("run", "--rm", "busybox", "sh", "-c", "echo x > /bin/vi; rm -r /etc; touch /dev/null")
+    assert inside.ok("run", "--rm", "busybox", "sh", "-c", "wc -c < /bin/vi; ls -d /etc") != "2\n"
+
+
+def test_what_it_has_written_is_there_as_on_any_machine(inside, tmp_path):
+    write = "echo hi > /made; rm /bin/vi; mkdir /a; chown 7:8 /a; echo y > /etc/resolv.conf"
+    inside.ok("run", "--name", "one", "busybox", "sh", "-c", write)
+    assert left(inside.root) == []
+    assert inside.ok("diff", "one").splitlines() == ["A /a", "C /bin", "D /bin/vi", "A /made"]
+    inside.ok("cp", "one:/made", tmp_path / "made")
+    assert (tmp_path / "made").read_text() == "hi\n"
+    (tmp_path / "in").write_text("from outside")
+    inside.ok("cp", tmp_path / "in", "one:/a/in")
+    inside.ok("export", "-o", tmp_path / "all.tar", "one")
+    with tarfile.open(tmp_path / "all.tar") as archive:
+        names = archive.getnames()
+        assert (archive.getmember("a").uid, archive.getmember("a").gid) == (7, 8)
+    assert {"made", "a/in"} <= set(names)
+    assert "bin/vi" not in names
+    inside.ok("commit", "one", "mine")
+    shown = inside.ok("run", "--rm", "mine", "sh", "-c", "cat /made /a/in; ls /bin/vi 2>&1; id -u")
+    assert shown == "hi\nfrom outsidels: /bin/vi: No such file or directory\n0\n"
+
+
+def test_the_second_start_goes_on_where_the_first_has_ended(inside):
+    inside.ok("run", "--name", "one", "busybox", "sh", "-c", "echo x >> /log; rm -f /bin/vi")
+    inside.ok("start", "-a", "one")
+    assert inside.ok("cp", "one:/log", "-")[512:516] == "x\nx\n"
+    assert inside.ok("diff", "one").splitlines() == ["C /bin", "D /bin/vi", "A /log"]
+    assert left(inside.root) == []
+
+
+def test_volumes_and_directories_of_the_outer_container(inside, tmp_path):
+    flags = ("--rm", "-v", f"{tmp_path}/v:/v", "-v", "named:/n", "--tmpfs", "/t")
+    inside.ok("run", *flags, "busybox", "sh", "-c", "echo a > /v/f; echo b > /n/g; echo c > /t/h")
+    assert (tmp_path / "v/f").read_text() == "a\n"
+    assert inside.ok("run", "--rm", "-v", "named:/n:ro", "busybox", "cat", "/n/g") == "b\n"
+
+
+def test_one_in_the_background_and_its_end(inside):
+    inside.ok(
+        "run", "-d", "--name", "bg", "busybox", "sh", "-c", "touch /x; sleep 1000 & sleep 1001"
+    )
+    assert "touch" in inside.ok("ps", "--no-trunc")
+    assert "when it has ended" in inside("diff", "bg").stderr
+    assert inside.ok("export", "bg")
+    inside.ok("kill", "bg")
+    assert left(inside.root) == []
+    assert inside.ok("diff", "bg").splitlines() == ["A /x"]
+    ended = subprocess.run(["pgrep", "-f", "sleep 1000$"], capture_output=True, check=False)
+    assert ended.returncode == 1
+
+
+def test_nothing_else_is_executed_in_one(inside):
+    """Both commands are in one outer container, for others see none of its processes."""
+    words = inside.command()[len(inside.prefix) :]
+    script = (
+        f"{shlex.join(words)} run -d --name bg busybox sleep 1000; {shlex.join(words)} exec bg id"
+    )
+    answer = subprocess.run(
+        [*inside.prefix, "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=inside.environment,
+    )
+    assert answer.returncode == 1
+    assert "no namespaces" in answer.stderr
+    assert "uid" not in answer.stdout
+
+
+def test_one_that_cannot_be_executed_leaves_no_tree(inside):
+    assert inside("run", "--name", "one", "busybox", "/nothing").exit == 127
+    assert left(inside.root) == []
+
+
+def test_one_is_removed_while_it_runs(inside):
+    inside.ok("run", "-d", "--name", "bg", "busybox", "sleep", "1000")
+    inside.ok("rm", "-f", "bg")
+    assert os.listdir(inside.root / "containers") == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "lacks"),
+    [
+        (("--network", "none"), "network"),
+        (("-p", "8080:80"), "ports"),
+        (("--read-only",), "--read-only"),
+        (("--sysctl", "net.ipv4.ip_forward=1"), "--sysctl"),
+        (("--privileged",), "CAP_"),
+        (("--cap-add", "SYS_ADMIN"), "CAP_SYS_ADMIN"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_had_is_named(inside, flags, lacks):
+    answer = inside("run", "--rm", *flags, "busybox", "true")
+    assert answer.exit
+    assert "this needs" in answer.stderr
+    assert lacks in answer.stderr
+    assert os.listdir(inside.root / "tmp") == []
