@@ -91,16 +91,15 @@ def test_volumes_and_directories_of_the_outer_container(inside, tmp_path):
 
 
 def test_one_in_the_background_and_its_end(inside):
-    inside.ok(
-        "run", "-d", "--name", "bg", "busybox", "sh", "-c", "touch /x; sleep 1000 & sleep 1001"
-    )
+    mine = f"sleep 77{os.getpid()}"
+    inside.ok("run", "-d", "--name", "bg", "busybox", "sh", "-c", f"touch /x; {mine} & {mine}")
     assert "touch" in inside.ok("ps", "--no-trunc")
     assert "when it has ended" in inside("diff", "bg").stderr
     assert inside.ok("export", "bg")
     inside.ok("kill", "bg")
     assert left(inside.root) == []
     assert inside.ok("diff", "bg").splitlines() == ["A /x"]
-    ended = subprocess.run(["pgrep", "-f", "sleep 1000$"], capture_output=True, check=False)
+    ended = subprocess.run(["pgrep", "-f", f"{mine}$"], capture_output=True, check=False)
     assert ended.returncode == 1
 
 
