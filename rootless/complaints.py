@@ -125,21 +125,10 @@ def _is_local(user: str) -> bool:
         return False
 
 
-def explain_unmapped(uid: int, gid: int, *, is_range: bool) -> RootlessError:
-    """Why nothing can belong to these ids, inside of the namespace."""
+def explain_unmapped(uid: int, gid: int) -> RootlessError:
+    """Why nothing can belong to these ids, inside of a namespace with a range."""
     message = f"nothing can belong to {uid}:{gid} here: the id is not mapped"
-    if is_range:
-        return RootlessError(message, hint="rootless doctor says how many ids you have")
-    return RootlessError(message, hint=one_id_hint())
-
-
-def one_id_hint() -> str:
-    """What a single id means for an image, and how to get more."""
-    missing, cure = explain_one_id()
-    return (
-        f"you have one id here ({missing}), so nothing in the image can belong to another user "
-        f"than root; to get more: {cure}{SEE_DOCTOR}"
-    )
+    return RootlessError(message, hint="rootless doctor says how many ids you have")
 
 
 def explain_one_id() -> tuple[str, str]:

@@ -77,6 +77,17 @@ def are_recorded() -> bool:
     return not userns.current().is_range
 
 
+def check(uid: int, gid: int) -> None:
+    """Whether something may belong to these ids here; RootlessError when not."""
+    from rootless import userns
+
+    ids = userns.current()
+    if ids.is_range and not ids.has(uid, gid):
+        from rootless import complaints
+
+        raise complaints.explain_unmapped(uid, gid)
+
+
 def give(
     target: int | bytes | str,
     uid: int,

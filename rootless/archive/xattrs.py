@@ -8,8 +8,7 @@ security.capability (capabilities(7), "File capability extended attribute versio
 writes revision 3, with the namespace's root id, when a user namespace sets revision 2. A layer
 always holds revision 2.
 
-A device node cannot be made in a user namespace. An empty file with the attribute
-user.rootless.node = "c MAJOR MINOR" or "b …" stands for it, and becomes the node again in a tar.
+A device node cannot be made in a user namespace: see `standins`.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from __future__ import annotations
 import os
 from errno import ENOTSUP
 
+from rootless import standins
 from rootless.archive import tar
 
 CAPABILITY = b"security.capability"
-_NODE = b"user.rootless.node"
 _OURS = (b"user.overlay.", b"user.rootless.")
 _ACL = b"system.posix_acl_"
 _REVISION_2, _REVISION_3 = 2, 3
@@ -69,7 +68,7 @@ def write(fd: int, xattrs: dict[bytes, bytes]) -> None:
 def copy(source: bytes | int, target: bytes | int) -> None:
     """Those that go along when a file of a layer is copied on this machine: not overlayfs's."""
     for name, value in read(source).items():
-        if name == _NODE:
+        if name == standins.KEY:
             os.setxattr(target, name, value)
         elif kept := portable({name: value}):
             try:
@@ -80,18 +79,11 @@ def copy(source: bytes | int, target: bytes | int) -> None:
 
 
 def mark_device(fd: int, kind: int, device: tuple[int, int]) -> None:
-    letter = b"c" if kind == tar.CHARACTER else b"b"
-    os.setxattr(fd, _NODE, b"%b %d %d" % (letter, *device))
+    standins.mark(fd, b"c" if kind == tar.CHARACTER else b"b", device)
 
 
 def device(xattrs: dict[bytes, bytes]) -> tuple[int, tuple[int, int]] | None:
     """The kind and numbers of the device that an empty file stands for; None for a plain file."""
-    letter, *numbers = xattrs.get(_NODE, b"").split(b" ")
-    if letter not in (b"c", b"b") or len(numbers) != 2:
-        return None
-    if not all(number.isdigit() and len(number) < 8 for number in numbers):
-        return None
-    major, minor = int(numbers[0]), int(numbers[1])
-    if max(major, minor) > tar.MAX_DEVICE:
-        return None
-    return (tar.CHARACTER if letter == b"c" else tar.BLOCK_DEVICE), (major, minor)
+    if found := standins.meant(xattrs):
+        return (tar.CHARACTER if found[0] == b"c" else tar.BLOCK_DEVICE), found[1]
+    return None

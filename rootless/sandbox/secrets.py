@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import linux, owners
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import quote
@@ -79,7 +79,7 @@ def _write(path: str, one: SecretFile) -> None:
         while rest:
             rest = rest[os.write(fd, rest) :]
         try:
-            os.fchown(fd, one.uid, one.gid)
+            owners.give(fd, one.uid, one.gid)
         except OSError as error:
             raise SandboxError(
                 f"a secret cannot belong to {one.uid}:{one.gid}: the id is not mapped here "

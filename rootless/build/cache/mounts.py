@@ -15,7 +15,7 @@ import fcntl
 import os
 from time import time
 
-from rootless import leanjson
+from rootless import leanjson, owners
 from rootless.oci.digest import Digest
 from rootless.store import keeping
 from rootless.store.keeping import Held
@@ -71,7 +71,7 @@ def look(store: Store, named: str) -> Held | None:
 def _open(store: Store, path: str, mount: Cache, fill: Callable[[str], bool]) -> int:
     def begin(data: str) -> bytes:
         if not fill(data):
-            os.chown(data, mount.uid, mount.gid)
+            owners.give(data, mount.uid, mount.gid)
             os.chmod(data, mount.mode)
         return leanjson.dumps({"id": mount.id, "created": time()})
 

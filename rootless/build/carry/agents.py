@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
-from rootless import linux, process
+from rootless import linux, owners, process
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -58,7 +58,7 @@ def _listen(door: Door) -> socket:
     folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         listener.bind(f"/proc/self/fd/{folder_fd}/{name}")
-        os.chown(door.path, door.uid, door.gid)
+        owners.give(door.path, door.uid, door.gid)
         os.chmod(door.path, door.mode)
         listener.listen(_MOST)
     except BaseException:

@@ -12,7 +12,7 @@ import os
 import stat
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 
-from rootless import inroot
+from rootless import inroot, owners
 from rootless.build.inputs import contents
 from rootless.build.inputs.tree import open_folder
 from rootless.errors import RootlessError
@@ -63,6 +63,7 @@ class Target:
         self.root_fd = root_fd
         self.how = how
         self.changes = changes
+        self._records = owners.are_recorded()
         self._linked: dict[tuple[int, int], tuple[str, str]] = {}
 
     def place(self, sources: tuple[Source, ...], source_fd: int, destination: str) -> None:
@@ -89,7 +90,7 @@ class Target:
             with open(fd, "wb") as file:
                 file.write(content)
                 file.flush()  # before the mode: writing clears setuid and setgid
-                self._own(fd, None, 0o100644)
+                self._own(fd, self.how.owner or (0, 0), 0o100644)
         finally:
             os.close(folder_fd)
 
@@ -130,7 +131,7 @@ class Target:
             return self._make_folders(os.path.join(os.path.dirname(path), target), links - 1)
         fd = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
         if self.how.owner is not None:  # else a parent with setgid has given it its group
-            os.fchown(fd, *self.how.owner)
+            owners.give(fd, *self.how.owner, recorded=self._records)
         return fd
 
     def _file_path(self, destination: str, name: str, *, into: bool) -> str:
@@ -193,7 +194,9 @@ class Target:
         for folder in reversed(source.folders):  # times last: filling a directory changes them
             if folder.path:
                 is_found = folder.path in found
-                self._finish(folder, os.path.join(destination, folder.path), is_found=is_found)
+                owner = self._owner_of_folder(folder, source_fd, source.path)
+                path = os.path.join(destination, folder.path)
+                self._finish(folder, path, owner, is_found=is_found)
 
     def _check_folder(self, path: str) -> bool:
         """Whether it is there; RootlessError when something else is where a directory of the
@@ -267,8 +270,9 @@ class Target:
             try:
                 _pour(fd, target_fd, now.st_size)
                 made = os.fstat(target_fd)  # its group may be that of a directory with setgid
-                if self._owner(found) != (made.st_uid, made.st_gid) or mode & _SPECIAL:
-                    self._own(target_fd, found, found.st_mode)
+                owner = self._owner(found, fd)
+                if owner != (made.st_uid, made.st_gid) or mode & _SPECIAL:
+                    self._own(target_fd, owner, found.st_mode)
                 if self.how.is_image:
                     _copy_xattrs(fd, target_fd)
                 os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
@@ -304,14 +308,23 @@ class Target:
             self.changes.copied[shown] = self.changes.copied[first_shown]
         return True
 
-    def _finish(self, folder: Folder, path: str, *, is_found: bool) -> None:
+    def _owner_of_folder(self, folder: Folder, source_fd: int, origin: str) -> tuple[int, int]:
+        if not self._records or self.how.owner or not self.how.is_image:
+            return self._owner(folder.stat)
+        fd = open_folder(source_fd, os.path.join(origin, folder.path))
+        try:
+            return owners.of_open(fd)
+        finally:
+            os.close(fd)
+
+    def _finish(self, folder: Folder, path: str, owner: tuple[int, int], *, is_found: bool) -> None:
         """Give a directory its source's owner, mode and time.
 
         As in docker, --chmod is not for one on the way to what was named that is there already.
         """
         fd = open_folder(self.root_fd, path)
         try:
-            self._own(fd, folder.stat, folder.stat.st_mode)
+            self._own(fd, owner, folder.stat.st_mode)
             if is_found:
                 os.fchmod(fd, stat.S_IMODE(folder.stat.st_mode))
             os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
@@ -324,22 +337,27 @@ class Target:
         self._own_name(folder_fd, name, found)  # before the mode: it clears setuid and setgid
         os.chmod(name, self.how.permissions(found.st_mode), dir_fd=folder_fd)
 
-    def _own(self, fd: int, found: os.stat_result | None, mode: int) -> None:
-        """Owner and permissions; the source's owner is kept only when --chown does not say."""
-        uid, gid = self._owner(found)
-        os.fchown(fd, uid, gid)
+    def _own(self, fd: int, owner: tuple[int, int], mode: int) -> None:
+        """Owner and permissions."""
+        owners.give(fd, *owner, recorded=self._records)
         os.fchmod(fd, self.how.permissions(mode))
 
     def _own_name(self, folder_fd: int, name: str, found: os.stat_result) -> None:
         uid, gid = self._owner(found)
-        os.chown(name, uid, gid, dir_fd=folder_fd, follow_symlinks=False)
         times = (found.st_mtime_ns, found.st_mtime_ns)
+        if self._records:
+            times = owners.times(uid, gid, found.st_mtime_ns)
+        else:
+            os.chown(name, uid, gid, dir_fd=folder_fd, follow_symlinks=False)
         os.utime(name, ns=times, dir_fd=folder_fd, follow_symlinks=False)
 
-    def _owner(self, found: os.stat_result | None) -> tuple[int, int]:
+    def _owner(self, found: os.stat_result, fd: int = -1) -> tuple[int, int]:
+        """Whose a copy is: the source's, open as `fd`, only when --chown does not say."""
         if self.how.owner is not None:
             return self.how.owner
-        return (found.st_uid, found.st_gid) if found and self.how.is_image else (0, 0)
+        if not self.how.is_image:
+            return (0, 0)
+        return owners.of_open(fd) if self._records and fd >= 0 else owners.of(found)
 
 
 def _create(folder_fd: int, name: str, mode: int) -> int:
@@ -390,6 +408,8 @@ def _pour(fd: int, target_fd: int, size: int) -> None:
 def _copy_xattrs(fd: int, target_fd: int) -> None:
     """Attributes of a file in an image; those the kernel refuses are dropped, as peers do."""
     for name in os.listxattr(fd):
+        if name == owners.ATTRIBUTE:  # whose the copy is has been said
+            continue
         try:
             os.setxattr(target_fd, name, os.getxattr(fd, name))
         except OSError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import inroot, userns
+from rootless import inroot, owners
 from rootless.build.carry.copy import Placement, Target
 from rootless.build.inputs import contents
 from rootless.errors import IntegrityError, NotFoundError
@@ -81,11 +81,7 @@ def _owner(text: str, root_fd: int) -> tuple[int, int]:
     if text.isdecimal():
         text = f"{text}:{text}"
     account = accounts.resolve(f"{text}0" if text.endswith(":") else text, root_fd)
-    ids = userns.current()
-    if not ids.has(account.uid, account.gid):
-        from rootless import complaints
-
-        raise complaints.explain_unmapped(account.uid, account.gid, is_range=ids.is_range)
+    owners.check(account.uid, account.gid)
     return account.uid, account.gid
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import inroot, roots, userns
+from rootless import inroot, owners, roots
 from rootless.build.cache import mounts as kept
 from rootless.build.carry import agents, files
 from rootless.build.carry.commands import Furnished
@@ -226,7 +226,7 @@ class _Furnisher:
         """
         named: dict[str, list[Cache]] = {}
         for mount in caches:
-            _check_ids(mount.uid, mount.gid)
+            owners.check(mount.uid, mount.gid)
             named.setdefault(kept.name(mount, self._seed(mount)), []).append(mount)
         found: dict[Cache, str] = {}
         for name in sorted(named):
@@ -282,7 +282,7 @@ class _Furnisher:
                 )
             self._furnished.env[mount.env] = os.fsdecode(content)
         if mount.target:
-            _check_ids(mount.uid, mount.gid)
+            owners.check(mount.uid, mount.gid)
             self._files.append(mount.target)
             one = SecretFile(mount.target, content, mount.mode, mount.uid, mount.gid)
             self._secrets.append(one)
@@ -299,7 +299,7 @@ class _Furnisher:
                     f"unset ssh forward key {mount.id}", hint=f"give an agent: --ssh {mount.id}"
                 )
             return
-        _check_ids(mount.uid, mount.gid)
+        owners.check(mount.uid, mount.gid)
         path = f"{self._new_folder(0o700)}/agent"
         self._doors.append(agents.Door(agent, path, mount.mode, mount.uid, mount.gid))
         self._files.append(target)
@@ -323,14 +323,6 @@ def _real(root_fd: int, source: str) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
-
-
-def _check_ids(uid: int, gid: int) -> None:
-    ids = userns.current()
-    if not ids.has(uid, gid):
-        from rootless import complaints
-
-        raise complaints.explain_unmapped(uid, gid, is_range=ids.is_range)
 
 
 def _outermost(paths: list[str], others: list[str]) -> tuple[str, ...]:

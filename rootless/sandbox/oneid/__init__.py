@@ -7,7 +7,9 @@ calls to an answerer (seccomp_unotify(2)), which records what was asked for and 
     calls        which calls those are, as a BPF program, and the operation that installs it
     credentials  who a process says it is, and what setuid(2) and its like make of that     pure
     caller       the process that waits for an answer: its memory, its root, what it has open
-    files        owners and devices, recorded on the files themselves
+    files        chown(2), recorded on the file
+    stats        stat(2) of what has a record
+    making       files made by another user than root, and devices
     answering    the answerer: a child of the sandbox's supervisor, that ends it when it dies
 
 A file's record is `owners`'; that of a device `archive.xattrs` reads. Who a process is, its number

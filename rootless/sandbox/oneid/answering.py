@@ -19,8 +19,8 @@ from errno import EFAULT, EINVAL, EPERM
 
 from rootless import linux
 from rootless.process import close_all_but
-from rootless.sandbox.oneid import calls, credentials, files, stats
-from rootless.sandbox.oneid.caller import CONTINUE, Caller
+from rootless.sandbox.oneid import calls, credentials, files, making, stats
+from rootless.sandbox.oneid.caller import ANSWERED, CONTINUE, Caller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class _Answerer:
             "getresuid": lambda caller: self._tell(caller, self._of(caller).uids),
             "getresgid": lambda caller: self._tell(caller, self._of(caller).gids),
             **dict.fromkeys(calls.STATS, stats.answer),
+            **dict.fromkeys(calls.MADE, self._make),
             **dict.fromkeys(calls.LIMITS, lambda _: 0),
             calls.KEEP_CAPABILITIES: self._keep_capabilities,
             "getgroups": self._get_groups,
@@ -130,6 +131,8 @@ class _Answerer:
             value = self._answers[name](caller)
         except OSError as error:
             refused = -(error.errno or EPERM)
+        if value == ANSWERED:
+            return
         if value == CONTINUE:
             value, flags = 0, _CONTINUE
         try:
@@ -189,6 +192,9 @@ class _Answerer:
             found += piece
         groups = struct.unpack(f"<{count}I", found)
         return self._become(caller, now.replace(groups=tuple(sorted(groups))))
+
+    def _make(self, caller: Caller) -> int:
+        return making.answer(caller, self._of(caller))
 
     def _chown(self, caller: Caller) -> int:
         return files.chown(caller, self._of(caller))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
 
 from rootless import linux
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from rootless.sandbox.newroot import Newroot
 
 OWNERS = ("chown", "lchown", "fchown", "fchownat")
-DEVICES = {"mknod": 1, "mknodat": 2}
-"""With the position of the argument that says what is made."""
+DEVICES = ("mknod", "mknodat")
+MADE = ("open", "openat", "creat", "mkdir", "mkdirat", "symlink", "symlinkat", *DEVICES)
+"""What makes a file, which is to belong to whom the caller says it is."""
 USERS = ("setuid", "setreuid", "setresuid", "setfsuid", "getuid", "geteuid", "getresuid")
 GROUPS = (
     *("setgid", "setregid", "setresgid", "setfsgid", "getgid", "getegid", "getresgid"),
@@ -37,7 +37,7 @@ LIMITS = ("setrlimit", "prlimit64")
 _PR_SET_KEEPCAPS = 8
 RLIMIT_LOCKS = 10
 _STATX_MODE_UID_GID = 2 | 8 | 16
-_NEEDED = {"CHOWN": OWNERS, "SETUID": USERS, "SETGID": GROUPS, "MKNOD": tuple(DEVICES)}
+_NEEDED = {"CHOWN": OWNERS, "SETUID": USERS, "SETGID": GROUPS, "MKNOD": DEVICES}
 """Capability → what its lack forbids: that is the kernel's to refuse."""
 _NOTIFY = [instruction(seccomp.RETURN, 0x7FC00000)]
 _JUMP_SET = 0x45  # any of these bits
@@ -60,7 +60,7 @@ def program(machine: str, capabilities: frozenset[str]) -> bytes:
     wanted = {one for name in _NEEDED.keys() & capabilities for one in _NEEDED[name]}
     wanted |= {*STATS, *LIMITS, *(one for one in (*USERS, *GROUPS) if one.startswith("get"))}
     if "SETUID" in capabilities:
-        wanted.add(KEEP_CAPABILITIES)
+        wanted |= {KEEP_CAPABILITIES, *MADE}
     return seccomp.assemble(
         (
             audit,
@@ -84,22 +84,19 @@ def _verdicts(table: str, wanted: set[str]) -> dict[str, list[int]]:
 
 def _plain(name: str, table: str) -> str:
     """The name that a call has where ids always had 32 bits; "" for one that is not handed over."""
-    all_calls = (*OWNERS, *DEVICES, *USERS, *GROUPS, *STATS, *LIMITS, KEEP_CAPABILITIES)
+    all_calls = (*OWNERS, *MADE, *USERS, *GROUPS, *STATS, *LIMITS, KEEP_CAPABILITIES)
     if table != "i386":
         return name if name in all_calls else ""
-    if name in ("fchownat", "statx", KEEP_CAPABILITIES, *DEVICES, *LIMITS):
+    if name in ("fchownat", "statx", KEEP_CAPABILITIES, *MADE, *LIMITS):
         return name
     plain = name.removesuffix(_SUFFIX)
     return plain if name.endswith(_SUFFIX) and plain in all_calls else ""
 
 
-def _if_device(argument: int) -> list[int]:
-    """Whether that argument says S_IFCHR or S_IFBLK."""
+def _if_any(argument: int, bits: int) -> list[int]:
     return [
         instruction(seccomp.LOAD, ARGUMENTS + 8 * argument),
-        instruction(seccomp.AND, 0o170000),
-        instruction(seccomp.JUMP_EQUAL, stat.S_IFCHR, 2),
-        instruction(seccomp.JUMP_EQUAL, stat.S_IFBLK, 1),
+        instruction(_JUMP_SET, bits, 1),
         *ALLOW,
         *_NOTIFY,
     ]
@@ -115,13 +112,9 @@ def _if_equal(argument: int, value: int) -> list[int]:
 
 
 _CONDITIONS = {
-    **{name: _if_device(argument) for name, argument in DEVICES.items()},
-    "statx": [
-        instruction(seccomp.LOAD, ARGUMENTS + 8 * 3),
-        instruction(_JUMP_SET, _STATX_MODE_UID_GID, 1),
-        *ALLOW,
-        *_NOTIFY,
-    ],
+    "open": _if_any(1, os.O_CREAT),
+    "openat": _if_any(2, os.O_CREAT),
+    "statx": _if_any(3, _STATX_MODE_UID_GID),
     KEEP_CAPABILITIES: _if_equal(0, _PR_SET_KEEPCAPS),
     "setrlimit": _if_equal(0, RLIMIT_LOCKS),
     "prlimit64": [
