@@ -69,10 +69,11 @@ def run(
             _weigh(spec)
         # What is not the container's yet must not be looked into by those who see its processes.
         linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
-        answerer_pid, answerer_fd = _answerer(spec)
+        ends = _to_answerer(spec)
         pid = linux.clone(spec.inner_flags)
         if pid == 0:
-            init.run(spec, report_fd, shm_fd, answerer_fd)
+            init.run(spec, report_fd, shm_fd, ends[0])
+        answerer_pid = _answerer(ends)
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
         close_all_but(*network)
         _hide(network)
@@ -88,13 +89,22 @@ def run(
     os._exit(125)
 
 
-def _answerer(spec: Spec) -> tuple[int, int]:
-    """Who answers for the kernel where there is one id only, and a way to it; (0, -1) for none."""
+def _to_answerer(spec: Spec) -> tuple[int, int]:
+    """Both ends of the way to who answers for the kernel where there is one id only, else -1."""
     if not spec.is_answered:
-        return 0, -1
+        return -1, -1
     from rootless.sandbox.oneid import answering  # `spawn` has loaded it
 
-    return answering.start()
+    return answering.ends()
+
+
+def _answerer(ends: tuple[int, int]) -> int:
+    """Its pid; 0 for none. It is younger than the container's process 1, which comes first."""
+    if ends[1] < 0:
+        return 0
+    from rootless.sandbox.oneid import answering
+
+    return answering.start(*ends)
 
 
 def _weigh(spec: Spec) -> None:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "userns": {"complaints", "programs", "process", "rung"},
     "inroot": set(),
     "living": set(),
-    "owners": {"userns"},
+    "owners": {"userns", "complaints"},
     "standins": set(),
     "dockerfile": {"oci"},
     "bake": {"oci"},

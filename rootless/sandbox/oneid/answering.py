@@ -39,19 +39,24 @@ _ANSWER = struct.Struct("<QqiI")
 _SCM_RIGHTS = 1
 
 
-def start() -> tuple[int, int]:
-    """Fork the answerer; its pid, and a socket to send it a listener through."""
-    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+def ends() -> tuple[int, int]:
+    """A pair of sockets, for who sends a listener and for the answerer."""
+    theirs, ours = socketpair(AF_UNIX, SOCK_STREAM)
+    return theirs.detach(), ours.detach()
+
+
+def start(theirs: int, ours: int) -> int:
+    """Fork the answerer; its pid. This process keeps no end."""
     supervisor = os.getpid()
     pid = os.fork()
     if pid:
-        theirs.close()
-        return pid, ours.detach()
+        os.close(theirs)
+        os.close(ours)
+        return pid
     try:
-        ours.close()
         linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
         if os.getppid() == supervisor:
-            _serve(theirs.detach())
+            _serve(ours)
     finally:
         os._exit(1)
 
@@ -67,10 +72,13 @@ def _serve(channel_fd: int) -> NoReturn:
 
 
 def _own_proc() -> int:
-    """/proc of this process's numbers, mounted nowhere."""
-    context = linux.fsopen("proc")
-    linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
-    return linux.fsmount(context)
+    """/proc of this process's numbers, mounted nowhere; the machine's where those are its own."""
+    try:
+        context = linux.fsopen("proc")
+        linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
+        return linux.fsmount(context)
+    except linux.SyscallError:
+        return os.open("/proc", os.O_PATH | os.O_DIRECTORY)
 
 
 def _received(channel_fd: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from errno import EBADF, EFAULT, ENAMETOOLONG, ENOENT, ENOTDIR
+from errno import EBADF, EFAULT, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM
 
 from rootless import linux
 
@@ -58,8 +58,9 @@ class Caller:
         """Some of `size` bytes of its memory. OSError."""
         try:
             found = linux.process_vm_readv(self.pid, address, size) if address < _KERNEL else b""
-        except OSError:
-            raise OSError(EFAULT, os.strerror(EFAULT)) from None
+        except OSError as error:  # who is not dumpable, as before it executes, is closed to us
+            number = EPERM if error.errno == EPERM else EFAULT
+            raise OSError(number, os.strerror(number)) from None
         return found
 
     def write(self, address: int, content: bytes) -> None:

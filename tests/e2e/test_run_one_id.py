@@ -1,0 +1,125 @@
+"""`run` and `exec` where there is one id: root may give away, and others are who they say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rootless import living
+from tests.support import one_id, processes
+
+pytestmark = [
+    pytest.mark.needs("userns", "overlay", "busybox", "setpriv"),
+    pytest.mark.skipif(os.geteuid() == 0, reason="root has every id"),
+]
+ALONE = ("--network", "none")
+
+
+@pytest.fixture
+def one(rootless, busybox_image, tmp_path):
+    rootless.prefix = one_id.PREFIX
+    rootless.ok("load", "-i", busybox_image.archive(tmp_path / "base.tar"))
+    return rootless
+
+
+@pytest.mark.parametrize("flags", [(), ("--init",), ("--pid", "host"), ("--read-only",)], ids=str)
+def test_a_user_is_who_they_are(one, flags):
+    said = one.ok("run", "--rm", *ALONE, *flags, "-u", "7:8", "busybox", "sh", "-c", "id -u; id -g")
+    assert said == "7\n8\n"
+
+
+def test_what_is_given_away_stays_so(one):
+    command = "touch /a; chown 5:6 /a; ln -s a /b; chown -h 7:8 /b; stat -c %u:%g /a /b; id -u"
+    one.ok("run", "--name", "first", *ALONE, "busybox", "sh", "-c", command)
+    one.ok("commit", "first", "second")
+    said = one.ok("run", "--rm", *ALONE, "second", "stat", "-c", "%u:%g", "/a", "/b")
+    assert said == "5:6\n7:8\n"
+
+
+def test_without_the_capability_nothing_is_given_away(one):
+    flags = ("--cap-drop", "ALL")
+    answer = one("run", "--rm", *ALONE, *flags, "busybox", "chown", "5", "/bin/busybox")
+    assert answer.exit == 1
+
+
+def test_exec_is_in_the_container(one):
+    """And not in the process that answers, which is outside."""
+    one.ok("run", "-d", "--name", "still", *ALONE, "busybox", "sleep", "100000")
+    one.ok("exec", "still", "touch", "/inside")
+    assert "inside" in one.ok("exec", "still", "ls", "/").split()
+    assert not os.path.exists("/inside")
+    one.ok("rm", "-f", "still")
+
+
+def _answerer(seconds: str) -> int:
+    """The sibling of a container's process 1, which sleeps."""
+    (sleeping,) = (pid for pid in processes.with_word(seconds) if _words(pid)[0] == "sleep")
+    parent = living.stat(sleeping)[living.PARENT].decode()
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (found,) = {*map(int, children)} - {sleeping}
+    return found
+
+
+def _words(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def test_without_who_answers_the_container_ends(one):
+    seconds = processes.some_seconds()
+    command = one.command(
+        "run", "--rm", *ALONE, "busybox", "sh", "-c", f"echo up; exec sleep {seconds}"
+    )
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline() == "up\n"
+        is_asleep = lambda: any(_words(pid)[0] == "sleep" for pid in processes.with_word(seconds))  # noqa: E731
+        processes.wait_until(is_asleep, "a command that sleeps")
+        os.kill(_answerer(seconds), signal.SIGKILL)
+        assert run.wait() == 137
+    processes.wait_until_gone(seconds)
+
+
+HOSTILE = """
+victim=$1
+chown 5 ../../../../../../..$victim; chown -h 5 /proc/1/root$victim; chown 5 /proc/1/cwd$victim
+ln -s $victim /link; chown 5 /link
+ln -s /proc/1/root /magic; chown 5 /magic$victim; cd /magic && chown 5 .$victim; cd /
+mknod ../../../..$victim.node c 5 1; mknod /link/../node c 5 1
+mkdir /d /other; touch /d/f /other/f
+(while :; do mv /d /e; ln -s ${victim%/*} /d; rm /d; mv /e /d; done) 2>/dev/null & loop=$!
+for i in $(seq 300); do chown 5 /d/f /d/victim; done 2>/dev/null
+kill $loop
+mkdir -p /sub/bin; cp /bin/busybox /sub/bin; ln -s / /sub/up; touch /sub/f /f
+chroot /sub /bin/busybox chown 5:6 /up/f; chroot /sub /bin/busybox chown 7 ../../../f
+cd /sub; chroot /sub /bin/busybox sh -c 'cd ..; /bin/busybox chown 8 ../up/bin'
+echo done; stat -c %n:%u:%g /f /sub/f /bin /sub/bin
+"""
+
+
+def test_nothing_outside_is_recorded(one, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("intact")
+    run = ("run", "--rm", *ALONE, "busybox", "sh", "-c", HOSTILE, "sh", victim)
+    said = one.ok(*run).partition("done\n")[2]
+    assert said == "/f:0:0\n/sub/f:7:6\n/bin:0:0\n/sub/bin:8:0\n"
+    assert os.listxattr(victim) == []
+    assert os.listxattr(tmp_path) == []
+    assert not list(tmp_path.glob("*node*"))
+
+
+def test_a_caller_that_is_killed_while_it_asks_disturbs_nobody(one):
+    script = (
+        "touch /f; for i in $(seq 60); do (while :; do chown 5 /f; done) & one=$!; "
+        "usleep 2000; kill -9 $one; done; wait; chown 6 /f; stat -c %u /f"
+    )
+    assert one.ok("run", "--rm", *ALONE, "busybox", "sh", "-c", script) == "6\n"
+
+
+def test_what_a_caller_names_wrongly_is_refused_as_ever(one):
+    script = "chown 5 /none; chown 5 /bin/busybox/x; mkdir /f; mknod /f c 5 1; cd /f; chown 5 ''"
+    answer = one("run", "--rm", *ALONE, "busybox", "sh", "-c", script)
+    words = ("No such file", "Not a directory", "File exists", "No such file")
+    assert [word in line for word, line in zip(words, answer.stderr.splitlines(), strict=True)]
