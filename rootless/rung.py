@@ -6,7 +6,7 @@
 
 `userns` decides by trying, once, when a process enters its namespace; what the process forks stands
 where it does. Who presents trees (`roots`) and says what a sandbox is made of (`runspec`) asks
-here, and nobody else: a test holds that. Nothing is left behind.
+here, and nobody else but `doctor`, which shows it: a test holds that. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Rung(Record):
 
     name: str
     why: str
+    cure: str | None = None
 
     @property
     def may_mount(self) -> bool:
@@ -47,9 +48,9 @@ def current() -> Rung:
     return _Standing.rung
 
 
-def decide(name: str, why: str) -> None:
-    """This is what trying has shown."""
-    _Standing.rung = Rung(name, why)
+def decide(name: str, why: str, cure: str | None = None) -> None:
+    """This is what trying has shown; `cure` says how to stand higher."""
+    _Standing.rung = Rung(name, why, cure)
 
 
 def force(name: str) -> None:

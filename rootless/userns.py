@@ -93,7 +93,7 @@ def begin() -> Entering | Staying:
         helper.kill()
         refused = _refused(error, user)
         if os.getuid() == 0 and error.errno in _FORBIDDEN:
-            return Staying(refused.message)
+            return Staying(refused.message, refused.hint)
         raise refused from None
     finally:
         os.close(left_write)
@@ -164,12 +164,13 @@ class Entering:
 class Staying:
     """Root of a container that may have no namespaces: it goes on as it is."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, cure: str | None = None) -> None:
         self._why = why
+        self._cure = cure
 
     def finish(self) -> IdMap:
         """The ids there are: those that the container has."""
-        rung.decide(rung.ROOT, self._why)
+        rung.decide(rung.ROOT, self._why, self._cure)
         return current()
 
 

@@ -20,17 +20,21 @@ def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
     where there is no place for one, None where that is not asked.
     """
     entered = namespaces.user_namespace()
+    copies = None if entered.ok else namespaces.copies()
+    instead = (copies,) if copies and copies.ok else ()
+    if instead:
+        entered = entered.replace(required=False)
     return (
         namespaces.kernel(),
         namespaces.user(),
         entered,
         namespaces.setuid(),
         namespaces.ids(),
-        *_within(entered),
+        *(instead or _within(entered)),
         *namespaces.selinux(),
         *places.temporary(),
-        *(() if root is None else places.store(root, can_enter=entered.ok)),
-        connections.network(search_path),
+        *(() if root is None else places.store(root, can_enter=entered.ok or bool(instead))),
+        connections.shared() if instead else connections.network(search_path),
         connections.route(),
         connections.cgroup(),
     )

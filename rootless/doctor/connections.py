@@ -17,6 +17,11 @@ def network(search_path: str) -> Check:
     return note("network", chosen.note, cure)
 
 
+def shared() -> Check:
+    """Where no container can have one of its own."""
+    return passed("network", "containers share that of this machine")
+
+
 def route() -> Check:
     """pasta copies the host's addresses and routes; without a default route it has none to copy."""
     routed = _is_routed()

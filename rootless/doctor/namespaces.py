@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from rootless import complaints, linux, userns
+from rootless import complaints, linux, rung, userns
 from rootless.doctor.check import Check, complaint, failed, note, passed
+from rootless.errors import RootlessError
 
 OLDEST = (5, 12)
 
@@ -40,7 +41,33 @@ def user_namespace() -> Check:
 
 def _try_userns() -> None:
     userns.enter()
+    here = rung.current()
+    if not here.may_mount:
+        raise RootlessError(here.why, hint=here.cure)
     linux.mount("tmpfs", "/tmp", "tmpfs")
+
+
+def copies() -> Check | None:
+    """For root without namespaces: what it builds in instead; None for everybody else."""
+    if os.getuid():
+        return None
+    problem = complaint(_try_copies)
+    if problem is None:
+        return passed("copies", "commands run in copies of the layers, by chroot")
+    return failed("copies", problem.message, "start the outer container with docker's defaults")
+
+
+def _try_copies() -> None:
+    """In a child: what a command needs; whether files can be given away is seen in the store."""
+    for what, trial in (
+        ("chroot", lambda: os.chroot("/")),
+        ("other groups", lambda: os.setresgid(1, 1, 1)),
+        ("other users", lambda: os.setresuid(1, 1, 1)),
+    ):
+        try:
+            trial()
+        except OSError as error:
+            raise RootlessError(f"root may not do that here: {what} ({error.strerror})") from None
 
 
 def setuid() -> Check:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 
-from rootless import complaints, linux, userns
+from rootless import complaints, linux, rung, userns
 from rootless.doctor.check import Check, complaint, failed, note, passed
 from rootless.doctor.namespaces import stack, untried
 from rootless.errors import RootlessError
@@ -91,7 +91,8 @@ def _try_layer(folder: str, ids: userns.IdMap) -> None:
         raise RootlessError(
             f"files there cannot be given to the ids of containers ({error.strerror})"
         ) from None
-    linux.umount2(stack(folder))
+    if rung.current().may_mount:
+        linux.umount2(stack(folder))
 
 
 def _room(root: str) -> tuple[Check, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _RANGE = "a user namespace with a range of ids"
 _ONE = "a user namespace with one id"
+_ROOT = "root without namespaces"
 _NONE = "no user namespace"
 
 
@@ -30,6 +31,9 @@ def way(checks: Sequence[Check]) -> Way:
     """The one that `checks` leave, and what stands in the way of a wider one."""
     failed = {check.name: check for check in checks if not check.ok}
     storage = "none" if "overlayfs" in failed or "store" in failed else "overlayfs"
+    if any(check.name == "copies" for check in checks):
+        copied = "none" if "store" in failed else "copies"
+        return Way(3, _ROOT, copied, failed["user namespace"].detail)
     if "user namespace" in failed:
         return Way(0, _NONE, "none", failed["user namespace"].detail)
     if "ids" in failed:

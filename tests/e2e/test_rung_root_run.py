@@ -50,6 +50,17 @@ def test_it_runs_and_says_once_that_nothing_is_kept_apart(inside):
     assert os.listdir(inside.root / "tmp") == []
 
 
+def test_doctor_shows_which_way_it_will_be(inside):
+    answer = inside("doctor")
+    assert answer.exit == 0, answer.stdout
+    assert "✓ copies:" in answer.stdout
+    assert "✓ store:" in answer.stdout
+    assert "way: rung 3, root without namespaces; storage: copies (user namespaces are forb" in (
+        answer.stdout
+    )
+    assert "--security-opt seccomp=unconfined" in answer.stdout
+
+
 def test_the_images_files_are_never_changed(inside):
     inside.ok("run", "--rm", "busybox", "sh", "-c", "echo x > /bin/vi; rm -r /etc; touch /dev/null")
     assert inside.ok("run", "--rm", "busybox", "sh", "-c", "wc -c < /bin/vi; ls -d /etc") != "2\n"

@@ -77,7 +77,7 @@ MAY_IMPORT_IN_BUILD = {
     "build.export": {"build.plan"},
 }
 """The rooms within `build`; `build/build.py` is the way in, and sees them all."""
-ASK_WHICH_RUNG = {"roots", "runspec"}
+ASK_WHICH_RUNG = {"roots", "runspec", "doctor"}
 """All that is built on these is the same on every rung; `userns` decides, the CLI may force one."""
 NO_LINUX = {
     "errors",

@@ -32,6 +32,14 @@ def test_the_mount_that_holds_a_path(monkeypatch, path, kind, options):
     assert (found.kind, found.options) == (kind, options)
 
 
+def test_root_without_namespaces_builds_in_copies():
+    names = ("user namespace", "ids", "copies", "store")
+    checks = [Check(name, name != "user namespace", f"{name}: said") for name in names]
+    found = way(checks)
+    assert (found.rung, found.storage) == (3, "copies")
+    assert found.reason == "user namespace: said"
+
+
 def _checks(*failed: str) -> tuple[Check, ...]:
     names = ("user namespace", "ids", "overlayfs", "store")
     return tuple(Check(name, name not in failed, f"{name}: said") for name in names)
