@@ -59,15 +59,12 @@ def copies() -> Check | None:
 
 def _try_copies() -> None:
     """In a child: what a command needs; whether files can be given away is seen in the store."""
-    for what, trial in (
-        ("chroot", lambda: os.chroot("/")),
-        ("other groups", lambda: os.setresgid(1, 1, 1)),
-        ("other users", lambda: os.setresuid(1, 1, 1)),
-    ):
-        try:
-            trial()
-        except OSError as error:
-            raise RootlessError(f"root may not do that here: {what} ({error.strerror})") from None
+    try:
+        os.chroot("/")
+        os.setresgid(1, 1, 1)
+        os.setresuid(1, 1, 1)
+    except OSError as error:
+        raise RootlessError(f"root may not be another user here, or chroot: {error}") from None
 
 
 def setuid() -> Check:
