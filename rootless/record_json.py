@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "bool": bool}
 _READERS: dict[tuple[str, str], Reader] = {}
+_KINDS: dict[type[Record], dict[str, Reader]] = {}
 
 
 def encode(record: Record, *, whole: bool = False) -> dict[str, Any]:
@@ -58,11 +59,15 @@ def _written(value: object) -> object:
 
 
 def _fields(kind: type[Record]) -> dict[str, Reader]:
+    """What reads each of its fields; found once, for there may be many values."""
+    if kind in _KINDS:
+        return _KINDS[kind]
     found: dict[str, Reader] = {}
     for one in reversed(kind.__mro__):
         for name, annotation in one.__dict__.get("__annotations__", {}).items():  # noqa: RUF063 - no inspect here
             if name in kind._fields:
                 found[name] = _reader(annotation, one.__module__)
+    _KINDS[kind] = found
     return found
 
 

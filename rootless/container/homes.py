@@ -387,7 +387,7 @@ def _try_lock(path: str) -> int:
 def _free_name(store: Store) -> str:
     from rootless.container import names
 
-    taken = {one.name for one in records.listing(store)}
+    taken = {name for _, name in records.called(store)}
     return next(name for name in names.random_names() if name not in taken)
 
 
@@ -403,11 +403,11 @@ def check_spelling(name: str) -> None:
 def check_name(store: Store, name: str) -> None:
     """RootlessError where a container cannot have this name, or another has it."""
     check_spelling(name)
-    for other in records.listing(store):
-        if other.name == name:
+    for other, its_name in tuple(records.called(store)):
+        if its_name == name and records.search(store, other):
             raise TakenError(
                 f'Conflict. The container name "/{name}" is already in use by container '
-                f'"{other.id}". You have to remove (or rename) that container to be able to '
+                f'"{other}". You have to remove (or rename) that container to be able to '
                 "reuse that name.",
                 hint=f"remove that one first with: rootless rm {name}, or use --replace",
             )

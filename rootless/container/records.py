@@ -59,28 +59,52 @@ def listing(
         if isinstance(one, Damaged):
             if left_out:
                 left_out(one)
-        elif one and not (one.spec.remove and one.state.status == "exited"):
+        elif one and _is_listed(one):
             found.append(one)
     return tuple(sorted(found, key=lambda one: (one.created, one.id), reverse=True))
+
+
+def _is_listed(one: Container) -> bool:
+    return not (one.spec.remove and one.state.status == "exited")
 
 
 def find(store: Store, wanted: str) -> Container | Damaged:
     """The container with this name, id or unique beginning of an id."""
     if not wanted:
         raise UsageError("container name cannot be empty")
-    every = everything(store)
-    found = match(every, wanted)
+    found = search(store, wanted)
     if found is None:
         raise NotFoundError(
             f"No such container: {wanted}",
-            hint=_meant(wanted, every) or "list them with: rootless ps -a",
+            hint=_meant(wanted, listing(store)) or "list them with: rootless ps -a",
         )
     return found
 
 
 def search(store: Store, wanted: str) -> Container | Damaged | None:
-    """The same, or None: for who looks elsewhere then, and needs no advice."""
-    return match(everything(store), wanted) if wanted else None
+    """The same, or None: for who looks elsewhere then, and needs no advice.
+
+    Only those are read that may be it: of many containers most are not.
+    """
+    ids = tuple(names(store))
+    likely = [one for one in ids if one.startswith(wanted)] if wanted else []
+    if wanted not in likely:
+        likely += (one for one, name in called(store) if name == wanted.removeprefix("/"))
+    found = [load(store, one) for one in dict.fromkeys(likely)]
+    listed = [one for one in found if one and (isinstance(one, Damaged) or _is_listed(one))]
+    return match(tuple(listed), wanted)
+
+
+def called(store: Store) -> Iterator[tuple[str, str]]:
+    """The id and the name of every container, also of one that is about to go: little is read."""
+    for one in names(store):
+        try:
+            record = read(store.path("containers", one, "container.json"))
+        except (OSError, IntegrityError):
+            continue
+        if record:
+            name = record.get("name")
+            yield one, name if name and isinstance(name, str) else spec.name_of(one)
 
 
 def everything(store: Store) -> tuple[Container | Damaged, ...]:
@@ -102,10 +126,10 @@ def match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Da
     return matches[0] if matches else None
 
 
-def _meant(wanted: str, every: tuple[Container | Damaged, ...]) -> str | None:
+def _meant(wanted: str, every: tuple[Container, ...]) -> str | None:
     from rootless import nearest
 
-    return nearest.hint(wanted, [one.name for one in every if isinstance(one, Container)])
+    return nearest.hint(wanted, [one.name for one in every])
 
 
 def process_of(store: Store, container: Container | Damaged) -> living.Process | None:
@@ -260,9 +284,10 @@ def read(path: str) -> Any:
         return None
     with open(fd, "rb", buffering=0) as file:
         name = os.path.basename(path)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise IntegrityError(f"{name} is not a file")
-        value = leanjson.loads(file.read(_MAX_BYTES), name)
+        value = leanjson.loads(file.read(min(status.st_size, _MAX_BYTES)), name)
     if not isinstance(value, dict):
         raise IntegrityError(f"{name} is damaged: it is not an object")
     return value

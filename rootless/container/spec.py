@@ -136,16 +136,19 @@ class ContainerSpec(Record):
     @property
     def called(self) -> str:
         """Its name, also where none is recorded because it is gone with its command."""
-        if self.name:
-            return self.name
-        from rootless.container import names
-
-        return names.of(self.id)
+        return self.name or name_of(self.id)
 
     @property
     def own_name(self) -> str:
         """Its host name."""
         return self.hostname or self.id[:12]
+
+
+def name_of(container_id: str) -> str:
+    """That of a container whose record has none."""
+    from rootless.container import names
+
+    return names.of(container_id)
 
 
 class Container(Record):

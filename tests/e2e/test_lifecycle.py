@@ -81,7 +81,7 @@ def test_a_container_that_removes_itself_leaves_nothing(store):
     begin(store, "brief", "sleep", seconds, flags=("--rm",))
     assert store("stop", "-t", "0", "brief") == (0, "brief\n", "")
     assert os.listdir(store.root / "containers") == []
-    assert os.listdir(store.root / "tmp") == []
+    wait_until(lambda: os.listdir(store.root / "tmp") == [], "its files to be deleted")
     wait_until(lambda: not with_word(seconds), "the last of its processes")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rootless.container import start
 from rootless.container.spec import ContainerSpec
-from rootless.network import choice
+from rootless.network import choice, dns
 from rootless.oci.digest import Digest
 
 STUB = "# of systemd-resolved\nnameserver 127.0.0.53\nsearch lan\n"
@@ -28,7 +28,7 @@ PLAIN = "# by hand\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch lan\n"
 )
 def test_whom_a_container_asks_for_names(monkeypatch, mode, host, servers, expected):
     """The host's own resolver is not there in another network; --dns counts in every one."""
-    monkeypatch.setattr(start, "_read", {"/etc/resolv.conf": host}.__getitem__)
+    monkeypatch.setattr(dns, "of_host", lambda: host)
     spec = ContainerSpec("0" * 64, "web", "busybox", Digest.of(b"x"), 1.5, dns=servers)
     links = start.Links(choice.Choice(mode))
     assert start._resolv_conf(spec, links) == expected
