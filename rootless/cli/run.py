@@ -6,9 +6,9 @@ import os
 import sys
 
 from rootless import userns
-from rootless.cli import fetch
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.image import obtain
+from rootless.oci.platform import Platform
 from rootless.record import Record
 from rootless.store import Store, ready
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rootless.container.start import Ground, Links
     from rootless.network.choice import Choice
     from rootless.oci.config import ImageConfig
-    from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.store.images import Image
     from rootless.store.ready import Ready
@@ -243,7 +242,11 @@ def _known(arguments: Arguments, store: Store) -> Ready | None:
 
 def _local(arguments: Arguments, store: Store) -> Image | None:
     """The image if it is not to be pulled."""
-    wanted = fetch.platform(arguments.platform) if arguments.platform else None
+    wanted = None
+    if arguments.platform:
+        from rootless.cli import fetch
+
+        wanted = fetch.platform(arguments.platform)
     image = obtain.find(store, arguments.image, wanted, arguments.pull)
     if image and wanted is None:
         _warn_of_platform(image.config)
@@ -252,7 +255,7 @@ def _local(arguments: Arguments, store: Store) -> Image | None:
 
 def _warn_of_platform(config: ImageConfig) -> None:
     """As docker does, an image for another machine is tried: an emulator may be registered."""
-    has, host = config.platform, fetch.platform(None)
+    has, host = config.platform, Platform.host()
     if not has.runs_on(host):
         print(
             f"WARNING: The requested image's platform ({has}) does not match the detected host "
@@ -265,7 +268,7 @@ def _pull(
     given: Settings, arguments: Arguments, store: Store, entering: Entering
 ) -> tuple[IdMap, Image]:
     """Be in the namespace, and download the image."""
-    from rootless.cli import progress
+    from rootless.cli import fetch, progress
     from rootless.oci.reference import Reference
 
     reference = Reference.parse(arguments.image)
