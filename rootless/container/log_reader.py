@@ -85,7 +85,9 @@ class Reader:
         """Whether the file has been put aside for another since it was opened."""
         found = _files(self._folder)
         ours = self._files[0]
-        newer = next((at + 1 for at, one in enumerate(found) if ours.is_in(one)), 0)
+        same = [at for at, one in enumerate(found) if one.identity == ours.identity]
+        same += [at for at, one in enumerate(found) if ours.is_packed_in(one)]
+        newer = same[0] + 1 if same else 0
         for one in found[:newer]:
             one.close()
         self._files += found[newer:]
@@ -120,10 +122,8 @@ class _File:
             os.close(packed)
         return self._fd
 
-    def is_in(self, other: _File) -> bool:
-        """Whether the other is the same file, or was made of it."""
-        if self.identity == other.identity:
-            return True
+    def is_packed_in(self, other: _File) -> bool:
+        """Whether the other was made of it, by the time of it: two files may have the same."""
         at = self._packed_at or os.fstat(self._fd).st_mtime_ns
         return other._packed_at == at
 

@@ -108,6 +108,16 @@ def test_what_is_packed_and_damaged_is_read_as_far_as_it_goes(tmp_path):
         assert set(found) <= set(whole)
 
 
+def test_files_of_the_same_time_are_read_once(tmp_path):
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "1k", "max-file": "3", **PACKED}))
+    log.write("stdout", b"".join(b"line %d\n" % number for number in range(40)))
+    log.close()
+    for name in os.listdir(tmp_path):
+        os.utime(tmp_path / name, ns=(5, 5))
+    found = [content for _, content in read(tmp_path)]
+    assert found == [b"line %d\n" % number for number in range(40 - len(found), 40)]
+
+
 def test_a_tag_has_its_fields_filled_in():
     known = {"Name": "web", "ID": "abc"}
     assert log_details.tag("{{.Name}}/{{ .ID }}!", known) == "web/abc!"
@@ -239,7 +249,7 @@ _CONTENTS = (
 def test_many_lines_at_once_are_the_same_lines(tmp_path, kinds):
     chance = random.Random(7)
     log = logs.Log(str(tmp_path))
-    for _ in range(3000):
+    for _ in range(600):
         stream = ("stdout", "stderr")[chance.randrange(kinds)]
         log.write(stream, chance.choice(_CONTENTS))
     assert _joined(tmp_path, plain=True) == _joined(tmp_path, plain=False)
