@@ -1,11 +1,13 @@
-"""A stock Debian under qemu, for what only a whole machine has; started by scripts/vm.
+"""A Debian under qemu, for what only a whole machine has; started by scripts/vm.
 
     scripts/vm rootless doctor
     scripts/vm python3 -m pytest tests/e2e/test_cgroups.py
     scripts/vm --reboot 'rootless run -d …' 'rootless ps'
+    scripts/vm --row debian13 rootless doctor
 
 Each COMMAND is a line for the shell of `dev`, an ordinary user who has just logged in, with this
-checkout in /srv/checkout. tests/support/vm.py has the machine itself.
+checkout in /srv/checkout. vagrant/matrix.json lists the machines, tests/support/vm.py makes
+them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ def main() -> int:
         description=(__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    rows = vm.rows()
+    parser.add_argument("--row", choices=sorted(rows), default=vm.USUAL, help=f"[{vm.USUAL}]")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for each command [600]")
     parser.add_argument(
         "--reboot", action="store_true", help="each argument is a line of its own; reboot between"
@@ -33,15 +37,16 @@ def main() -> int:
         "command", nargs=argparse.REMAINDER, help="what to run; none: make the disk"
     )
     given = parser.parse_args()
-    if why := vm.missing():
+    row = rows[given.row]
+    if why := vm.missing(row):
         sys.exit(f"error: {why}")
-    vm.disk(say=lambda text: print(text, file=sys.stderr, flush=True))
+    vm.disk(row, say=lambda text: print(text, file=sys.stderr, flush=True))
     if not given.command:
         return 0
     lines = given.command if given.reboot else [shlex.join(given.command)]
     if not given.reboot and len(given.command) == 1:
         lines = given.command  # one word is a line already
-    with vm.Machine(console=given.console) as machine:
+    with vm.Machine(row, console=given.console) as machine:
         for number, line in enumerate(lines):
             if number:
                 machine.reboot()

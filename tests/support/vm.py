@@ -1,7 +1,8 @@
-"""A stock Debian 12 under qemu: kernel 6.1, systemd, cgroup v2, and an ordinary user who logs in.
+"""Debian under qemu, as lines of vagrant/matrix.json have it: systemd, cgroup v2, and an ordinary
+user who logs in.
 
 For what a container's machine lacks: a user session with a delegated cgroup, and a reboot. All of
-it is emulated (`-accel tcg`), so it needs no rights; a start takes half a minute. The disk is made
+it is emulated (`-accel tcg`), so it needs no rights; a start takes half a minute. A disk is made
 once, by debootstrap in a user namespace, with apt's packages only (`guest/install.sh`), and kept in
 ~/.cache/rootless/vm ($ROOTLESS_VM_CACHE) under a name that its recipe gives. A machine writes to a
 copy that is gone with it. This checkout travels as a tar that is its second disk; commands and what
@@ -25,49 +26,77 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from tests.support import machine
 
 LONGEST = int(os.environ.get("ROOTLESS_VM_SECONDS", "1800"))
 BOOT = 300
+USUAL = "debian12"
 _GUEST = Path(__file__).parent / "guest"
 _INSTALL = _GUEST / "install.sh"
 _LEFT_OUT = {".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+_MATRIX = machine.PROJECT / "vagrant" / "matrix.json"
 _PROGRAMS = ("qemu-system-x86_64", "setpriv", "timeout")
 _MAKERS = ("debootstrap", "unshare")
 
 
-def missing() -> str | None:
-    """Why this machine can start none; None when it can."""
+class Row(NamedTuple):
+    """A line of the matrix: a machine, and what `rootless doctor` is to say there.
+
+    `suite` is Debian's, "" for what only vagrant has; `without` is a line for root's shell that
+    takes something away. `rung` is 0 where nothing can be built, `doctor` are pieces of its lines.
+    """
+
+    name: str
+    box: str
+    packages: list[str]
+    sysctls: dict[str, str]
+    rung: int
+    doctor: list[str]
+    suite: str = ""
+    kernel: str = ""
+    without: str = ""
+
+
+def rows() -> dict[str, Row]:
+    """All lines of the matrix by their names."""
+    return {line["name"]: Row(**line) for line in json.loads(_MATRIX.read_text())}
+
+
+def missing(row: Row | None = None) -> str | None:
+    """Why this machine can start none like that; None when it can."""
+    row = row or rows()[USUAL]
+    if not row.suite:
+        return f"{row.name} is a box of vagrant's, and no Debian"
     if os.uname().machine != "x86_64":
         return "the machine under qemu is an x86_64"
-    for name in _PROGRAMS if _folder().exists() else (*_PROGRAMS, *_MAKERS):
+    for name in _PROGRAMS if _folder(row).exists() else (*_PROGRAMS, *_MAKERS):
         if not machine.program(name):
             return f"{name} is not installed"
-    if _folder().exists():
+    if _folder(row).exists():
         return None
     if os.geteuid() == 0:
         return "its disk is made as an ordinary user"
     return next(filter(None, map(machine.missing, ("subids", "mirror"))), None)
 
 
-def _folder() -> Path:
+def _folder(row: Row) -> Path:
     default = Path.home() / ".cache" / "rootless" / "vm"
-    recipe = hashlib.sha256(_INSTALL.read_bytes()).hexdigest()[:12]
-    return Path(os.environ.get("ROOTLESS_VM_CACHE") or default) / recipe
+    recipe = hashlib.sha256(_INSTALL.read_bytes() + repr((row.suite, row.packages)).encode())
+    return Path(os.environ.get("ROOTLESS_VM_CACHE") or default) / recipe.hexdigest()[:12]
 
 
-def disk(say: Any = lambda _: None) -> Path:
+def disk(row: Row, say: Any = lambda _: None) -> Path:
     """The folder with `disk`, `vmlinuz` and `initrd`; made, in a few minutes, if there is none."""
-    ready = _folder()
+    ready = _folder(row)
     ready.parent.mkdir(parents=True, exist_ok=True)
     with open(ready.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.exists():
-            say("Making the disk of a Debian machine: this takes a few minutes, once")
+            say(f"Making the disk of {row.name}: this takes a few minutes, once")
             with tempfile.TemporaryDirectory(dir=ready.parent) as work:
-                _make(Path(work))
+                _make(row, Path(work))
                 (folder := Path(work) / "made").mkdir()
                 for name in ("disk", "vmlinuz", "initrd"):
                     os.rename(Path(work) / name, folder / name)
@@ -75,9 +104,10 @@ def disk(say: Any = lambda _: None) -> Path:
     return ready
 
 
-def _make(work: Path) -> None:
+def _make(row: Row, work: Path) -> None:
     enter = ["unshare", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork"]
-    command = ["sh", str(_INSTALL), machine.program("debootstrap"), machine.debian_mirror(), work]
+    start = ["sh", str(_INSTALL), machine.program("debootstrap"), row.suite]
+    command = [*start, machine.debian_mirror(), work, *row.packages]
     with open(work / "log", "w+") as log:
         made = subprocess.run(
             [*enter, "--kill-child", *command],
@@ -94,14 +124,18 @@ def _make(work: Path) -> None:
 
 
 class Machine:
-    """A running machine; `with Machine() as vm: vm.run("rootless ps")`."""
+    """A running machine; `with Machine() as vm: vm.run("rootless ps")`. One at a time."""
 
-    def __init__(self, *, console: bool = False) -> None:
+    def __init__(self, row: Row | None = None, *, console: bool = False) -> None:
+        row = row or rows()[USUAL]
+        kept = disk(row)
+        self._alone = (kept.parent / "alone").open("w")
+        fcntl.flock(self._alone, fcntl.LOCK_EX)  # two at a time are too much for a small machine
         self._work = Path(tempfile.mkdtemp(prefix="rootless-vm-"))
         try:
             self._pack(self._work / "job")
             self._qemu = subprocess.Popen(
-                self._command(disk(), console=console),
+                self._command(kept, console=console),
                 stdin=subprocess.DEVNULL,
                 stdout=None if console else subprocess.DEVNULL,
                 start_new_session=True,
@@ -109,6 +143,10 @@ class Machine:
             self._port = self._connect()
             self._kept = b""
             self._await_ready()
+            for name, value in row.sysctls.items():
+                self.ok(f"sysctl -w {name}={value}", root=True)
+            if row.without:
+                self.ok(row.without, root=True)
         except BaseException:
             self.close()
             raise
@@ -156,6 +194,7 @@ class Machine:
         if port := getattr(self, "_port", None):
             port.close()
         shutil.rmtree(self._work, ignore_errors=True)
+        self._alone.close()
 
     def _command(self, kept: Path, *, console: bool) -> list[str]:
         # timeout bounds it, and setpriv ties one to the other and both to us.
@@ -165,7 +204,7 @@ class Machine:
         quiet = "" if console else " quiet loglevel=3"
         return [
             *(*bounded, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm"),
-            *("-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-kernel", str(kept / "vmlinuz"), "-initrd", str(kept / "initrd")),
             *("-append", f"root=/dev/vda rw console=ttyS0 mitigations=off panic=-1{quiet}"),
             *("-drive", f"file={kept / 'disk'},snapshot=on,{drive}"),

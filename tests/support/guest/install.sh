@@ -1,11 +1,12 @@
-# Makes the disk of tests/support/vm.py: install.sh DEBOOTSTRAP MIRROR FOLDER
+# Makes the disk of tests/support/vm.py: install.sh DEBOOTSTRAP SUITE MIRROR FOLDER PACKAGE…
 #
 # Runs as root of a user namespace with a range of ids, with mounts and process numbers of its own.
 set -eu
-debootstrap=$1 mirror=$2 folder=$3
+debootstrap=$1 suite=$2 mirror=$3 folder=$4
+shift 4
 root=$folder/root
 
-container=lxc "$debootstrap" --variant=minbase bookworm "$root" "$mirror"
+container=lxc "$debootstrap" --variant=minbase "$suite" "$root" "$mirror"
 
 inside() { chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
 mkdir -p "$root/etc/initramfs-tools/conf.d" "$root/etc/systemd/system.conf.d"
@@ -18,10 +19,10 @@ echo 'MODULES=list' >"$root/etc/initramfs-tools/conf.d/small"
 printf '%s\n' virtio_pci virtio_blk ext4 >"$root/etc/initramfs-tools/modules"
 mount -t proc proc "$root/proc"
 inside apt-get install -y --no-install-recommends \
-    systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod procps uidmap zstd \
-    busybox-static python3 python3-click python3-rich python3-yaml python3-zstandard \
-    python3-pyroute2 python3-prctl python3-pytest python3-pytest-timeout python3-hypothesis \
-    passt initramfs-tools linux-image-cloud-amd64
+    systemd systemd-sysv udev dbus dbus-user-session libpam-systemd kmod procps zstd \
+    python3 python3-click python3-rich python3-yaml python3-zstandard python3-pyroute2 \
+    python3-prctl python3-pytest python3-pytest-timeout python3-hypothesis \
+    initramfs-tools linux-image-cloud-amd64 "$@"
 umount "$root/proc"
 
 inside useradd --create-home --shell /bin/bash dev
