@@ -87,7 +87,7 @@ def ids() -> Check:
     if mapped.is_range:
         return passed("ids", f"{mapped.size} uids can be mapped")
     missing, hint = complaints.explain_one_id()
-    detail = f"{missing}: commands in images can be no other user than root"
+    detail = f"{missing}: other owners are only recorded"
     return failed("ids", detail, hint)
 
 
