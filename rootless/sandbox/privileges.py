@@ -279,7 +279,15 @@ class Bound(Record):
         return ("# done by the last lines: prctl(24) drops a capability from the bounding set",)
 
     def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
-        linux.join_session_keyring()
+        try:
+            linux.join_session_keyring()
+        except OSError as error:
+            if error.errno != errno.EDQUOT:
+                raise
+            raise SandboxError(
+                "the kernel gives this user no more keyrings: each container and exec has one",
+                hint="end some, or raise the limit: sudo sysctl -w kernel.keys.maxkeys=2000",
+            ) from None
         caps.bound(frozenset(self.keep))
 
 

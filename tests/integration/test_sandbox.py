@@ -312,6 +312,23 @@ def test_the_session_keyring_is_another():
     assert before != after
 
 
+@pytest.mark.needs("subids")
+def test_where_there_are_no_more_keyrings_the_limit_is_named():
+    """A user may have 200 keys; as one of the subordinate ids, so that nobody else lacks them."""
+
+    def body() -> str:
+        os.setresuid(4711, 4711, 4711)
+        call = ctypes.CDLL(None, use_errno=True).syscall
+        number = {"x86_64": 248}.get(os.uname().machine, 217)  # add_key, to the process's keyring
+        while call(number, b"user", os.urandom(8).hex().encode(), b"x", 1, -2) > 0:
+            pass
+        with pytest.raises(SandboxError, match="no more keyrings") as caught:
+            Bound(()).apply(Newroot())
+        return str(caught.value.hint)
+
+    assert "kernel.keys.maxkeys" in child.in_child(body)
+
+
 def test_signals_have_their_defaults(rootfs):
     """Whatever the caller ignores or blocks, as nohup and cron do."""
     caught = (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT, signal.SIGPIPE, signal.SIGUSR1)
