@@ -16,12 +16,20 @@ SEE_DOCTOR = "\n'rootless doctor' tries all that is needed here, and says what m
 """Ends the hint of everything that this machine, and not what was asked of it, has refused."""
 NO_PLACE = "there is no place for images: HOME is not set"
 PLACE = "set HOME, or choose a directory with --root or ROOTLESS_ROOT"
+UNCONFINED = (
+    "start the outer container with --security-opt seccomp=unconfined, or run outside of it"
+)
 APPARMOR_CURE = (
     "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless && "
     "sudo apparmor_parser -r /etc/apparmor.d/rootless"
 )
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
+_PRIVILEGED = (
+    "as root: chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap; "
+    "setcap cap_setuid+ep /usr/bin/newuidmap; setcap cap_setgid+ep /usr/bin/newgidmap"
+)
+_CAP_SYS_ADMIN = 21
 _USERS = "/etc/passwd"
 _RANGES = ("/etc/subuid", "/etc/subgid")
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
@@ -66,8 +74,7 @@ def _forbidden(call: str) -> RootlessError:
     if _is_filtered():
         return _refused(
             f"{what} forbidden here: probably by the seccomp profile of a container",
-            "start the outer container with --security-opt seccomp=unconfined, "
-            "or run outside of it",
+            UNCONFINED,
         )
     return _refused(
         f"{what} forbidden here: by a security module (SELinux, AppArmor), or within a chroot",
@@ -103,7 +110,19 @@ def _refused(message: str, cure: str) -> RootlessError:
 def _explain_maps(complaint: str, user: str) -> RootlessError:
     """newuidmap or the kernel refused the id map."""
     reason = complaint.splitlines()[0]
-    return _refused(f"the user ids of the namespace could not be mapped: {reason}", grant_ids(user))
+    is_denied = reason.endswith(os.strerror(errno.EPERM))
+    cure = _PRIVILEGED if is_denied and not _may_administer() else grant_ids(user)
+    return _refused(f"the user ids of the namespace could not be mapped: {reason}", cure)
+
+
+def _may_administer() -> bool:
+    """Whether root may have CAP_SYS_ADMIN here: a setuid newuidmap needs it, in a container too."""
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            bounds = next(line.split()[1] for line in file if line.startswith("CapBnd:"))
+    except (OSError, StopIteration):
+        return True
+    return bool(int(bounds, 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def grant_ids(user: str) -> str:
