@@ -96,7 +96,7 @@ def explain_proc(error: OSError) -> RootlessError:
     if error.errno != errno.EPERM:
         return _refused(f"/proc cannot be mounted: {error}", "a kernel with CONFIG_PROC_FS")
     return _refused(
-        "a part of /proc is hidden here, so containers can get none of their own: "
+        "a part of /proc is hidden here, so containers are shown this one: "
         "this is probably a container itself",
         "start the outer one with: podman run --security-opt unmask=ALL, or "
         "docker run --security-opt systempaths=unconfined",

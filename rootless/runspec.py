@@ -246,7 +246,7 @@ def _kernel_views(isolation: Isolation) -> tuple[Operation, ...]:
     own_network, shared = isolation.network.own, isolation.shared
     cgroup = Cgroup(own="cgroup" not in shared, writable=isolation.writable_cgroup)
     return (
-        Proc(own="pid" not in shared),
+        Proc(own="pid" not in shared, strict=rung.current().is_answered),
         Devices(isolation.shm_size, own_ipc="ipc" not in shared),
         Sysfs(own_network=own_network, writable=isolation.writable_kernel),
         *((cgroup,) if isolation.own_cgroup and own_network else ()),

@@ -127,7 +127,8 @@ def proc() -> Check:
     problem = complaint(_try_proc)
     if problem is None:
         return passed("proc", "containers get a /proc of their own")
-    return failed("proc", problem.message, problem.hint)
+    found = failed("proc", problem.message, problem.hint)  # who answers for ids needs one, too
+    return found.replace(required=not userns.available().is_range)
 
 
 def _try_proc() -> None:

@@ -123,10 +123,26 @@ def test_an_old_kernel(rootless):
     assert found["kernel"]["detail"].startswith("Linux 2.6.")
 
 
-def test_a_hidden_part_of_proc(rootless):
+def test_a_hidden_part_of_proc(rootless, busybox_image, tmp_path):
+    """As in a container of docker's without its filter: steps are shown that /proc, which keeps
+    what is others'.
+    """
     found = doctor(rootless, Machine(hidden=("/proc/interrupts",)))
     assert "a part of /proc is hidden here" in found["proc"]["detail"]
     assert "unmask=ALL" in found["proc"]["fix"]
+    assert found["proc"]["required"] is False
+    rootless.load(busybox_image, tmp_path)
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\nRUN grep -c . /proc/self/status && readlink /proc/self/exe > /made\n"
+    )
+    rootless.ok("build", "-q", "-t", "made", tmp_path, cwd=machine.PROJECT)
+    run = ("run", "--rm", "--network", "none", "made", "sh", "-c")
+    assert rootless.ok(*run, "cat /made", cwd=machine.PROJECT) == "/bin/busybox\n"
+    other = f"/proc/{os.getpid()}"
+    look = f"ls {other}/status; cat {other}/environ || cat {other}/root/etc/hostname || echo kept"
+    assert rootless.ok(*run, look, cwd=machine.PROJECT) == f"{other}/status\nkept\n"
+    hidden = "cat /proc/interrupts /proc/keys; echo 1 > /proc/sys/kernel/panic || echo kept"
+    assert rootless.ok(*run, hidden, cwd=machine.PROJECT) == "kept\n"
 
 
 def test_selinux_is_a_note(rootless):

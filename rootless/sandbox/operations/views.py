@@ -27,9 +27,13 @@ _READ_ONLY = (
 
 
 class Proc(Record):
-    """A /proc that shows the container's processes only; the host's where it has its processes."""
+    """A /proc that shows the container's processes only; the host's where it has its processes.
+
+    `strict`: none but its own will do, for a process outside looks processes up in it.
+    """
 
     own: bool = True
+    strict: bool = False
 
     call = "mount(2) proc"
 
@@ -45,10 +49,21 @@ class Proc(Record):
         return (make, "mount -t proc -o nosuid,nodev,noexec proc proc")
 
     def apply(self, newroot: Newroot) -> None:
-        if self.own:
-            linux.mount("proc", newroot.directory("proc"), "proc", HARDENED)
-        else:
+        if not self.own or not self._mount(newroot):
             linux.move_mount(linux.open_tree("/proc"), newroot.directory_fd("proc"))
+
+    def _mount(self, newroot: Newroot) -> bool:
+        """Whether that is allowed: not where a part of the old /proc is hidden, as in a container
+        of somebody else's. That one is shown then: it names its processes, and keeps of them what
+        only root of their own namespace may read.
+        """
+        try:
+            linux.mount("proc", newroot.directory("proc"), "proc", HARDENED)
+        except linux.SyscallError as error:
+            if self.strict or error.errno != errno.EPERM:
+                raise
+            return False
+        return True
 
 
 class Sysfs(Record):
