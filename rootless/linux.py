@@ -113,6 +113,7 @@ _OWN_NUMBERS = {
 _SHARED_NUMBERS = {
     **{"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432},
     **{"close_range": 436, "openat2": 437, "mount_setattr": 442},
+    **{"landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446},
 }
 MACHINES = tuple(_OWN_NUMBERS)
 """The machines, as uname(2) names them, whose numbers of system calls are known."""
@@ -283,6 +284,41 @@ def seccomp(program: bytes, flags: int = 0) -> int:
     if fd < 0:
         _fail("seccomp", f"{len(program) // 8} instructions")
     return fd
+
+
+def landlock_version() -> int:
+    """landlock_create_ruleset(2): which version of Landlock the kernel has, from 1 on."""
+    none, version = 0, 1
+    found = _syscall("landlock_create_ruleset", none, _Unsigned(0), version)
+    if found < 0:
+        _fail("landlock_create_ruleset", "version")
+    return found
+
+
+def landlock_create_ruleset(handled: int) -> int:
+    """landlock_create_ruleset(2): a descriptor of rules on these LANDLOCK_ACCESS_FS_* rights."""
+    attributes = _words(8, handled)
+    fd = _syscall("landlock_create_ruleset", attributes, _Unsigned(len(attributes)), 0)
+    if fd < 0:
+        _fail("landlock_create_ruleset", hex(handled))
+    return fd
+
+
+def landlock_add_path(ruleset_fd: int, path: Path, allowed: int) -> None:
+    """landlock_add_rule(2): these rights below `path`, whatever it is called later."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        beneath = _words(8, allowed) + _words(4, fd)
+        if _syscall("landlock_add_rule", ruleset_fd, 1, beneath, 0) < 0:
+            _fail("landlock_add_rule", path)
+    finally:
+        os.close(fd)
+
+
+def landlock_restrict_self(ruleset_fd: int) -> None:
+    """landlock_restrict_self(2): the rules hold for this thread and what it starts."""
+    if _syscall("landlock_restrict_self", ruleset_fd, 0) < 0:
+        _fail("landlock_restrict_self", str(ruleset_fd))
 
 
 def process_vm_readv(pid: int, address: int, size: int) -> bytes:

@@ -3,8 +3,9 @@
 An `Unpacker` is forked before any thread starts and serves one thread for as long as there are
 layers: so there are as many of them as work is done at once, however many layers an image has. It
 chroots into a layer's staging directory and comes back for the next one; all of them are of one
-image or archive. `unpack` shares out blobs that are whole already. Runs as (mapped) root and holds
-no socket and no login: whatever an image does to its unpacker, it does there. A crash leaves a
+image or archive. Beside that, Landlock lets it change nothing but what is in tmp/. `unpack` shares
+out blobs that are whole already. Runs as (mapped) root and holds no socket and no login: whatever
+an image does to its unpacker, it does there. A crash leaves a
 half-filled directory in tmp/.
 """
 
@@ -19,7 +20,7 @@ from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
 from rootless import leanjson, linux, process
-from rootless.archive import unpacking
+from rootless.archive import landlock, unpacking
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.store import blobs, layers
@@ -204,10 +205,17 @@ class Unpacker:
 
 def _work(feed_fd: int, send: Send) -> None:
     """The process's whole life: lines of JSON are layers, numbers news of the one at hand."""
+    is_kept_in = False
     with open(feed_fd, "rb") as feed:
         while line := feed.readline():
-            if line.startswith(b"{"):  # a number is late news of the layer before
-                send(_unpack(feed, leanjson.loads(line)))
+            if not line.startswith(b"{"):  # late news of the layer before
+                continue
+            job = leanjson.loads(line)
+            if not is_kept_in:
+                staging = os.path.dirname(job["directory"])
+                landlock.keep_changes_in(os.path.dirname(staging))
+                is_kept_in = True
+            send(_unpack(feed, job))
 
 
 def _unpack(feed: BufferedReader, job: dict[str, Any]) -> dict[str, Any]:
