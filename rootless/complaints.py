@@ -91,13 +91,20 @@ def _is_filtered() -> bool:
         return False
 
 
-def explain_proc(error: OSError) -> RootlessError:
-    """Why there is no new /proc: the kernel gives none to whom a part of the old one is hidden."""
+def explain_proc(error: OSError, *, needed: bool = False) -> RootlessError:
+    """Why there is no new /proc: the kernel gives none to whom a part of the old one is hidden.
+
+    Where it is not `needed`, that one is shown.
+    """
     if error.errno != errno.EPERM:
         return _refused(f"/proc cannot be mounted: {error}", "a kernel with CONFIG_PROC_FS")
+    so = (
+        "and with one id containers need their own"
+        if needed
+        else "so containers are shown this one"
+    )
     return _refused(
-        "a part of /proc is hidden here, so containers are shown this one: "
-        "this is probably a container itself",
+        f"a part of /proc is hidden here, {so}: this is probably a container itself",
         "start the outer one with: podman run --security-opt unmask=ALL, or "
         "docker run --security-opt systempaths=unconfined",
     )

@@ -124,14 +124,14 @@ def stack(folder: str) -> str:
 
 def proc() -> Check:
     """The kernel mounts no new /proc where a part of the old one is hidden."""
-    problem = complaint(_try_proc)
+    needed = not userns.available().is_range  # by who answers for ids
+    problem = complaint(lambda: _try_proc(needed=needed))
     if problem is None:
         return passed("proc", "containers get a /proc of their own")
-    found = failed("proc", problem.message, problem.hint)  # who answers for ids needs one, too
-    return found.replace(required=not userns.available().is_range)
+    return failed("proc", problem.message, problem.hint, required=needed)
 
 
-def _try_proc() -> None:
+def _try_proc(*, needed: bool) -> None:
     userns.enter()
     linux.unshare(linux.CLONE_NEWPID)
     pid = os.fork()
@@ -139,7 +139,7 @@ def _try_proc() -> None:
         os._exit(_mount_proc())
     number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if number:
-        raise complaints.explain_proc(OSError(number, os.strerror(abs(number))))
+        raise complaints.explain_proc(OSError(number, os.strerror(abs(number))), needed=needed)
 
 
 def _mount_proc() -> int:

@@ -145,6 +145,19 @@ def test_a_hidden_part_of_proc(rootless, busybox_image, tmp_path):
     assert rootless.ok(*run, hidden, cwd=machine.PROJECT) == "kept\n"
 
 
+def test_a_hidden_part_of_proc_and_one_id(rootless, busybox_image, tmp_path):
+    """Who answers for the ids looks processes up in a /proc that has their numbers."""
+    found = doctor(rootless, Machine(hidden=("/proc/interrupts",), ranges=""))
+    assert "with one id containers need their own" in found["proc"]["detail"]
+    assert found["proc"]["required"]
+    rootless.load(busybox_image, tmp_path)
+    refused = rootless("run", "--rm", "busybox", "true", cwd=machine.PROJECT)
+    assert refused.exit == 125
+    assert "with one id containers need their own" in refused.stderr
+    assert "systempaths=unconfined" in refused.stderr
+    assert "rootless doctor" in refused.stderr
+
+
 def test_selinux_is_a_note(rootless):
     found = doctor(rootless, Machine(shown={"/sys/fs": {"selinux/enforce": "1"}}))
     assert found["SELinux"]["required"] is False

@@ -60,8 +60,12 @@ class Proc(Record):
         try:
             linux.mount("proc", newroot.directory("proc"), "proc", HARDENED)
         except linux.SyscallError as error:
-            if self.strict or error.errno != errno.EPERM:
+            if error.errno != errno.EPERM:
                 raise
+            if self.strict:
+                from rootless import complaints
+
+                raise complaints.explain_proc(error, needed=True) from None
             return False
         return True
 
