@@ -104,6 +104,34 @@ def test_it_ends_behind_pasta_and_pasta_too(rootless, image, marker):
         wait_until_gone(marker)
 
 
+@pytest.fixture
+def never_ready(rootless, tmp_path, marker):
+    """An environment whose pasta sleeps."""
+    (tmp_path / "programs").mkdir()
+    program = tmp_path / "programs" / "pasta"
+    program.write_text(f"#!/bin/sh\nexec /bin/sleep {marker}\n")
+    program.chmod(0o755)
+    return {**rootless.environment, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.needs("pasta", "network")
+def test_a_network_that_is_begun_ends_with_its_command(rootless, image, marker, never_ready):
+    argv = rootless.command(*RUN, "--network", "pasta", image, "true")
+    with subprocess.Popen(argv, env=never_ready) as running:
+        begun(marker, 1)
+        running.kill()
+        running.wait(120)
+        wait_until_gone(marker)
+
+
+@pytest.mark.needs("pasta", "network")
+def test_a_network_that_is_begun_ends_without_a_container(rootless, image, marker, never_ready):
+    rootless.ok("create", "--name", "taken", image)
+    argv = (*RUN, "--network", "pasta", "--name", "taken", image, "true")
+    assert "is already in use" in rootless(*argv, env=never_ready).stderr
+    wait_until_gone(marker)
+
+
 @pytest.mark.parametrize("stages", [1, 2])
 def test_a_step_ends_with_its_build(rootless, image, marker, tmp_path, stages):
     """Also where each stage is built by a process of its own."""
