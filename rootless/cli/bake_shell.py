@@ -15,4 +15,8 @@ def line(name: str, command: Command) -> str:
     text = f"# {name}\nrootless build {words}"
     if not command.stdin:
         return text
-    return f"{text} <<'EOF'\n{command.stdin.rstrip()}\nEOF"
+    written = command.stdin.rstrip()
+    end = "EOF"
+    while end in written.splitlines():  # a heredoc of the Dockerfile's own
+        end += "_"
+    return f"{text} <<'{end}'\n{written}\n{end}"
