@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS = 0o7000
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _MAX_LINKS = 40  # as the kernel's own limit
 _ARCHIVE_FAULTS = frozenset(
     (
@@ -196,6 +197,7 @@ class _Tree:
                     written += os.write(fd, piece[written:])
         except BaseException:
             os.close(fd)
+            _unlink(name)  # the half of a file is none, where others see the folder
             raise
         self._close_with(fd, entry)
 
@@ -417,8 +419,18 @@ def _chmod(fd: int, mode: int) -> None:
         os.fchmod(fd, mode)
 
 
+def _unlink(name: bytes) -> None:
+    try:
+        os.unlink(name)
+    except OSError:
+        pass
+
+
 def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
     name, reason = repr(tar.shown(entry.name)), error.strerror or str(error)
+    if error.errno in _NO_ROOM:
+        full = f"the disk is full: {name} could not be unpacked"
+        return RootlessError(full, hint=_hint(error.errno))
     if error.errno not in _ARCHIVE_FAULTS:
         return RootlessError(f"cannot unpack {name}: {reason}", hint=_hint(error.errno))
     if entry.kind == tar.LINK:
@@ -429,7 +441,7 @@ def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
 
 
 def _hint(number: int | None) -> str | None:
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    if number in _NO_ROOM:
         return "free space with: rootless system prune, or move the store with --root"
     if number == errno.EFBIG:
         return "files may not be so large here; raise the limit: ulimit -f unlimited"

@@ -60,7 +60,7 @@ class Home:
         """
         try:
             _write(self.file("state.json"), record_json.encode(state, whole=True))
-        except OSError:
+        except (OSError, RootlessError):
             pass
 
     def started(self, pid: int, last: int) -> None:
@@ -125,11 +125,13 @@ class Home:
 
 
 def tell_health(store: Store, container: Container, found: Health) -> None:
-    """How healthy it is from now on; nobody hears of one that was removed meanwhile."""
+    """How healthy it is from now on. Where that cannot be written, as of one that was removed
+    meanwhile or on a full disk, nobody hears of it: the checks go on.
+    """
     try:
         path = store.path("containers", container.id, "health.json")
         _write(path, record_json.encode(found, whole=True))
-    except FileNotFoundError:
+    except (FileNotFoundError, RootlessError):
         pass
 
 
@@ -318,7 +320,7 @@ def _sweep(store: Store) -> None:
             continue
         try:
             _sweep_one(store, records.load(store, name), path)
-        except OSError:  # rubbish must not keep anybody from their work
+        except (OSError, RootlessError):  # rubbish must not keep anybody from their work
             continue
 
 

@@ -284,6 +284,48 @@ def test_a_disk_that_fills_up_in_a_build(box, busybox_image, tmp_path):
     assert answer.stdout.endswith(f"{small}/store/containers:\n\n{small}/store/tmp:\n")
 
 
+@pytest.mark.needs("unshare")
+def test_a_disk_that_a_container_fills_up(box, busybox_image, tmp_path):
+    """It ends as it would; what others ask for says that the disk is full, and leaves nothing."""
+    small = tmp_path / "small"
+    small.mkdir()
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    (tmp_path / "big").write_bytes(os.urandom(20_000_000))
+    python = f"{sys.executable} -m rootless --root {small}/store"
+    fill = "head -c 30000000 /dev/zero >/big; exit 7"
+    script = f"""
+        refused() {{ {python} "$@" && {{ echo "went: $*" >&2; exit 90; }} }}
+        mount -t tmpfs -o size=12m,mode=700 tmpfs {small}
+        {python} load -i {archive} || exit 91
+        {python} run --network=none --name greedy busybox sh -c '{fill}'
+        [ $? = 7 ] || exit 92
+        for verb in "run --rm" "run -d" create; do refused $verb --network=none busybox true; done
+        refused commit greedy
+        refused volume create data
+        refused network create road
+        refused rename greedy other
+        {python} cp greedy:/bin - | wc -c >&2
+        {python} rm greedy || exit 93
+        {python} create --network=none --name fed busybox true || exit 94
+        refused cp {tmp_path}/big fed:/
+        {python} cp fed:/big - && exit 95
+        {python} cp fed:/bin - >/dev/null || exit 96
+        {python} start fed || exit 97
+        {python} rm -f fed || exit 98
+        {python} system check || exit 99
+        {python} system prune -f || exit 100
+        ls {small}/store/tmp {small}/store/containers
+    """
+    answer = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=box.environment, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.count("error: the disk is full: ") == 8, answer.stderr
+    assert answer.stdout.endswith(f"{small}/store/containers:\n\n{small}/store/tmp:\n")
+
+
 # --- many at once ---------------------------------------------------------------------------------
 
 

@@ -35,6 +35,6 @@ def test_a_full_disk_is_the_destination_s_matter(tmp_path, monkeypatch):
         return caught.value.message, caught.value.hint, left
 
     message, hint, left = in_child(body)
-    assert message == "cannot unpack 'big': No space left on device"
+    assert message == "the disk is full: 'big' could not be unpacked"
     assert hint == "make room there, or name another place"
     assert left == (["big"], "before")
