@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rootless.container.confinement import Confinement
     from rootless.container.overrides import Overrides
     from rootless.container.spec import ContainerSpec
+    from rootless.sandbox.operations.listed import Listed
     from rootless.store import Store
     from rootless.userns import IdMap, IdRange
 
@@ -49,6 +50,32 @@ def as_user(changes: Overrides, given: Confinement, ids: IdMap) -> Overrides:
         return changes
     uid, gid = (_self(one, options(given.userns).get(kind)) for kind, one in _kinds(ids))
     return changes.replace(user=f"{uid}:{gid}")
+
+
+def listed(spec: ContainerSpec) -> tuple[Listed, ...]:
+    """With keep-id: whoever started it is listed in the container, by the name that they have here
+    where they have their own number there, too.
+    """
+    if spec.confinement.userns.partition(":")[0] != KEEP:
+        return ()
+    from rootless.sandbox.operations.listed import Listed
+
+    uid, gid = (
+        next(inside for inside, outside, _ in ranges if outside == 0)
+        for ranges in (spec.confinement.uid_map, spec.confinement.gid_map)
+    )
+    name = "" if "uid" in options(spec.confinement.userns) else _name(uid)
+    home = spec.run.working_dir or "/"
+    return (Listed(uid, gid, name, home if ":" not in home and home.isprintable() else "/"),)
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
 
 
 def with_slice(store: Store, spec: ContainerSpec) -> ContainerSpec:

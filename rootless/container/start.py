@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rootless.network.choice import Choice
     from rootless.oci.config import ImageConfig
     from rootless.roots import Root
-    from rootless.sandbox.spec import Spec
+    from rootless.sandbox.spec import Operation, Spec
     from rootless.store import Store
     from rootless.store.ready import Ready
     from rootless.userns import IdMap
@@ -105,7 +105,11 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links, root: Roo
     isolation = runspec.Isolation(
         hostname=spec.own_name,
         network=network,
-        mounts=(_etc(spec, links, f"{home}/etc"), *mounts.operations(ground.store, spec, home)),
+        mounts=(
+            *_listed(spec),
+            _etc(spec, links, f"{home}/etc"),
+            *mounts.operations(ground.store, spec, home),
+        ),
         terminal_fd=links.terminal_fd,
         read_only=spec.read_only,
         own_cgroup=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
@@ -120,6 +124,15 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links, root: Roo
     sandbox = runspec.container(ground.ids, root, confined, isolation)
     own_ids = spec.confinement.own_ids or _apart(spec)
     return sandbox.replace(own_ids=own_ids) if own_ids else sandbox
+
+
+def _listed(spec: ContainerSpec) -> tuple[Operation, ...]:
+    """Whoever started it, in its list of users, where they are to be found there."""
+    if not spec.confinement.userns:
+        return ()
+    from rootless.container import identity
+
+    return identity.listed(spec)
 
 
 def _apart(spec: ContainerSpec) -> IdMap | None:

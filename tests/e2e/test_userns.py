@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,42 @@ def test_every_file_has_the_owner_that_the_image_says(store, mode):
     assert inside(store, "--userns", mode, "-u", "0", LOOK) == usual
     assert inside(store, "--userns", mode, "-u", "0", LOOK) == usual  # from the copies
     assert "home/app/file regular file 4711 33:34 2" in usual
+
+
+def test_keep_id_lists_whoever_started_it(store):
+    name = pwd.getpwuid(os.getuid()).pw_name
+    uid, gid = os.getuid(), os.getgid()
+    script = (
+        "id -un; grep :$(id -u): /etc/passwd; tail -n 1 /etc/group 2>/dev/null; wc -l < /etc/passwd"
+    )
+    said = store.ok(
+        "run", "--rm", "--network=none", "--userns=keep-id", "busybox", "sh", "-c", script
+    )
+    plain = store.ok("run", "--rm", "--network=none", "busybox", "sh", "-c", "wc -l < /etc/passwd")
+    assert said.splitlines() == [
+        name, f"{name}:*:{uid}:{gid}::/:/bin/sh", f"{name}:x:{gid}:{name}", str(int(plain) + 1),
+    ]  # fmt: skip
+    other = ("--userns=keep-id:uid=5000,gid=6000", "-w", "/tmp", "--read-only")
+    script = "tail -n 1 /etc/passwd; tail -n 1 /etc/group; echo $HOME"
+    said = store.ok("run", "--rm", "--network=none", *other, "busybox", "sh", "-c", script)
+    assert said.splitlines() == [
+        "5000:*:5000:6000:container user:/tmp:/bin/sh", "6000:x:6000:5000", "/tmp",
+    ]  # fmt: skip
+
+
+def test_keep_id_lists_nobody_twice_and_only_in_files(store, tmp_path):
+    words = ("create", "--network=none", "--userns=keep-id", "--name", "again", "busybox")
+    store.ok(*words, "sh", "-c", "grep -c :$(id -u): /etc/passwd")
+    assert [store.ok("start", "-a", "again").strip() for _ in range(2)] == ["1", "1"]
+    store.ok("rm", "again")
+    for number, line in enumerate(("mkfifo /etc/passwd", "ln -s /bin/busybox /etc/passwd", "true")):
+        odd = tmp_path / str(number)
+        odd.mkdir()
+        (odd / "Dockerfile").write_text(f"FROM busybox\nRUN rm /etc/passwd; busybox {line}\n")
+        store.ok("build", "-t", f"odd{number}", odd)
+        run = ("run", "--rm", "--network=none", "--userns=keep-id", f"odd{number}")
+        ids = store.ok(*run, "grep", "Uid:", "/proc/self/status")  # no program that would read it
+        assert ids.split()[1] == str(os.getuid())
 
 
 def test_keep_id_is_whoever_started_it(store, tmp_path):
