@@ -40,7 +40,7 @@ class _Standing:
     """Where this process stands, and where it was told to."""
 
     rung = Rung(RANGE, "nothing has been tried yet")
-    forced = ""
+    forced: Rung | None = None
 
 
 def current() -> Rung:
@@ -53,13 +53,13 @@ def decide(name: str, why: str, cure: str | None = None) -> None:
     _Standing.rung = Rung(name, why, cure)
 
 
-def force(name: str) -> None:
+def force(name: str, why: str = "it was asked for", cure: str | None = None) -> None:
     """Stand there, whatever the machine would allow: before anything is tried. UsageError."""
     if name not in NAMES:
         raise UsageError(f"no rung is called {name!r}", hint=f"there are: {', '.join(NAMES)}")
-    _Standing.forced = name
+    _Standing.forced = Rung(name, why, cure)
 
 
-def forced() -> str:
-    """The name that `force` was given, else ""."""
+def forced() -> Rung | None:
+    """What `force` was told."""
     return _Standing.forced

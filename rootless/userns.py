@@ -70,8 +70,8 @@ def begin() -> Entering | Staying:
 
     In between this process may do what needs no ids: import, read, compute.
     """
-    if rung.forced() == rung.ROOT:
-        return _forced_to_stay()
+    if (forced := rung.forced()) and forced.name == rung.ROOT:
+        return _forced_to_stay(forced)
     ids = available()
     user = _names(os.getuid())[0]
     target = os.getpid()
@@ -100,10 +100,10 @@ def begin() -> Entering | Staying:
     return Entering(ids, user, helper)
 
 
-def _forced_to_stay() -> Staying:
+def _forced_to_stay(forced: rung.Rung) -> Staying:
     if os.getuid() != 0:
         raise UsageError("only root can do without a user namespace, and you are not root")
-    return Staying("it was asked for")
+    return Staying(forced.why, forced.cure)
 
 
 def join(pid: int) -> IdMap:
@@ -183,7 +183,7 @@ def available() -> IdMap:
     if uid == 0:
         return current()
     own = IdMap(((0, uid, 1),), ((0, gid, 1),))
-    if rung.forced() == rung.ONE:
+    if (forced := rung.forced()) and forced.name == rung.ONE:
         return own
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own

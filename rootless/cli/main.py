@@ -134,6 +134,8 @@ def _carry_out(words: Sequence[str]) -> int:
         arguments = parser.parse(verb, rest)
         given = settings.read(os.environ, root=top.root, debug=debug, homeless=verb.homeless)
         given = given.replace(as_podman=_is_podman())
+        if os.getuid() == 0 and given.root:
+            _stand_as_root(given.root)
         failure = verb.failure  # the command line is understood: from here on it is the verb's
         return _carry_out_verb(verb, given, arguments)
     except parser.HelpRequest:
@@ -143,6 +145,23 @@ def _carry_out(words: Sequence[str]) -> int:
             sys.excepthook(*sys.exc_info())
         _report(error)
         return failure if error.exit_code == RootlessError.exit_code else error.exit_code
+
+
+def _stand_as_root(root: str) -> None:
+    """In a container images lie on its overlay as a rule, and no other is stacked on that."""
+    place = root
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    if rung.forced() or os.major(os.stat(place).st_dev):  # a disk
+        return
+    from rootless.doctor import places
+
+    if places.place(place).kind == "overlay":
+        rung.force(
+            rung.ROOT,
+            f"{root} lies on an overlay, on which no other can be stacked",
+            "choose a folder on another file system, such as a volume: --root DIR, ROOTLESS_ROOT",
+        )
 
 
 def _carry_out_verb(verb: table.Verb, given: settings.Settings, arguments: parser.Arguments) -> int:

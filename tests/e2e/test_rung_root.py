@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,6 +54,33 @@ def both(tmp_path, busybox_image):
     yield made
     for one in made:
         child.remove_tree(one.root)
+
+
+ON_OVERLAY = """
+import os, sys
+from rootless import linux, userns
+userns.enter()
+folder = sys.argv[1]
+for name in ("lower", "upper", "work", "over"):
+    os.makedirs(f"{folder}/{name}", exist_ok=True)
+options = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work,userxattr"
+linux.mount("overlay", f"{folder}/over", "overlay", 0, options)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_root_whose_images_lie_on_an_overlay_builds_in_copies(both, folder, tmp_path):
+    """As in a container that podman has started rootless: there are namespaces, but no overlay."""
+    there = Rootless(tmp_path / "outer/over/store")
+    (tmp_path / "outer").mkdir()
+    there.prefix = (sys.executable, "-c", ON_OVERLAY, str(tmp_path / "outer"))
+    there.ok("load", "-i", tmp_path / "range.tar")
+    for one in (both[0], there):
+        build(one, folder)
+    layers = [one.ok("inspect", "-f", "{{json .RootFS.Layers}}", "t") for one in (both[0], there)]
+    assert layers[0] == layers[1]
+    assert "storage: copies (" in there.ok("doctor")
+    child.remove_tree(tmp_path / "outer")
 
 
 def build(rootless, folder, *flags):
