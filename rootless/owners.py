@@ -131,6 +131,18 @@ def give_node(path: str, status: os.stat_result, uid: int, gid: int) -> None:
     os.utime(path, ns=times(*_kept(of(status), uid, gid), status.st_mtime_ns))
 
 
+def give_open(path_fd: int, status: os.stat_result, uid: int, gid: int) -> None:
+    """Note whose a file is that is open as O_PATH, where there is one id. OSError."""
+    path = f"/proc/self/fd/{path_fd}"
+    if stat.S_IFMT(status.st_mode) not in _CARRY_ATTRIBUTES:
+        return give_node(path, status, uid, gid)
+    fd = os.open(path, _OPEN & ~os.O_NOFOLLOW)
+    try:
+        return give(fd, uid, gid, recorded=True)
+    finally:
+        os.close(fd)
+
+
 def record(fd: int, uid: int, gid: int) -> None:
     """Note whose an open file or directory is; root is nobody to be noted. OSError."""
     found = _attributes(fd)

@@ -123,3 +123,12 @@ def test_what_a_caller_names_wrongly_is_refused_as_ever(one):
     answer = one("run", "--rm", *ALONE, "busybox", "sh", "-c", script)
     words = ("No such file", "Not a directory", "File exists", "No such file")
     assert [word in line for word, line in zip(words, answer.stderr.splitlines(), strict=True)]
+
+
+def test_a_volume_is_given_to_who_uses_it(one):
+    run = ("run", "--rm", *ALONE, "-v", "kept:/v:U", "-u", "7:8", "busybox")
+    one.ok(*run, "sh", "-c", "mkdir /v/folder; echo x > /v/folder/file; ln -s file /v/folder/link")
+    look = "stat -c %u:%g /v /v/folder /v/folder/file /v/folder/link"
+    assert one.ok(*run, "sh", "-c", look).split() == ["7:8"] * 4
+    again = [word.replace("7:8", "9:0") for word in run]
+    assert one.ok(*again, "sh", "-c", look).split() == ["9:0"] * 4
