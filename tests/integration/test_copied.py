@@ -59,7 +59,8 @@ def change(top: Path) -> None:
 def made_by(store: Store, layers: list[str]) -> str:
     snapshot = snapshots.create(store)
     store.kept = [*getattr(store, "kept", []), snapshot]  # type: ignore[attr-defined]
-    root = roots.present(store, layers, snapshot.path, bottom=roots.empty(snapshot))
+    bottom, names = roots.empty(snapshot), tuple(layers)
+    root = roots.present(store, layers, snapshot.path, bottom=bottom, names=names)
     with root.mount() as tree:
         change(Path(tree.target))
     return root.commit()
@@ -107,7 +108,8 @@ def test_the_next_step_goes_on_in_the_same_tree(store):
         first = made_by(store, below)
         os.utime(f"{first}/made", ns=(10**9, 10**9))
         snapshot = snapshots.create(store)
-        root = roots.present(store, [first, *below], snapshot.path, bottom="")
+        layers = (first, *below)
+        root = roots.present(store, layers, snapshot.path, bottom="", names=layers)
         time = os.stat(f"{root.target}/made").st_mtime_ns
         (Path(root.target) / "made/more").touch()
         diff = Path(root.commit())
@@ -120,10 +122,11 @@ def test_a_tree_that_was_left_in_the_middle_is_not_used_again(store):
     def body():
         rung.decide(rung.ROOT, "for this test")
         below = [lower(store)]
+        names = tuple(below)
         one, other = snapshots.create(store), snapshots.create(store)
-        left = roots.present(store, below, one.path, bottom="")
+        left = roots.present(store, below, one.path, bottom="", names=names)
         Path(left.target, "half").touch()
-        again = roots.present(store, below, other.path, bottom="")
+        again = roots.present(store, below, other.path, bottom="", names=names)
         found = os.listdir(again.target)
         roots.let_go()
         return "half" in found, os.path.exists(again.target)
