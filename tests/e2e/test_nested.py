@@ -1,0 +1,76 @@
+"""rootless in a container of rootless's: builds and runs, to the same layers as outside of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.support import child, machine
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+DOCKERFILE = """
+FROM busybox
+COPY --chown=5:6 Dockerfile /kept
+RUN mkdir /a && echo hello > /a/f && chown 7:8 /a/f && chmod 4750 /a/f && ln /kept /a/kept
+RUN rm /bin/vi && touch -d @1000 /a /a/f /bin
+"""
+
+WALK = """
+python3 -m rootless load -qi /base.tar >/dev/null
+python3 -m rootless build -q -t made /context >/dev/null
+python3 -m rootless build -q -t made /context >/dev/null
+python3 -m rootless inspect -f '{{json .RootFS.Layers}}' made
+python3 -m rootless run --rm --network host made stat -c '%u %g %a' /a/f
+ls /store/tmp
+"""
+"""The second build finds all in the cache."""
+
+TMPFS = ("--tmpfs", "/store:mode=700,exec")
+UNFILTERED = ("--security-opt", "seccomp=unconfined")
+
+CONTAINERS = {
+    "as it is": (),
+    "on tmpfs": TMPFS,
+    "without a filter": UNFILTERED,
+    "without a filter, on tmpfs": (*UNFILTERED, *TMPFS),
+    "privileged": ("--privileged",),
+    "privileged, on tmpfs": ("--privileged", *TMPFS),
+}
+
+
+@pytest.fixture
+def outer(tmp_path, busybox_image):
+    one = Rootless(tmp_path / "store")
+    one.ok("load", "-i", busybox_image.archive(tmp_path / "base.tar"))
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    os.utime(context / "Dockerfile", (1000, 1000))
+    yield one
+    child.remove_tree(one.root)
+
+
+def _machine(folder) -> list[str]:
+    """The flags that put this machine's programs, and this program, into a container."""
+    interpreter = {sys.prefix, sys.base_prefix}
+    ours = {"/usr", *interpreter, str(machine.PROJECT)}
+    links = [path for path in ("/lib", "/lib64") if os.path.exists(path)]
+    given = [f"{path}:{path}:ro" for path in sorted(ours) + links]
+    given += [f"{folder}/context:/context:ro", f"{folder}/base.tar:/base.tar:ro"]
+    path = f"{sys.prefix}/bin:/bin:/usr/bin"
+    variables = [f"PATH={path}", f"PYTHONPATH={machine.PROJECT}", "ROOTLESS_ROOT=/store"]
+    words = [word for volume in given for word in ("-v", volume)]
+    return words + [word for variable in variables for word in ("-e", variable)]
+
+
+@pytest.mark.parametrize("how", CONTAINERS)
+def test_a_build_in_a_container_of_ours(outer, tmp_path, how):
+    outer.ok("build", "-q", "-t", "made", tmp_path / "context")
+    expected = outer.ok("inspect", "-f", "{{json .RootFS.Layers}}", "made")
+    flags = ("--rm", "--network", "none", *_machine(tmp_path), *CONTAINERS[how])
+    answer = outer.ok("run", *flags, "busybox", "sh", "-ec", WALK)
+    assert answer == f"{expected}7 8 4750\n"
