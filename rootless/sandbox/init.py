@@ -58,7 +58,8 @@ def run(spec: Spec, report_fd: int, shm_fd: int = -1, answerer_fd: int = -1) -> 
         refused(report_fd, f"{operation.call} failed", error, getattr(operation, "lowers", ()))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         report(report_fd, SandboxError(f"{operation.call} failed: {error}"))
-    os._exit(125)
+    finally:  # also when there is nobody left to be told
+        os._exit(125)
 
 
 def _detach() -> None:

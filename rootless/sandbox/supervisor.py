@@ -86,7 +86,8 @@ def run(
         init.refused(report_fd, "the container cannot be started", error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
-    os._exit(125)
+    finally:  # also when there is nobody left to be told
+        os._exit(125)
 
 
 def _to_answerer(spec: Spec) -> tuple[int, int]:

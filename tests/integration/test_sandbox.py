@@ -464,9 +464,9 @@ def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path, monkeypatch):
     go_read, go_write = os.pipe()
     tie = supervisor._tie_to_parent
 
-    def late(report_fd: int) -> None:
+    def late(*words: int) -> None:
         os.read(go_read, 1)
-        tie(report_fd)
+        tie(*words)
 
     pid = os.fork()
     if pid == 0:
@@ -481,6 +481,25 @@ def test_a_parent_that_died_before_the_tie_is_noticed(tmp_path, monkeypatch):
     os.write(go_write, b"x")
     time.sleep(0.5)
     assert not marker.exists()
+
+
+def test_a_supervisor_whom_nobody_hears_goes_no_further(monkeypatch):
+    """It is a copy of the command: what that would do next is not for it to do."""
+
+    def body() -> int:
+        report_read, report_write = os.pipe()
+        os.close(report_read)
+        spec = Spec(userns.enter(), ("mount", "pid"), (Execute(("/bin/true",), PATH),))
+        pid = os.fork()
+        if pid == 0:
+            try:
+                monkeypatch.setattr(supervisor, "_tie_to_parent", None)
+                supervisor.run(spec, (0, 1, 2), report_write, (-1, -1))
+            finally:
+                os._exit(7)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert child.in_child(body) == 125
 
 
 def test_the_supervisor_is_out_of_reach(rootfs):
