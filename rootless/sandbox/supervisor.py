@@ -48,46 +48,53 @@ def run(
     `mapped` is a pipe by which the parent tells that ids are there, where the sandbox has its own.
     """
     try:
-        if spec.own_ids:
-            _await_ids(mapped)
-        has_own_processes = "pid" in spec.namespaces
-        # Where no pid namespace ends with this process, it takes a last word of its own to end all.
-        tie = _signal.SIGKILL if has_own_processes else ORPHANED
-        _tie_to_parent(report_fd, tie)
-        os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
-        network = [one.fd for one in spec.operations if isinstance(one, Await)]
-        terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
-        if spec.netns_fd >= 0:
-            linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
-        set_standard_streams(stdio)
-        close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
-        if not has_own_processes:
-            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        shm_fd = _share(spec.shares)
-        if not has_own_processes:
-            _weigh(spec)
-        # What is not the container's yet must not be looked into by those who see its processes.
-        linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
-        ends = _to_answerer(spec)
-        pid = linux.clone(spec.inner_flags)
-        if pid == 0:
-            init.run(spec, report_fd, shm_fd, ends[0])
-        answerer_pid = _answerer(ends)
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
-        close_all_but(*network)
-        _hide(network)
-        status = reaper.reap(pid, tie, answerer_pid)
-        if not has_own_processes:
-            _end_what_is_left()
-        _restore(spec)
-        os._exit(status)
+        os._exit(_supervise(spec, stdio, report_fd, mapped))
     except OSError as error:
         init.refused(report_fd, "the container cannot be started", error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         init.report(report_fd, SandboxError(f"the container cannot be started: {error}"))
     finally:  # also when there is nobody left to be told
         os._exit(125)
+
+
+def _supervise(
+    spec: Spec, stdio: tuple[int, int, int], report_fd: int, mapped: tuple[int, int]
+) -> int:
+    """The exit status of process 1, once all is gone that was started below."""
+    if spec.own_ids:
+        _await_ids(mapped)
+    has_own_processes = "pid" in spec.namespaces
+    # Where no pid namespace ends with this process, it takes a last word of its own to end all.
+    tie = _signal.SIGKILL if has_own_processes else ORPHANED
+    _tie_to_parent(report_fd, tie)
+    os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
+    network = [one.fd for one in spec.operations if isinstance(one, Await)]
+    terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
+    if spec.netns_fd >= 0:
+        linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
+    set_standard_streams(stdio)
+    close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
+    if not has_own_processes:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    shm_fd = _share(spec.shares)
+    if not has_own_processes:
+        _weigh(spec)
+    # What is not the container's yet must not be looked into by those who see its processes.
+    linux.prctl(linux.PR_SET_DUMPABLE, int(has_own_processes))
+    ends = _to_answerer(spec)
+    pid = linux.clone(spec.inner_flags)
+    if pid == 0:
+        init.run(spec, report_fd, shm_fd, ends[0])
+    answerer_pid = _answerer(ends)
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
+    close_all_but(*network)
+    _hide(network)
+    status = reaper.reap(pid, tie, answerer_pid)
+    if not has_own_processes:
+        _end_what_is_left()
+    _restore(spec)
+    return status
 
 
 def _to_answerer(spec: Spec) -> tuple[int, int]:
