@@ -42,6 +42,7 @@ _PROGRAMS = {
                 "debootstrap",
                 "gcc",
                 "git",
+                "iperf3",
                 "kubectl",
                 "pasta",
                 "podman",
