@@ -6,9 +6,10 @@ ratio to the best peer and to the peer that the budget names, and the peak memor
 
 Peers are what is on PATH. ROOTLESS_BENCH_PEERS is a command to put before each of theirs when they
 live in another root file system, ROOTLESS_BENCH_DOCKER (…_PODMAN, …_BUILDAH) one for this peer
-alone; python3 must be there. Started by root for that, rootless itself and peers without a prefix
-run as $ROOTLESS_USER, else as the user who typed sudo. TMPDIR chooses the file system, which
-matters: tmpfs, or a disk without a journal, gives other numbers than a usual disk.
+alone; python3 must be there. It must enter the same mounts each time: with a new /run podman takes
+the machine to have been started anew, and needs twice its time. Started by root for that, rootless
+itself and peers without a prefix run as $ROOTLESS_USER, else as the user who typed sudo. TMPDIR
+chooses the file system, which matters: tmpfs, or a disk without a journal, gives other numbers.
 """
 
 from __future__ import annotations
