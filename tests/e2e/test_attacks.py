@@ -161,11 +161,12 @@ def test_nothing_is_made_outside_the_store(rootless, make, tmp_path):
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "Dockerfile").write_text(f"FROM {image}\nCOPY Dockerfile /x\n")
     log = tmp_path / "log"
+    environment = {**rootless.environment, "PYTHONDONTWRITEBYTECODE": "1"}
     for verb in ((*RUN, image, "/bin/busybox", "true"), ("build", "-q", tmp_path / "context")):
         trace = ["strace", "-f", "-qq", "-o", log, "-e", "trace=open,openat,mkdir,symlink,rename"]
         subprocess.run(
             ["unshare", "--map-root-user", *trace, *rootless.command(*verb)],
-            env=rootless.environment, check=True, capture_output=True,
+            env=environment, check=True, capture_output=True,
         )  # fmt: skip
         for line in log.read_text().splitlines():
             if '"/tmp' in line and ("O_CREAT" in line or "mkdir(" in line):
