@@ -156,8 +156,7 @@ class Entering:
             _own_mounts()
         except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
             raise _refused(error, self._user) from None
-        name = rung.RANGE if self._ids.is_range else rung.ONE
-        rung.decide(name, f"a user namespace with {self._ids.size} ids")
+        _stand_on(self._ids)
         return self._ids
 
 
@@ -172,6 +171,18 @@ class Staying:
         """The ids there are: those that the container has."""
         rung.decide(rung.ROOT, self._why, self._cure)
         return current()
+
+
+def on_paper() -> IdMap:
+    """The ids that `enter` would give, and their rung, where nothing is to be entered."""
+    ids = available()
+    _stand_on(ids)
+    return ids
+
+
+def _stand_on(ids: IdMap) -> None:
+    name = rung.RANGE if ids.is_range else rung.ONE
+    rung.decide(name, f"a user namespace with {ids.size} ids")
 
 
 def available() -> IdMap:

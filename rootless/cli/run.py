@@ -330,7 +330,7 @@ def _dry_run(given: Settings, arguments: Arguments, store: Store) -> int:
             hint="--explain shows each step of a real start",
         )
     folder = f"/tmp/rootless-{os.urandom(6).hex()}"
-    ground = grounded(given, store, _present(arguments, store), userns.available())
+    ground = grounded(given, store, _present(arguments, store), userns.on_paper())
     asked, changes = _with_ids(asked, changes, ground.ids)
     container = start.specify(asked, changes, ground.image)
     container = settle.on_paper(store, container, folder)

@@ -16,6 +16,7 @@ from tests.support import machine, one_id
 pytestmark = pytest.mark.needs("userns", "overlay", "busybox", "unshare")
 PAGE = machine.PROJECT / "docs" / "tutorial.md"
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+STEP = re.compile(r"^((?:# )?)(\d+)\. ")
 # What is another's on each machine and at each time.
 VARYING = [
     (DIGEST, "DIGEST"),
@@ -74,6 +75,14 @@ def compare(one: Typed, said: list[str]) -> None:
         assert found == [], f"{one.command}: more than the page shows"
 
 
+def a_step_more(shown: list[str]) -> list[str]:
+    """With one id somebody answers for the kernel, from step 17 on: the page says so."""
+    return [
+        STEP.sub(lambda found: f"{found[1]}{int(found[2]) + (int(found[2]) > 16)}. ", line)
+        for line in shown
+    ]
+
+
 class Shell:
     """One bash for the whole page, in which `rootless` is ours, on a store of its own."""
 
@@ -111,7 +120,7 @@ def test_the_page_as_it_is_typed(rootless, tmp_path, ids):
             if ids == "one":
                 command = command.replace(" --map-auto", "")
             said = shell.type(command)
-            compare(one, said)
+            compare(one if ids == "range" else one._replace(shown=a_step_more(one.shown)), said)
             pages = DIGEST.findall("\n".join(one.shown))
             digests.update(zip(pages, DIGEST.findall("\n".join(said)), strict=False))
         clean = re.search(r"`(chmod 700 [^`]*)`, and\s+`(rootless rmi [^`]*)`", PAGE.read_text())
