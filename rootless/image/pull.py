@@ -185,26 +185,35 @@ class _Unpacking(ends.Sink):
         self._idle.put(unpacker)
 
     def _fetch(self, unpacker: Unpacker, blob: Descriptor, read: Read, tell: Tell) -> None:
+        with Staging(self.store, ("diff",)) as staged:
+            try:
+                self._fetch_into(staged, unpacker, blob, read, tell)
+            except BaseException:
+                unpacker.stop()  # before that in which it may still be writing is thrown away
+                raise
+
+    def _fetch_into(
+        self, staged: Staging, unpacker: Unpacker, blob: Descriptor, read: Read, tell: Tell
+    ) -> None:
         from rootless.store.unpackers import verified
 
         store, diff_id = self.store, self._diff_ids[blob.digest]
-        with Staging(store, ("diff",)) as staged:
-            with blobs.Writer(store, blob) as writer:
-                if writer.present and _is_unpacked(store, blob, diff_id):
-                    tell("exists", blob.size)
-                    return
-                final = blobs.path(store, blob.digest)
-                growing = final if writer.present else writer.path
-                directory = os.path.join(staged.path, "diff")
-                unpacker.begin(growing, final, blob.size, directory, diff_id.algorithm)
-                if not writer.present:
-                    _download(writer, unpacker, read, tell)
-                unpacker.feed(blob.size)
-                tell("unpacking", blob.size)
-                if not writer.present:
-                    writer.publish()
-            measure = verified(unpacker.result(), blob, diff_id)
-            layers.publish(store, staged, measure, blob, self._origin)
+        with blobs.Writer(store, blob) as writer:
+            if writer.present and _is_unpacked(store, blob, diff_id):
+                tell("exists", blob.size)
+                return
+            final = blobs.path(store, blob.digest)
+            growing = final if writer.present else writer.path
+            directory = os.path.join(staged.path, "diff")
+            unpacker.begin(growing, final, blob.size, directory, diff_id.algorithm)
+            if not writer.present:
+                _download(writer, unpacker, read, tell)
+            unpacker.feed(blob.size)
+            tell("unpacking", blob.size)
+            if not writer.present:
+                writer.publish()
+        measure = verified(unpacker.result(), blob, diff_id)
+        layers.publish(store, staged, measure, blob, self._origin)
         tell("done", blob.size)
 
 

@@ -24,7 +24,7 @@ from rootless.registry.client import Client
 from rootless.registry.credentials import Credentials
 from rootless.registry.errors import RegistryError
 from rootless.registry.http import Access, Patience
-from rootless.store import Store, images
+from rootless.store import Store, blobs, images
 from tests.support import child, machine
 from tests.support.hostile_registry import (
     INDEX,
@@ -326,6 +326,25 @@ def test_every_blob_is_checked(root, tmp_path, which, change):
         assert nothing_named(root)
         registry.respond = serving(image, "a/b")
         pull_in_child(root, name)  # and nothing bad stays to be resumed
+
+
+def test_nothing_is_left_of_a_layer_that_was_still_being_unpacked(root, tmp_path, monkeypatch):
+    """What comes is unpacked beside: of many files some are not made yet when the end is wrong."""
+    publish = blobs.Writer.publish
+
+    def late(writer: blobs.Writer) -> None:
+        time.sleep(0.1)
+        publish(writer)
+
+    monkeypatch.setattr(blobs.Writer, "publish", late)
+    many = layer({f"{number}": os.urandom(400) for number in range(20_000)})
+    image = write_layout(tmp_path / "layout", "many", [many])
+    with (
+        HostileRegistry(_damage(image, 1, CHANGES["flipped"])) as registry,
+        pytest.raises(IntegrityError),
+    ):
+        pull_in_child(root, f"{registry.address}/a/b:1")
+    assert nothing_named(root)
 
 
 def _packed(manifest_change=None, config_change=None):
