@@ -132,4 +132,7 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except OSError as error:
+        sys.exit(f"error: {error.filename or sys.argv[1]}: {error.strerror}")

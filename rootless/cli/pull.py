@@ -79,7 +79,7 @@ class _Pulls:
         display = progress.pulling(self._given, sys.stdout, quiet=self._quiet, plain=self._plain)
         image = fetch.pull(self._store, self._client, reference, self._platform, display)
         name = reference.familiar
-        events.tell(self._store, "image", "pull", name, {"name": name.partition(":")[0]})
+        events.tell(self._store, "image", "pull", name, {"name": reference.familiar_name})
         self.say(f"Digest: {_digest(image, reference)}")
         return before is None or before.id != image.id
 

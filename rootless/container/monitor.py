@@ -161,13 +161,14 @@ class _Life:
         self._home = home
         self._streams = streams
         self._told = told
-        self._network = networking.Network(ground, home.spec, begun)
+        self._begun = begun
         self._root = start.root(ground, home.spec, home.path)
         self._checks: Watch | None = None
         self._has_volumes = any(one.kind == "volume" for one in home.spec.mounts)
 
     def run(self, state: ContainerState) -> int:
         """The exit status. Where it cannot be started, nothing of it is left."""
+        self._network = networking.Network(self._ground, self._home.spec, self._begun)
         try:
             return self._run(state)
         finally:

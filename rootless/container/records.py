@@ -210,7 +210,7 @@ def _with_state(path: str, spec: ContainerSpec) -> Container | None:
     elif found.status == "running" and os.path.exists(f"{path}/{PAUSED}"):
         found = found.replace(status="paused")
     elif found.status == "created" and not os.path.exists(f"{path}/state.json"):
-        found = found.replace(status="running" if is_running(path) else "exited")
+        found = found.replace(status="running") if is_running(path) else found
     return Container(spec, found.replace(health=_health(path, spec, is_running=found.is_running)))
 
 

@@ -185,3 +185,11 @@ def test_another_python_or_machine_is_said(bundle, bare, tmp_path):
     code, _, err = bare("--version", file=file)
     assert code == 1
     assert "was made for z80" in err
+
+
+def test_where_it_cannot_be_written_is_said():
+    command = [sys.executable, machine.PROJECT / "scripts" / "bundle.py", "/dev/null/x.pyz"]
+    refused = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("error: /dev/null")
+    assert "Traceback" not in refused.stderr

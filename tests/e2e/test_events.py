@@ -44,6 +44,16 @@ def test_a_life_is_told(store):
     assert f" container start {every[0]['id']} (image=busybox, name=web, tier=front)" in line
 
 
+@pytest.mark.needs("registry")
+def test_a_pull_is_told_by_the_whole_name(store, registry):
+    name = f"{registry.address}/told/bb"
+    store.ok("tag", "busybox", name)
+    store.ok("push", name)
+    store.ok("pull", name)
+    (pull,) = told(store, "--filter", "event=pull")
+    assert pull["Actor"] == {"ID": f"{name}:latest", "Attributes": {"name": name}}
+
+
 def test_events_are_told_as_they_come(store):
     command = [
         *store.command(),

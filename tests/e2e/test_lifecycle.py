@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -108,6 +109,21 @@ def test_a_command_that_is_not_there(store):
         assert state.startswith(f"created {code} 0001-01-01T00:00:00Z ")
         assert words in state
     assert store.ok("wait", "none") == "127\n"
+
+
+@pytest.mark.needs("pasta")
+@pytest.mark.parametrize("flags", [(), ("-d",)], ids=["tied", "detached"])
+def test_whose_port_is_taken_stays_created(store, flags):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}:80"
+        words = ("--name", "late", "-p", where, "busybox", "echo", "here")
+        assert store("run", *flags, *words).exit == 125
+    form = "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
+    state = store.ok("inspect", "-f", form, "late")
+    assert state.startswith("created 128 ")
+    assert "already in use" in state
+    assert store.ok("ps", "-a", "--format", "{{.Status}}") == "Created\n"
+    assert store.ok("start", "-a", "late") == "here\n"
 
 
 def test_a_command_that_is_not_there_any_more(store):
