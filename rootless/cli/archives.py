@@ -12,7 +12,7 @@ from rootless.cli import fetch, files, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.config import ImageConfig
 from rootless.oci.reference import Reference
-from rootless.store import Store
+from rootless.store import Store, events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def save(given: Settings, arguments: Arguments) -> int:
     """Write images to a tar archive; a file appears whole or not at all."""
     store = Store(given.root)
     platform = fetch.platform(arguments.platform) if arguments.platform else None
-    for name in arguments.names:
-        fetch.here(store, name, arguments.platform)
+    found = [fetch.here(store, name, arguments.platform) for name in arguments.names]
     files.check_stream(arguments.output)
     userns.enter()
     from rootless.image import save
@@ -42,12 +41,15 @@ def save(given: Settings, arguments: Arguments) -> int:
         save.save(store, arguments.names, put, arguments.format, platform)
 
     files.stream(arguments.output, write)
+    for image in found:
+        events.tell_image(store, "save", image.id)
     return 0
 
 
 def export(given: Settings, arguments: Arguments) -> int:
     """Write all files of a container to a tar archive; a file appears whole or not at all."""
     from rootless.cli import finding
+    from rootless.container import events as happened
     from rootless.container import export as exporting
 
     store = Store(given.root)
@@ -55,6 +57,7 @@ def export(given: Settings, arguments: Arguments) -> int:
     files.check_stream(arguments.output)
     userns.enter()
     files.stream(arguments.output, lambda put: exporting.export(store, container, put))
+    happened.tell(store, "export", container.spec)
     return 0
 
 
@@ -64,8 +67,10 @@ def load(given: Settings, arguments: Arguments) -> int:
 
     fd = _open(arguments.input, "an archive of images is written by: rootless save -o FILE IMAGE")
     platform = fetch.platform(arguments.platform) if arguments.platform else None
+    store = Store(given.root)
     userns.enter()
-    for image in archives.load(Store(given.root), lambda count: os.read(fd, count), platform):
+    for image in archives.load(store, lambda count: os.read(fd, count), platform):
+        events.tell_image(store, "load", image.id)
         for reference in image.references:
             print(f"Loaded image: {reference.familiar}")
         if not image.references:
@@ -114,14 +119,16 @@ def _import(
 ) -> int:
     from rootless.image import imports
 
+    store = Store(given.root)
     image = imports.import_tar(
-        Store(given.root),
+        store,
         read,
         reference,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         message=arguments.message or f"Imported from {source}",
         change=change,
     )
+    events.tell_image(store, "import", image.id)
     print(image.id)
     return 0
 

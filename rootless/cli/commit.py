@@ -9,7 +9,7 @@ from functools import partial
 from rootless import userns
 from rootless.cli import words
 from rootless.cli.finding import find
-from rootless.container import records
+from rootless.container import events, records
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference
 from rootless.store import Store
@@ -45,6 +45,10 @@ def commit(given: Settings, arguments: Arguments) -> int:
         _resume(pause)
     label = committing.Label(_now(), arguments.author or "", arguments.message or "")
     image = committing.commit(store, container, copied, label, changes.apply, references)
+    about = {"comment": label.message, "imageID": str(image.id), "imageRef": ""}
+    if references:
+        about["imageRef"] = references[0].familiar
+    events.tell(store, "commit", container.spec, **about)
     print(image.id)
     return 0
 

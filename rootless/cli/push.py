@@ -9,7 +9,7 @@ from rootless.errors import NotFoundError, UsageError
 from rootless.oci import media_types
 from rootless.oci.reference import Reference
 from rootless.record import Record
-from rootless.store import Store, images
+from rootless.store import Store, events, images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def push(given: Settings, arguments: Arguments) -> int:
         plain = arguments.explain
         with progress.pushing(given, sys.stdout, quiet=arguments.quiet, plain=plain) as report:
             document = pushing.push(store, job.image, job.reference, uploads, wishes, report)
+        about = {"name": job.reference.familiar_name}
+        events.tell(store, "image", "push", job.reference.familiar, about)
         _tell(arguments, job, document)
     if arguments.quiet and not arguments.dry_run:
         print(f"{target.registry}/{target.repository}" if arguments.all_tags else target)

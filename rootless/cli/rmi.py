@@ -101,9 +101,9 @@ def _is_forgiven(removal: Removal, arguments: Arguments) -> bool:
 
 def _tell(store: Store, removal: Removal) -> None:
     for name in removal.untagged:
-        events.tell(store, "image", "untag", str(name), {"name": str(name)})
+        events.tell_image(store, "untag", name)
     for digest in removal.deleted:
-        events.tell(store, "image", "delete", str(digest), {"name": str(digest)})
+        events.tell_image(store, "delete", digest)
 
 
 def _print(removal: Removal) -> None:

@@ -7,7 +7,7 @@ import os
 from rootless.cli import run_limits
 from rootless.cli.finding import find
 from rootless.cli.lifecycle import each
-from rootless.container import homes, limits, records
+from rootless.container import events, homes, limits, records
 from rootless.errors import RootlessError, UsageError
 from rootless.sandbox import cgroup
 from rootless.store import Store
@@ -56,6 +56,7 @@ def _update(
     if changed != spec.limits and container.is_running:
         _apply(records.pid(store, container), container, changed)
     homes.rewrite(store, spec.replace(limits=changed, restart=policy or spec.restart))
+    events.tell(store, "update", spec)
     return None
 
 

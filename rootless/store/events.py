@@ -62,6 +62,11 @@ def tell(
         pass
 
 
+def tell_image(store: Store, action: str, identity: object) -> None:
+    """Something has happened to an image; docker names it by its id, too."""
+    tell(store, "image", action, str(identity), {"name": str(identity)})
+
+
 def pruned(store: Store, kind: str, size: int = 0) -> None:
     """What nobody needs of this kind has been removed; `size` in bytes."""
     tell(store, kind, "prune", "", {"reclaimed": str(size)})

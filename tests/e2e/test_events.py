@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_a_life_is_told(store):
     store.ok("stop", "-t", "0", "web")
     store.ok("rename", "web", "old")
     store.ok("rm", "old")
-    every = told(store)
+    every = told(store, "--filter", "type=container")
     assert [one["Action"] for one in every] == [
         *("create", "start", "kill", "kill", "die", "stop", "rename", "destroy"),
     ]
@@ -44,14 +45,37 @@ def test_a_life_is_told(store):
     assert f" container start {every[0]['id']} (image=busybox, name=web, tier=front)" in line
 
 
+def test_what_is_written_read_and_changed_is_told(store, tmp_path):
+    """As docker 28 tells it."""
+    since = str(time.time())
+    store.ok("save", "-o", tmp_path / "saved.tar", "busybox")
+    store.ok("load", "-i", tmp_path / "saved.tar")
+    store.ok("create", "--name", "made", "busybox", "true")
+    made = store.ok("commit", "-m", "why", "made", "kept:1").strip()
+    store.ok("update", "--restart", "always", "made")
+    store.ok("export", "-o", tmp_path / "files.tar", "made")
+    own = store.ok("import", tmp_path / "files.tar").strip()
+    image = store.ok("inspect", "-f", "{{.Id}}", "--type", "image", "busybox").strip()
+    lines = store.ok("events", "--since", since, "--until", "0s", "--format", "json")
+    found = [json.loads(line) for line in lines.splitlines()]
+    actors = {one["Action"]: one["Actor"] for one in found}
+    for action, identity in (("save", image), ("load", image), ("import", own)):
+        assert actors[action] == {"ID": identity, "Attributes": {"name": identity}}
+    about = {"image": "busybox", "name": "made"}
+    why = {"comment": "why", "imageID": made, "imageRef": "kept:1"}
+    assert actors["commit"]["Attributes"] == about | why
+    assert actors["update"]["Attributes"] == actors["export"]["Attributes"] == about
+
+
 @pytest.mark.needs("registry")
-def test_a_pull_is_told_by_the_whole_name(store, registry):
+def test_who_pushes_and_pulls_is_told_by_the_whole_name(store, registry):
     name = f"{registry.address}/told/bb"
     store.ok("tag", "busybox", name)
     store.ok("push", name)
     store.ok("pull", name)
-    (pull,) = told(store, "--filter", "event=pull")
-    assert pull["Actor"] == {"ID": f"{name}:latest", "Attributes": {"name": name}}
+    for action in ("push", "pull"):
+        (one,) = told(store, "--filter", f"event={action}")
+        assert one["Actor"] == {"ID": f"{name}:latest", "Attributes": {"name": name}}
 
 
 def test_events_are_told_as_they_come(store):
