@@ -94,7 +94,11 @@ class Caller:
         except FileNotFoundError:
             self.check()
             raise OSError(EBADF, os.strerror(EBADF)) from None
-        self.check()
+        try:
+            self.check()
+        except OSError:
+            os.close(found)
+            raise
         return found
 
     def open_path(self, at: int, path: bytes, flags: int) -> int:
