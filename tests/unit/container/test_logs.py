@@ -95,17 +95,25 @@ def test_a_file_and_what_is_packed_of_it_are_read_once(tmp_path):
     assert read(tmp_path) == found
 
 
+def logs_of(file):
+    lines = map(json.loads, file.read_text().splitlines())
+    return [(one["stream"], one["log"].encode()) for one in lines]
+
+
 def test_what_is_packed_and_damaged_is_read_as_far_as_it_goes(tmp_path):
-    log = logs.Log(str(tmp_path), logs.limits({"max-size": "1k", "max-file": "2", **PACKED}))
-    log.write("stdout", b"".join(b"line %d\n" % number for number in range(20)))
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "9k", "max-file": "2", **PACKED}))
+    log.write("stdout", b"".join(b"line %d\n" % number for number in range(150)))
     log.close()
     whole = read(tmp_path)
     packed = (tmp_path / "log.jsonl.1.gz").read_bytes()
     for content in (b"", b"no gzip", packed[: len(packed) // 2], packed[:-20] + b"x" * 20):
         (tmp_path / "log.jsonl.1.gz").write_bytes(content)
         found = read(tmp_path)
-        assert found
-        assert set(found) <= set(whole)
+        newest = logs_of(tmp_path / "log.jsonl")
+        assert newest == whole[-len(newest) :] == found[-len(newest) :]
+        told = found[: -len(newest)]
+        assert told == whole[: len(told)]
+        assert bool(told) == (len(content) > 20), "what came before the damage"
 
 
 def test_files_of_the_same_time_are_read_once(tmp_path):
