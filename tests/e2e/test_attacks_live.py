@@ -46,11 +46,12 @@ def test_no_descriptor_comes_along_later(store, leak):
     """CVE-2024-21626, CVE-2016-9962: neither by exec nor by a check, nor to process 1."""
     health = ("--health-cmd", OPEN, "--health-interval", "200ms")
     argv = store.command(*RUN, "--name", "open", *health, "busybox", "sleep", "100000")
-    subprocess.run(argv, pass_fds=[leak], env=store.environment, check=True, capture_output=True)
+    given = {"pass_fds": [leak], "env": store.environment, "timeout": 60}
+    subprocess.run(argv, **given, check=True, capture_output=True)
     wait_until(lambda: checks(store, "open"), "a check")
     entered = subprocess.run(
         store.command("exec", "open", "sh", "-c", OPEN),
-        pass_fds=[leak], env=store.environment, check=True, capture_output=True, text=True,
+        **given, check=True, capture_output=True, text=True,
     )  # fmt: skip
     for said in (entered.stdout, checks(store, "open")[0]["Output"]):
         assert "/dev/null" in said, "what process 1 reads"

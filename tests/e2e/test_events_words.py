@@ -214,11 +214,12 @@ def test_filters(store, lived, flags, found):
 def test_what_comes_is_shown_as_it_comes(store):
     argv = store.command("events", "--filter", "event=start", "--format", NAME)
     with subprocess.Popen(argv, env=store.environment, stdout=subprocess.PIPE) as watching:
+        os.set_blocking(watching.stdout.fileno(), False)
         seen = b""
-        while not seen:  # until it looks
+        for _ in range(100):  # until it looks
             store.ok("run", "--rm", *FLAGS, "--name", "seen", "busybox", "true")
-            os.set_blocking(watching.stdout.fileno(), False)
-            seen = watching.stdout.read() or b""
+            if seen := watching.stdout.read() or b"":
+                break
         watching.terminate()
     assert set(seen.split()) == {b"seen"}
 

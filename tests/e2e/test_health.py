@@ -115,7 +115,7 @@ def test_one_that_is_unhealthy_is_killed_or_stopped_for_good(store, live):
     flags = ("--health-cmd", "false", *OFTEN, "--health-retries", "1", "--restart", "always")
     for action in ("kill", "stop"):
         name = live(*flags, "--stop-signal", "KILL", "--health-on-failure", action)
-        assert store.ok("wait", name).strip() == "137"
+        assert store.ok("wait", name, timeout=60).strip() == "137"
         assert status(store, name).startswith("Exited (137)")
         assert store.ok("inspect", "-f", "{{.RestartCount}}", name).strip() == "0"
 

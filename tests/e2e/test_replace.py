@@ -81,7 +81,7 @@ def test_one_that_removes_itself_is_replaced(store):
 @pytest.mark.parametrize("flags", [(), ("--rm",), ("-t",)], ids=" ".join)
 def test_what_runs_for_too_long_is_killed(store, flags):
     script = "trap 'echo no' TERM INT HUP; while :; do sleep 0.1; done"
-    answer = store(*RUN, "--timeout", "1", *flags, "busybox", "sh", "-c", script)
+    answer = store(*RUN, "--timeout", "1", *flags, "busybox", "sh", "-c", script, timeout=60)
     assert answer.exit == 255
     assert answer.stdout == ""
 
@@ -90,7 +90,7 @@ def test_its_policy_starts_it_again_and_what_ends_before_is_as_ever(store):
     assert store(*RUN, "--rm", "--timeout", "3600", "busybox", "sh", "-c", "exit 3").exit == 3
     flags = ("-d", "--timeout", "1", "--restart", "on-failure:1")
     name = store.ok(*RUN, *flags, "busybox", "sleep", "1000").strip()
-    assert store.ok("wait", name).strip() == "255"
+    assert store.ok("wait", name, timeout=60).strip() == "255"
     assert store.ok("inspect", "-f", "{{.RestartCount}}", name).strip() == "1"
 
 
