@@ -125,6 +125,7 @@ def test_without_a_push_the_digest_is_what_a_push_gives(built, project, registry
     name = f"{registry.address}/kaniko/later:1"
     argv = ("kaniko", "-c", project, "-d", name, "--no-push")
     built.ok(*argv, "--digest-file", tmp_path / "digest")
+    assert registry.ask("GET", "/v2/kaniko/later/tags/list")[0] == 404
     assert f"digest: {(tmp_path / 'digest').read_text()} " in built.ok("push", name)
 
 
