@@ -234,12 +234,10 @@ def test_little_room(rootless):
 
 def test_a_small_tmp(rootless, work, tmp_path):
     """Nothing of ours needs room there."""
-    if str(tmp_path).startswith("/tmp/"):
-        there = Machine()
-        fill = ""
-    else:
-        there = Machine(mounts=(("tmpfs", "/tmp", 0, "mode=1777,size=4k"),))
-        fill = "! dd if=/dev/zero of=/tmp/full 2>/dev/null\n"
+    small = tmp_path / "small"
+    small.mkdir()
+    there = Machine(mounts=(("tmpfs", str(small), 0, "mode=1777,size=4k"),))
+    fill = f"export TMPDIR={small}; ! dd if=/dev/zero of={small}/full 2>/dev/null\n"
     answer = _script(rootless, there, fill + work)
     assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
 
