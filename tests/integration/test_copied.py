@@ -27,9 +27,9 @@ def lower(store: Store) -> str:
     """A layer with a bit of everything."""
     snapshot = snapshots.create(store)
     top = Path(snapshot.diff)
-    for folder in ("d/e", "gone", "anew"):
+    for folder in ("d/e", "gone", "anew", "again"):
         (top / folder).mkdir(parents=True)
-    for file in ("d/f", "d/e/g", "gone/x", "anew/old", "h"):
+    for file in ("d/f", "d/e/g", "gone/x", "anew/old", "again/old", "h"):
         (top / file).write_text(file)
     os.link(top / "d/e/g", top / "d/link")
     os.symlink("../h", top / "d/soft")
@@ -52,6 +52,11 @@ def change(top: Path) -> None:
     (top / "anew/old").unlink()
     (top / "anew").rmdir()
     (top / "anew").write_text("a file now")
+    (top / "new").mkdir()
+    (top / "again/old").unlink()
+    (top / "again").rmdir()
+    (top / "new").rename(top / "again")  # not the same directory, nor its number
+    (top / "again/young").write_text("")
     (top / "made/deep").mkdir(parents=True)
     os.chown(top / "made", 7, 8)
 
@@ -98,7 +103,8 @@ def test_both_forms_of_a_whiteout_hide_when_layers_are_put_together(store):
 
     # of d/f and h, and of what was in anew, nothing is left
     found = child.in_child(body)
-    assert found == ["anew", "d", "d/e", "d/e/g", "d/fifo", "d/link", "d/soft", "gone", "gone/x"]
+    in_d = ["d/e", "d/e/g", "d/fifo", "d/link", "d/soft"]
+    assert found == ["again", "again/old", "anew", "d", *in_d, "gone", "gone/x"]
 
 
 def test_the_next_step_goes_on_in_the_same_tree(store):
