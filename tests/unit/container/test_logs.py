@@ -101,12 +101,12 @@ def logs_of(file):
 
 
 def test_what_is_packed_and_damaged_is_read_as_far_as_it_goes(tmp_path):
-    log = logs.Log(str(tmp_path), logs.limits({"max-size": "9k", "max-file": "2", **PACKED}))
-    log.write("stdout", b"".join(b"line %d\n" % number for number in range(150)))
+    log = logs.Log(str(tmp_path), logs.limits({"max-size": "600k", "max-file": "2", **PACKED}))
+    log.write("stdout", b"".join(b"line %d\n" % number for number in range(8000)))
     log.close()
     whole = read(tmp_path)
     packed = (tmp_path / "log.jsonl.1.gz").read_bytes()
-    for content in (b"", b"no gzip", packed[: len(packed) // 2], packed[:-20] + b"x" * 20):
+    for content in (b"", b"no gzip", packed[: len(packed) // 2], packed[:-8] + b"x" * 8):
         (tmp_path / "log.jsonl.1.gz").write_bytes(content)
         found = read(tmp_path)
         newest = logs_of(tmp_path / "log.jsonl")
