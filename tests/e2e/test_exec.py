@@ -467,7 +467,7 @@ STOPPED = "it was stopped before it could start"
 def _refused(store, *words):
     """The answer that a hunter made, who may be too slow: then there is no such program."""
     for _ in range(100):
-        answer = store(*words)
+        answer = store(*words, timeout=60)
         assert answer.exit != 0
         if STOPPED in answer.stderr:
             return answer
