@@ -151,8 +151,14 @@ class Slurm:
 
     def cancel(self) -> None:
         """See Scheduler. By their names: nobody may know yet what a job is called."""
+        failures = []
         for name in self._names:
-            self._ask("scancel", "--quiet", f"--name={name}")
+            try:
+                self._ask("scancel", "--quiet", f"--name={name}")
+            except RootlessError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def close(self) -> None:
         """Remove the logs of this run."""
