@@ -305,7 +305,7 @@ def connect(given: Settings, arguments: Arguments) -> int:
     )
     from rootless.container import joining
 
-    joining.connect(store, container, wish)
+    joining.connect(store, container, wish, given.environment.get("PATH", ""))
     return 0
 
 

@@ -42,7 +42,7 @@ class Connection:
 
 def find(spec: ContainerSpec, search_path: str) -> Choice:
     """How this machine gives the container its network, now. RootlessError when it cannot."""
-    if spec.wishes:
+    if spec.is_bridged:
         return choice.Choice(choice.BRIDGES)
     if choice.is_anothers(spec.network):
         return choice.Choice(choice.CONTAINER)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from rootless import process, userns
 from rootless.container import events, homes, networking
 from rootless.errors import RootlessError
-from rootless.network import holder
+from rootless.network import choice, holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,44 +21,48 @@ if TYPE_CHECKING:
     from rootless.store import Store
 
 
-def connect(store: Store, container: Container, wish: Wish) -> None:
-    """Put it on a network. RootlessError in docker's words when it is on it already."""
-    known = networking.networks(store)
+def connect(store: Store, container: Container, wish: Wish, search_path: str) -> None:
+    """Put it on a network, with programs of `search_path` where the bridges must be made.
+
+    RootlessError in docker's words when it is on it already.
+    """
     wishes = container.spec.wishes
     if any(one.network == wish.network for one in wishes):
         raise RootlessError(
             f"endpoint with name {container.name} already exists in network {wish.network}",
             hint="it is connected already",
         )
-    there = known.of_container(container.id) if container.is_running else []
-    if container.is_running:
-        _plug(store, container, there, wish)
-    elif not wishes and container.spec.network in ("host", "none"):
+    if _is_for_good(container.spec.network):
         raise RootlessError(
             f"cannot connect container {container.name} to user-defined "
             f"networks: its network is {container.spec.network}",
             hint="create it again with --network NAME",
         )
+    if container.is_running:
+        _plug(store, container, wish, search_path)
     network = container.spec.network if wishes else wish.network
     homes.rewrite(store, container.spec.replace(network=network, wishes=(*wishes, wish)))
 
 
-def _plug(store: Store, container: Container, there: list[Plugged], wish: Wish) -> None:
+def _is_for_good(network: str) -> bool:
+    """Whether a container that has this one never has another."""
+    return network in ("host", "none") or choice.is_anothers(network)
+
+
+def _plug(store: Store, container: Container, wish: Wish, search_path: str) -> None:
     """Into one that runs."""
     known = networking.networks(store)
-    held = holder.find(known)
-    if not there or held is None:
+    there = [one for _, one in known.of_container(container.id)] or known.off(container.id)
+    if not there:
         raise RootlessError(
             f"container {container.name} was started with a network of its own, "
             "outside of those that are connected",
             hint="stop it, connect it and start it again; or run it with --network",
         )
-    endpoint = there[0][1]
     from rootless.network import bridge, membership
 
-    member = bridge.Member(
-        container.id, container.name, endpoint.owner, endpoint.netns, endpoint.dns
-    )
+    held = holder.ensure(known, networking.way_out(search_path))
+    member = bridge.member(there[0])
 
     def plug() -> None:
         userns.join(held.process.pid)
@@ -82,7 +86,7 @@ def disconnect(store: Store, container: Container, network: Network) -> None:
     if plugged:
         _unplug(store, plugged[0])
         events.tell_network(store, "disconnect", network, container.id)
-    first = kept[0].network if kept else "none"
+    first = kept[0].network if kept else container.spec.network
     homes.rewrite(store, container.spec.replace(network=first, wishes=kept))
 
 

@@ -65,7 +65,7 @@ class Joining(Record):
 def begin(store: Store, specs: Iterable[ContainerSpec], search_path: str) -> Entering:
     """Leave for the user namespace in which containers as these can run; `finish` is next."""
     for spec in specs:
-        if spec.wishes:
+        if spec.is_bridged:
             from rootless.network import holder
 
             return Joining(holder.ensure(networks(store), way_out(search_path)).process.pid)

@@ -67,9 +67,10 @@ class ContainerSpec(Record):
 
     `config` is how its process runs, in JSON, as an image's config says it: what the image says and
     the user did not change, but for SHELL and ONBUILD. `network` is the mode or network it is on,
-    `container:ID` for another's, and `wishes` are all user-defined ones; `hosts` are (address,
-    name) pairs of /etc/hosts. `seccomp` is "" for the filter of our own, unconfined, or a profile's
-    JSON. `stop_timeout` is in seconds. `requires` are the names of those to be started first.
+    `container:ID` for another's, and `wishes` are all user-defined ones; of one that was taken off
+    them all, `network` is the last it was on. `hosts` are (address, name) pairs of /etc/hosts.
+    `seccomp` is "" for the filter of our own, unconfined, or a profile's JSON. `stop_timeout` is in
+    seconds. `requires` are the names of those to be started first.
     `on_unhealthy` is what is done when its health checks fail: kill, restart, stop or "". It is
     killed when it has run for `timeout` seconds, with 0 never.
     `created_by` are the flags, image and command that would make another: see `run_words`.
@@ -129,9 +130,16 @@ class ContainerSpec(Record):
         return (*(run.entrypoint or ()), *(run.cmd or ()))
 
     @property
+    def is_bridged(self) -> bool:
+        """Whether it lives where user-defined networks are: on some, or taken off all of them."""
+        from rootless.network import choice
+
+        return bool(self.wishes) or choice.is_user_defined(self.network)
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """The names of all it is on."""
-        return tuple(one.network for one in self.wishes) or (self.network,)
+        return tuple(one.network for one in self.wishes) if self.is_bridged else (self.network,)
 
     @property
     def called(self) -> str:

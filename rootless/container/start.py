@@ -139,7 +139,7 @@ def _apart(spec: ContainerSpec) -> IdMap | None:
     """On networks of the user's the same ids in a user namespace of its own: whatever powers it is
     given, it has none over the bridges, which belong to the one around it.
     """
-    return userns.current() if spec.wishes else None
+    return userns.current() if spec.is_bridged else None
 
 
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:

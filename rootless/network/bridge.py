@@ -16,7 +16,7 @@ from rootless import linux, living, process
 from rootless.errors import RootlessError
 from rootless.network import addresses
 from rootless.network.netlink import Links
-from rootless.network.networks import Endpoint, Network
+from rootless.network.networks import OFF, Endpoint, Network
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -43,6 +43,11 @@ class Member(Record):
     owner: Process
     netns: str
     dns: tuple[str, ...] = ()
+
+
+def member(endpoint: Endpoint) -> Member:
+    """Whose endpoint it is."""
+    return Member(endpoint.container, endpoint.name, endpoint.owner, endpoint.netns, endpoint.dns)
 
 
 def reserve(networks: Networks, member: Member, wishes: Sequence[Wish]) -> tuple[Plugged, ...]:
@@ -132,12 +137,21 @@ def _mac(address: str) -> str:
 
 def release(networks: Networks, container: str, network: Network | None = None) -> None:
     """Give back a container's addresses, of all networks or of one; under the lock."""
-    for one in (network,) if network else networks.listing():
+    for one in (network,) if network else (*networks.listing(), OFF):
         found = networks.recorded(one.id)
         kept = [other for other in found if other.container != container]
         kept = [other for other in kept if living.is_alive(other.owner)]
         if len(kept) != len(found):
             networks.set_endpoints(one, kept)
+
+
+def set_off(networks: Networks, member: Member) -> None:
+    """Remember a container that is on no network, how to reach it again; under the lock."""
+    others = [one for one in networks.endpoints(OFF) if one.container != member.container]
+    known = Endpoint(
+        "", member.container, member.name, member.owner, member.netns, "", "", dns=member.dns
+    )
+    networks.set_endpoints(OFF, (*others, known))
 
 
 def plug(bridges: str, plugged: Sequence[Plugged]) -> None:

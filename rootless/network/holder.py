@@ -20,6 +20,7 @@ from rootless import linux, living, process, userns
 from rootless.errors import RootlessError
 from rootless.living import Process
 from rootless.network import bridge
+from rootless.network.networks import OFF
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -87,8 +88,9 @@ def _ensured(networks: Networks, chosen: Choice, *, inside: bool) -> Holder:
 
 
 def _survivors(networks: Networks) -> list[Process]:
-    """Who still runs a container on a network."""
-    return [one.owner for network in networks.listing() for one in networks.endpoints(network)]
+    """Who still runs a container on a network, or one that may be put on one again."""
+    everywhere = (*networks.listing(), OFF)
+    return [one.owner for network in everywhere for one in networks.endpoints(network)]
 
 
 def _start(networks: Networks, chosen: Choice, root: int, *, inside: bool) -> Holder:

@@ -15,6 +15,7 @@ import os
 
 from rootless.errors import RootlessError
 from rootless.network import bridge, holder
+from rootless.network.networks import OFF
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -62,6 +63,8 @@ def reserve(networks: Networks, member: Member, wishes: Sequence[Wish], chosen: 
     with networks.locked():
         bridge.release(networks, member.container)  # what is left of an earlier run
         plugged = bridge.reserve(networks, member, wishes)
+        if not plugged:
+            bridge.set_off(networks, member)
     return Reserved(networks, chosen, member, plugged)
 
 
@@ -113,14 +116,15 @@ class Attachment:
         self._netns_fd = -1
 
     def _is_published(self) -> bool:
-        """As in docker, internal networks publish nothing."""
-        return any(not network.internal for network, _ in self._reserved.plugged)
+        """As in docker, internal networks publish nothing; who is on none yet will be on one."""
+        plugged = self._reserved.plugged
+        return not plugged or any(not network.internal for network, _ in plugged)
 
     def _tell_where(self, netns: str) -> None:
         """Write down where the network namespace is, for whoever plugs it in later."""
         networks, container = self._reserved.networks, self._reserved.member.container
         with networks.locked():
-            for network, _ in self._reserved.plugged:
+            for network in [one for one, _ in self._reserved.plugged] or [OFF]:
                 told = (
                     one.replace(netns=netns) if one.container == container else one
                     for one in networks.endpoints(network)
@@ -150,7 +154,7 @@ def address_of(networks: Networks, container: str) -> str:
 
 
 def connect(networks: Networks, member: Member, wish: Wish, held: holder.Holder) -> None:
-    """Put a running container, which is on a network already, on another one.
+    """Put a running container on a network: one that is on others, or was until it was taken off.
 
     Runs in the holder's user namespace. RootlessError in docker's words when it is on it already.
     """
@@ -162,11 +166,15 @@ def connect(networks: Networks, member: Member, wish: Wish, held: holder.Holder)
         with networks.locked():
             bridge.release(networks, member.container, plugged[0][0])
         raise
+    with networks.locked():
+        bridge.release(networks, member.container, OFF)
 
 
 def disconnect(networks: Networks, plugged: Plugged) -> None:
     """Take a running container off a network. Runs in the holder's user namespace."""
     network, endpoint = plugged
     with networks.locked():
+        if [one.id for one, _ in networks.of_container(endpoint.container)] == [network.id]:
+            bridge.set_off(networks, bridge.member(endpoint))
         bridge.release(networks, endpoint.container, network)
     bridge.unplug(endpoint)

@@ -3,6 +3,7 @@
     networks/<name>.json        a network: id, subnets, labels; durable
     networks/live/lock          flocked exclusively by whoever changes anything here
     networks/live/<id>.json     its endpoints: one for each container that runs on it
+    networks/live/off.json      what runs and was taken off all networks: it may be put on one again
     networks/live/holder.json   the process that owns the namespace of the bridges (`holder`)
 
 Everything is replaced by rename. An endpoint names the process that answers for its container;
@@ -110,6 +111,10 @@ class Endpoint(Record):
         return (self.name, self.container[:_SHORT], *self.aliases)
 
 
+OFF = Network("off", "", 0.0, ())
+"""No network: its endpoints are those of running containers that are on none, and may be again."""
+
+
 class Networks:
     """The networks of one store, in its folder `networks`."""
 
@@ -137,16 +142,20 @@ class Networks:
         """By name, by id, or by the beginning of one id. NotFoundError in docker's words."""
         if _is_name(text) and (found := self._read(f"{text}.json")):
             return found
-        meant = [one for one in self.listing() if text and one.id.startswith(text)]
+        every = self.listing()
+        meant = [one for one in every if text and one.id.startswith(text)]
         if len(meant) > 1:
             raise RootlessError(
                 f"network {text} is ambiguous ({len(meant)} matches found on name)",
                 hint="write more of its id, or its name: rootless network ls",
             )
         if not meant:
+            from rootless import nearest
+
             raise NotFoundError(
                 f"network {text} not found",
-                hint=f"make it with: rootless network create {text}; "
+                hint=nearest.hint(text, [*PREDEFINED, *(one.name for one in every)])
+                or f"make it with: rootless network create {text}; "
                 "see those there are: rootless network ls",
             )
         return meant[0]
@@ -189,6 +198,10 @@ class Networks:
             for one in self.endpoints(network)
             if one.container == container
         ]
+
+    def off(self, container: str) -> list[Endpoint]:
+        """How a running container is reached that was taken off all networks; else nothing."""
+        return [one for one in self.endpoints(OFF) if one.container == container]
 
     def write_live(self, name: str, value: object) -> None:
         """Replace a file of live/; under the lock."""

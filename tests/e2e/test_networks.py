@@ -198,6 +198,90 @@ def test_a_created_container_is_connected_and_then_started(rootless):
     assert "is not connected to network web" in never.stderr
 
 
+def _devices(rootless, name: str) -> list[str]:
+    return sorted(rootless.ok("exec", name, "ls", "/sys/class/net").split())
+
+
+@pytest.mark.parametrize("made_again_by", ["nobody", "connect", "run"])
+def test_taken_off_its_only_network_it_is_connected_again_while_it_runs(rootless, made_again_by):
+    """Whether the holder is there still, or must be made again around it."""
+    rootless.ok("network", "create", "web")
+    identity = server(rootless, "--network", "web", "--network-alias", "db")
+    run = ("run", "--rm", "--network", "web", "busybox")
+    for _ in range(2):
+        rootless.ok("network", "disconnect", "web", "server")
+        assert _devices(rootless, "server") == ["lo"]
+        assert inspected(rootless, "server", "{{json .NetworkSettings.Networks}}") == {}
+        assert inspected(rootless, "server", "{{json .HostConfig.NetworkMode}}") == "web"
+        known = networks.Networks(str(rootless.root / "networks"))
+        [off] = known.off(identity)
+        if made_again_by != "nobody":
+            held = holder.find(known)
+            assert held
+            assert living.kill(held.process, 60)
+        if made_again_by == "run":
+            server(rootless, "--network", "web", name="other")
+            rootless.ok("rm", "-f", "other")
+        rootless.ok("network", "connect", "--alias", "again", "web", "server")
+        assert _devices(rootless, "server") == ["eth0", "lo"]
+        assert rootless.ok(*run, *wget("again")) == "hello\n"
+        assert known.off(identity) == []
+        assert living.is_alive(off.owner)
+    rootless.ok("stop", "-t", "0", "server")
+    rootless.ok("start", "server")
+    assert rootless.ok(*run, *wget("again")) == "hello\n", "it is kept"
+
+
+def test_taken_off_its_only_network_it_starts_on_none_and_is_connected_again(rootless):
+    rootless.ok("network", "create", "first")
+    rootless.ok("network", "create", "web")
+    identity = server(rootless, "--network", "first", "-p", "127.0.0.1::80")
+    rootless.ok("network", "disconnect", "first", "server")
+    rootless.ok("network", "rm", "first")
+    rootless.ok("restart", "-t", "0", "server")
+    assert _devices(rootless, "server") == ["lo"]
+    run = ("run", "--rm", "--network", "web", "busybox")
+    rootless.ok("network", "connect", "web", "server")
+    assert rootless.ok(*run, *wget("server")) == "hello\n"
+    where = rootless.ok("port", "server", "80").strip()
+    with urllib.request.urlopen(f"http://{where}/", timeout=30) as answer:
+        assert answer.read() == b"hello\n"
+    rootless.ok("network", "disconnect", "web", "server")
+    rootless.ok("stop", "-t", "0", "server")
+    known = networks.Networks(str(rootless.root / "networks"))
+    assert known.recorded("off") == (), "nothing is left of one that ended"
+    rootless.ok("network", "connect", "web", "server")
+    rootless.ok("start", "server")
+    assert rootless.ok(*run, *wget("server")) == "hello\n"
+    assert rootless.ok("ps", "--format", "{{.Networks}}") == "web\n"
+    assert identity in rootless.ok("network", "inspect", "web")
+
+
+@pytest.mark.parametrize("network", ["none", "container:base"])
+def test_one_without_networks_of_its_own_is_never_connected(rootless, network):
+    """As in docker, running or not, and the way out is one that works."""
+    rootless.ok("network", "create", "web")
+    server(rootless, "--network", "web", name="base")
+    rootless.ok("run", "-d", "--name", "server", "--network", network, "busybox", "sleep", "1000")
+    for _ in range(2):
+        wrong = rootless("network", "connect", "web", "server")
+        assert wrong.exit == 1
+        assert "cannot connect container server" in wrong.stderr
+        assert "create it again with --network NAME" in wrong.stderr
+        rootless.ok("stop", "-t", "0", "server")
+
+
+def test_a_network_that_differs_by_a_letter_is_named(rootless):
+    rootless.ok("network", "create", "shop")
+    for words in (("network", "rm", "shp"), ("network", "inspect", "shp"),
+                  ("run", "--rm", "--network", "shopp", "busybox", "true")):  # fmt: skip
+        wrong = rootless(*words)
+        assert wrong.exit != 0
+        assert "hint: did you mean shop?\n" in wrong.stderr
+    far = rootless("network", "rm", "elsewhere")
+    assert "rootless network create elsewhere" in far.stderr
+
+
 def test_what_is_killed_gives_its_address_back(rootless):
     rootless.ok("network", "create", "--subnet", "10.77.0.0/29", "small")
     server(rootless, "--network", "small")
