@@ -98,7 +98,7 @@ def _copy(
         return cp.unpack(lambda count: os.read(0, count), folder, owners)
     copied = cp.source(_host(), _absolute(source.path), follow=arguments.follow_link)
     if not target.path:
-        raise RootlessError("no such directory", hint="write CONTAINER:/PATH")
+        raise RootlessError(side.no_folder(""), hint="write CONTAINER:/PATH")
     return cp.copy(copied, cp.target(side, _inside(target.path), copied), owners)
 
 

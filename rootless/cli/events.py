@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _KINDS = ("container", "image", "volume", "network", "builder", "daemon", "pod", "config", "secret")
+_ELSEWHERE = ("machine", "node", "plugin", "service", "system")  # docker's and podman's: never here
 _KEYS = (*_KINDS, "event", "label", "scope", "type")
 _PAUSE = 0.05  # seconds between two looks at the journal
 
@@ -30,6 +31,7 @@ def events(given: Settings, arguments: Arguments) -> int:
     """Print what happens, until --until or an interrupt."""
     since, until = (_moment(name, getattr(arguments, name)) for name in ("since", "until"))
     asked = filters.parse(arguments.filter, _KEYS)
+    _check_kinds(asked.values("type"))
     show = _printer(arguments.format or "")
     journal = Journal(Store(given.root))
     first = since if since is not None else time.time()
@@ -43,6 +45,16 @@ def events(given: Settings, arguments: Arguments) -> int:
         if is_over:
             return 0
         time.sleep(_PAUSE)
+
+
+def _check_kinds(asked: tuple[str, ...]) -> None:
+    """UsageError for what nothing that is told of is."""
+    from rootless import nearest
+
+    for kind in asked:
+        if kind not in (*_KINDS, *_ELSEWHERE):
+            hint = nearest.hint(kind, _KINDS, prefix="type=") or f"types are {', '.join(_KINDS)}"
+            raise UsageError(f"invalid filter 'type={kind}'", hint=hint)
 
 
 def _moment(name: str, text: str | None) -> float | None:

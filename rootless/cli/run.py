@@ -224,9 +224,11 @@ def write_cidfile(home: Home) -> None:
 
 
 def _no_cidfile(path: str, why: str) -> RootlessError:
+    folder = os.path.dirname(path) or "."
+    is_there = os.path.isdir(folder)
     return RootlessError(
         f"the container's id cannot be written to {path}: {why}",
-        hint="choose a file that does not exist yet",
+        hint="choose a file that does not exist yet" if is_there else f"mkdir -p {folder}",
     )
 
 

@@ -214,7 +214,11 @@ def import_(given: Settings, arguments: Arguments) -> int:
     def place(coming: Read, folder: str) -> None:
         apply.unpack(codecs.decompress(coming), folder, whiteouts=False, owner=owner)
 
-    unpacking.unpack_apart(write, volume.data, place)
+    try:
+        unpacking.unpack_apart(write, volume.data, place)
+    except IntegrityError as error:
+        shown = "standard input" if source == "-" else source
+        raise IntegrityError(f"{shown}: {error.message}", hint=error.hint) from None
     return 0
 
 

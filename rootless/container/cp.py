@@ -41,7 +41,16 @@ class Side(Record):
     root_fd: int
     missing: Callable[[str], str]
     missing_folder: Callable[[str], str]
-    is_container: bool = False
+    name: str = ""
+
+    @property
+    def is_container(self) -> bool:
+        """Whether it has a `name`; else it is the host."""
+        return bool(self.name)
+
+    def no_folder(self, path: str) -> str:
+        """docker's words for what is typed as a directory and is none, with what was typed."""
+        return f"no such directory: {self.name}{':' if self.name else ''}{path}"
 
 
 def container(root_fd: int, name: str) -> Side:
@@ -50,7 +59,7 @@ def container(root_fd: int, name: str) -> Side:
     def missing(path: str) -> str:
         return f"Could not find the file {path} in container {name}"
 
-    return Side(root_fd, missing, missing, is_container=True)
+    return Side(root_fd, missing, missing, name)
 
 
 def host(root_fd: int) -> Side:
@@ -115,15 +124,16 @@ def target(side: Side, path: str, copied: Source) -> Target:
     if found and stat.S_ISDIR(found.st_mode):
         return Target(_open_folder(side, clean))
     if found and asserts_folder(path):
-        said = "no such directory" if side.is_container else f"stat {path}: not a directory"
-        raise RootlessError(said)
+        said = side.no_folder(path) if side.is_container else f"stat {path}: not a directory"
+        raise RootlessError(said, hint="it is a file: leave out the last slash to replace it")
     if found and copied.is_folder:
         raise RootlessError(
             "cannot copy directory",
             hint=f"{clean} is a file: name a directory, or what is not there",
         )
     if not found and not copied.is_folder and asserts_folder(path):
-        raise RootlessError("no such directory", hint="make it first, or leave out the last slash")
+        hint = "make it first, or leave out the last slash"
+        raise RootlessError(side.no_folder(path), hint=hint)
     folder, name = os.path.split(clean)
     return Target(_open_folder(side, folder), os.fsencode(name))
 

@@ -246,3 +246,11 @@ def test_the_journal_is_bounded_and_damage_is_passed_over(store, lived):
     os.mkfifo(journal)
     store.ok("tag", "busybox", "large:3", timeout=60)
     assert "large:1" in past(store, "--format", NAME, "--filter", "event=tag")
+
+
+def test_a_type_that_nothing_has_is_refused(store):
+    wrong = store("events", "--until", "0s", "--filter", "type=containerr")
+    assert (wrong.exit, wrong.stdout) == (1, "")
+    assert "invalid filter 'type=containerr'" in wrong.stderr
+    assert "did you mean type=container?" in wrong.stderr
+    assert past(store, "--filter", "type=plugin") == "", "docker has it, though there is none"

@@ -315,6 +315,9 @@ def test_cidfile(store, run, tmp_path):
     assert len(path.read_text()) == 64
     again = store("run", "--rm", "--cidfile", path, "busybox", "true")
     assert (again.exit, "cannot be written" in again.stderr) == (125, True)
+    assert "choose a file that does not exist yet" in again.stderr
+    nowhere = store("run", "--rm", "--cidfile", tmp_path / "no/dir/cid", "busybox", "true")
+    assert (nowhere.exit, f"hint: mkdir -p {tmp_path}/no/dir\n" in nowhere.stderr) == (125, True)
 
 
 def started(store, *words: str, **options):

@@ -175,6 +175,7 @@ def test_what_is_no_archive_is_said(rootless, tmp_path, content):
     result = rootless("volume", "import", "v1", tmp_path / "bad")
     assert "Traceback" not in result.stderr
     assert (result.exit == 0) == (content == b"")
+    assert content == b"" or f"error: {tmp_path}/bad: " in result.stderr
     assert os.listdir(rootless.root / "volumes/v1/data") == []
 
 

@@ -175,9 +175,10 @@ def test_followed_links_keep_their_own_names(root, here):
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [
-        ("file", "/w/nodir/", "no such directory"),
+        ("file", "/w/nodir/", "no such directory: cq:/w/nodir/"),
+        ("file", "/no/dir/", "no such directory: cq:/no/dir/"),
         ("file", "/w/nodir/x", "Could not find the file /w/nodir in container cq"),
-        ("file", "/w/file/", "no such directory"),
+        ("file", "/w/file/", "no such directory: cq:/w/file/"),
         ("d1", "/w/file", "cannot copy directory"),
         ("d1/.", "/w/file", "cannot copy directory"),
         ("d1/.", "/w/nodir/new", "Could not find the file /w/nodir in container cq"),
@@ -199,7 +200,7 @@ def test_what_cannot_be_copied_into_a_container(root, here, source, target, said
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [
-        ("/w/file", "nodir/", "no such directory"),
+        ("/w/file", "nodir/", "no such directory: /tmp/"),
         ("/w/file", "nodir/x", 'nodir" does not exist'),
         ("/w/file", "file/", "file/: not a directory"),
         ("/w/file/", "new", "lstat /w/file/: not a directory"),
