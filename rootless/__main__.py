@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 from _io import BufferedWriter, FileIO, TextIOWrapper
-from errno import EDQUOT, EFBIG, ENOSPC
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 
 from rootless import finder
 
@@ -48,13 +48,15 @@ def main() -> NoReturn:
 
 
 class _Remarks(FileIO):
-    """Standard error: where there is no room for what is said, the work goes on all the same."""
+    """Standard error: where there is no room for what is said, or its terminal is gone, the work
+    goes on all the same.
+    """
 
     def write(self, content: ReadableBuffer, /) -> int:
         try:
             return super().write(content)
         except OSError as error:
-            if error.errno not in (ENOSPC, EDQUOT, EFBIG):
+            if error.errno not in (ENOSPC, EDQUOT, EFBIG, EIO):
                 raise
             return len(memoryview(content))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import interrupts
 from rootless.cli import bake_allowed, bake_lists, builders, files, words
 from rootless.errors import NotFoundError, RootlessError, UsageError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 def bake(given: Settings, arguments: Arguments) -> int:
     """Build the targets; or print or list them."""
+    interrupts.catch()
     from rootless.bake import overrides, printing, reading
 
     if arguments.print and arguments.list:

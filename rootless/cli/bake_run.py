@@ -1,13 +1,15 @@
 """Targets built side by side: each by `build` itself, in a process of its own.
 
 A target that others are made from comes before them. What a build says is passed on line by line
-with the target's name before it. The first that fails ends the others; so does the end of this
-process, whatever ends it. The builds share what is in the store: a step that two targets have is
-cached for the one that comes to it later, and stages that several need come before them.
+with the target's name before it. The first that fails interrupts the others, which clean up after
+themselves; so does an interrupt. They end with this process, whatever ends it. The builds share
+what is in the store: a step that two targets have is cached for the one that comes to it later,
+and stages that several need come before them.
 """
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -297,12 +299,31 @@ class _Kitchen:
             self.made[oven.name] = _metadata(self._folder, oven.name)
 
     def end(self) -> None:
-        """End what is still being built."""
-        for oven in self.building.values():
-            oven.child.kill()
-            for fd in oven.streams:
-                os.close(fd)
-        self.building.clear()
+        """Interrupt what is still being built; returns when all has cleaned up after itself."""
+        try:
+            for oven in self.building.values():
+                oven.child.send_signal(_signal.SIGTERM)
+            self._await_ends()
+        finally:
+            for oven in self.building.values():
+                oven.child.kill()
+                for fd in oven.streams:
+                    os.close(fd)
+            self.building.clear()
+
+    def _await_ends(self) -> None:
+        """Read on, for who cannot write does not end; but nobody wants to know any more."""
+        import select
+
+        poll = select.poll()
+        working = {oven.child.fileno() for oven in self.building.values()}
+        for fd in (*working, *(fd for oven in self.building.values() for fd in oven.streams)):
+            poll.register(fd, select.POLLIN)
+        while working:
+            for fd, _ in poll.poll():
+                if fd in working or not os.read(fd, _CHUNK):
+                    poll.unregister(fd)
+                    working.discard(fd)
 
 
 def connect(stdin: str, out_fd: int, err_fd: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.build.request import Request
 from rootless.cli import build_flags, caches, fetch, named, progress, wanted
 from rootless.cli.contexts import Contexts
@@ -47,6 +47,7 @@ _LAST_SECOND = "253402300799"  # of the year 9999, which RFC 3339 ends with
 
 def build(given: Settings, arguments: Arguments) -> int:
     """Build an image; prints its id with -q."""
+    interrupts.catch()
     _check(given, arguments)
     given = given.with_logins(arguments.authfile)
     surroundings = build_flags.surroundings(given, arguments)

@@ -1,7 +1,7 @@
 """`kaniko`: the flags of kaniko's executor, said to `build` in its own words.
 
 What has no such word is refused where the image would be another, and warned of where it would
-not. A crash leaves a staging in the store, which the next command sweeps.
+not. A crash leaves a staging in the store, which the next command that stages something sweeps.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+from rootless import interrupts
 from rootless.cli import files, kaniko_context, kaniko_registries, parser, table, words
 from rootless.errors import UsageError
 from rootless.oci.reference import Reference
@@ -34,6 +35,7 @@ def kaniko(given: Settings, arguments: Arguments) -> int:
     """Build as kaniko would have, and push."""
     from rootless.cli import build
 
+    interrupts.catch()
     _check(arguments)
     for warning in _warnings(arguments):
         print(f"warning: {warning}", file=sys.stderr)

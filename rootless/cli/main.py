@@ -41,8 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _carry_out(words)
         _flush()
     except KeyboardInterrupt:
+        from rootless import interrupts
+
         print("interrupted", file=sys.stderr)
-        return 130
+        return interrupts.exit_code()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
         return 141

@@ -2,15 +2,16 @@
 
 A target that others are made from comes before them; all others are handed over at once, for it is
 the scheduler that knows how many there is room for. The first that fails ends the others, and so
-does Ctrl-C. A thread follows each job; what it hears is passed on by the command's own thread.
+does an interrupt. A thread follows each job; what it hears is passed on by the command's own
+thread.
 """
 
 from __future__ import annotations
 
 import queue
-import signal
 import threading
 
+from rootless import interrupts
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -55,8 +56,7 @@ def carry_out(
     `prepare` makes a target's job when all that it needs is done; `say` gets each line of its log.
     JobError for the first that does not end well, when the others are cancelled.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):  # the jobs are elsewhere, and would go on
-        signal.signal(number, signal.default_int_handler)
+    interrupts.catch()  # the jobs are elsewhere, and would go on
     told: Told = queue.SimpleQueue()
     waiting, running, done = list(needs), dict[str, _Log](), set[str]()
     try:

@@ -38,6 +38,9 @@ target "bad" {
 target "slow" {
   dockerfile-inline = "FROM busybox\\nRUN echo begun; sleep 600\\n"
 }
+target "slow-too" {
+  dockerfile-inline = "FROM busybox\\nRUN echo begun >&2; sleep 601\\n"
+}
 """
 
 
@@ -97,12 +100,13 @@ def test_metadata_tells_what_was_made(bake, rootless, project):
     assert {name: one["containerimage.config.digest"] for name, one in made.items()} == ids
 
 
-def test_what_fails_names_its_target_and_ends_the_others(bake):
+def test_what_fails_names_its_target_and_ends_the_others(bake, rootless):
     result = bake("bad", "slow", "--jobs=2", timeout=300)
     assert result.exit == 1
     assert "error: target bad: Dockerfile:2: process" in result.stderr
     assert "bad  | #2" in result.stderr
     assert "before" in result.stderr
+    assert os.listdir(rootless.root / "tmp") == []
 
 
 def test_one_target_is_told_as_build_tells_it(bake):
@@ -158,6 +162,29 @@ def test_builds_end_with_the_command_whatever_ends_it(rootless, project):
     wait_until_gone(f"{rootless.root} bake")
     rootless.ok("system", "prune", "-f")
     assert os.listdir(rootless.root / "tmp") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_targets_of_a_bake_that_is_asked_to_end_clean_up(rootless, project, number, whole_group):
+    command = rootless.command("bake", "slow", "slow-too", "--jobs=2")
+    with subprocess.Popen(
+        command, cwd=project, env=rootless.environment, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as running:  # fmt: skip
+        for _ in range(2):
+            while "begun" not in running.stderr.readline().replace("echo begun", ""):
+                assert running.poll() is None
+        if whole_group:
+            os.killpg(running.pid, number)
+        else:
+            running.send_signal(number)
+        said = running.stderr.read()
+    assert running.returncode == 128 + number, said
+    assert said.endswith("interrupted\n")
+    assert "Traceback" not in said
+    assert os.listdir(rootless.root / "tmp") == []
+    wait_until_gone(f"{rootless.root} bake")
 
 
 def test_a_compose_file_is_built(rootless, project, tmp_path):

@@ -176,7 +176,7 @@ def test_ctrl_c_deletes_the_jobs(bake, rootless, cluster, project, number):
     with _begun(bake, rootless, project) as running:
         running.send_signal(number)
         running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert len(cluster.created) == 1
     assert cluster.jobs == {}
 

@@ -108,6 +108,49 @@ def test_a_killed_build_leaves_nothing_running(rootless, failing, number):
     assert os.listdir(rootless.root / "tmp") == []
 
 
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_build_that_is_asked_to_end_cleans_up(rootless, failing, number, stages, whole_group):
+    """Side by side, too; and where all its processes are asked, as by a terminal."""
+    sleep = f"sleep {processes.some_seconds()}"
+    lines = [f"FROM busybox AS s{one}\nRUN : {one}; echo up; {sleep}\n" for one in range(stages)]
+    copies = [f"COPY --from=s{one} /etc/passwd /{one}\n" for one in range(stages)]
+    (failing.context / "Dockerfile").write_text("".join([*lines, "FROM busybox\n", *copies]))
+    command = rootless.command("build", "--progress=plain", str(failing.context))
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as build:
+        for _ in range(stages):
+            while "up" not in build.stderr.readline().replace("echo up", ""):
+                assert build.poll() is None
+        if whole_group:
+            os.killpg(build.pid, number)
+        else:
+            build.send_signal(number)
+        said = build.stderr.read()
+    assert build.returncode == 128 + number, said
+    assert said.endswith("interrupted\n")
+    assert "Traceback" not in said
+    assert os.listdir(rootless.root / "tmp") == []
+    processes.wait_until_gone(sleep)
+
+
+def test_what_is_to_be_ignored_stays_so(rootless, failing):
+    """As by nohup."""
+    (failing.context / "Dockerfile").write_text("FROM busybox\nRUN echo up; sleep 1\n")
+    command = ["nohup", *rootless.command("build", "--progress=plain", str(failing.context))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as build:
+        while "up" not in build.stderr.readline().replace("echo up", ""):
+            assert build.poll() is None
+        build.send_signal(signal.SIGHUP)
+        said = build.stderr.read()
+    assert build.returncode == 0, said
+
+
 def test_with_many_ids_a_wrong_argument_is_nothing_but_that(failing):
     said = failing("FROM busybox\nRUN chown 4294967294 /etc/passwd\n")
     assert "Invalid argument" in said

@@ -19,7 +19,7 @@ PACKAGE = PROJECT / "rootless"
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
 MACHINE = {
     *("complaints", "programs", "process", "userns", "rung", "inroot", "living", "owners"),
-    "standins",
+    *("standins", "interrupts"),
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "programs": set(),
     "complaints": {"programs"},
     "process": {"complaints"},
+    "interrupts": set(),
     "rung": set(),
     "userns": {"complaints", "programs", "process", "rung"},
     "inroot": set(),
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "standins": set(),
     "dockerfile": {"oci"},
     "bake": {"oci"},
-    "fleet": {"programs"},
+    "fleet": {"programs", "interrupts"},
     "archive": {"oci", *MACHINE},
     "registry": {"oci"},
     "sandbox": MACHINE,

@@ -7,9 +7,9 @@ each cleans up after itself, and dies with the parent.
 
 from __future__ import annotations
 
-from _signal import SIG_IGN, SIGINT, signal
+from _signal import SIG_IGN, SIGINT, SIGTERM, signal
 
-from rootless import process
+from rootless import interrupts, process
 from rootless.build.request import (
     Cached,
     Done,
@@ -48,6 +48,7 @@ class Crew:
         """Fork a child for strand number `strand`; `body` returns (diff_id, created) pairs."""
 
         def work(send: process.Send) -> Layers:
+            interrupts.catch()
             return body(lambda event: send(_encode(event)))
 
         self._working[strand] = process.fork(work, "the process that carried steps out")
@@ -71,7 +72,7 @@ class Crew:
     def close(self) -> None:
         """Interrupt who still works, and wait until they have cleaned up."""
         for child in self._working.values():
-            child.send_signal(SIGINT)
+            child.send_signal(SIGTERM)  # SIGINT is ignored in the background of a script
         while self._working:
             self._working.popitem()[1].close()
 
