@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 
@@ -135,6 +136,23 @@ def test_a_build_that_is_asked_to_end_cleans_up(rootless, failing, number, stage
     assert build.returncode == 128 + number, said
     assert said.endswith("interrupted\n")
     assert "Traceback" not in said
+    assert os.listdir(rootless.root / "tmp") == []
+    processes.wait_until_gone(sleep)
+
+
+@pytest.mark.parametrize("how", ["tty", "plain"])
+def test_a_build_whose_terminal_is_closed_cleans_up(rootless, failing, how):
+    sleep = f"sleep {processes.some_seconds()}"
+    (failing.context / "Dockerfile").write_text(f"FROM busybox\nRUN echo u''p; {sleep}\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        argv = rootless.command("build", f"--progress={how}", failing.context)
+        os.execvpe(argv[0], [*map(str, argv)], rootless.environment)
+    seen = b""
+    while b"up" not in seen:
+        seen += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGHUP
     assert os.listdir(rootless.root / "tmp") == []
     processes.wait_until_gone(sleep)
 

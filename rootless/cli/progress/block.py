@@ -8,6 +8,7 @@ take then, need not be known. No line is longer than the terminal is wide when i
 from __future__ import annotations
 
 import os
+from errno import EIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ class Block:
         """
         self._out.flush()
         rest = "".join(pieces).encode(self._out.encoding or "utf-8", "replace")
-        while rest:
-            rest = rest[os.write(self._out.fileno(), rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._out.fileno(), rest) :]
+        except OSError as error:
+            if error.errno != EIO:  # the terminal was closed: who draws has other things to end
+                raise
 
 
 def cut(text: str, columns: int) -> str:
