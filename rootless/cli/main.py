@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: exiting must not complain
         return 141
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ImportError) as error:
         complaint = _explain(error)
         if complaint is None:
             raise
@@ -88,12 +88,14 @@ def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _explain(error: OSError | MemoryError) -> RootlessError | None:
+def _explain(error: OSError | MemoryError | ImportError) -> RootlessError | None:
     """What a limit of this machine did not allow; None when it is another matter."""
     from rootless import complaints
 
     if isinstance(error, MemoryError):
         error = OSError(ENOMEM, "")
+    if isinstance(error, ImportError):  # of a compiled module: the loader says why in words only
+        error = OSError(EMFILE if os.strerror(EMFILE) in str(error) else 0, "")
     if error.errno in (ENOSPC, EDQUOT):
         return RootlessError(f"{error.filename or 'standard output'}: {error.strerror}")
     return complaints.explain_limit(error) if error.errno in _LIMITS else None

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from rootless.cli import main
+
 HEAVY = {
     "re", "json", "enum", "typing", "dataclasses", "pathlib", "subprocess", "logging", "tempfile",
     "shutil", "contextlib", "hashlib", "socket", "threading", "click", "rich", "urllib3",
@@ -165,3 +167,18 @@ def test_parsing_a_hot_verb_imports_nothing_heavy(verb):
         "__import__(verb.handler.partition(':')[0])"
     )
     assert not HEAVY & imported_by(script)
+
+
+@pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        ("_json.so: cannot open shared object file: Too many open files", True),
+        ("_json.so: cannot open shared object file: No such file or directory", False),
+        ("No module named 'zstandard'", False),
+    ],
+)
+def test_a_compiled_module_that_met_the_limit_of_open_files(said, explained):
+    """The loader gives no errno."""
+    complaint = main._explain(ImportError(said))
+    assert (complaint is not None) == explained
+    assert not explained or complaint.hint == "raise the limit: ulimit -n"
