@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import linux, programs
+from rootless import linux, programs, subids
 from rootless.errors import RootlessError
 
 SEE_DOCTOR = "\n'rootless doctor' tries all that is needed here, and says what mends it"
 """Ends the hint of everything that this machine, and not what was asked of it, has refused."""
 NO_PLACE = "there is no place for images: HOME is not set"
 PLACE = "set HOME, or choose a directory with --root or ROOTLESS_ROOT"
+ELSEWHERE = "export ROOTLESS_ROOT=/var/tmp/$USER-rootless (a disk of this machine: ext4, xfs …)"
 UNCONFINED = (
     "start the outer container with --security-opt seccomp=unconfined, or run outside of it"
 )
@@ -31,7 +32,6 @@ _PRIVILEGED = (
 )
 _CAP_SYS_ADMIN = 21
 _USERS = "/etc/passwd"
-_RANGES = ("/etc/subuid", "/etc/subgid")
 _MAX_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 _IN_THE_WAY = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
@@ -134,10 +134,10 @@ def _may_administer() -> bool:
 
 def grant_ids(user: str) -> str:
     """The command that gives `user` a range of subordinate ids, behind all that were given."""
-    first = max(100000, *map(_given, _RANGES))
+    first = max(100000, *map(_given, (subids.USERS, subids.GROUPS)))
     if not _is_local(user):  # usermod knows nobody else
         line = f"{user}:{first}:65536"
-        return f"echo {line} | sudo tee -a {' '.join(_RANGES)}"
+        return f"echo {line} | sudo tee -a {subids.USERS} {subids.GROUPS}"
     ids = f"{first}-{first + 65535}"
     return f"sudo usermod --add-subuids {ids} --add-subgids {ids} {user}"
 
@@ -157,6 +157,24 @@ def explain_unmapped(uid: int, gid: int) -> RootlessError:
     return RootlessError(message, hint="rootless doctor says how many ids you have")
 
 
+def explain_attributes(error: OSError) -> RootlessError:
+    """Why no changes can be kept in the store."""
+    return _refused(
+        f"the file system of the store keeps no user xattrs ({error.strerror}): changes of files "
+        "cannot be told there",
+        ELSEWHERE,
+    )
+
+
+def explain_giving(name: str, owner: str, error: OSError) -> RootlessError:
+    """Why a file of the store cannot belong to an id that there is."""
+    return _refused(
+        f"{name} cannot be given to {owner}: the file system of the store, which may be another "
+        f"machine's, refuses it ({error.strerror})",
+        ELSEWHERE,
+    )
+
+
 def explain_one_id() -> tuple[str, str]:
     """What is missing for a range of ids, and the cure; also asked inside of the namespace."""
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS):
@@ -169,22 +187,45 @@ def explain_one_id() -> tuple[str, str]:
         return "no newuidmap", "sudo apt-get install uidmap (shadow-utils elsewhere)"
     if powerless := [one for one in helpers if not programs.is_privileged(one)]:
         return "newuidmap has lost its setuid bit", f"sudo chmod u+s {' '.join(powerless)}"
-    return "no line in /etc/subuid", grant_ids(_user_name())
+    return _explain_no_ids(_outside("uid"))
 
 
-def _user_name() -> str:
-    """The user outside, also when asked from within the namespace; a number where no name is."""
-    import pwd
+def _explain_no_ids(uid: int) -> tuple[str, str]:
+    """Why newuidmap, which is there, has nothing to give."""
+    if uid < 0:
+        return f"no line in {subids.USERS}", grant_ids("USER")
+    if not (user := subids.name_of(uid)):
+        line = f"user{uid}:x:{uid}:{_outside('gid')}::/:/bin/sh"
+        return (
+            f"uid {uid} has no name, and newuidmap gives nothing to a number",
+            f"echo {line} | sudo tee -a {_USERS}; then: {grant_ids(f'user{uid}')}",
+        )
+    if service := subids.service():
+        return _explain_service(service, user)
+    users, _ = subids.granted(uid)
+    return f"no line in {subids.GROUPS if users else subids.USERS}", grant_ids(user)
 
+
+def _explain_service(service: str, user: str) -> tuple[str, str]:
+    said = f"nsswitch.conf says 'subid: {service}'"
+    if not subids.asker():
+        missing = f"{said}, and getsubids, which asks it, is not installed"
+        return missing, "sudo dnf install shadow-utils-subid (uidmap elsewhere)"
+    return (
+        f"{said}, which gives {user} none",
+        f"have them given there, or: sudo sed -i 's/^subid:.*/subid: files/' /etc/nsswitch.conf; "
+        f"then: {grant_ids(user)}",
+    )
+
+
+def _outside(kind: str) -> int:
+    """The user's own id outside, also when asked from within; -1 where nothing tells."""
+    here = os.getuid() if kind == "uid" else os.getgid()
     try:
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            uid = os.getuid() or int(file.readline().split()[1])
+        with open(f"/proc/self/{kind}_map", encoding="ascii") as file:
+            return here or int(file.readline().split()[1])
     except (OSError, IndexError):  # no map was written, or there is no /proc
-        return "USER"
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+        return -1
 
 
 def _given(path: str) -> int:

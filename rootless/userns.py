@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, EINVAL, ENOSPC, ENOSYS, EPERM, ESRCH
 
-from rootless import linux, process, programs, rung
+from rootless import linux, process, programs, rung, subids
 from rootless.errors import RootlessError, UsageError
 from rootless.record import Record
 
@@ -73,7 +73,7 @@ def begin() -> Entering | Staying:
     if (forced := rung.forced()) and forced.name == rung.ROOT:
         return _forced_to_stay(forced)
     ids = available()
-    user = _names(os.getuid())[0]
+    user = subids.name_of(os.getuid()) or str(os.getuid())
     target = os.getpid()
     left_read, left_write = process.pipe()
 
@@ -155,8 +155,12 @@ class Entering:
         try:
             _own_mounts()
         except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
-            raise _refused(error, self._user) from None
-        _stand_on(self._ids)
+            refused = _refused(error, self._user)
+            if not (self._ids.is_range and _may_chroot()):
+                raise refused from None
+            rung.decide(rung.ROOT, refused.message, refused.hint)
+        else:
+            _stand_on(self._ids)
         return self._ids
 
 
@@ -198,9 +202,8 @@ def available() -> IdMap:
         return own
     if linux.prctl(linux.PR_GET_NO_NEW_PRIVS) or not _has_newidmap():
         return own
-    names = _names(uid)
-    uids = stack(uid, _subordinate("/etc/subuid", names))
-    gids = stack(gid, _subordinate("/etc/subgid", names))
+    granted_uids, granted_gids = subids.granted(uid)
+    uids, gids = stack(uid, granted_uids), stack(gid, granted_gids)
     return IdMap(own.uids + uids, own.gids + gids) if uids and gids else own
 
 
@@ -263,6 +266,15 @@ def _own_mounts() -> None:
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
 
 
+def _may_chroot() -> bool:
+    """Whether root may do here what needs no mounts; nothing changes by it."""
+    try:
+        os.chroot("/")
+    except OSError:
+        return False
+    return True
+
+
 def _refused(error: Exception, user: str) -> RootlessError:
     from rootless import complaints
 
@@ -286,24 +298,6 @@ def _ranges(path: str) -> tuple[IdRange, ...]:
     """An id map as the kernel shows it to this namespace."""
     lines = (line.split() for line in _lines(path))
     return tuple((int(inside), int(outside), int(count)) for inside, outside, count in lines)
-
-
-def _names(uid: int) -> tuple[str, ...]:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name, str(uid)
-    except KeyError:
-        return (str(uid),)
-
-
-def _subordinate(path: str, names: tuple[str, ...]) -> Iterable[tuple[int, int]]:
-    """(first id, count) of each line of subuid(5) that belongs to one of `names`."""
-    for line in _lines(path):
-        owner, _, rest = line.strip().partition(":")
-        first, _, count = rest.partition(":")
-        if owner in names and first.isdigit() and count.isdigit() and int(count) > 0:
-            yield int(first), int(count)
 
 
 def stack(own: int, granted: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:

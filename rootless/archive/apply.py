@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 
-from rootless import linux
+from rootless import complaints, linux
 from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import IntegrityError, RootlessError
@@ -127,7 +127,7 @@ class _Tree:
         }
         if whiteouts:  # a set-group-id bit inherited from outside would choose new files' group
             root = self._directories[b"."] = _undescribed(b".")
-            os.chown(root.name, root.uid, root.gid)
+            self._chown(root.name, root)
             os.chmod(root.name, root.mode)
 
     def enter(self, into: bytes) -> None:
@@ -231,12 +231,14 @@ class _Tree:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
                 raise
-            owner = f"{entry.uid}:{entry.gid}"
+            name, owner = repr(tar.shown(entry.name)), f"{entry.uid}:{entry.gid}"
+            if error.errno == errno.EPERM:  # the id is there: as NFS does it, for a server's root
+                raise complaints.explain_giving(name, owner, error) from error
             raise RootlessError(
-                f"{tar.shown(entry.name)!r} belongs to {owner}, which is outside the range of ids"
-                " this user has",
+                f"{name} belongs to {owner}, which is outside the range of ids this user has",
                 hint="give the user a longer range in /etc/subuid and /etc/subgid"
-                " (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)",
+                " (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)"
+                f"{complaints.SEE_DOCTOR}",
             ) from error
 
     def _directory(self, entry: tar.Entry) -> None:
@@ -446,5 +448,8 @@ def _hint(number: int | None) -> str | None:
     if number == errno.EFBIG:
         return "files may not be so large here; raise the limit: ulimit -f unlimited"
     if number == errno.ENOTSUP:
-        return "the file system of the store keeps no extended attributes: move it with --root"
+        return (
+            "the file system of the store keeps no extended attributes: move it with --root"
+            f"{complaints.SEE_DOCTOR}"
+        )
     return None

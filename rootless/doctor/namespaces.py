@@ -48,8 +48,8 @@ def _try_userns() -> None:
 
 
 def copies() -> Check | None:
-    """For root without namespaces: what it builds in instead; None for everybody else."""
-    if os.getuid():
+    """For root without mounts: what it builds in instead; None where one cannot be root."""
+    if complaint(_try_root):
         return None
     problem = complaint(_try_copies)
     if problem is None:
@@ -57,8 +57,13 @@ def copies() -> Check | None:
     return failed("copies", problem.message, "start the outer container with docker's defaults")
 
 
+def _try_root() -> None:
+    userns.enter()
+
+
 def _try_copies() -> None:
     """In a child: what a command needs; whether files can be given away is seen in the store."""
+    userns.enter()
     try:
         os.chroot("/")
         os.setresgid(1, 1, 1)

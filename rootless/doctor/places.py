@@ -17,7 +17,6 @@ from rootless.errors import RootlessError
 from rootless.record import Record
 
 _LEAST = 1 << 30
-_ELSEWHERE = "export ROOTLESS_ROOT=/var/tmp/$USER-rootless (a disk of this machine: ext4, xfs …)"
 _FAR = {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs"}
 
 
@@ -59,7 +58,7 @@ def _layers(root: str, where: Place, *, can_enter: bool) -> Check:
         return passed("store", f"{root} on {where.kind} can hold layers")
     far = ", a file system of another machine" if where.kind in _FAR else ""
     detail = f"{root} on {where.kind}{far}: {problem.message}"
-    return failed("store", detail, problem.hint or _ELSEWHERE)
+    return failed("store", detail, problem.hint or complaints.ELSEWHERE)
 
 
 def _try_store(root: str) -> None:
@@ -100,7 +99,7 @@ def _room(root: str) -> tuple[Check, ...]:
     free = disk.f_bavail * disk.f_frsize
     if free >= _LEAST or not disk.f_blocks:  # some file systems do not count
         return ()
-    fix = f"rootless system prune, or {_ELSEWHERE}"
+    fix = f"rootless system prune, or {complaints.ELSEWHERE}"
     return (note("room", f"{free >> 20} MiB are free for images in {root}", fix),)
 
 

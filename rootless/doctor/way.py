@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _RANGE = "a user namespace with a range of ids"
 _ONE = "a user namespace with one id"
 _ROOT = "root without namespaces"
+_NO_MOUNTS = "a user namespace without mounts"
 _NONE = "no user namespace"
 
 
@@ -33,7 +34,8 @@ def way(checks: Sequence[Check]) -> Way:
     storage = "none" if "overlayfs" in failed or "store" in failed else "overlayfs"
     if any(check.name == "copies" for check in checks):
         copied = "none" if "store" in failed else "copies"
-        return Way(3, _ROOT, copied, failed["user namespace"].detail)
+        name = _NO_MOUNTS if os.getuid() else _ROOT
+        return Way(3, name, copied, failed["user namespace"].detail)
     if "user namespace" in failed:
         return Way(0, _NONE, "none", failed["user namespace"].detail)
     if "ids" in failed:

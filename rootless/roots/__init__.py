@@ -12,6 +12,7 @@ container's, and owned directories in tmp/.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import rung
@@ -85,6 +86,7 @@ def present(
     Without, `writable` lasts, and may have changes of before.
     """
     paths = tuple(layers)
+    _try_attributes(writable)
     if not rung.current().may_mount:
         from rootless.roots import copied, lasting
 
@@ -94,6 +96,18 @@ def present(
     base = store.path("layers")
     stacked = tuple(_name(store, path) for path in (*paths, bottom))
     return overlay.Root(base, stacked, writable, volatile)
+
+
+def _try_attributes(folder: str) -> None:
+    """Without them a directory that replaces another cannot be told, nor, with one id, an owner."""
+    try:
+        os.setxattr(folder, "user.rootless.tried", b"")
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        from rootless import complaints
+
+        raise complaints.explain_attributes(error) from None
 
 
 def empty(snapshot: Snapshot) -> str:

@@ -12,6 +12,7 @@ All are values; `put` runs in the child before anything of the image does.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -255,8 +256,12 @@ def _copy_entry(source: str, target: str, status: os.stat_result) -> None:
 
 
 def _like(target: str, status: os.stat_result) -> None:
-    """Owner, mode and time."""
-    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    """Owner, mode and time; what belongs to an id that does not exist here becomes root's."""
+    try:
+        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(target, stat.S_IMODE(status.st_mode))
     os.utime(target, ns=(status.st_mtime_ns,) * 2, follow_symlinks=False)

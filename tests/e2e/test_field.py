@@ -33,10 +33,12 @@ def doctor(rootless, there: Machine) -> dict[str, dict[str, object]]:
     return {**lines, "way": found["way"]}
 
 
+ROOT = "root:x:0:0:root:/root:/bin/sh\n"
+SSS = {"/etc/nsswitch.conf": "passwd: files\nsubid: sss\n"}
 LACKS = {
     "apparmor": (
         Machine(
-            denied={"mount": errno.EACCES},
+            denied={"mount": errno.EACCES, "chroot": errno.EPERM},
             shown={KERNEL: {"apparmor_restrict_unprivileged_userns": "1"}},
         ),
         "AppArmor forbids user namespaces to programs without a profile",
@@ -61,7 +63,7 @@ LACKS = {
         "--security-opt seccomp=unconfined",
     ),
     "seccomp of mounts": (
-        Machine(denied={"mount": errno.EPERM}),
+        Machine(denied={"mount": errno.EPERM, "chroot": errno.EPERM}),
         "mount in a user namespace is forbidden here: probably by the seccomp profile",
         "--security-opt seccomp=unconfined",
     ),
@@ -90,6 +92,22 @@ def test_the_error_says_the_same_and_points_to_doctor(rootless, busybox_image, t
     assert "'rootless doctor' tries all that is needed here" in result.stderr
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_namespaces_without_mounts(rootless, busybox_image, tmp_path, number):
+    """AppArmor or a filter lets a program in, and then forbids mounts: copies do, owners too."""
+    found = doctor(rootless, Machine(denied={"mount": number}))
+    assert found["user namespace"]["required"] is False
+    assert found["copies"]["ok"]
+    assert (found["way"]["rung"], found["way"]["storage"]) == (3, "copies")
+    assert found["way"]["name"] == "a user namespace without mounts"
+    rootless.load(busybox_image, tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo 1 > /a && chown 33:34 /a\n")
+    rootless.ok("build", "-q", "-t", "made", tmp_path, cwd=machine.PROJECT)
+    answer = rootless("run", "--rm", "made", "stat", "-c", "%u:%g", "/a", cwd=machine.PROJECT)
+    assert answer.stdout == "33:34\n", answer.stderr
+    assert "kept apart from nothing but files" in answer.stderr
+
+
 @pytest.mark.parametrize(
     ("there", "detail", "fix"),
     [
@@ -97,8 +115,10 @@ def test_the_error_says_the_same_and_points_to_doctor(rootless, busybox_image, t
         (Machine(newuidmap="plain"), "has lost its setuid bit", "sudo chmod u+s /usr/bin/newuid"),
         (Machine(ranges=""), "no line in /etc/subuid", "--add-subuids 100000-165535"),
         (Machine(no_new_privs=True), "no_new_privs is set", "outside of the sandbox"),
+        (Machine(files={"/etc/passwd": ROOT}), "has no name", ":/bin/sh | sudo tee -a /etc/passwd"),
+        (Machine(ranges="", files=SSS), "says 'subid: sss', which gives", "subid: files/"),
     ],
-    ids=["missing", "plain", "ranges", "privs"],
+    ids=["missing", "plain", "ranges", "privs", "nameless", "sss"],
 )
 def test_one_id(rootless, busybox_image, tmp_path, there, detail, fix):
     """What needs no more goes on: a bit that an image's layer has lost is no end."""
@@ -177,6 +197,38 @@ def test_a_store_that_can_hold_no_attributes(rootless):
     assert "ROOTLESS_ROOT" in found["store"]["fix"]
     assert found["way"]["storage"] == "none"
     assert not list(rootless.root.iterdir())
+
+
+GIVING = ("fchownat", "chown", "lchown", "fchown")
+
+
+def test_a_store_whose_files_stay_ones_own(rootless, busybox_image, tmp_path):
+    """As on NFS, whose server believes no root."""
+    found = doctor(rootless, Machine(denied=dict.fromkeys(GIVING, errno.EPERM)))
+    assert "cannot be given to the ids of containers" in found["store"]["detail"]
+    assert "ROOTLESS_ROOT" in found["store"]["fix"]
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    refused = rootless("load", "-i", archive, cwd=machine.PROJECT)
+    assert (refused.exit, refused.stdout) == (1, "")
+    assert "cannot be given to 0:0: the file system of the store" in refused.stderr
+    assert "ROOTLESS_ROOT" in refused.stderr
+    assert "'rootless doctor' tries all that is needed here" in refused.stderr
+
+
+@pytest.mark.parametrize("ranges", [None, ""], ids=["range", "one id"])
+def test_what_keeps_no_attributes_makes_no_wrong_image(rootless, busybox_image, tmp_path, ranges):
+    """A directory that replaces another would show through; with one id owners would be lost."""
+    rootless.root.mkdir()
+    ramfs = (("ramfs", str(rootless.root), 0, ""),)
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN true\n")
+    there = Machine(ranges=ranges, mounts=ramfs)
+    script = f"rootless load -q -i {archive}; rootless build {tmp_path}"
+    answer = _script(rootless, there, script)
+    assert answer.returncode == 1, answer.stdout
+    assert "the file system of the store keeps no user xattrs" in answer.stderr
+    assert "ROOTLESS_ROOT" in answer.stderr
+    assert "rootless doctor" in answer.stderr
 
 
 def test_a_store_that_cannot_be_written(rootless):

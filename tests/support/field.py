@@ -26,13 +26,14 @@ _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 class Machine(NamedTuple):
     """What is other than usual there.
 
-    `shown` are folders that have these files only, by their names; `namespaces` is
-    user.max_user_namespaces; `newuidmap` is setuid, plain or missing; `ranges` the subuid lines;
-    `denied` are system calls and the errno they end with; `mounts` are a kind, a place, flags and
-    options each; `hidden` are files that are masked.
+    `shown` are folders that have these files only, by their names, and `files` what is in files
+    that every machine has; `namespaces` is user.max_user_namespaces; `newuidmap` is setuid, plain
+    or missing; `ranges` the subuid lines; `denied` are system calls and the errno they end with;
+    `mounts` are a kind, a place, flags and options each; `hidden` are files that are masked.
     """
 
     shown: dict[str, dict[str, str]] = {}
+    files: dict[str, str] = {}
     namespaces: int | None = None
     newuidmap: str = "setuid"
     ranges: str | None = None
@@ -73,8 +74,9 @@ def _mount(there: Machine, user: int) -> None:
         _program(there.newuidmap, files / name, machine.program(name))
     lines = f"{user}:100000:20000\n" if there.ranges is None else there.ranges
     for name in ("subuid", "subgid"):
-        (files / name).write_text(lines)
-        linux.mount(str(files / name), f"/etc/{name}", None, linux.MS_BIND)
+        _cover(f"/etc/{name}", files / name, lines)
+    for path, content in there.files.items():
+        _cover(path, files / Path(path).name, content)
     for source, target, flags, options in there.mounts:
         linux.mount(source, target, source, flags, options)
     for path in there.hidden:
@@ -85,6 +87,11 @@ def _mount(there: Machine, user: int) -> None:
             file = Path(folder, name)
             file.parent.mkdir(exist_ok=True)
             file.write_text(value)
+
+
+def _cover(path: str, file: Path, content: str) -> None:
+    file.write_text(content)
+    linux.mount(str(file), path, None, linux.MS_BIND)
 
 
 def _program(how: str, copy: Path, original: str | None) -> None:

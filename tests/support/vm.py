@@ -206,7 +206,10 @@ class Machine:
             *(*bounded, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm"),
             *("-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-kernel", str(kept / "vmlinuz"), "-initrd", str(kept / "initrd")),
-            *("-append", f"root=/dev/vda rw console=ttyS0 mitigations=off panic=-1{quiet}"),
+            *(
+                "-append",
+                f"root=/dev/vda rw console=ttyS0 mitigations=off nowatchdog panic=-1{quiet}",
+            ),
             *("-drive", f"file={kept / 'disk'},snapshot=on,{drive}"),
             *("-drive", f"file={self._work / 'job'},read-only=on,{drive}"),
             *("-serial", "stdio" if console else f"file:{self._work / 'console'}"),

@@ -18,7 +18,17 @@ PACKAGE = PROJECT / "rootless"
 # Every room may import these six, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
 MACHINE = {
-    *("complaints", "programs", "process", "userns", "rung", "inroot", "living", "owners"),
+    *(
+        "complaints",
+        "programs",
+        "subids",
+        "process",
+        "userns",
+        "rung",
+        "inroot",
+        "living",
+        "owners",
+    ),
     *("standins", "interrupts"),
 }
 MAY_IMPORT = {
@@ -30,11 +40,12 @@ MAY_IMPORT = {
     "nearest": set(),
     "oci": set(),
     "programs": set(),
-    "complaints": {"programs"},
+    "subids": {"programs"},
+    "complaints": {"programs", "subids"},
     "process": {"complaints"},
     "interrupts": set(),
     "rung": set(),
-    "userns": {"complaints", "programs", "process", "rung"},
+    "userns": {"complaints", "programs", "process", "rung", "subids"},
     "inroot": set(),
     "living": set(),
     "owners": {"userns", "complaints"},
@@ -99,6 +110,7 @@ HOT = {
         "leanjson",
         "linux",
         "programs",
+        "subids",
         "process",
         "userns",
         "rung",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless import complaints
+from rootless import complaints, subids
 
 
 def test_a_range_that_nobody_else_has(tmp_path, monkeypatch):
@@ -10,7 +10,8 @@ def test_a_range_that_nobody_else_has(tmp_path, monkeypatch):
     uids, gids = tmp_path / "subuid", tmp_path / "subgid"
     users = tmp_path / "passwd"
     users.write_text("root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n")
-    monkeypatch.setattr(complaints, "_RANGES", (str(uids), str(gids)))
+    monkeypatch.setattr(subids, "USERS", str(uids))
+    monkeypatch.setattr(subids, "GROUPS", str(gids))
     monkeypatch.setattr(complaints, "_USERS", str(users))
     first = "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ada"
     assert complaints.grant_ids("ada") == first
