@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 
-from rootless import complaints, linux
+from rootless import complaints, deletion, linux
 from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import IntegrityError, RootlessError
@@ -344,11 +344,8 @@ class _Tree:
             whiteout.make_opaque(name)
 
     def _remove(self, name: bytes) -> None:
-        if not stat.S_ISDIR(os.lstat(name).st_mode):
-            os.unlink(name)
-            return
         self._directories.pop(name, None)
-        _remove_tree(name)
+        deletion.remove(name)
 
 
 def _check_kind(entry: tar.Entry) -> None:
@@ -364,23 +361,6 @@ def _check_kind(entry: tar.Entry) -> None:
         raise RootlessError(
             f'cannot overwrite {kinds[0]} "{tar.shown(entry.name)}" with {kinds[1]}'
         )
-
-
-def _remove_tree(directory: bytes) -> None:
-    """Without recursion: an archive may nest deeper than Python's stack."""
-    stack = [directory]
-    while stack:
-        inner = []
-        with os.scandir(stack[-1]) as found:
-            for item in found:
-                if item.is_dir(follow_symlinks=False):
-                    inner.append(item.path)
-                else:
-                    os.unlink(item.path)
-        if inner:
-            stack += inner
-        else:
-            os.rmdir(stack.pop())
 
 
 def _leads_nowhere(path: bytes) -> bool:

@@ -366,10 +366,10 @@ def _take_away(store: Store, path: str) -> None:
 
 
 def _bury(grave: str) -> None:
+    from rootless import deletion
+
     try:
-        staging.remove_tree(grave)
-    except NotADirectoryError:
-        os.unlink(grave)
+        deletion.remove(grave)
     except OSError:
         pass
 

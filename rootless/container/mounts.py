@@ -107,7 +107,6 @@ def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:
 
 def _clear(folder: str) -> None:
     """What was thrown away by an earlier start is gone for good."""
-    from rootless.store import staging
+    from rootless import deletion
 
-    if os.path.isdir(folder):
-        staging.remove_tree(folder)
+    deletion.remove(folder)

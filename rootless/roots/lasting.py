@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 
+from rootless import deletion
 from rootless.roots import copied, merging, scan
-from rootless.sandbox import covering, things
+from rootless.sandbox import covering
 from rootless.sandbox.operations.chrooted import Enter
-from rootless.store import staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Root:
             changes = scan.compare(self.target, self._index, quiet)
             os.mkdir(new, 0o755)
             copied.write(changes, os.fsencode(self.target), os.fsencode(new))
-            staging.remove_tree(diff)
+            deletion.remove(diff)
             os.rename(new, diff)
             self._clear()
         except FileNotFoundError:
@@ -65,4 +65,4 @@ class Root:
 
     def _clear(self) -> None:
         for name in _OURS:
-            things.remove(f"{self.writable}/{name}")
+            deletion.remove(f"{self.writable}/{name}")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import deletion
 from rootless.archive import whiteout, xattrs
 from rootless.roots import copying
-from rootless.store import staging
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _Merging:
                     inner.append((name, self._enter(name, status, fresh=fresh)))
                     continue
                 if not fresh:
-                    _clear(self._tree + name)
+                    deletion.remove(self._tree + name)
                 is_one = not stat.S_ISLNK(status.st_mode) and whiteout.is_one(entry.path, status)
                 if not (is_one or stat.S_ISSOCK(status.st_mode)):
                     self._copier.entry(entry.path, self._tree + name, status)
@@ -76,7 +76,7 @@ class _Merging:
         if not fresh:
             fresh = whiteout.is_opaque(xattrs.read(source)) or not _is_folder(target)
             if fresh:
-                _clear(target)
+                deletion.remove(target)
         if fresh:
             os.mkdir(target, 0o755)
         copying.dress(source, target, status)
@@ -89,13 +89,3 @@ def _is_folder(path: bytes) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _clear(path: bytes) -> None:
-    """Take away what is there, if anything is."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        staging.remove_tree(os.fsdecode(path))

@@ -61,9 +61,9 @@ class Root(Record):
         """
         mark = f"{self.writable}/work/work/incompat"
         if os.path.isdir(mark):
-            from rootless.store import staging
+            from rootless import deletion
 
-            staging.remove_tree(mark)
+            deletion.remove(mark)
 
     def commit(self) -> str:
         """The directory in overlayfs form that holds all changes; nobody changes it any more."""

@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import os
 
-from rootless import inroot, leanjson
+from rootless import deletion, inroot, leanjson
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import below, quote
-from rootless.sandbox.things import remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def _take(parents: inroot.Parents, thing: Thing, notes: str) -> None:
         raise
     target = f"/proc/self/fd/{parent_fd}/{where['name']}"
     thing.take(target, notes)
-    remove(target)
+    deletion.remove(target)
     if os.path.lexists(f"{notes}/was"):
         os.rename(f"{notes}/was", target)
     for path in reversed(where["made"]):

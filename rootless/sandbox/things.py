@@ -16,6 +16,7 @@ import errno
 import os
 import stat
 
+from rootless import deletion
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 
@@ -143,7 +144,7 @@ class Shared(Record):
             had = [os.fsdecode(name) for name in file.read().split(b"\0")[:-1]]
         for name in reversed(had):
             if not os.path.lexists(f"{target}/{name}"):
-                remove(f"{self.source}/{name}")
+                deletion.remove(f"{self.source}/{name}")
         for _ in _link(target, self.source):
             pass
 
@@ -206,7 +207,7 @@ def _made(target: str, device: str) -> bool:
         if not device.endswith("tty"):  # which is there for who has a terminal
             os.close(os.open(target, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
-        remove(target)
+        deletion.remove(target)
         return False
     return True
 
@@ -278,7 +279,7 @@ def _link(source: str, target: str) -> Iterator[str]:
         there = _status(at)
         if stat.S_ISDIR(status.st_mode):
             if there is None or not stat.S_ISDIR(there.st_mode):
-                remove(at)
+                deletion.remove(at)
                 os.mkdir(at)
                 there = None
             if there is None or _looks(there) != _looks(status):
@@ -286,7 +287,7 @@ def _link(source: str, target: str) -> Iterator[str]:
                 os.chmod(at, stat.S_IMODE(status.st_mode))
         elif there is None or not os.path.samestat(there, status):
             if there is not None and stat.S_ISDIR(there.st_mode):
-                remove(at)
+                deletion.remove(at)
             new = f"{os.path.dirname(at)}/.new-{os.urandom(8).hex()}"
             os.link(path, new, follow_symlinks=False)
             os.rename(new, at)
@@ -314,28 +315,3 @@ def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
         if stat.S_ISDIR(status.st_mode):
             with os.scandir(path) as entries:
                 pending += [(one.path, one.stat(follow_symlinks=False)) for one in entries]
-
-
-def remove(path: str) -> None:
-    """Whatever is at `path`, if anything is; no link is followed."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(status.st_mode):
-        os.unlink(path)
-        return
-    pending = [path]
-    while pending:
-        inner = []
-        os.chmod(pending[-1], 0o700)
-        with os.scandir(pending[-1]) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    inner.append(entry.path)
-                else:
-                    os.unlink(entry.path)
-        if inner:
-            pending += inner
-        else:
-            os.rmdir(pending.pop())

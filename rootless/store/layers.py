@@ -15,7 +15,7 @@ from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
 from rootless.record import Record
-from rootless.store import blobs, replace_file, staging
+from rootless.store import blobs, replace_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,11 +221,13 @@ def publish_sealed(
     store: Store, staged: Staging, diff_id: Digest, blob: Descriptor | None = None
 ) -> Layer:
     """`publish` what has been sealed, and is on disk, record and all."""
+    from rootless import deletion
+
     store.hold([diff_id])
     with store.writing():
         for name in os.listdir(staged.path):
             if name not in {"diff", "layer.json"}:
-                staging.remove_tree(os.path.join(staged.path, name))
+                deletion.remove(os.path.join(staged.path, name))
         try:
             staged.publish(store.path("layers", diff_id.short))
         except OSError as error:

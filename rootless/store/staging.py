@@ -1,4 +1,4 @@
-"""Unfinished work in tmp/: what is owned, sweeping the rest, and deleting whole trees.
+"""Unfinished work in tmp/: what is owned, and sweeping the rest.
 
 A `Staging` is a directory that this process (and its forks) holds by flock(2) on a descriptor of
 the directory itself; the kernel frees it when the last holder is gone, and the next process that
@@ -54,8 +54,10 @@ class Staging:
         What cannot be deleted now is left to a later sweep: it is no error of who discards.
         """
         if self.is_ours:
+            from rootless import deletion
+
             try:
-                remove_tree(self.path)
+                deletion.remove(self.path)
             except OSError:
                 pass
             self._release()
@@ -124,85 +126,18 @@ def delete(path: str) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # rubbish must not keep anybody from their work
         return 0
+    from rootless import deletion
+
     try:
         if owns(fd, path):
             found = os.fstat(fd)
-            if stat.S_ISDIR(found.st_mode):
-                remove_tree(path)
-            else:
-                os.unlink(path)
-                return found.st_size
+            deletion.remove(path)
+            return 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     except OSError:
         pass
     finally:
         os.close(fd)
     return 0
-
-
-def remove_tree(top: str) -> None:
-    """Delete the directory `top`, made by us, and whatever images put inside it.
-
-    Every subdirectory is first moved up into `top`, so no depth needs more than two descriptors
-    and no path is ever followed.
-    """
-    top_fd = os.open(top, _DIRECTORY)
-    try:
-        pending = [(top_fd, "")]
-        while pending:
-            directory_fd, name = pending.pop()
-            if name:
-                directory_fd = _open_forced(name, top_fd)
-            pending += [(-1, moved) for moved in _empty(directory_fd, top_fd, is_top=not name)]
-            if name:
-                os.close(directory_fd)
-                os.rmdir(name, dir_fd=top_fd)
-    finally:
-        os.close(top_fd)
-    os.rmdir(top)
-
-
-def _empty(directory_fd: int, top_fd: int, *, is_top: bool) -> list[str]:
-    """Unlink the files of a directory; its subdirectories' new names in `top`."""
-    moved = []
-    with os.scandir(directory_fd) as entries:
-        listing = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_directory in listing:
-        if not is_directory:
-            os.unlink(name, dir_fd=directory_fd)
-        elif is_top:
-            moved.append(name)
-        elif not _try_rmdir(name, directory_fd):
-            moved.append(os.urandom(8).hex())
-            _rename_up(name, directory_fd, moved[-1], top_fd)
-    return moved
-
-
-def _try_rmdir(name: str, directory_fd: int) -> bool:
-    try:
-        os.rmdir(name, dir_fd=directory_fd)
-    except OSError as error:
-        from errno import EEXIST, ENOTEMPTY
-
-        if error.errno not in {ENOTEMPTY, EEXIST}:
-            raise
-        return False
-    return True
-
-
-def _rename_up(name: str, directory_fd: int, moved: str, top_fd: int) -> None:
-    try:
-        os.rename(name, moved, src_dir_fd=directory_fd, dst_dir_fd=top_fd)
-    except PermissionError:  # moving a directory writes its `..`: without capabilities it needs w
-        os.chmod(name, 0o700, dir_fd=directory_fd)
-        os.rename(name, moved, src_dir_fd=directory_fd, dst_dir_fd=top_fd)
-
-
-def _open_forced(name: str, top_fd: int) -> int:
-    """Open a subdirectory, giving ourselves its permissions where mode bits are in the way."""
-    status = os.stat(name, dir_fd=top_fd, follow_symlinks=False)
-    if stat.S_IMODE(status.st_mode) & 0o700 != 0o700:
-        os.chmod(name, 0o700, dir_fd=top_fd)
-    return os.open(name, _DIRECTORY, dir_fd=top_fd)
 
 
 def new_file(store: Store) -> tuple[str, int]:

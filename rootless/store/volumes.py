@@ -16,7 +16,7 @@ import fcntl
 import os
 import stat
 
-from rootless import leanjson
+from rootless import deletion, leanjson
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.record import Record
 from rootless.store import events, staging, sync_directory
@@ -238,15 +238,14 @@ def seeded(volume: Volume, fill: Callable[[str], bool] | None) -> bool:
 
 def _fill(seed: str, fill: Callable[[str], bool]) -> bool:
     unfinished = f"{seed}.new"
-    if os.path.isdir(unfinished):
-        staging.remove_tree(unfinished)
+    deletion.remove(unfinished)
     os.mkdir(unfinished, 0o755)
     filled = False
     try:
         filled = fill(unfinished)
     finally:
         if not filled:
-            staging.remove_tree(unfinished)
+            deletion.remove(unfinished)
     if filled:
         os.rename(unfinished, seed)
     return filled
@@ -261,7 +260,7 @@ def _move(seed: str, data: str) -> None:
     os.chown(data, found.st_uid, found.st_gid)
     os.chmod(data, stat.S_IMODE(found.st_mode))
     os.utime(data, ns=(found.st_atime_ns, found.st_mtime_ns))
-    staging.remove_tree(seed)
+    deletion.remove(seed)
 
 
 def _folder(store: Store) -> str:

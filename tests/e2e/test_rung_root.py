@@ -106,6 +106,25 @@ def test_the_second_time_everything_is_cached(both, folder):
     assert root.ok("images", "-q", "t") == first
 
 
+DEEP = """
+set -e; long=$(printf %0250d 1); path=.
+for n in $(seq 12); do path=$path/$long; done
+mkdir -p /t/a/$path /t/b/$path; mv /t/b /t/a/$path/; chmod 0 /t/a/$long
+"""
+
+
+def test_what_a_step_nests_deeply_where_nothing_stays_goes(both, folder):
+    """Deeper than any path may be long."""
+    (folder / "deep.sh").write_text(DEEP)
+    line = "RUN --mount=type=tmpfs,target=/t --mount=target=/c sh /c/deep.sh && touch /a"
+    (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
+    for one in both:
+        build(one, folder)
+    layers = [one.ok("inspect", "-f", "{{json .RootFS.Layers}}", "t") for one in both]
+    assert layers[0] == layers[1]
+    assert os.listdir(both[1].root / "tmp") == []
+
+
 def test_nothing_is_left_behind(both, folder):
     root = both[1]
     build(root, folder)

@@ -29,7 +29,7 @@ MACHINE = {
         "living",
         "owners",
     ),
-    *("standins", "interrupts"),
+    *("standins", "interrupts", "deletion"),
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "rung": set(),
     "userns": {"complaints", "programs", "process", "rung", "subids"},
     "inroot": set(),
+    "deletion": set(),
     "living": set(),
     "owners": {"userns", "complaints"},
     "standins": set(),

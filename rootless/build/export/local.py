@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 
-from rootless import complaints, inroot
+from rootless import complaints, deletion, inroot
 from rootless.archive import apply, unpacking
 from rootless.build.export import trees
 from rootless.build.export.trees import How, Tree
@@ -110,7 +110,7 @@ class _Unfinished:
 
     def __exit__(self, *_: object) -> None:
         try:
-            staging.remove_tree(self._path)
+            deletion.remove(self._path)
         finally:
             os.close(self._fd)
 
@@ -157,7 +157,7 @@ class _Moving:
             if is_folder:
                 self._merged.append(path)
                 return self._names(path)
-            _remove_folder(name, there)
+            deletion.remove(name, dir_fd=there)
         elif is_folder and _is_there(name, there):
             os.unlink(name, dir_fd=there)
         os.rename(name, name, src_dir_fd=parent, dst_dir_fd=there)
@@ -188,7 +188,3 @@ def _is_there(name: bytes, at: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _remove_folder(name: bytes, at: int) -> None:
-    staging.remove_tree(os.fsdecode(b"/proc/self/fd/%d/%b" % (at, name)))

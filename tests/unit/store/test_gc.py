@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from rootless import deletion
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
@@ -102,7 +103,7 @@ def test_check_finds_each_fault(store, make_image):
     with open(blobs.path(store, changed.id), "ab") as file:
         file.write(b" ")
     missing = make_image("missing", layer="m")
-    staging.remove_tree(store.path("layers", missing.config.diff_ids[0].short))
+    deletion.remove(store.path("layers", missing.config.diff_ids[0].short))
     assert [fault.said for fault in check(store)] == [
         f"the blob {changed.id} has other contents",
         f"docker.io/library/missing:latest: the layer {missing.config.diff_ids[0]} is missing",

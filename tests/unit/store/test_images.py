@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from rootless import deletion
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.oci.digest import Digest
 from rootless.oci.reference import Reference
-from rootless.store import blobs, images, index, layers, removal, staging
+from rootless.store import blobs, images, index, layers, removal
 from rootless.store.check import check
 
 
@@ -354,7 +355,7 @@ def test_size_is_that_of_the_files_in_the_layers(store, make_image):
 
 def test_missing_layer_says_how_to_get_it_back(store, make_image):
     image = make_image("app")
-    staging.remove_tree(store.path("layers", image.config.diff_ids[0].short))
+    deletion.remove(store.path("layers", image.config.diff_ids[0].short))
     with pytest.raises(NotFoundError) as caught:
         images.layers_of(store, image)
     assert "pull or build" in caught.value.hint

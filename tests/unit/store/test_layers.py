@@ -107,26 +107,3 @@ def test_sweeping_spares_young_downloads_and_takes_old_ones(store):
     assert os.listdir(store.path("tmp")) == ["sha256-young"]
     staging.sweep(store, downloads=True)
     assert os.listdir(store.path("tmp")) == []
-
-
-def test_remove_tree_of_any_depth_through_no_link(tmp_path):
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    (victim / "file").write_text("stays")
-    top = tmp_path / "top"
-    top.mkdir()
-    deepest = os.open(top, os.O_RDONLY)
-    for level in range(3000):
-        name = f"level-{level}-of-a-path-longer-than-any-system-call-takes"
-        os.mkdir(name, dir_fd=deepest)
-        os.symlink(victim, "link", dir_fd=deepest)
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=deepest))
-        below = os.open(name, os.O_RDONLY, dir_fd=deepest)
-        os.close(deepest)
-        deepest = below
-    os.close(deepest)
-    (top / "closed").mkdir(mode=0o000)
-    (top / "sticky").mkdir(mode=0o500)
-    staging.remove_tree(str(top))
-    assert not top.exists()
-    assert (victim / "file").read_text() == "stays"

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from rootless import deletion
 from rootless.errors import IntegrityError
 from rootless.oci import media_types
 from rootless.oci.config import ImageConfig
@@ -13,7 +14,7 @@ from rootless.oci.descriptor import Descriptor
 from rootless.oci.manifest import Index
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference
-from rootless.store import blobs, gc, images, layers, ready, removal, stacks, staging
+from rootless.store import blobs, gc, images, layers, ready, removal, stacks
 
 CUT = b'{"id":"sha256:0","config":{},"folders":[1],"sizes":[],"contents":[],"opaque":[]}'
 NAME = Reference.parse("tall")
@@ -63,7 +64,7 @@ def test_a_few_layers_are_not_worth_a_file(store, make_image):
 
 def test_a_layer_that_is_gone_is_missed(store, tall):
     images.layers_of(store, tall)
-    staging.remove_tree(store.path("layers", tall.config.diff_ids[3].short))
+    deletion.remove(store.path("layers", tall.config.diff_ids[3].short))
     found = images.layers_here(store, tall)
     assert [number for number, one in enumerate(found) if one is None] == [3]
 
@@ -124,7 +125,7 @@ def test_what_is_ready_is_there_and_held(store, tall):
 
 def test_an_image_that_lacks_a_layer_is_not_ready(store, tall):
     ready.of(store, tall)
-    staging.remove_tree(store.path("layers", tall.config.diff_ids[3].short))
+    deletion.remove(store.path("layers", tall.config.diff_ids[3].short))
     assert ready.recall(store, "tall") is None
 
 
