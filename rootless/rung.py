@@ -2,7 +2,8 @@
 
     range   a user namespace with a range of ids: the normal case
     one     a user namespace with the user's own id only
-    root    no namespaces, but root in a container of somebody else's: nothing can be mounted
+    root    nothing can be mounted: root in a container of somebody else's, without namespaces, or
+            in a user namespace with a range of ids that is good for no more than that
 
 `userns` decides by trying, once, when a process enters its namespace; what the process forks stands
 where it does. Who presents trees (`roots`) and says what a sandbox is made of (`runspec`) asks

@@ -70,9 +70,15 @@ def begin() -> Entering | Staying:
 
     In between this process may do what needs no ids: import, read, compute.
     """
-    if (forced := rung.forced()) and forced.name == rung.ROOT:
-        return _forced_to_stay(forced)
+    forced = rung.forced()
+    if forced and forced.name == rung.ROOT and os.getuid() == 0:
+        return Staying(forced.why, forced.cure)
     ids = available()
+    if forced and forced.name == rung.ROOT and not ids.is_range:
+        raise UsageError(
+            "without mounts files must be given away: who is not root needs a range of ids",
+            hint="rootless doctor says how to get one",
+        )
     user = subids.name_of(os.getuid()) or str(os.getuid())
     target = os.getpid()
     left_read, left_write = process.pipe()
@@ -98,12 +104,6 @@ def begin() -> Entering | Staying:
     finally:
         os.close(left_write)
     return Entering(ids, user, helper)
-
-
-def _forced_to_stay(forced: rung.Rung) -> Staying:
-    if os.getuid() != 0:
-        raise UsageError("only root can do without a user namespace, and you are not root")
-    return Staying(forced.why, forced.cure)
 
 
 def join(pid: int) -> IdMap:
@@ -152,6 +152,9 @@ class Entering:
         finally:
             self._helper.kill()
         become_root()
+        if (forced := rung.forced()) and forced.name == rung.ROOT:
+            rung.decide(rung.ROOT, forced.why, forced.cure)
+            return self._ids
         try:
             _own_mounts()
         except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all

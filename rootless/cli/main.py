@@ -12,7 +12,7 @@ import stat
 import sys
 from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC
 
-from rootless import __version__, rung
+from rootless import __version__, linux, rung
 from rootless.cli import parser, settings, table
 from rootless.errors import RootlessError
 
@@ -138,8 +138,8 @@ def _carry_out(words: Sequence[str]) -> int:
         arguments = parser.parse(verb, rest)
         given = settings.read(os.environ, root=top.root, debug=debug, homeless=verb.homeless)
         given = given.replace(as_podman=_is_podman())
-        if os.getuid() == 0 and given.root:
-            _stand_as_root(given.root)
+        if given.root and not rung.forced():
+            _choose_copies(given.root)
         failure = verb.failure  # the command line is understood: from here on it is the verb's
         return _carry_out_verb(verb, given, arguments)
     except parser.HelpRequest:
@@ -151,21 +151,34 @@ def _carry_out(words: Sequence[str]) -> int:
         return failure if error.exit_code == RootlessError.exit_code else error.exit_code
 
 
-def _stand_as_root(root: str) -> None:
-    """In a container images lie on its overlay as a rule, and no other is stacked on that."""
+def _choose_copies(root: str) -> None:
+    """Where overlayfs would be refused: by the kernel, or in a container, whose images lie on its
+    overlay as a rule.
+    """
+    if linux.FOR_COPIES <= linux.release() < linux.FOR_MOUNTS:
+        why = f"Linux {os.uname().release} is too old for mounts of users"
+        _stand_as_root(why, "a kernel from 5.12 on")
+        return
     place = root
     while not os.path.isdir(place):
         place = os.path.dirname(place)
-    if rung.forced() or os.major(os.stat(place).st_dev):  # a disk
+    if os.major(os.stat(place).st_dev):  # a disk
         return
     from rootless.doctor import places
 
     if places.place(place).kind == "overlay":
-        rung.force(
-            rung.ROOT,
+        _stand_as_root(
             f"{root} lies on an overlay, on which no other can be stacked",
             "choose a folder on another file system, such as a volume: --root DIR, ROOTLESS_ROOT",
         )
+
+
+def _stand_as_root(why: str, cure: str) -> None:
+    """Of this container, or of a user namespace with a range of ids, but without mounts."""
+    from rootless import userns
+
+    if userns.available().is_range:
+        rung.force(rung.ROOT, why, cure)
 
 
 def _carry_out_verb(verb: table.Verb, given: settings.Settings, arguments: parser.Arguments) -> int:

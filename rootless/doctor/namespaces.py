@@ -8,18 +8,18 @@ from rootless import complaints, linux, rung, userns
 from rootless.doctor.check import Check, complaint, failed, note, passed
 from rootless.errors import RootlessError
 
-OLDEST = (5, 12)
-
 
 def kernel() -> Check:
     release = os.uname().release
     if linux.MACHINE not in linux.MACHINES:
         known = ", ".join(linux.MACHINES)
         return failed("kernel", f"Linux for {linux.MACHINE}", f"a machine of these: {known}")
-    major, minor = release.partition("-")[0].split(".")[:2]
-    if (int(major), int(minor)) >= OLDEST:
+    if linux.release() >= linux.FOR_MOUNTS:
         return passed("kernel", f"Linux {release}")
-    return failed("kernel", f"Linux {release}", "a kernel from 5.12 on is needed")
+    cure = "a kernel from 5.12 on is needed"
+    if linux.release() >= linux.FOR_COPIES:
+        return note("kernel", f"Linux {release}: users may mount no overlayfs", cure)
+    return failed("kernel", f"Linux {release}", cure)
 
 
 def user() -> Check:

@@ -95,7 +95,52 @@ def test_the_error_says_the_same_and_points_to_doctor(rootless, busybox_image, t
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
 def test_namespaces_without_mounts(rootless, busybox_image, tmp_path, number):
     """AppArmor or a filter lets a program in, and then forbids mounts: copies do, owners too."""
-    found = doctor(rootless, Machine(denied={"mount": number}))
+    _works_in_copies(rootless, busybox_image, tmp_path, Machine(denied={"mount": number}))
+
+
+def test_a_store_on_an_overlay(rootless, busybox_image, tmp_path):
+    """As in a container that is not root's, started without a volume for the images."""
+    for name in ("lower", "upper", "work"):
+        (tmp_path / name).mkdir()
+    rootless.root.mkdir()
+    folders = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    there = Machine(mounts=(("overlay", str(rootless.root), 0, f"{folders},userxattr"),))
+    found = _works_in_copies(rootless, busybox_image, tmp_path, there)
+    assert "on which no other can be stacked" in found["user namespace"]["detail"]
+    assert "ROOTLESS_ROOT" in found["user namespace"]["fix"]
+    (tmp_path / "work" / "work").chmod(0o700)  # so that it can be taken away
+
+
+OLD = """
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+int uname(struct utsname *name) {
+    int code = syscall(SYS_uname, name);
+    strcpy(name->release, "5.10.0-33-amd64");
+    return code;
+}
+"""
+SINCE = ("epoll_pwait2", "mount_setattr", "landlock_create_ruleset")
+
+
+@pytest.mark.needs("gcc")
+def test_a_kernel_without_overlayfs_for_users(rootless, busybox_image, tmp_path):
+    """Debian 11's: calls that came later are not there, and it says its number."""
+    (tmp_path / "old.c").write_text(OLD)
+    built = ("gcc", "-shared", "-fPIC", "-o", "old.so", "old.c")
+    subprocess.run(built, cwd=tmp_path, check=True)
+    rootless.environment["LD_PRELOAD"] = str(tmp_path / "old.so")
+    there = Machine(denied=dict.fromkeys(SINCE, errno.ENOSYS))
+    found = _works_in_copies(rootless, busybox_image, tmp_path, there)
+    assert found["kernel"]["detail"] == "Linux 5.10.0-33-amd64: users may mount no overlayfs"
+    assert found["kernel"]["required"] is False
+    assert "Linux 5.10.0-33-amd64 is too old" in found["user namespace"]["detail"]
+
+
+def _works_in_copies(rootless, busybox_image, tmp_path, there):
+    found = doctor(rootless, there)
     assert found["user namespace"]["required"] is False
     assert found["copies"]["ok"]
     assert (found["way"]["rung"], found["way"]["storage"]) == (3, "copies")
@@ -106,6 +151,7 @@ def test_namespaces_without_mounts(rootless, busybox_image, tmp_path, number):
     answer = rootless("run", "--rm", "made", "stat", "-c", "%u:%g", "/a", cwd=machine.PROJECT)
     assert answer.stdout == "33:34\n", answer.stderr
     assert "kept apart from nothing but files" in answer.stderr
+    return found
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from typing import IO, Any, NamedTuple
 from tests.support import machine
 
 LONGEST = int(os.environ.get("ROOTLESS_VM_SECONDS", "1800"))
-BOOT = 300
+BOOT = 600
 USUAL = "debian12"
 _GUEST = Path(__file__).parent / "guest"
 _INSTALL = _GUEST / "install.sh"
@@ -161,8 +161,7 @@ class Machine:
         self, line: str, timeout: float = 120, *, root: bool = False, stream: IO[str] | None = None
     ) -> tuple[int, str]:
         """The exit code of a shell's line, and what it wrote; `stream` gets that as it comes."""
-        asked = {"root" if root else "run": line, "timeout": timeout}
-        self._port.sendall(json.dumps(asked).encode() + b"\n")
+        self._ask(line, timeout, root=root)
         written = []
         deadline = time.monotonic() + timeout + 60
         while "exit" not in (answer := self._answer(deadline)):
@@ -172,6 +171,10 @@ class Machine:
                 stream.flush()
         return answer["exit"], "".join(written)
 
+    def _ask(self, line: str, timeout: float, *, root: bool) -> None:
+        asked = {"root" if root else "run": line, "timeout": timeout}
+        self._port.sendall(json.dumps(asked).encode() + b"\n")
+
     def ok(self, line: str, timeout: float = 120, *, root: bool = False) -> str:
         """Run it, insist on exit code 0, and return what it wrote."""
         code, written = self.run(line, timeout, root=root)
@@ -179,8 +182,11 @@ class Machine:
         return written
 
     def reboot(self) -> None:
-        """As an administrator does it: services are stopped, and the disk is as they left it."""
-        self.run("systemctl --no-block reboot", root=True)
+        """As an administrator does it: services are stopped, and the disk is as they left it.
+
+        Who was asked may be gone before it can say that it has done so.
+        """
+        self._ask("systemctl --no-block reboot", BOOT, root=True)
         self._await_ready()
 
     def close(self) -> None:
@@ -202,6 +208,7 @@ class Machine:
         bounded = [*die, "timeout", "--signal=KILL", "--foreground", str(LONGEST), *die]
         drive = "format=raw,if=virtio,cache=unsafe"
         quiet = "" if console else " quiet loglevel=3"
+        # nowatchdog: a processor that waits for this machine's is not locked up.
         return [
             *(*bounded, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,-svm"),
             *("-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none"),
