@@ -1,6 +1,7 @@
 """Whose a file is, where the ids of its owner do not exist: recorded on the file itself.
 
-With one id every file of a user namespace belongs to root. The owner that was asked for is kept
+With one id every file of a user namespace belongs to root, and those of an ordinary user without
+one stand for root's. The owner that was asked for is kept
 where it stays with the file when that is renamed, linked, copied up by overlayfs or read by a later
 command, and comes out in a layer's tar:
 
@@ -21,6 +22,8 @@ import os
 import stat
 from errno import EINVAL, ENODATA, ENOTSUP
 
+from rootless import userns
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 ATTRIBUTE = "user.rootless.owner"
 KEEP = 0xFFFFFFFF
 """As an id: let it be what it is, as -1 is for chown(2)."""
-_KEY = ATTRIBUTE.encode()
+KEY = ATTRIBUTE.encode()
 _SECOND = 10**9
 _FIRST = 1 << 32
 _CARRY_ATTRIBUTES = (stat.S_IFREG, stat.S_IFDIR)
@@ -37,12 +40,19 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 def of(status: os.stat_result, attributes: Mapping[bytes, bytes] = {}) -> tuple[int, int]:
     """The owner of what has this status and, if it can have any, these attributes."""
-    if record := attributes.get(_KEY):
-        return _parsed(record) or (status.st_uid, status.st_gid)
+    record = attributes.get(KEY)
+    found = _parsed(record) if record else in_times(status)
+    if found is None:
+        return (0, 0) if userns.is_plain() else (status.st_uid, status.st_gid)
+    return found
+
+
+def in_times(status: os.stat_result) -> tuple[int, int] | None:
+    """The owner that the times of a link, pipe, … tell, if they do."""
     second, gid = divmod(status.st_atime_ns, _SECOND)
     if _FIRST <= second < 2 * _FIRST and stat.S_IFMT(status.st_mode) not in _CARRY_ATTRIBUTES:
         return second - _FIRST, gid
-    return status.st_uid, status.st_gid
+    return None
 
 
 def of_open(fd: int) -> tuple[int, int]:
@@ -71,16 +81,12 @@ def times(uid: int, gid: int, mtime: int) -> tuple[int, int]:
 
 
 def are_recorded() -> bool:
-    """Whether this process has one id, so that owners must be recorded."""
-    from rootless import userns
-
+    """Whether this process has one id, or none but its own, so that owners must be recorded."""
     return not userns.current().is_range
 
 
 def check(uid: int, gid: int) -> None:
     """Whether something may belong to these ids here; RootlessError when not."""
-    from rootless import userns
-
     ids = userns.current()
     if ids.is_range and not ids.has(uid, gid):
         from rootless import complaints
@@ -101,6 +107,8 @@ def give(
     `recorded` is what `are_recorded` has said, for who can ask no more. OSError.
     """
     follow = isinstance(target, int)
+    if userns.is_plain():
+        recorded = True
     if recorded is None:
         try:
             return os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
@@ -110,7 +118,7 @@ def give(
     elif not recorded:
         return os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
     # The kernel's own, too: it takes setuid bits and capabilities from a file that is given away.
-    os.chown(target, 0, 0, dir_fd=dir_fd, follow_symlinks=follow)
+    os.chown(target, *own(), dir_fd=dir_fd, follow_symlinks=follow)
     if isinstance(target, int):
         return record(target, uid, gid)
     status = os.stat(target, dir_fd=dir_fd, follow_symlinks=False)
@@ -125,9 +133,14 @@ def give(
     return None
 
 
+def own() -> tuple[int, int]:
+    """Whom the files belong to that have a record."""
+    return os.geteuid(), os.getegid()
+
+
 def give_node(path: str, status: os.stat_result, uid: int, gid: int) -> None:
     """Note whose a link, pipe, … is, at a link of /proc that means it. OSError."""
-    os.chown(path, 0, 0)
+    os.chown(path, *own())
     os.utime(path, ns=times(*_kept(of(status), uid, gid), status.st_mtime_ns))
 
 
@@ -146,7 +159,7 @@ def give_open(path_fd: int, status: os.stat_result, uid: int, gid: int) -> None:
 def record(fd: int, uid: int, gid: int) -> None:
     """Note whose an open file or directory is; root is nobody to be noted. OSError."""
     found = _attributes(fd)
-    uid, gid = _kept(_parsed(found.get(_KEY, b"")) or (0, 0), uid, gid)
+    uid, gid = _kept(_parsed(found.get(KEY, b"")) or (0, 0), uid, gid)
     if (uid, gid) != (0, 0):
         os.setxattr(fd, ATTRIBUTE, b"%d %d" % (uid, gid))
     elif found:
@@ -159,7 +172,7 @@ def _kept(now: tuple[int, int], uid: int, gid: int) -> tuple[int, int]:
 
 def _attributes(fd: int) -> dict[bytes, bytes]:
     try:
-        return {_KEY: os.getxattr(fd, ATTRIBUTE)}
+        return {KEY: os.getxattr(fd, ATTRIBUTE)}
     except OSError as error:
         if error.errno in (ENODATA, ENOTSUP):
             return {}

@@ -4,6 +4,7 @@
     one     a user namespace with the user's own id only
     root    nothing can be mounted: root in a container of somebody else's, without namespaces, or
             in a user namespace with a range of ids that is good for no more than that
+    none    neither: an ordinary user, or a root without powers
 
 `userns` decides by trying, once, when a process enters its namespace; what the process forks stands
 where it does. Who presents trees (`roots`) and says what a sandbox is made of (`runspec`) asks
@@ -15,8 +16,8 @@ from __future__ import annotations
 from rootless.errors import UsageError
 from rootless.record import Record
 
-RANGE, ONE, ROOT = "range", "one", "root"
-NAMES = (RANGE, ONE, ROOT)
+RANGE, ONE, ROOT, NONE = "range", "one", "root", "none"
+NAMES = (RANGE, ONE, ROOT, NONE)
 
 
 class Rung(Record):
@@ -29,7 +30,12 @@ class Rung(Record):
     @property
     def may_mount(self) -> bool:
         """Whether there are mounts of one's own, and other namespaces beside them."""
-        return self.name != ROOT
+        return self.name in (RANGE, ONE)
+
+    @property
+    def may_chroot(self) -> bool:
+        """Whether another directory can be made the root of a process."""
+        return self.name != NONE
 
     @property
     def is_answered(self) -> bool:

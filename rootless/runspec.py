@@ -7,6 +7,7 @@ container is made of, in which order, is decided in this file and nowhere else.
 from __future__ import annotations
 
 from rootless import linux, rung
+from rootless.errors import RootlessError
 from rootless.record import Record
 from rootless.sandbox import caps
 from rootless.sandbox.operations.devices import Devices
@@ -33,7 +34,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rootless.errors import RootlessError
     from rootless.roots import Root
     from rootless.sandbox.joining import Enter
     from rootless.sandbox.limits import Limit
@@ -122,6 +122,7 @@ class Isolation(Record):
 
 def container(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
     """The sandbox of `rootless run`."""
+    check()
     if not rung.current().may_mount:
         return _not_apart(ids, root, process, isolation)
     had = {*isolation.shared, *(name for name, _ in isolation.others)}
@@ -149,6 +150,19 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     own_network = isolation.network.own
     namespaces = ("mount", "pid", "uts", "ipc", *(("net",) if own_network else ()))
     return Spec(ids, namespaces, _operations(root, process, isolation))
+
+
+def check() -> None:
+    """RootlessError, with what is missing, where no command of an image can be run at all."""
+    here = rung.current()
+    if here.name != rung.NONE:
+        return
+    raise RootlessError(
+        "commands of images cannot be run here, for there are neither namespaces nor root: "
+        f"{here.why}",
+        hint=f"{here.cure or 'rootless doctor says more'}\n"
+        "without commands images can be pulled, built of COPY and ADD, copied and pushed",
+    )
 
 
 def caveat() -> str:

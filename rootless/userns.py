@@ -3,7 +3,7 @@
 Runs in the CLI process before any thread exists, and in a short-lived helper forked from it. A
 process cannot map a range of ids for itself once it has left its old namespace, so the helper
 stays outside and writes the maps, through newuidmap and newgidmap where subordinate ids exist.
-Root of a container that allows no namespaces stays where it is, and `rung` says so.
+Who may have no namespaces stays where he is, as root or as an ordinary user, and `rung` says so.
 Nothing is left behind: the mount namespace ends with the process, however it dies, and the user
 namespace with the last process in it. Another process of the user's may `join` that until then.
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 IdRange = tuple[int, int, int]
 _FORBIDDEN = (EPERM, EACCES, ENOSPC, ENOSYS, EINVAL)  # unshare(2), not for want of memory
 _LONGEST = 4096  # bytes of what newuidmap says
+_POWERS = 0xDB  # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID: without them root is nobody
+_CHROOT = 1 << 18
 _JOINING = {
     EPERM: "it is not yours",
     ESRCH: "it has ended",
@@ -60,7 +62,8 @@ class IdMap(Record):
 def enter() -> IdMap:
     """Make this process uid 0 of a new user and mount namespace, and return the id map.
 
-    RootlessError, with the machine's own reason and cure, when that is not allowed here.
+    Where that is not allowed the process stays what it is, and `rung` has the machine's own reason
+    and cure. RootlessError for what is amiss otherwise.
     """
     return begin().finish()
 
@@ -71,8 +74,9 @@ def begin() -> Entering | Staying:
     In between this process may do what needs no ids: import, read, compute.
     """
     forced = rung.forced()
-    if forced and forced.name == rung.ROOT and os.getuid() == 0:
-        return Staying(forced.why, forced.cure)
+    is_root = os.getuid() == 0
+    if forced and (forced.name == rung.NONE or (forced.name == rung.ROOT and is_root)):
+        return Staying(forced.name, forced.why, forced.cure)
     ids = available()
     if forced and forced.name == rung.ROOT and not ids.is_range:
         raise UsageError(
@@ -98,12 +102,26 @@ def begin() -> Entering | Staying:
     except linux.SyscallError as error:
         helper.kill()
         refused = _refused(error, user)
-        if os.getuid() == 0 and error.errno in _FORBIDDEN:
-            return Staying(refused.message, refused.hint)
+        if error.errno in _FORBIDDEN:
+            return Staying(_without(), refused.message, refused.hint)
         raise refused from None
     finally:
         os.close(left_write)
     return Entering(ids, user, helper)
+
+
+def _without() -> str:
+    """The rung of who may have no namespaces."""
+    needed = _POWERS | _CHROOT
+    return rung.ROOT if os.getuid() == 0 and _powers() & needed == needed else rung.NONE
+
+
+def _powers() -> int:
+    """The effective capabilities of this process, one bit each."""
+    for line in _lines("/proc/self/status"):
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
 
 
 def join(pid: int) -> IdMap:
@@ -160,7 +178,7 @@ class Entering:
         except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
             refused = _refused(error, self._user)
             if not (self._ids.is_range and _may_chroot()):
-                raise refused from None
+                return Staying(rung.NONE, refused.message, refused.hint).finish()
             rung.decide(rung.ROOT, refused.message, refused.hint)
         else:
             _stand_on(self._ids)
@@ -168,16 +186,27 @@ class Entering:
 
 
 class Staying:
-    """Root of a container that may have no namespaces: it goes on as it is."""
+    """A process that may have no namespaces: it goes on as it is."""
 
-    def __init__(self, why: str, cure: str | None = None) -> None:
+    def __init__(self, name: str, why: str, cure: str | None = None) -> None:
+        self._name = name
         self._why = why
         self._cure = cure
 
     def finish(self) -> IdMap:
-        """The ids there are: those that the container has."""
-        rung.decide(rung.ROOT, self._why, self._cure)
+        """The ids there are: root's those that the container has, anybody else's their own."""
+        rung.decide(self._name, self._why, self._cure)
+        _Here.is_plain = self._name == rung.NONE
         return current()
+
+
+class _Here:
+    is_plain = False
+
+
+def is_plain() -> bool:
+    """Whether this process owns all of its files as an ordinary user, who is root nowhere."""
+    return _Here.is_plain
 
 
 def on_paper() -> IdMap:
@@ -216,7 +245,12 @@ def of(pid: int) -> IdMap:
 
 
 def current() -> IdMap:
-    """The ids that exist in the namespace this process is in, mapped to themselves."""
+    """The ids that exist in the namespace this process is in, mapped to themselves.
+
+    Who `is_plain` has one, which stands for root.
+    """
+    if _Here.is_plain:
+        return IdMap(((0, os.geteuid(), 1),), ((0, os.getegid(), 1),))
     return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
 
 

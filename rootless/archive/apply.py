@@ -3,7 +3,8 @@
 Runs as root of a user namespace (or real root) in a forked worker that ends afterwards: `unpack`
 changes the process's root directory for good, so that no name, link or `..` in a hostile archive
 leads out, and takes away `sys.path`, so that no code is ever imported from the archive. The stream
-and its decompressor must be opened, and their modules loaded, before.
+and its decompressor must be opened, and their modules loaded, before. An ordinary user, who may
+have no other root, has the kernel look up each path in that directory instead (see `places`).
 
 Keeps image-spec layer.md. The last of several entries of one name wins, an entry wins over a
 whiteout of its name, and a directory that replaces something else starts empty. Devices become
@@ -19,9 +20,10 @@ import os
 import stat
 import sys
 
-from rootless import complaints, deletion, linux
+from rootless import complaints, deletion, linux, permissions, userns
 from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
+from rootless.archive.places import MAX_LINKS, Places, Rooted
 from rootless.errors import IntegrityError, RootlessError
 from rootless.record import Record
 
@@ -38,7 +40,6 @@ _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS = 0o7000
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_MAX_LINKS = 40  # as the kernel's own limit
 _ARCHIVE_FAULTS = frozenset(
     (
         errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
@@ -47,6 +48,11 @@ _ARCHIVE_FAULTS = frozenset(
     )
 )  # fmt: skip
 """What the kernel says when an entry asks for the impossible; the rest is the machine's trouble."""
+
+
+def top(directory: str) -> str:
+    """Where `directory` is for the process that has unpacked into it."""
+    return directory if userns.is_plain() else "/"
 
 
 class Unpacked(Record):
@@ -80,11 +86,11 @@ def unpack(
     """
     reader = tar.Reader(read)
     records = ownership.are_recorded()  # asked of /proc, before that is out of reach
-    os.chroot(directory)
-    os.chdir("/")
+    places = Places() if userns.is_plain() else Rooted()
+    places.enter(os.fsencode(directory))
     os.umask(0)
     sys.path.clear()
-    tree = _Tree(reader, whiteouts=whiteouts, exact=exact, records=records)
+    tree = _Tree(reader, places, whiteouts=whiteouts, exact=exact, records=records)
     if into:
         tree.enter(into)
     entries = size = 0
@@ -100,17 +106,26 @@ def unpack(
         except OSError as error:
             raise _explained(entry, error) from error
     tree.finish()
+    places.forget()
     reader.drain()
     return Unpacked(entries, size)
 
 
 class _Tree:
-    """The directory being filled; every path is relative to the working directory."""
+    """The directory being filled; every path is relative to it."""
 
     def __init__(
-        self, reader: tar.Reader, *, whiteouts: bool, exact: bool = False, records: bool = False
+        self,
+        reader: tar.Reader,
+        places: Rooted,
+        *,
+        whiteouts: bool,
+        exact: bool = False,
+        records: bool = False,
     ) -> None:
         self._reader = reader
+        self._places = places
+        self._at = places.at
         self._records = records
         self._whiteouts = whiteouts
         self._exact = exact
@@ -127,8 +142,8 @@ class _Tree:
         }
         if whiteouts:  # a set-group-id bit inherited from outside would choose new files' group
             root = self._directories[b"."] = _undescribed(b".")
-            self._chown(root.name, root)
-            os.chmod(root.name, root.mode)
+            self._chown(self._at(root.name), root)
+            os.chmod(self._at(root.name), root.mode)
 
     def enter(self, into: bytes) -> None:
         """Make the folder `into`, following links inside the tree, and see nothing else."""
@@ -137,8 +152,7 @@ class _Tree:
             if path != b".":
                 self._make_parents(path + b"/")
                 self.finish()
-            os.chroot(path)
-            os.chdir("/")
+            self._places.enter(path)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise RootlessError(f"cannot unpack into {tar.shown(into)!r}: {reason}") from error
@@ -150,7 +164,7 @@ class _Tree:
             if not self._whiteouts:
                 self._check_parent(entry.name.rpartition(b"/")[0])
             if self._exact:
-                _check_kind(entry)
+                self._check_kind(entry)
             self._make[entry.kind](entry)
         elif entry.kind != tar.DIRECTORY:
             raise IntegrityError("the archive makes its own root something other than a directory")
@@ -166,10 +180,11 @@ class _Tree:
         if parent == self._inside:
             return
         try:
-            os.close(linux.openat2(linux.AT_FDCWD, parent, os.O_PATH, linux.RESOLVE_BENEATH))
+            root_fd = self._places.root_fd
+            os.close(linux.openat2(root_fd, parent, os.O_PATH, linux.RESOLVE_BENEATH))
             self._inside = parent
         except OSError as error:
-            if error.errno in (errno.EXDEV, errno.ENOENT) and _climbs_out(parent):
+            if error.errno in (errno.EXDEV, errno.ENOENT) and self._places.climbs_out(parent):
                 raise IntegrityError(
                     f"{tar.shown(parent)!r} leads out of the directory that is unpacked into"
                 ) from None
@@ -178,7 +193,7 @@ class _Tree:
         """Give directories what later entries in them would have changed or been changed by."""
         for path, entry in self._directories.items():
             try:
-                fd = os.open(path, _OPEN_DIRECTORY)
+                fd = os.open(self._at(path), _OPEN_DIRECTORY)
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     continue  # a later entry replaced it or what it was in
@@ -187,8 +202,8 @@ class _Tree:
         self._directories.clear()
 
     def _file(self, entry: tar.Entry) -> None:
-        name, mode, reader = entry.name, entry.mode, self._reader
-        fd = self._new(name, lambda: os.open(name, _NEW_FILE, mode))
+        name, mode, reader = entry.name, permissions.file(entry.mode), self._reader
+        fd = self._new(name, lambda: os.open(self._at(name), _NEW_FILE, mode))
         try:
             while reader.left:
                 piece = reader.chunk()
@@ -197,7 +212,7 @@ class _Tree:
                     written += os.write(fd, piece[written:])
         except BaseException:
             os.close(fd)
-            _unlink(name)  # the half of a file is none, where others see the folder
+            _unlink(self._at(name))  # the half of a file is none, where others see the folder
             raise
         self._close_with(fd, entry)
 
@@ -206,7 +221,9 @@ class _Tree:
         try:
             if entry.uid or entry.gid or not self._whiteouts:
                 self._chown(fd, entry)
-            if entry.mode & _SPECIAL_BITS or entry.kind == tar.DIRECTORY:
+            is_folder = entry.kind == tar.DIRECTORY
+            is_wide = permissions.are_wide(entry.mode, is_folder=is_folder)
+            if entry.mode & _SPECIAL_BITS or is_folder or not is_wide:
                 _chmod(fd, entry.mode)
             if entry.xattrs:
                 xattrs.write(fd, entry.xattrs)
@@ -218,12 +235,12 @@ class _Tree:
 
     def _stamp_path(self, entry: tar.Entry) -> None:
         if entry.uid or entry.gid or not self._whiteouts:
-            self._chown(entry.name, entry)
+            self._chown(self._at(entry.name), entry)
         if entry.mode & _SPECIAL_BITS and entry.kind == tar.FIFO:
-            os.chmod(entry.name, entry.mode)
+            os.chmod(self._at(entry.name), entry.mode)
         owner = (entry.uid, entry.gid) if self._records else (0, 0)
         times = ownership.times(*owner, entry.mtime)
-        os.utime(entry.name, ns=times, follow_symlinks=False)
+        os.utime(self._at(entry.name), ns=times, follow_symlinks=False)
 
     def _chown(self, target: int | bytes, entry: tar.Entry) -> None:
         try:
@@ -243,42 +260,43 @@ class _Tree:
 
     def _directory(self, entry: tar.Entry) -> None:
         """Its owner, special bits, attributes and time come last, from `finish`."""
-        name = entry.name
+        name, mode = entry.name, permissions.folder(entry.mode)
         try:
-            os.mkdir(name, entry.mode)
+            os.mkdir(self._at(name), mode)
         except FileExistsError:
-            if not stat.S_ISDIR(os.lstat(name).st_mode):
+            if not stat.S_ISDIR(self._status(name).st_mode):
                 self._start_afresh(name)
         except (FileNotFoundError, NotADirectoryError):
             self._make_parents(name)
-            os.mkdir(name, entry.mode)
+            os.mkdir(self._at(name), mode)
         self._directories[name] = entry
 
     def _symlink(self, entry: tar.Entry) -> None:
         name, target = entry.name, entry.link
-        self._new(name, lambda: os.symlink(target, name))
-        self._inside = b""
+        self._new(name, lambda: os.symlink(target, self._at(name)))
+        self._forget()
         self._stamp_path(entry)
 
     def _link(self, entry: tar.Entry) -> None:
         name, target = entry.name, entry.link
         if name == target:
             raise IntegrityError(f"{tar.shown(name)!r} is a hard link to itself")
-        self._new(name, lambda: os.link(target, name, follow_symlinks=False))
+        at = self._at
+        self._new(name, lambda: os.link(at(target), at(name), follow_symlinks=False))
         if not self._whiteouts:  # as docker's ADD: what is said of the last name counts
-            self._chown(name, entry)
-            if not stat.S_ISLNK(os.lstat(name).st_mode):
-                os.chmod(name, entry.mode)
-                os.utime(name, ns=(entry.mtime, entry.mtime))
+            self._chown(at(name), entry)
+            if not stat.S_ISLNK(self._status(name).st_mode):
+                permissions.give_name(at(name), entry.mode)
+                os.utime(at(name), ns=(entry.mtime, entry.mtime))
 
     def _fifo(self, entry: tar.Entry) -> None:
         name, mode = entry.name, entry.mode
-        self._new(name, lambda: os.mkfifo(name, mode))
+        self._new(name, lambda: os.mkfifo(self._at(name), mode))
         self._stamp_path(entry)
 
     def _device(self, entry: tar.Entry) -> None:
-        name, mode = entry.name, entry.mode
-        fd = self._new(name, lambda: os.open(name, _NEW_FILE, mode))
+        name, mode = entry.name, permissions.file(entry.mode)
+        fd = self._new(name, lambda: os.open(self._at(name), _NEW_FILE, mode))
         try:
             xattrs.mark_device(fd, entry.kind, entry.device)
         except BaseException:
@@ -290,16 +308,16 @@ class _Tree:
         hidden, opaque = hides.hidden, hides.opaque
         if opaque is not None:
             self._make_parents(opaque + b"/")
-            whiteout.make_opaque(opaque)
+            whiteout.make_opaque(self._at(opaque))
         elif hidden is not None:
             try:
-                whiteout.make(hidden)
+                whiteout.make(self._at(hidden))
             except FileExistsError:  # this layer's own entry stays, over nothing from below
-                if stat.S_ISDIR(os.lstat(hidden).st_mode):
-                    whiteout.make_opaque(hidden)
+                if stat.S_ISDIR(self._status(hidden).st_mode):
+                    whiteout.make_opaque(self._at(hidden))
             except (FileNotFoundError, NotADirectoryError):
                 self._make_parents(hidden)
-                whiteout.make(hidden)
+                whiteout.make(self._at(hidden))
 
     def _new(self, name: bytes, make: Callable[[], T]) -> T:
         """Make something that must not be there, clearing the way when that fails."""
@@ -311,19 +329,19 @@ class _Tree:
             self._make_parents(name)
         return make()
 
-    def _make_parents(self, name: bytes, links: int = _MAX_LINKS) -> None:
+    def _make_parents(self, name: bytes, links: int = MAX_LINKS) -> None:
         end = name.find(b"/")
         while end > 0:
             parent = name[:end]
             try:
-                os.mkdir(parent, 0o755)
+                os.mkdir(self._at(parent), 0o755)
                 self._describe(parent)
             except FileExistsError:
-                if self._whiteouts and whiteout.is_one(parent, os.lstat(parent)):
+                if self._whiteouts and self._is_whiteout(parent):
                     self._start_afresh(parent)
                     self._directories[parent] = _undescribed(parent)
-                elif not self._whiteouts and links and _leads_nowhere(parent):
-                    target = os.path.join(os.path.dirname(parent), os.readlink(parent))
+                elif not self._whiteouts and links and self._places.leads_nowhere(parent):
+                    target = os.path.join(os.path.dirname(parent), os.readlink(self._at(parent)))
                     self._make_parents(target.lstrip(b"/") + b"/", links - 1)
             end = name.find(b"/", end + 1)
 
@@ -334,61 +352,45 @@ class _Tree:
         if self._whiteouts:
             self._directories[parent] = _undescribed(parent)
         else:
-            os.chmod(parent, 0o755)
+            os.chmod(self._at(parent), 0o755)
 
     def _start_afresh(self, name: bytes) -> None:
         """A directory in the place of something else shows nothing of the layers below."""
-        os.unlink(name)
-        os.mkdir(name, 0o755)
+        os.unlink(self._at(name))
+        self._forget()
+        os.mkdir(self._at(name), 0o755)
         if self._whiteouts:
-            whiteout.make_opaque(name)
+            whiteout.make_opaque(self._at(name))
 
     def _remove(self, name: bytes) -> None:
         self._directories.pop(name, None)
-        deletion.remove(name)
+        deletion.remove(self._at(name))
+        self._forget()
 
+    def _forget(self) -> None:
+        """A link has been made, or something removed: paths may lead elsewhere."""
+        self._inside = b""
+        self._places.forget()
 
-def _check_kind(entry: tar.Entry) -> None:
-    """RootlessError, in docker's words, when a directory would take the place of something else,
-    or something else that of a directory.
-    """
-    try:
-        is_folder = stat.S_ISDIR(os.lstat(entry.name).st_mode)
-    except OSError:
-        return
-    if is_folder != (entry.kind == tar.DIRECTORY):
-        kinds = ("directory", "non-directory") if is_folder else ("non-directory", "directory")
-        raise RootlessError(
-            f'cannot overwrite {kinds[0]} "{tar.shown(entry.name)}" with {kinds[1]}'
-        )
+    def _status(self, name: bytes) -> os.stat_result:
+        return os.lstat(self._at(name))
 
+    def _is_whiteout(self, name: bytes) -> bool:
+        return whiteout.is_one(self._at(name), self._status(name))
 
-def _leads_nowhere(path: bytes) -> bool:
-    return stat.S_ISLNK(os.lstat(path).st_mode) and not os.path.exists(path)
-
-
-def _climbs_out(path: bytes) -> bool:
-    """Whether a relative link on the way has more `..` than it lies deep; up to an absolute one."""
-    seen: list[bytes] = []
-    names = path.split(b"/")
-    links = _MAX_LINKS
-    while names and links:
-        name = names.pop(0)
-        if name == b"..":
-            if not seen:
-                return True
-            seen.pop()
-        elif name not in (b"", b"."):
-            try:
-                target = os.readlink(b"/".join((*seen, name)))
-            except OSError:
-                seen.append(name)
-                continue
-            if target.startswith(b"/"):
-                return False
-            names = target.split(b"/") + names
-            links -= 1
-    return False
+    def _check_kind(self, entry: tar.Entry) -> None:
+        """RootlessError, in docker's words, when a directory would take the place of something
+        else, or something else that of a directory.
+        """
+        try:
+            is_folder = stat.S_ISDIR(self._status(entry.name).st_mode)
+        except OSError:
+            return
+        if is_folder != (entry.kind == tar.DIRECTORY):
+            kinds = ("directory", "non-directory") if is_folder else ("non-directory", "directory")
+            raise RootlessError(
+                f'cannot overwrite {kinds[0]} "{tar.shown(entry.name)}" with {kinds[1]}'
+            )
 
 
 def _undescribed(path: bytes) -> tar.Entry:
@@ -397,7 +399,9 @@ def _undescribed(path: bytes) -> tar.Entry:
 
 def _chmod(fd: int, mode: int) -> None:
     """A change nobody sees costs a transaction of the file system's journal: looking is cheaper."""
-    if os.fstat(fd).st_mode & 0o7777 != mode:
+    if userns.is_plain():
+        permissions.give(fd, mode)
+    elif os.fstat(fd).st_mode & 0o7777 != mode:
         os.fchmod(fd, mode)
 
 

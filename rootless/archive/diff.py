@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import inroot, linux, owners
+from rootless import inroot, linux, owners, permissions
 from rootless.archive import tar, whiteout, xattrs
 from rootless.errors import RootlessError
 
@@ -120,7 +120,8 @@ class _Diff:
         self._contents = 0
         self._pending: list[bytes] = []
         self._links: dict[tuple[int, int], bytes] = {}
-        self._recorded: dict[bytes, tuple[int, int]] = {}  # owners of the first of several links
+        # owner and mode of the first of several links
+        self._recorded: dict[bytes, tuple[int, int, int]] = {}
 
     def write(self, name: bytes = b".") -> int:
         self._pending.append(name)
@@ -234,7 +235,9 @@ class _Diff:
             first = self._links.setdefault((status.st_dev, status.st_ino), path)
             if first is not path:
                 link = _entry(path, tar.LINK, status, link=first)
-                link.uid, link.gid = self._recorded.get(first, (link.uid, link.gid))
+                link.uid, link.gid, link.mode = self._recorded.get(
+                    first, (link.uid, link.gid, link.mode)
+                )
                 self._add(link)
                 return
         fd = self._open(path)
@@ -243,7 +246,8 @@ class _Diff:
                 return
             found = xattrs.read(fd)
             if status.st_nlink > 1 and found:
-                self._recorded[path] = owners.of(status, found)
+                mode = permissions.of(status, found)
+                self._recorded[path] = (*owners.of(status, found), mode)
             if not status.st_size and found and self._stands_for_another(path, status, found):
                 return
             size = status.st_size
@@ -311,14 +315,14 @@ def _entry(
     return tar.Entry(
         path,
         kind,
-        status.st_mode & 0o7777,
+        permissions.of(status, attributes or {}),
         uid=uid,
         gid=gid,
         size=size,
         mtime=status.st_mtime_ns,
         link=link,
         device=device,
-        xattrs=xattrs.portable(attributes) if attributes else None,
+        xattrs=xattrs.told(attributes) if attributes else None,
     )
 
 

@@ -40,7 +40,7 @@ def unpack_layer(
     unpacked = apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
     try:
         if durable:
-            linux.syncfs("/")  # which `directory` is now
+            linux.syncfs(apply.top(directory))
     except OSError as error:
         raise complaints.explain_storage(error, directory) or error from error
     diff_id = f"{algorithm}:{digest.hexdigest()}"

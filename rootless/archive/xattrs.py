@@ -8,18 +8,21 @@ security.capability (capabilities(7), "File capability extended attribute versio
 writes revision 3, with the namespace's root id, when a user namespace sets revision 2. A layer
 always holds revision 2.
 
-A device node cannot be made in a user namespace: see `standins`.
+A device node cannot be made in a user namespace: see `standins`. Capabilities cannot be given by
+an ordinary user who has none: they are recorded as user.rootless.capability.
 """
 
 from __future__ import annotations
 
 import os
-from errno import ENOTSUP
+from errno import ENOTSUP, EPERM
 
-from rootless import standins
+from rootless import owners, permissions, standins, userns
 from rootless.archive import tar
 
 CAPABILITY = b"security.capability"
+_RECORD = b"user.rootless.capability"
+_RECORDS = (owners.KEY, permissions.KEY, standins.KEY, _RECORD)
 _OURS = (b"user.overlay.", b"user.rootless.")
 _ACL = b"system.posix_acl_"
 _REVISION_2, _REVISION_3 = 2, 3
@@ -34,6 +37,14 @@ def portable(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
         or name.startswith(_ACL)
         or (name.startswith(b"user.") and not name.startswith(_OURS))
     }
+
+
+def told(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """What a layer keeps of the attributes that a file has here, with what is recorded of them."""
+    kept = portable(found)
+    if record := found.get(_RECORD):
+        kept[CAPABILITY] = record
+    return kept
 
 
 def _revision_2(capability: bytes) -> bytes:
@@ -58,24 +69,26 @@ def read(path: bytes | int) -> dict[bytes, bytes]:
 def write(fd: int, xattrs: dict[bytes, bytes]) -> None:
     """Set those that a layer may carry; access lists only where the file system keeps them."""
     for name, value in portable(xattrs).items():
-        try:
-            os.setxattr(fd, name, value)
-        except OSError as error:
-            if error.errno != ENOTSUP or not name.startswith(_ACL):
-                raise
+        _set(fd, name, value)
+
+
+def _set(target: bytes | int, name: bytes, value: bytes) -> None:
+    try:
+        os.setxattr(target, name, value)
+    except OSError as error:
+        if error.errno == EPERM and name == CAPABILITY and userns.is_plain():
+            os.setxattr(target, _RECORD, value)
+        elif error.errno != ENOTSUP or not name.startswith(_ACL):
+            raise
 
 
 def copy(source: bytes | int, target: bytes | int) -> None:
     """Those that go along when a file of a layer is copied on this machine: not overlayfs's."""
     for name, value in read(source).items():
-        if name == standins.KEY:
+        if name in _RECORDS:
             os.setxattr(target, name, value)
         elif kept := portable({name: value}):
-            try:
-                os.setxattr(target, name, kept[name])
-            except OSError as error:
-                if error.errno != ENOTSUP or not name.startswith(_ACL):
-                    raise
+            _set(target, name, kept[name])
 
 
 def mark_device(fd: int, kind: int, device: tuple[int, int]) -> None:

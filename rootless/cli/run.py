@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless import userns
+from rootless import runspec, userns
 from rootless.errors import NotFoundError, RootlessError, UsageError
 from rootless.image import obtain
 from rootless.oci.platform import Platform
@@ -138,6 +138,7 @@ def make(
     if here:
         ids = entering.finish()
         # What is to be replaced may have its ports until then.
+        runspec.check()
         begun = _begin_network(given, asked) if tied and not arguments.replace else None
     else:
         ids, image = _pull(given, arguments, store, entering)
@@ -281,6 +282,7 @@ def _pull(
     )
     wanted = fetch.platform(arguments.platform)
     ids = entering.finish()
+    runspec.check()
     display = progress.pulling(given, sys.stderr, quiet=arguments.quiet)
     try:
         image = fetch.pull(store, client, reference, wanted, display)

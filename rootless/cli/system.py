@@ -183,8 +183,6 @@ def _verdict(missing: list[str]) -> str:
 def _way(chosen: Way) -> str:
     from rootless.cli import words
 
-    if not chosen.rung:
-        return words.escape(f"way: none ({chosen.reason})")
     told = f"way: rung {chosen.rung}, {chosen.name}; storage: {chosen.storage} ({chosen.reason})"
     return words.escape(told)
 

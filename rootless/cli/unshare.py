@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import userns
+from rootless import runspec, userns
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -30,6 +30,8 @@ def unshare(given: Settings, arguments: Arguments) -> int:
     shell = given.environment.get("SHELL", "/bin/sh")
     argv = arguments.command or (shell,)
     userns.enter()
+    if userns.is_plain():
+        runspec.check()
     _execute(argv, {**given.environment, "ROOTLESS_ROOT": given.root})
     return _NOT_FOUND
 

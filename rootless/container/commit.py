@@ -80,7 +80,7 @@ def _unpack(container: Container) -> Callable[[Read, str], object]:
 
     def unpack(read: Read, directory: str) -> None:
         apply.unpack(read, directory, owners=owners)
-        linux.syncfs("/")  # which `directory` is now
+        linux.syncfs(apply.top(directory))
 
     return unpack
 

@@ -30,18 +30,16 @@ def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
         entered,
         namespaces.setuid(),
         namespaces.ids(),
-        *(instead or _within(entered)),
+        *(instead or ((namespaces.commands(),) if not entered.ok else _within())),
         *namespaces.selinux(),
         *places.temporary(),
-        *(() if root is None else places.store(root, can_enter=entered.ok or bool(instead))),
-        connections.shared() if instead else connections.network(search_path),
+        *(() if root is None else places.store(root)),
+        connections.network(search_path) if entered.ok else connections.shared(),
         connections.route(),
         connections.cgroup(),
     )
 
 
-def _within(entered: Check) -> tuple[Check, ...]:
+def _within() -> tuple[Check, ...]:
     """What is tried in a user namespace."""
-    if not entered.ok:
-        return tuple(map(namespaces.untried, ("overlayfs", "proc")))
     return (namespaces.overlayfs(), namespaces.proc())

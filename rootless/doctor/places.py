@@ -10,9 +10,9 @@ import os
 import shutil
 import tempfile
 
-from rootless import complaints, linux, rung, userns
+from rootless import complaints, linux, owners, rung, userns
 from rootless.doctor.check import Check, complaint, failed, note, passed
-from rootless.doctor.namespaces import stack, untried
+from rootless.doctor.namespaces import stack
 from rootless.errors import RootlessError
 from rootless.record import Record
 
@@ -42,17 +42,15 @@ def place(path: str) -> Place:
     return found
 
 
-def store(root: str, *, can_enter: bool) -> tuple[Check, ...]:
+def store(root: str) -> tuple[Check, ...]:
     """What can be done where images are kept, and how much room there is."""
     if not root:
         return (failed("store", complaints.NO_PLACE, complaints.PLACE),)
     where = place(root)
-    return (_layers(root, where, can_enter=can_enter), *_room(root), *_executable(where))
+    return (_layers(root, where), *_room(root), *_executable(where))
 
 
-def _layers(root: str, where: Place, *, can_enter: bool) -> Check:
-    if not can_enter:
-        return untried("store")
+def _layers(root: str, where: Place) -> Check:
     problem = complaint(lambda: _try_store(root))
     if problem is None:
         return passed("store", f"{root} on {where.kind} can hold layers")
@@ -85,7 +83,7 @@ def _try_layer(folder: str, ids: userns.IdMap) -> None:
         raise RootlessError(f"files there can have no user xattrs ({error.strerror})") from None
     last = max(inside + count - 1 for inside, _, count in ids.uids)
     try:
-        os.chown(path, last, 0)
+        owners.give(path, last, 0)
     except OSError as error:
         raise RootlessError(
             f"files there cannot be given to the ids of containers ({error.strerror})"

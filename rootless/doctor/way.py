@@ -16,11 +16,11 @@ _RANGE = "a user namespace with a range of ids"
 _ONE = "a user namespace with one id"
 _ROOT = "root without namespaces"
 _NO_MOUNTS = "a user namespace without mounts"
-_NONE = "no user namespace"
+_PLAIN = "neither root nor namespaces"
 
 
 class Way(Record):
-    """`rung` counts from 1, the widest; 0 is none. `storage` is how layers become a tree."""
+    """`rung` counts from 1, the widest. `storage` is how layers become a tree."""
 
     rung: int
     name: str
@@ -32,12 +32,12 @@ def way(checks: Sequence[Check]) -> Way:
     """The one that `checks` leave, and what stands in the way of a wider one."""
     failed = {check.name: check for check in checks if not check.ok}
     storage = "none" if "overlayfs" in failed or "store" in failed else "overlayfs"
+    copied = "none" if "store" in failed else "copies"
     if any(check.name == "copies" for check in checks):
-        copied = "none" if "store" in failed else "copies"
         name = _NO_MOUNTS if os.getuid() else _ROOT
         return Way(3, name, copied, failed["user namespace"].detail)
     if "user namespace" in failed:
-        return Way(0, _NONE, "none", failed["user namespace"].detail)
+        return Way(4, _PLAIN, copied, failed["user namespace"].detail)
     if "ids" in failed:
         return Way(2, _ONE, storage, failed["ids"].detail)
     ids = next(check for check in checks if check.name == "ids")

@@ -2,7 +2,8 @@
 
 Where the file system can, contents are shared until one of them is written (reflinks). Both paths
 lie in directories that nobody else changes meanwhile; a last name that is a link is copied as one.
-Runs as root of the ids that the files have, with no umask. A crash leaves what was made so far.
+Runs as root of the ids that the files have, or as the user whom all belong to, with no umask. A
+crash leaves what was made so far.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import stat
 from errno import EXDEV
 
+from rootless import owners
 from rootless.archive import xattrs
 from rootless.errors import RootlessError
 
@@ -106,6 +108,9 @@ def dress(source: bytes, target: bytes, status: os.stat_result) -> None:
         os.chown(target, status.st_uid, status.st_gid)
     if now.st_mode != status.st_mode:
         os.chmod(target, stat.S_IMODE(status.st_mode))
+    had = xattrs.read(source)
+    for name in xattrs.read(target).keys() - had.keys():  # what a lower layer has said of it
+        os.removexattr(target, name)
     xattrs.copy(source, target)
 
 
@@ -119,4 +124,5 @@ def _stamp(target: bytes, status: os.stat_result) -> None:
     os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(target, stat.S_IMODE(status.st_mode))
-    stamp(target, status.st_mtime_ns)
+    times = owners.times(*(owners.in_times(status) or (0, 0)), status.st_mtime_ns)
+    os.utime(target, ns=times, follow_symlinks=False)

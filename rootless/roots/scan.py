@@ -14,6 +14,7 @@ import stat
 from errno import ENAMETOOLONG
 from time import sleep
 
+from rootless import permissions, userns
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -138,11 +139,13 @@ class _Comparison:
 
 def _folder(top: bytes, path: bytes) -> tuple[list[Row], list[bytes]]:
     """A directory's rows by name, and the paths of the directories in it."""
-    rows, inner = [], []
+    rows, inner, is_plain = [], [], userns.is_plain()
     try:
         with os.scandir(top + path) as entries:
             for entry in entries:
                 status = entry.stat(follow_symlinks=False)
+                if is_plain:
+                    status = permissions.open_up(entry.path, status)
                 rows.append(_row(entry.name, status))
                 if stat.S_ISDIR(status.st_mode):
                     inner.append(path + b"/" + entry.name)

@@ -42,7 +42,7 @@ def make(store: Store, layer: str, ids: IdMap) -> None:
 
     def unpack(read: Read, directory: str) -> None:
         apply.unpack(read, directory, owners=owners)
-        linux.syncfs("/")  # which `directory` is now
+        linux.syncfs(apply.top(directory))
 
     with store.writing(), Staging(store, ("diff",)) as staged:
         copy = f"{staged.path}/diff"

@@ -19,7 +19,7 @@ from io import BufferedReader
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
-from rootless import leanjson, linux, process
+from rootless import leanjson, linux, process, userns
 from rootless.archive import landlock, unpacking
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
@@ -219,7 +219,7 @@ def _work(feed_fd: int, send: Send) -> None:
 
 
 def _unpack(feed: BufferedReader, job: dict[str, Any]) -> dict[str, Any]:
-    """One layer. Chroots, and comes back."""
+    """One layer. Chroots, where it may, and comes back."""
     root, here, modules = os.open("/", _DIRECTORY), os.open(".", _DIRECTORY), [*sys.path]
     blob = _Growing(feed, job["path"], job["published"], job["size"])
     try:
@@ -227,9 +227,10 @@ def _unpack(feed: BufferedReader, job: dict[str, Any]) -> dict[str, Any]:
         return unpacking.unpack_layer(blob.read, directory, job["algorithm"], durable=durable)
     finally:
         blob.close()
-        os.fchdir(root)
-        os.chroot(".")
-        os.fchdir(here)
+        if not userns.is_plain():
+            os.fchdir(root)
+            os.chroot(".")
+            os.fchdir(here)
         os.close(root)
         os.close(here)
         sys.path[:] = modules

@@ -18,18 +18,8 @@ PACKAGE = PROJECT / "rootless"
 # Every room may import these six, itself, and what its line adds. Nothing else.
 FOUNDATION = {"errors", "record", "record_json", "leanjson", "linux", "nearest"}
 MACHINE = {
-    *(
-        "complaints",
-        "programs",
-        "subids",
-        "process",
-        "userns",
-        "rung",
-        "inroot",
-        "living",
-        "owners",
-    ),
-    *("standins", "interrupts", "deletion"),
+    *("complaints", "programs", "subids", "process", "userns", "rung", "inroot", "living"),
+    *("owners", "standins", "interrupts", "permissions", "deletion"),
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -51,6 +41,7 @@ MAY_IMPORT = {
     "living": set(),
     "owners": {"userns", "complaints"},
     "standins": set(),
+    "permissions": {"userns"},
     "dockerfile": {"oci"},
     "bake": {"oci"},
     "fleet": {"programs", "interrupts"},

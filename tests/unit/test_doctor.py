@@ -51,7 +51,8 @@ def _checks(*failed: str) -> tuple[Check, ...]:
         ((), 1, "overlayfs"),
         (("ids",), 2, "overlayfs"),
         (("store",), 1, "none"),
-        (("user namespace", "ids", "overlayfs", "store"), 0, "none"),
+        (("user namespace", "ids", "store"), 4, "none"),
+        (("user namespace",), 4, "copies"),
     ],
 )
 def test_the_way_that_the_checks_leave(failed, rung, storage):

@@ -50,6 +50,11 @@ class Agenda:
             for number in tuple(self._wanted):
                 self._spread(self._graph.strands[number])
 
+    def waiting(self) -> list[Strand]:
+        """Those that lie on one that is not cached."""
+        strands = [self._graph.strands[number] for number in sorted(self._waiting)]
+        return [one for one in strands if one.below and one.below.number in self._waiting]
+
     def _spread(self, strand: Strand) -> None:
         if strand.below and strand.below.number in self._waiting:
             self._waiting.add(strand.number)

@@ -136,6 +136,7 @@ class Builder:
             work = self._take_cached(work)
             if work.nodes:
                 agenda.missed(strand)
+                self._check(agenda, work)
             if not work.nodes:
                 agenda.settled(strand)
                 self._end(strand, work.stack)
@@ -146,6 +147,17 @@ class Builder:
             else:
                 self._begun[strand.number] = work
         return works
+
+    def _check(self, agenda: Agenda, work: _Work) -> None:
+        """Refuse a command that cannot be run here before anything else is carried out."""
+        above = (node for strand in agenda.waiting() for node in strand.nodes)
+        for node in (*work.nodes, *above):
+            if node.step and isinstance(node.step.action, RunCommand):
+                from rootless import runspec
+
+                self._request.enter()
+                with self._narrator.located(node, self._report):
+                    runspec.check()
 
     def _fetch_mounts(self, work: _Work) -> None:
         """Bring what machines share of the caches that commands will find new here."""

@@ -84,7 +84,5 @@ class _Clamping:
         elif stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
             return
         else:
-            owner = owners.of(found)
-            is_recorded = owner != (found.st_uid, found.st_gid)
-            times = owners.times(*(owner if is_recorded else (0, 0)), self._moment)
+            times = owners.times(*(owners.in_times(found) or (0, 0)), self._moment)
         os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)

@@ -12,7 +12,7 @@ import os
 import stat
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 
-from rootless import inroot, owners
+from rootless import inroot, owners, permissions
 from rootless.build.inputs import contents
 from rootless.build.inputs.tree import open_folder
 from rootless.errors import RootlessError
@@ -123,7 +123,7 @@ class Target:
             if error.errno != ENOENT:
                 raise
         try:
-            os.mkdir(name, self.how.folder_mode, dir_fd=parent_fd)
+            os.mkdir(name, permissions.folder(self.how.folder_mode), dir_fd=parent_fd)
         except FileExistsError:  # a symbolic link that leads nowhere, yet
             if not links:
                 raise RootlessError(f"{path}: too many levels of symbolic links") from None
@@ -132,6 +132,8 @@ class Target:
         fd = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent_fd)
         if self.how.owner is not None:  # else a parent with setgid has given it its group
             owners.give(fd, *self.how.owner, recorded=self._records)
+        if not permissions.are_wide(self.how.folder_mode, is_folder=True):
+            permissions.give(fd, self.how.folder_mode)
         return fd
 
     def _file_path(self, destination: str, name: str, *, into: bool) -> str:
@@ -194,9 +196,9 @@ class Target:
         for folder in reversed(source.folders):  # times last: filling a directory changes them
             if folder.path:
                 is_found = folder.path in found
-                owner = self._owner_of_folder(folder, source_fd, source.path)
+                was = self._was(folder, source_fd, source.path)
                 path = os.path.join(destination, folder.path)
-                self._finish(folder, path, owner, is_found=is_found)
+                self._finish(folder, path, was, is_found=is_found)
 
     def _check_folder(self, path: str) -> bool:
         """Whether it is there; RootlessError when something else is where a directory of the
@@ -265,14 +267,16 @@ class Target:
             if now.st_nlink > 1 and self._link(now, shown, folder_fd, path):
                 return True
             # A new file has its mode, but writing to it clears setuid and setgid.
-            mode = self.how.permissions(found.st_mode)
-            target_fd = _create(folder_fd, os.path.basename(path), mode)
+            had = self._mode(found, fd)
+            mode = self.how.permissions(had)
+            target_fd = _create(folder_fd, os.path.basename(path), permissions.file(mode))
             try:
                 _pour(fd, target_fd, now.st_size)
                 made = os.fstat(target_fd)  # its group may be that of a directory with setgid
                 owner = self._owner(found, fd)
-                if owner != (made.st_uid, made.st_gid) or mode & _SPECIAL:
-                    self._own(target_fd, owner, found.st_mode)
+                is_plain = not mode & _SPECIAL and permissions.are_wide(mode, is_folder=False)
+                if owner != owners.of(made) or not is_plain:
+                    self._own(target_fd, owner, had)
                 if self.how.is_image:
                     _copy_xattrs(fd, target_fd)
                 os.utime(target_fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
@@ -308,25 +312,35 @@ class Target:
             self.changes.copied[shown] = self.changes.copied[first_shown]
         return True
 
-    def _owner_of_folder(self, folder: Folder, source_fd: int, origin: str) -> tuple[int, int]:
-        if not self._records or self.how.owner or not self.how.is_image:
-            return self._owner(folder.stat)
+    def _was(self, folder: Folder, source_fd: int, origin: str) -> tuple[tuple[int, int], int]:
+        """Owner and mode that a directory's copy gets from its source."""
+        if not (self._records and self.how.is_image):
+            return self._owner(folder.stat), folder.stat.st_mode
         fd = open_folder(source_fd, os.path.join(origin, folder.path))
         try:
-            return owners.of_open(fd)
+            return self._owner(folder.stat, fd), self._mode(folder.stat, fd)
         finally:
             os.close(fd)
 
-    def _finish(self, folder: Folder, path: str, owner: tuple[int, int], *, is_found: bool) -> None:
+    def _mode(self, found: os.stat_result, fd: int) -> int:
+        """The kind and the permission bits of a source, open as `fd`."""
+        if not (self._records and self.how.is_image):
+            return found.st_mode
+        return stat.S_IFMT(found.st_mode) | permissions.of_open(fd)
+
+    def _finish(
+        self, folder: Folder, path: str, was: tuple[tuple[int, int], int], *, is_found: bool
+    ) -> None:
         """Give a directory its source's owner, mode and time.
 
         As in docker, --chmod is not for one on the way to what was named that is there already.
         """
         fd = open_folder(self.root_fd, path)
         try:
-            self._own(fd, owner, folder.stat.st_mode)
+            owner, mode = was
+            self._own(fd, owner, mode)
             if is_found:
-                os.fchmod(fd, stat.S_IMODE(folder.stat.st_mode))
+                permissions.give(fd, stat.S_IMODE(mode))
             os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
         finally:
             os.close(fd)
@@ -340,7 +354,7 @@ class Target:
     def _own(self, fd: int, owner: tuple[int, int], mode: int) -> None:
         """Owner and permissions."""
         owners.give(fd, *owner, recorded=self._records)
-        os.fchmod(fd, self.how.permissions(mode))
+        permissions.give(fd, self.how.permissions(mode))
 
     def _own_name(self, folder_fd: int, name: str, found: os.stat_result) -> None:
         uid, gid = self._owner(found)
@@ -408,7 +422,7 @@ def _pour(fd: int, target_fd: int, size: int) -> None:
 def _copy_xattrs(fd: int, target_fd: int) -> None:
     """Attributes of a file in an image; those the kernel refuses are dropped, as peers do."""
     for name in os.listxattr(fd):
-        if name == owners.ATTRIBUTE:  # whose the copy is has been said
+        if name in (owners.ATTRIBUTE, permissions.ATTRIBUTE):  # that has been said of the copy
             continue
         try:
             os.setxattr(target_fd, name, os.getxattr(fd, name))
