@@ -102,12 +102,17 @@ def begin() -> Entering | Staying:
     except linux.SyscallError as error:
         helper.kill()
         refused = _refused(error, user)
-        if error.errno in _FORBIDDEN:
+        if error.errno in _FORBIDDEN and (is_root or not _is_for_now(error)):
             return Staying(_without(), refused.message, refused.hint)
         raise refused from None
     finally:
         os.close(left_write)
     return Entering(ids, user, helper)
+
+
+def _is_for_now(error: OSError) -> bool:
+    """Whether there are too many namespaces just now: files are not made otherwise for that."""
+    return error.errno == ENOSPC and _lines("/proc/sys/user/max_user_namespaces") != ["0\n"]
 
 
 def _without() -> str:
