@@ -186,7 +186,8 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
     """The sandbox of `rootless exec`: a container's, which runs, with one more process."""
     terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
     place = ChangeDirectory(process.working_dir)
-    privileges = _privileges(process, Network(own=False), place, ())
+    answered = () if ids.is_range else _notify(process)
+    privileges = _privileges(process, Network(own=False), place, answered)
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
 
 
@@ -235,8 +236,10 @@ def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Ope
 
 def _answered(process: Process) -> tuple[Operation, ...]:
     """With one id, what needs others is asked of a process of ours."""
-    if not rung.current().is_answered:
-        return ()
+    return _notify(process) if rung.current().is_answered else ()
+
+
+def _notify(process: Process) -> tuple[Operation, ...]:
     from rootless.sandbox.oneid import calls
 
     program = calls.program(linux.MACHINE, process.capabilities)

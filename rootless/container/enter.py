@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _NOT_ENTERED = 128  # docker's exit code of what could not even be tried
 _SHAREABLE = ("user", "mount", "pid", "uts", "ipc", "net", "cgroup")
-_ROOT = ("", "0", "root")
 _FILES = {"mount": "mnt"}  # of /proc/PID/ns
 
 
@@ -109,10 +108,7 @@ def begin(
     pidfd = _open(process, container)
     try:
         there, ids = _entrance(process.pid, pidfd, container, warn)
-        mine = _process(container.spec, entry)
-        if not ids.is_range:
-            mine = _as_root(mine, entry, warn)
-        spec = runspec.entry(there, ids, mine, terminal_fd)
+        spec = runspec.entry(there, ids, _process(container.spec, entry), terminal_fd)
         see(spec)
         return spawn.spawn(spec, *stdio)
     finally:
@@ -178,8 +174,8 @@ def _entrance(pid: int, pidfd: int, container: Container, warn: Warn) -> tuple[E
                 f"container {container.name} has no namespaces that could be entered",
                 hint="where nothing is kept apart a command needs a container of its own",
             )
-        group = _group(pid, warn)
-        return Enter(pidfd, pid, names, group, own_numbers), userns.of(pid)
+        group, ids = _group(pid, warn), userns.of(pid)
+        return Enter(pidfd, pid, names, group, own_numbers, is_answered=not ids.is_range), ids
     except (FileNotFoundError, ProcessLookupError):
         raise _stopped(container) from None
 
@@ -226,19 +222,3 @@ def _process(spec: ContainerSpec, entry: Entry) -> runspec.Process:
         working_dir=entry.working_dir or mine.working_dir,
         capabilities=caps.ALL if entry.privileged else mine.capabilities,
     )
-
-
-def _as_root(mine: runspec.Process, entry: Entry, warn: Warn) -> runspec.Process:
-    """With one id nobody else can be entered as: the container's own calls are answered by a
-    process of ours, not those of who comes later. RootlessError where another is asked for.
-    """
-    user, _, group = mine.user.partition(":")
-    if user in _ROOT and group in _ROOT:
-        return mine
-    if entry.user is not None:
-        raise RootlessError(
-            f"exec cannot be user {entry.user} here: there is one id, which is root's",
-            hint="exec -u 0 is root; rootless doctor says how to get more ids",
-        )
-    warn(f"WARNING: exec is root, not the container's user {mine.user}: there is one id here")
-    return mine.replace(user="0")

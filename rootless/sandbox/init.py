@@ -45,7 +45,7 @@ def run(spec: Spec, report_fd: int, shm_fd: int = -1, answerer_fd: int = -1) -> 
         operation = spec.operations[-1]
         if spec.init:
             _start_below()
-        if "pid" not in spec.namespaces:
+        if "pid" not in spec.namespaces or (spec.joined and spec.is_answered):
             linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)  # no kernel ends it with the other
         operation.apply(newroot)
     except RootlessError as error:

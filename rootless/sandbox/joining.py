@@ -8,6 +8,16 @@
 The joiner is no child of the container: it goes on when the command that made it is killed, as
 docker's does. What it started ends with the container, whose process numbers it has.
 
+With one id what is executed has an answerer of its own (`oneid`), for the container's is handed
+the calls of those below its process 1 only. Process numbers are entered for good, and from inside
+nobody may answer: so the joiner stays outside, a bridge enters, and leaves it a child:
+
+    joiner ─ fork ─▸ bridge (enters, and ends) ─ clone CLONE_PARENT ─▸ what is executed
+       └──── fork ─▸ answerer, in the container's user namespace
+
+What is executed ends with the joiner, and the joiner with the answerer. That one lives on while
+anything does that the command has left in the container.
+
 A container may be hostile, and is alive. So nobody may look at either process until it executes:
 both are undumpable, which only the root of the machine's first user namespace gets around
 (CVE-2016-9962). Neither imports anything, or holds a descriptor of the host's but the streams that
@@ -42,7 +52,8 @@ class Enter(Record):
     The process forks; the child goes on, in the container's root. Where the container has no
     process numbers of its own (`own_numbers`), the kernel does not end it with the container: then
     a process of ours does. `cgroup` is the directory of the container's own group, which the
-    caller has seen to that it can be entered from here.
+    caller has seen to that it can be entered from here. With `is_answered` a process of ours
+    answers for other ids.
     """
 
     pidfd: int
@@ -50,6 +61,7 @@ class Enter(Record):
     namespaces: tuple[str, ...]
     cgroup: str = ""
     own_numbers: bool = True
+    is_answered: bool = False
 
     call = "setns(2), fork(2)"
 
@@ -67,21 +79,54 @@ class Enter(Record):
         for name in self.namespaces:
             flags |= linux.CLONE_NEWUSER if name == "user" else CLONE_FLAGS[name]
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        told = self._be_bridge(newroot) if self.is_answered else -1
         linux.setns(self.pidfd, flags)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-        linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        pid = os.fork()
+        _be_root()
+        pid = linux.clone(linux.CLONE_PARENT) if self.is_answered else os.fork()
+        if pid and self.is_answered:
+            os.write(told, b"%d" % pid)
+            os._exit(0)
         if pid:
-            if not self.own_numbers:
-                _end_with(self.pidfd, pid)
-            linux.close_range(0)
-            os._exit(reaper.reap(pid))
+            self._wait(pid)
         os.close(self.pidfd)
         if group_fd >= 0:
             _join(group_fd)
         os.setsid()
         newroot.open("/")
+
+    def _be_bridge(self, newroot: Newroot) -> int:
+        """Fork what goes on from here, and be the joiner; by what the bridge tells whom it left."""
+        from rootless.sandbox.oneid import answering  # `spawn` has loaded it
+
+        theirs, ours = answering.ends()
+        read_fd, write_fd = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(write_fd)
+            self._stay_outside(pid, read_fd, (theirs, ours))
+        os.close(ours)
+        newroot.answerer_fd = theirs
+        return write_fd
+
+    def _stay_outside(self, bridge: int, told: int, ends: tuple[int, int]) -> NoReturn:
+        from rootless.sandbox.oneid import answering
+
+        failure = os.waitpid(bridge, 0)[1]
+        executed = os.read(told, 16)
+        if failure or not executed:
+            os._exit(125)
+        proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # the container has another
+        if "user" in self.namespaces:
+            linux.setns(self.pidfd, linux.CLONE_NEWUSER)
+        _be_root()
+        self._wait(int(executed), answering.start(*ends, proc_fd))
+
+    def _wait(self, pid: int, answerer_pid: int = 0) -> NoReturn:
+        """Be the joiner from now on."""
+        if not self.own_numbers:
+            _end_with(self.pidfd, pid)
+        linux.close_range(0)
+        os._exit(reaper.reap(pid, 0, answerer_pid))
 
     def _open_group(self) -> int:
         """By what the child goes there: the kernel asks who has opened it, and from where."""
@@ -91,6 +136,13 @@ class Enter(Record):
             return os.open(f"{self.cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:  # it ends this moment
             return -1
+
+
+def _be_root() -> None:
+    """Of the user namespace that was entered; still nobody may look into this process."""
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
 
 
 def _join(group_fd: int) -> None:

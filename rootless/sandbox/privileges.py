@@ -13,7 +13,7 @@ import os
 
 from rootless import inroot, linux
 from rootless.record import Record
-from rootless.sandbox import accounts, caps, trampoline
+from rootless.sandbox import accounts, caps, trampoline, unseen
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import quote
 
@@ -393,11 +393,13 @@ class Become(Record):
         account = accounts.resolve(self.user, root_fd)
         newroot.home = account.home
         if newroot.terminal_fd >= 0:
-            os.fchown(newroot.terminal_fd, account.uid, -1)
+            unseen.give_terminal(newroot.terminal_fd, account.uid)
         try:
             if self.groups != KEEP_GROUPS:
                 more = (accounts.group_id(name, root_fd) for name in self.groups)
-                _set_groups(tuple(dict.fromkeys((*account.groups, *more))))
+                unseen.set_groups(
+                    tuple(dict.fromkeys((*account.groups, *more))), newroot.answerer_fd
+                )
             os.setresgid(account.gid, account.gid, account.gid)
             os.setresuid(account.uid, account.uid, account.uid)
         except OSError as error:
@@ -488,11 +490,3 @@ def _is_program(path: str) -> bool:
     except OSError:
         return False
     return regular and os.access(path, os.X_OK)
-
-
-def _set_groups(groups: tuple[int, ...]) -> None:
-    """Where only one id is mapped, the kernel denies setgroups: there are no others to have."""
-    try:
-        os.setgroups(groups)
-    except PermissionError:
-        pass

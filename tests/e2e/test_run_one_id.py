@@ -1,8 +1,7 @@
-"""`run` and `exec` where there is one id: root may give away, and others are who they say."""
+"""`run` where there is one id: root may give away, and others are who they say."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -47,52 +46,8 @@ def test_without_the_capability_nothing_is_given_away(one):
     assert answer.exit == 1
 
 
-def test_exec_is_in_the_container(one):
-    """And not in the process that answers, which is outside."""
-    one.ok("run", "-d", "--name", "still", *ALONE, "busybox", "sleep", "100000")
-    one.ok("exec", "still", "touch", "/inside")
-    assert "inside" in one.ok("exec", "still", "ls", "/").split()
-    assert not os.path.exists("/inside")
-    one.ok("rm", "-f", "still")
-
-
 def _asleep(seconds: str) -> list[int]:
     return [pid for pid in processes.with_word(seconds) if _words(pid)[0] == "sleep"]
-
-
-def _with_user(one, tmp_path):
-    (tmp_path / "Dockerfile").write_text(
-        "FROM busybox\nRUN echo svc:x:999:999::/:/bin/sh >>/etc/passwd\nUSER svc\nENTRYPOINT []\n"
-    )
-    one.ok("build", "-q", "-t", "other", tmp_path)
-
-
-def test_exec_is_root_and_says_so(one, tmp_path):
-    _with_user(one, tmp_path)
-    one.ok("run", "-d", "--name", "still", *ALONE, "other", "sleep", "100000")
-    answer = one("exec", "still", "sh", "-c", "id -u; echo $HOME")
-    assert (answer.exit, answer.stdout) == (0, "0\n/root\n")
-    (line,) = answer.stderr.splitlines()
-    assert line == "WARNING: exec is root, not the container's user svc: there is one id here"
-    asked = one("exec", "-u", "0", "still", "id", "-u")
-    assert (asked.exit, asked.stdout, asked.stderr) == (0, "0\n", "")
-    for other in ("svc", "7", "0:7"):
-        refused = one("exec", "-u", other, "still", "id")
-        assert (refused.exit, refused.stdout) == (1, "")
-        assert f"error: exec cannot be user {other} here" in refused.stderr
-        assert "exec -u 0" in refused.stderr
-    one.ok("rm", "-f", "still")
-
-
-def test_health_checks_are_root(one, tmp_path):
-    _with_user(one, tmp_path)
-    flags = ("--health-cmd", "id -u", "--health-interval", "1h")
-    one.ok("run", "-d", "--name", "still", *ALONE, *flags, "other", "sleep", "100000")
-    asked = one("healthcheck", "run", "still")
-    assert (asked.exit, asked.stderr) == (0, "")
-    (last,) = json.loads(one.ok("inspect", "still"))[0]["State"]["Health"]["Log"][-1:]
-    assert (last["ExitCode"], last["Output"]) == (0, "0\n")
-    one.ok("rm", "-f", "still")
 
 
 def _answerer(seconds: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import struct
 from collections.abc import Callable
 
@@ -75,7 +76,7 @@ def test_who_has_its_number_becomes_nobody_else():
     def body() -> bool:
         asking = _caller()
         before = resource.getrlimit(calls.RLIMIT_LOCKS)
-        answerer = answering._Answerer(asking._listener)
+        answerer = answering._Answerer(asking._listener, socket.socket())
         with pytest.raises(FileNotFoundError):
             answerer._become(asking, credentials.Credentials(uids=(5, 5, 5)))
         return resource.getrlimit(calls.RLIMIT_LOCKS) == before

@@ -3,8 +3,9 @@
 The sandbox's supervisor forks it, before its child installs the filter and sends the listener;
 it lives in the supervisor's process numbers, which the sandbox does not see, and ends with it. When
 it ends before, the supervisor does, and with that all of the sandbox: a call is never left open.
-It imports nothing, and has a /proc of its own that no path of the sandbox leads to, for its root
-is that of who asked last. Nothing is left behind.
+That of who enters a container that runs is forked by its joiner (`joining`), and ends when nobody
+is left who might ask. It imports nothing, and has a /proc of its own that no path of the sandbox
+leads to, for its root is that of who asked last. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import _signal
 import fcntl
 import os
 import resource
+import select
 import struct
-from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket, socketpair
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_STREAM, SOL_SOCKET, socket, socketpair
 from errno import EFAULT, EINVAL, EPERM
 
 from rootless import linux
@@ -45,29 +47,37 @@ def ends() -> tuple[int, int]:
     return theirs.detach(), ours.detach()
 
 
-def start(theirs: int, ours: int) -> int:
-    """Fork the answerer; its pid. This process keeps no end."""
-    supervisor = os.getpid()
+def start(theirs: int, ours: int, proc_fd: int = -1) -> int:
+    """Fork the answerer; its pid. This process keeps no end.
+
+    With `proc_fd`, a /proc of its numbers, it outlives this process: it ends when nobody is left
+    who might ask.
+    """
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         os.close(theirs)
         os.close(ours)
         return pid
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
-        if os.getppid() == supervisor:
-            _serve(ours)
+        if proc_fd < 0:
+            linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        if proc_fd >= 0 or os.getppid() == parent:
+            _serve(ours, proc_fd)
     finally:
         os._exit(1)
 
 
-def _serve(channel_fd: int) -> NoReturn:
-    close_all_but(channel_fd)
+def _serve(channel_fd: int, proc_fd: int) -> NoReturn:
+    close_all_but(*(fd for fd in (channel_fd, proc_fd) if fd >= 0))
     os.umask(0)
-    os.fchdir(_own_proc())
-    listener = _received(channel_fd)
+    is_lasting = proc_fd >= 0
+    os.fchdir(proc_fd if is_lasting else _own_proc())
+    channel = socket(AF_UNIX, SOCK_STREAM, fileno=channel_fd)
+    listener = _received(channel)
     if listener >= 0:
-        _Answerer(listener).serve()
+        answerer = _Answerer(listener, channel)
+        answerer.serve(_until_unused(listener) if is_lasting else _for_ever)
     os._exit(0)
 
 
@@ -81,22 +91,33 @@ def _own_proc() -> int:
         return os.open("/proc", os.O_PATH | os.O_DIRECTORY)
 
 
-def _received(channel_fd: int) -> int:
+def _received(channel: socket) -> int:
     """The listener; -1 when none comes, for somebody else answers, or the sandbox failed."""
-    channel = socket(AF_UNIX, SOCK_STREAM, fileno=channel_fd)
     _, ancillary, *_ = channel.recvmsg(1, 64)
-    channel.close()
     for level, kind, content in ancillary:
         if (level, kind) == (SOL_SOCKET, _SCM_RIGHTS):
             return int.from_bytes(content[:4], "little")
     return -1
 
 
+def _for_ever() -> bool:
+    return True
+
+
+def _until_unused(listener: int) -> Callable[[], bool]:
+    """Waits for a call; whether any may still come."""
+    watch = select.poll()
+    watch.register(listener, select.POLLIN)
+    return lambda: bool(watch.poll()[0][1] & select.POLLIN)
+
+
 class _Answerer:
     """Answers one call after the other; who asks waits in the kernel."""
 
-    def __init__(self, listener: int) -> None:
+    def __init__(self, listener: int, channel: socket) -> None:
+        """By `channel` the sandbox tells what nobody may read in it before it executes."""
         self._listener = listener
+        self._channel = channel
         self._calls = calls.numbers(linux.MACHINE)
         self._table = credentials.Table()
         self._answers: dict[str, Answer] = {
@@ -113,15 +134,15 @@ class _Answerer:
             "setgroups": self._set_groups,
         }
 
-    def serve(self) -> None:
-        """Until there is nobody left to ask."""
+    def serve(self, goes_on: Callable[[], bool]) -> None:
+        """While `goes_on`, which is asked before each call."""
         try:
             fcntl.ioctl(self._listener, _SET_FLAGS, _SYNC_WAKE_UP)
         except OSError:
             pass
         request = bytearray(_REQUEST.size)
         empty = bytes(_REQUEST.size)
-        while True:
+        while goes_on():
             request[:] = empty
             try:
                 fcntl.ioctl(self._listener, _RECEIVE, request)
@@ -192,14 +213,23 @@ class _Answerer:
     def _set_groups(self, caller: Caller) -> int:
         now, count = self._of(caller), caller.word(0)
         credentials.set_groups(now, count)
+        groups = struct.unpack(f"<{count}I", self._told(caller, 4 * count))
+        return self._become(caller, now.replace(groups=tuple(sorted(groups))))
+
+    def _told(self, caller: Caller, size: int) -> bytes:
+        """What a caller's second argument points to."""
         found = b""
-        while len(found) < 4 * count:
-            piece = caller.read(caller.arguments[1] + len(found), 4 * count - len(found))
+        while len(found) < size:
+            try:
+                piece = caller.read(caller.arguments[1] + len(found), size - len(found))
+            except PermissionError:
+                piece = self._channel.recv(size - len(found), MSG_DONTWAIT)
+                if not piece:
+                    raise
             if not piece:
                 raise OSError(EFAULT, "bad address")
             found += piece
-        groups = struct.unpack(f"<{count}I", found)
-        return self._become(caller, now.replace(groups=tuple(sorted(groups))))
+        return found
 
     def _make(self, caller: Caller) -> int:
         return making.answer(caller, self._of(caller))

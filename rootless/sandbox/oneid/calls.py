@@ -157,6 +157,8 @@ class Notify(Record):
         except linux.SyscallError as error:
             if error.errno != errno.EBUSY:  # another around us answers already
                 raise
+            os.close(newroot.answerer_fd)
+            newroot.answerer_fd = -1
             return
         _send(newroot.answerer_fd, listener)
 
@@ -164,5 +166,5 @@ class Notify(Record):
 def _send(answerer_fd: int, listener: int) -> None:
     channel = socket(AF_UNIX, SOCK_STREAM, fileno=answerer_fd)
     channel.sendmsg([b"l"], [(SOL_SOCKET, _SCM_RIGHTS, listener.to_bytes(4, "little"))])
-    channel.close()
+    channel.detach()
     os.close(listener)
