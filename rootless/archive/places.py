@@ -93,11 +93,12 @@ class Places(Rooted):
         parent, _, name = path.rstrip(b"/").rpartition(b"/")
         if name in (b".", b".."):
             parent, name = path, b"."
-        fd = self._open.get(parent)
+        fd = self._open.pop(parent, None)
         if fd is None:
             if len(self._open) >= _MOST_OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
-            fd = self._open[parent] = self._look_up(parent or b".")
+            fd = self._look_up(parent or b".")
+        self._open[parent] = fd  # the last to be closed
         return b"/proc/self/fd/%d/%b" % (fd, name)
 
     def forget(self) -> None:
