@@ -67,6 +67,7 @@ def missing(need: str) -> str | None:
         "busybox": _no_busybox,
         "delegation": _no_delegation,
         "npm": _no_npm,
+        "patience": _no_patience,
         "mirror": _no_mirror,
         "pypi": _no_pypi,
         "shared": _no_shared,
@@ -174,6 +175,11 @@ def _no_vm() -> str | None:
     from tests.support import vm
 
     return vm.missing()
+
+
+def _no_patience() -> str | None:
+    wanted = os.environ.get("ROOTLESS_PATIENCE")
+    return None if wanted else "it installs much, three times: set ROOTLESS_PATIENCE=1"
 
 
 def _no_shared() -> str | None:
