@@ -1,7 +1,7 @@
 """The projects under examples/ are the same images on every rung of the privilege ladder.
 
 Layers with equal digests have equal trees: path, kind, mode, owner, content, attributes and times.
-Where a package manager has been, trees are compared, and `CLOCK` says what it writes anew each time.
+Where a package manager has been, trees are compared, and `CLOCK` says what it writes each time.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ def without_clock(tree):
     """
     found = {}
     for path, line in tree.items():
-        line = re.sub(r" t=\d+", "", line)
+        told = re.sub(r" t=\d+", "", line)
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in CLOCK):
-            line = re.sub(r"^(f \d+ \d+:\d+) \d+ \w+", r"\1", line)
+            told = re.sub(r"^(f \d+ \d+:\d+) \d+ \w+", r"\1", told)
         if not fnmatch.fnmatchcase(path, LOGS):
-            found[path] = line
+            found[path] = told
     return found
 
 
