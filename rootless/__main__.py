@@ -62,7 +62,9 @@ class _Remarks(FileIO):
 
 
 def _make_ordinary() -> None:
-    """Undo what odd parents hand down: closed standard streams, and children nobody waits for."""
+    """Undo what odd parents hand down: closed standard streams, children nobody waits for, and a
+    umask that closes our files to ourselves.
+    """
     if sys.stderr:
         remarks = BufferedWriter(_Remarks(2, "w", closefd=False))
         sys.stderr = TextIOWrapper(remarks, sys.stderr.encoding, line_buffering=True)
@@ -70,6 +72,7 @@ def _make_ordinary() -> None:
         os.set_inheritable(fd, True)  # noqa: FBT003 - os takes it by position
     os.close(fd)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    os.umask(os.umask(0o077) & 0o077)
 
 
 if __name__ == "__main__":

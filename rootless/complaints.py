@@ -14,7 +14,7 @@ from rootless.errors import RootlessError
 
 SEE_DOCTOR = "\n'rootless doctor' tries all that is needed here, and says what mends it"
 """Ends the hint of everything that this machine, and not what was asked of it, has refused."""
-NO_PLACE = "there is no place for images: HOME is not set"
+NO_PLACE = "there is no place for images: HOME is not set, and this uid has no name"
 PLACE = "set HOME, or choose a directory with --root or ROOTLESS_ROOT"
 ELSEWHERE = "export ROOTLESS_ROOT=/var/tmp/$USER-rootless (a disk of this machine: ext4, xfs …)"
 UNCONFINED = (
@@ -262,16 +262,33 @@ def explain_storage(error: OSError, path: str) -> RootlessError | None:
     if error.errno in (errno.EFBIG, errno.EMFILE, errno.ENFILE):
         return explain_limit(error)
     if error.errno in _UNWRITABLE:
-        return _refused(
-            f"the store cannot be written: {path}: {error.strerror}",
-            "choose a folder of your own with --root or ROOTLESS_ROOT",
-        )
+        return _refused(f"the store cannot be written: {path}: {error.strerror}", _own(path))
     if error.errno == errno.EIO:
         return RootlessError(
             f"the disk failed to read or write {path}",
             hint="see the kernel's messages with: dmesg",
         )
     return None
+
+
+def explain_unreadable(root: str) -> RootlessError:
+    """Why the store at `root` is closed."""
+    return _refused(f"the store {root} cannot be read: permission denied", _own(root))
+
+
+def _own(path: str) -> str:
+    """The way to a folder of one's own; who has become another user still has the HOME of before,
+    it may be.
+    """
+    cure = "choose a folder of your own with --root or ROOTLESS_ROOT"
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    if os.stat(path).st_uid == os.getuid():
+        return cure
+    if path == "/":
+        return f"set HOME, or {cure}"
+    uid = _outside("uid")
+    return f"{path} is another's, and you are {subids.name_of(uid) or uid}: set HOME, or {cure}"
 
 
 def way_out(path: str, error: OSError) -> str | None:

@@ -118,6 +118,19 @@ def _directory(environment: Mapping[str, str], name: str) -> str:
     return path if path.startswith("/") else ""
 
 
+def _home(environment: Mapping[str, str]) -> str:
+    """$HOME; where that says nothing, as in a service, what passwd(5) does; else ""."""
+    if (home := environment.get("HOME", "")).startswith("/"):
+        return home
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+    return home if home.startswith("/") else ""
+
+
 def read(
     environment: Mapping[str, str],
     *,
@@ -133,7 +146,8 @@ def read(
         raise UsageError(
             "--root is empty", hint="name a directory, or leave --root out for the usual one"
         )
-    home = environment.get("HOME", "")
+    if (home := _home(environment)) and home != environment.get("HOME"):
+        environment = {**environment, "HOME": home}
     share = _directory(environment, "XDG_DATA_HOME") or (home and f"{home}/.local/share")
     root = root or environment.get("ROOTLESS_ROOT") or (share and f"{share}/rootless")
     if not root and homeless:

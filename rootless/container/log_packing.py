@@ -56,11 +56,14 @@ def _write(path: str, unfinished: str) -> None:
     os.utime(unfinished, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def unpacked(fd: int) -> int:
-    """A file without a name that holds what is packed in another, as far as that is whole."""
+def unpacked(fd: int, folder: str) -> int:
+    """A file without a name that holds what is packed in another, as far as that is whole.
+
+    It lies in `folder`, the log's own: /tmp may be small.
+    """
     import tempfile
 
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         reader = zlib.decompressobj(_GZIP)
         try:
             while not reader.eof and (content := os.read(fd, _PIECE)):

@@ -107,8 +107,9 @@ class Reader:
 class _File:
     """One file of a log, open; packed or not."""
 
-    def __init__(self, fd: int, *, is_packed: bool) -> None:
+    def __init__(self, fd: int, folder: str, *, is_packed: bool) -> None:
         self._fd = fd
+        self._folder = folder
         self._is_packed = is_packed
         status = os.fstat(fd)
         self.identity = status.st_dev, status.st_ino
@@ -117,7 +118,7 @@ class _File:
     def lines(self) -> int:
         """A descriptor of what was written, unpacked when it is asked for."""
         if self._is_packed:
-            packed, self._fd = self._fd, log_packing.unpacked(self._fd)
+            packed, self._fd = self._fd, log_packing.unpacked(self._fd, self._folder)
             self._is_packed = False
             os.close(packed)
         return self._fd
@@ -149,7 +150,8 @@ def _open(path: str) -> _File | None:
     for ending in ("", log_packing.ENDING):
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            return _File(os.open(f"{path}{ending}", flags), is_packed=bool(ending))
+            fd = os.open(f"{path}{ending}", flags)
+            return _File(fd, os.path.dirname(path), is_packed=bool(ending))
         except OSError:
             continue
     return None

@@ -65,16 +65,19 @@ def choose(requested: str, search_path: str, *, tun: bool) -> Choice:
         return Choice(requested)
     program = programs.find(requested, search_path)
     if not program:
-        raise RootlessError(
-            f"--network {requested} needs the program {requested}, which is not installed",
-            hint=f"install the package {PACKAGES[requested]}, or use --network host",
-        )
+        lacks = f"the program {requested}, which is not installed"
+        raise _lacking(requested, lacks, f"install the package {PACKAGES[requested]}")
     if not tun:
-        raise RootlessError(
-            f"--network {requested} needs /dev/net/tun, which cannot be opened here",
-            hint="load the kernel module tun, or use --network host",
-        )
+        lacks = "/dev/net/tun, which cannot be opened here"
+        raise _lacking(requested, lacks, "load the kernel module tun")
     return Choice(requested, program)
+
+
+def _lacking(mode: str, lacks: str, cure: str) -> RootlessError:
+    from rootless import complaints
+
+    hint = f"{cure}, or use --network host{complaints.SEE_DOCTOR}"
+    return RootlessError(f"--network {mode} needs {lacks}", hint=hint)
 
 
 def _default(search_path: str, *, tun: bool) -> Choice:

@@ -142,10 +142,9 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except PermissionError:
-            raise RootlessError(
-                f"the store {self.root} cannot be read: permission denied",
-                hint="choose another folder with --root or ROOTLESS_ROOT",
-            ) from None
+            from rootless import complaints
+
+            raise complaints.explain_unreadable(self.root) from None
         except IntegrityError as error:
             raise IntegrityError(
                 error.message, hint="repair it with: rootless system check --repair"

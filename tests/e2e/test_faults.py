@@ -472,11 +472,6 @@ def test_almost_no_environment(box, tmp_path):
     bare = {"PYTHONPATH": box.environment["PYTHONPATH"]}
     assert box.ok("run", "--rm", "busybox", "echo", "here", env=bare) == "here\n"
     box.ok(*box.build, env=bare)
-    homeless = subprocess.run(
-        [sys.executable, "-m", "rootless", "images"], env=bare, capture_output=True, check=False
-    )
-    assert homeless.returncode == 125
-    assert b"HOME is not set" in homeless.stderr
     gone = tmp_path / "gone"
     gone.mkdir()
     line = f"cd {gone}; rmdir {gone}; {' '.join(box.command('run', '--rm', 'busybox', 'pwd'))}"

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -331,21 +332,105 @@ def test_little_room(rootless):
     assert found["room"]["required"] is False
 
 
-def test_a_small_tmp(rootless, work, tmp_path):
-    """Nothing of ours needs room there."""
-    small = tmp_path / "small"
-    small.mkdir()
-    there = Machine(mounts=(("tmpfs", str(small), 0, "mode=1777,size=4k"),))
-    answer = _script(rootless, there, f"export TMPDIR={small}\n{work}")
+def test_a_full_tmp(rootless, work, tmp_path):
+    """Nothing of ours needs room there: what a build unpacks and packs lies in the store."""
+    mounts = (
+        (str(tmp_path), "/media", linux.MS_BIND, ""),
+        ("tmpfs", "/tmp", 0, "mode=1777,size=4k"),
+        ("tmpfs", "/var/tmp", 0, "mode=1777,size=4k"),
+    )
+    rootless.root = Path("/media/store")
+    full = "cd /; for i in /tmp /var/tmp; do head -c 4096 /dev/zero > $i/full; done; unset TMPDIR"
+    more = """\
+head -c 300000 /dev/urandom > /media/context/big
+tar -C /media/context -cf /media/context/added.tar big f
+printf 'ADD added.tar /added\nCOPY <<A /doc\nhere\nA\n' >> /media/context/Dockerfile
+rootless build -q -t more --output type=oci,dest=/media/out.tar /media/context >/dev/null
+rootless build -q -t more /media/context >/dev/null
+rootless save more | rootless load -q >/dev/null
+rootless run --rm --network none more cat /added/f /doc
+packed='--log-opt max-size=20k --log-opt max-file=3 --log-opt compress=true'
+lines='for i in $(seq 1000); do echo line $i; done'
+rootless run --name packed --network none $packed more sh -c "$lines" >/dev/null
+rootless logs --tail 700 packed | head -n 1
+"""
+    script = f"{full}\n{work}{more}".replace(str(tmp_path), "/media")
+    answer = _script(rootless, Machine(mounts=mounts), script)
+    assert (answer.returncode, answer.stdout) == (0, f"{MADE}copied\nhere\nline 301\n"), (
+        answer.stderr
+    )
+    assert (tmp_path / "out.tar").stat().st_size > 300_000
+
+
+def test_a_root_that_is_only_read(rootless, work, tmp_path):
+    """All that is written to is the store; what is in the context is only read."""
+    context, run = work.partition("rootless build")[::2]
+    context = context.partition("\n")[2]
+    (tmp_path / "prepare.sh").write_text(context)
+    subprocess.run(["sh", "-e", tmp_path / "prepare.sh"], check=True)
+    rootless.root.mkdir()
+    disk = ("tmpfs", str(rootless.root), 0, "mode=755")
+    read = ("none", "/", linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY, "")
+    there = Machine(mounts=(disk, read))
+    assert doctor(rootless, there)["way"]["storage"] == "overlayfs"
+    load = work.partition("\n")[0]
+    script = f"! touch {tmp_path}/x\n{load}\nrootless build{run}"
+    answer = _script(rootless, there, script)
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+
+
+def test_no_device_for_networks(rootless, busybox_image, tmp_path):
+    """Nor /dev/fuse, which nothing of ours needs."""
+    there = Machine(mounts=(("tmpfs", "/dev/net", 0, "mode=755"),), hidden=("/dev/fuse",))
+    found = doctor(rootless, there)
+    assert "/dev/net/tun cannot be opened" in found["network"]["detail"]
+    assert "sudo modprobe tun" in found["network"]["fix"]
+    assert found["network"]["required"] is False
+    rootless.load(busybox_image, tmp_path)
+    answer = rootless("run", "--rm", "busybox", "echo", "here", cwd=machine.PROJECT)
+    assert answer.stdout == "here\n"
+    assert "the container shares the host's network" in answer.stderr
+    refused = rootless("run", "--rm", "--network", "pasta", "busybox", cwd=machine.PROJECT)
+    assert refused.exit == 125
+    assert "needs /dev/net/tun" in refused.stderr
+    assert "rootless doctor" in refused.stderr
+
+
+def test_a_runtime_directory_of_another(rootless, work):
+    """As `su` leaves it; there is one in the store."""
+    for place in ("/run/user/0", "/nonexistent", "relative"):
+        script = f"export XDG_RUNTIME_DIR={place}\n{work}rootless system prune -af >/dev/null\n"
+        answer = _script(rootless, Machine(), script)
+        assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+
+
+def test_from_cron(rootless, work):
+    """No terminal, no session, hardly a PATH, the locale C; and what hangs up is of no matter."""
+    script = f"cd /\n{work}"
+    ours = shlex.join([sys.executable, "-m", "rootless", "--root", str(rootless.root)])
+    lines = f'set -e\nrootless() {{ {ours} "$@"; }}\n{script}'
+    kept = {"PYTHONPATH": rootless.environment["PYTHONPATH"], "HOME": "/", "LC_ALL": "C"}
+    command = ["setsid", "--wait", "nohup", *Machine().prefix, "sh", "-c", lines]
+    answer = subprocess.run(
+        command,
+        env={**kept, "PATH": "/usr/bin:/bin"},
+        cwd=machine.PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
 
 
 @pytest.mark.parametrize("umask", ["000", "077", "777"])
 def test_the_callers_umask_is_not_the_images(rootless, work, umask):
-    folder_work = work.replace("rootless build", f"umask {umask}; rootless build")
-    answer = _script(rootless, Machine(), folder_work)
-    expected = MADE
-    assert (answer.returncode, answer.stdout) == (0, expected), answer.stderr
+    """Nor does one that takes one's own rights close the store to ourselves."""
+    made = work.replace("printf", "umask 022\nprintf").replace(
+        "rootless build", f"umask {umask}\nrootless build"
+    )
+    answer = _script(rootless, Machine(), f"umask {umask}\n{made}")
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
 
 
 def test_closed_streams(rootless, work, tmp_path):
@@ -360,15 +445,46 @@ def test_closed_streams(rootless, work, tmp_path):
     assert (said / "file").read_text() == "done\n"
 
 
-def test_without_a_home(rootless, monkeypatch):
-    """doctor says it too, and looks at all the rest."""
-    bare = {key: rootless.environment[key] for key in ("PATH", "PYTHONPATH")}
-    command = [sys.executable, "-m", "rootless", "doctor"]
-    answer = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
-    assert "there is no place for images: HOME is not set" in answer.stdout
+def _user(home: os.PathLike[str]) -> dict[str, str]:
+    return {"/etc/passwd": f"{ROOT}ada:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n"}
+
+
+BARE = "unset HOME XDG_DATA_HOME XDG_RUNTIME_DIR ROOTLESS_ROOT; PATH=/usr/bin:/bin"
+
+
+def test_without_a_home(rootless, work, tmp_path):
+    """A service, `env -i`: what passwd says is home."""
+    home = tmp_path / "home"
+    home.mkdir()
+    ours = shlex.join([sys.executable, "-m", "rootless"])
+    script = f'{BARE}\nrootless() {{ {ours} "$@"; }}\n{work}'
+    answer = _script(rootless, Machine(files=_user(home)), script)
+    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+    assert (home / ".local/share/rootless/index.json").exists()
+
+
+def test_without_a_home_and_a_name(rootless):
+    """doctor says it, and looks at all the rest."""
+    there = Machine(files={"/etc/passwd": ROOT})
+    answer = _script(rootless, there, f"{BARE}; {sys.executable} -m rootless doctor")
+    assert "there is no place for images: HOME is not set, and this uid has no" in answer.stdout
     assert "ROOTLESS_ROOT" in answer.stdout
     assert "✓ user namespace" in answer.stdout
     assert answer.returncode == 1
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_the_home_of_another(rootless, mode):
+    """As `su -m` leaves it."""
+    disk = ("tmpfs", "/media", 0, f"uid=5,mode={mode:o}")
+    there = Machine(mounts=(disk,), files=_user("/media"))
+    command = f"HOME=/media {sys.executable} -m rootless"
+    refused = _script(rootless, there, f"{BARE}; {command} import /dev/null x")
+    assert refused.returncode == 1
+    assert "/media is another's, and you are ada: set HOME, or choose" in refused.stderr
+    assert "rootless doctor" in refused.stderr
+    shown = _script(rootless, there, f"{BARE}; {command} doctor").stdout
+    assert "fix: /media is another's, and you are ada: set HOME, or choose" in shown
 
 
 def test_the_profile_names_this_python(rootless):

@@ -1,5 +1,8 @@
 """Where things are, by the environment."""
 
+import os
+import pwd
+
 import pytest
 
 from rootless.cli import settings
@@ -38,8 +41,18 @@ def test_an_empty_flag_is_not_the_usual_store():
         settings.read({"HOME": "/h"}, root="")
 
 
-def test_no_home_is_a_clear_error():
-    with pytest.raises(UsageError, match="HOME is not set"):
+def test_no_home_is_that_of_passwd():
+    """As in a service; a relative one would be another folder with each `cd`."""
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    for environment in ({}, {"HOME": ""}, {"HOME": "some/where"}):
+        given = settings.read(environment)
+        assert given.root == f"{home}/.local/share/rootless"
+        assert given.auth_files[0] == f"{home}/.docker/config.json"
+
+
+def test_no_home_of_nobody_is_a_clear_error(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(UsageError, match="HOME is not set, and this uid has no name"):
         settings.read({})
 
 
