@@ -177,8 +177,6 @@ def _remove(store: Store, name: str, *, force: bool, volumes: bool) -> None:
             hint=f"end it and remove it with: rootless rm -f {name}",
         )
     if found.is_running:
-        if isinstance(found, Container):
-            homes.ask_to_stop(store, found)
         homes.end(store, found)
     homes.remove(store, found)
     if volumes and not isinstance(found, Damaged):

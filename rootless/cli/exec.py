@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.monitor import Streams
-    from rootless.sandbox.spec import Spec
 
 
 def exec_(given: Settings, arguments: Arguments) -> int:
@@ -34,16 +33,16 @@ def exec_(given: Settings, arguments: Arguments) -> int:
     entry = _entry(given, arguments)
     container = find(store, arguments.container)
     enter.check(container)
-    see = _explain if arguments.explain else _silent
+    explain = _explain if arguments.explain else None
     if arguments.detach:
         try:
-            enter.in_background(store, container, entry, see, _warn)
+            enter.in_background(store, container, entry, explain, _warn)
         except RootlessError as error:
             error.exit_code = 1  # as docker's, whatever has kept it from running
             raise
         return 0
     _check_terminal(arguments)
-    return enter.in_foreground(store, container, entry, _streams(arguments), see, _warn)
+    return enter.in_foreground(store, container, entry, _streams(arguments), explain, _warn)
 
 
 def _entry(given: Settings, arguments: Arguments) -> enter.Entry:
@@ -94,12 +93,7 @@ def _warn(text: str) -> None:
     words.warn(text)
 
 
-def _silent(_: Spec) -> None:
-    """Nobody has asked."""
-
-
-def _explain(spec: Spec) -> None:
+def _explain(steps: list[str]) -> None:
     from rootless.cli import words
-    from rootless.sandbox import explain
 
-    print(*map(words.escape, explain.explain(spec)), sep="\n", file=sys.stderr, flush=True)
+    print(*map(words.escape, steps), sep="\n", file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from rootless.sandbox.joining import Enter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from rootless.container.monitor import Streams
     from rootless.container.spec import Container, ContainerSpec
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rootless.sandbox.spec import Spec
     from rootless.store import Store
 
-    See = Callable[[Spec], object]
+    Explain = Callable[[list[str]], object] | None
     Warn = Callable[[str], object]
 
 _NOT_ENTERED = 128  # docker's exit code of what could not even be tried
@@ -54,16 +55,16 @@ def in_foreground(
     container: Container,
     entry: Entry,
     streams: Streams,
-    see: See = lambda _: None,
+    explain: Explain = None,
     warn: Warn = lambda _: None,
 ) -> int:
-    """Execute it on these streams, and wait for it; its exit status. `see` gets the plan, `warn`
-    a sentence where the container's limits do not hold for it.
+    """Execute it on these streams, and wait for it; its exit status. `explain` gets the plan in words,
+    `warn` a sentence where the container's limits do not hold for it.
 
     RootlessError, with docker's exit code, when it cannot be executed.
     """
     stdio = streams.open()
-    child = begin(store, container, entry, stdio, streams.terminal_fd, see, warn)
+    child = begin(store, container, entry, stdio, streams.terminal_fd, explain, warn)
     try:
         executed = events.Executed(store, container.spec, entry.argv)  # while it is on its way
         streams.start()
@@ -80,18 +81,30 @@ def in_background(
     store: Store,
     container: Container,
     entry: Entry,
-    see: See = lambda _: None,
+    explain: Explain = None,
     warn: Warn = lambda _: None,
 ) -> None:
     """Execute it with nothing to read, and nobody who reads; returns when it runs.
 
-    Nobody of ours waits for its end, so none is told.
+    A process of its own waits for its end, which is told; killed, it only leaves that untold.
     """
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    child = begin(store, container, entry, (null, null, null), see=see, warn=warn)
-    events.Executed(store, container.spec, entry.argv)
-    child.await_exec()
-    os.close(null)
+    from rootless.container import detached
+
+    def body(report: detached.Report) -> None:
+        plan = report.tell if explain else None
+        child = begin(store, container, entry, (0, 1, 2), explain=plan, warn=report.tell)
+        executed = events.Executed(store, container.spec, entry.argv)
+        child.await_exec()
+        report.running()
+        executed.died(child.wait())
+
+    def see(told: Any) -> None:
+        if explain and not isinstance(told, str):
+            explain(told)
+        else:
+            warn(told)
+
+    detached.begin(body, "who waits for it", see)
 
 
 def begin(
@@ -100,7 +113,7 @@ def begin(
     entry: Entry,
     stdio: tuple[int, int, int],
     terminal_fd: int = -1,
-    see: See = lambda _: None,
+    explain: Explain = None,
     warn: Warn = lambda _: None,
 ) -> Child:
     """Start the joiner, and through it what is to be executed; the caller awaits that."""
@@ -109,10 +122,17 @@ def begin(
     try:
         there, ids = _entrance(process.pid, pidfd, container, warn)
         spec = runspec.entry(there, ids, _process(container.spec, entry), terminal_fd)
-        see(spec)
+        if explain:
+            explain(_in_words(spec))
         return spawn.spawn(spec, *stdio)
     finally:
         os.close(pidfd)
+
+
+def _in_words(spec: Spec) -> list[str]:
+    from rootless.sandbox import explain
+
+    return list(explain.explain(spec))
 
 
 def check(container: Container) -> None:

@@ -9,6 +9,7 @@ the next that makes one. Runs as (mapped) root, for the files are of all ids; `r
 
 from __future__ import annotations
 
+import _signal
 import fcntl
 import os
 
@@ -115,9 +116,10 @@ class Home:
 
     def discard(self) -> None:
         """Nothing of the container stays, nor of its anonymous volumes."""
-        _take_away(self._store, self.path)
+        is_ours = _take_away(self._store, self.path)
         os.close(self._lock_fd)
-        events.tell(self._store, "destroy", self.spec)
+        if is_ours:
+            events.tell(self._store, "destroy", self.spec)
         if any(one.kind == "volume" for one in self.spec.mounts):
             from rootless.container import volumes
 
@@ -261,7 +263,12 @@ def await_release(store: Store, container: Container) -> None:
 
 
 def end(store: Store, container: Container | Damaged) -> None:
-    """Kill a running container and wait until all of it is gone. RootlessError when that fails."""
+    """Kill a running container for good and wait until all of it is gone, and who ran it has told.
+
+    RootlessError when that fails.
+    """
+    if isinstance(container, Container):
+        ask_to_stop(store, container)
     process = records.process_of(store, container)
     if process is None:
         if not records.is_running(store.path("containers", container.id)):
@@ -270,6 +277,8 @@ def end(store: Store, container: Container | Damaged) -> None:
             f"which process container {container.id[:12]} runs in is not known here",
             hint="end its command where it was started",
         )
+    if isinstance(container, Container) and living.is_alive(process):
+        events.tell(store, "kill", container.spec, signal=str(int(_signal.SIGKILL)))
     try:
         gone = living.kill(process, records.PATIENCE)
     except PermissionError:
@@ -279,12 +288,22 @@ def end(store: Store, container: Container | Damaged) -> None:
             f"container {container.id[:12]} cannot be ended from here (process {process.pid})",
             hint="end its command where it was started",
         )
+    _await_word(store.path("containers", container.id))
+
+
+def _await_word(path: str) -> None:
+    """Give who ran it the time to say how it ended; one that hangs is not waited for."""
+    from time import monotonic, sleep
+
+    until = monotonic() + records.PATIENCE
+    while records.is_running(path) and monotonic() < until:
+        sleep(0.005)
 
 
 def remove(store: Store, container: Container | Damaged) -> None:
     """Delete a container that does not run, and its files, unless somebody else is faster."""
-    _take_away(store, store.path("containers", container.id))
-    if isinstance(container, Container):
+    is_ours = _take_away(store, store.path("containers", container.id))
+    if is_ours and isinstance(container, Container):
         events.tell(store, "destroy", container.spec)
 
 
@@ -344,8 +363,9 @@ def _sweep_one(store: Store, container: Container | Damaged | None, path: str) -
         _unlink(f"{path}/process.json")
 
 
-def _take_away(store: Store, path: str) -> None:
+def _take_away(store: Store, path: str) -> bool:
     """Delete a container's directory, or whatever is there: out of sight by one rename first.
+    Whether it was there.
 
     Locked, so that a sweeper of tmp/ leaves it to us; where its owner is only about to let go of
     it, that lock does the same. What cannot be deleted now is left to a later sweep.
@@ -355,11 +375,12 @@ def _take_away(store: Store, path: str) -> None:
     try:
         os.rename(path, grave)
     except FileNotFoundError:  # somebody else was faster
-        return
+        return False
     except OSError as error:
         raise RootlessError(f"{path} cannot be removed: {error.strerror}") from None
     else:
         _bury(grave)
+        return True
     finally:
         if fd >= 0:
             os.close(fd)

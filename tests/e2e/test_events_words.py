@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -122,6 +123,9 @@ def test_an_exec_is_told_with_its_command_its_id_and_its_end(store, running):
 def test_what_cannot_be_executed_never_dies_and_large_words_are_cut(store, running):
     assert store("exec", running, "/nosuch").exit == 127
     store.ok("exec", "-d", running, "sleep", "0")
+    ended = "exec_die"  # of who was left alone, too
+    while ended not in (one["Action"] for one in of_exec(store, running)):
+        time.sleep(0.02)
     large = "x" * 100_000
     store.ok("exec", running, "true", large)
     argv = [*store.command("exec", running, "true"), b"\xff"]
@@ -131,11 +135,51 @@ def test_what_cannot_be_executed_never_dies_and_large_words_are_cut(store, runni
         "exec_create: /nosuch ", "exec_start: /nosuch ",
         "exec_create: sleep 0", "exec_start: sleep 0",
     ]  # fmt: skip
+    actions.remove("exec_die")
     assert actions[4].startswith("exec_create: true xxx")
     assert len(actions[4]) < 10_000
     assert actions[6] == "exec_die"
     assert actions[7:] == ["exec_create: true \ufffd", "exec_start: true \ufffd", "exec_die"]
     assert "exec_create: true" in past(store)
+
+
+def test_one_that_is_left_alone_tells_its_end_and_keeps_no_pipe(store, running):
+    """Its command's caller waits for the end of a pipe, which comes before the process's."""
+    for words in (("sh", "-c", "exit 3"), ("sh", "-c", "kill -9 $$"), ("sleep", "600")):
+        argv = store.command("exec", "-d", running, *words)
+        done = subprocess.run(argv, env=store.environment, capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert store("exec", "-d", running, "/nosuch").exit == 1
+
+    def died():
+        told = [one["Actor"]["Attributes"] for one in of_exec(store, running)]
+        return sorted(one["exitCode"] for one in told if "exitCode" in one)
+
+    while len(died()) < 2:
+        time.sleep(0.02)
+    assert died() == ["137", "3"]
+    assert "setns(2)" in store("exec", "--explain", "-d", running, "true").stderr
+    store.ok("kill", running)  # ends the one that sleeps, which is told too
+    while len(died()) < 4:
+        time.sleep(0.02)
+    assert died() == ["0", "137", "137", "3"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--rm",), ("--restart", "always")], ids=" ".join)
+def test_who_is_removed_by_force_dies_first(store, flags):
+    """As in docker: no stop is told, and the end comes before the removal."""
+    words = ("--network=none", "-v", "used:/a", "busybox", "sleep", "600")
+    number = store.ok("run", "-d", "--pull=never", *flags, *words).strip()
+    store.ok("rm", "-f", number)
+    told = past(store, "--format", "{{.ID}} {{.Type}} {{.Action}} {{.Actor.Attributes}}")
+    lines = [line for line in told.splitlines() if number in line]
+    seen = [" ".join(line.split("map[")[0].split()[-2:]) for line in lines]
+    assert seen[-5:] == [
+        "container start", "container kill", "volume unmount", "container die", "container destroy",
+    ]  # fmt: skip
+    assert "signal:9]" in lines[-4]
+    assert "exitCode:137" in lines[-2]
+    assert seen.count("container destroy") == 1
 
 
 def test_volumes_come_and_go_with_a_container(store):
