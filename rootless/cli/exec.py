@@ -65,9 +65,9 @@ def _check_terminal(arguments: Arguments) -> None:
 
 def _streams(arguments: Arguments) -> Streams:
     if not arguments.tty:
-        from rootless.container.streams import Handed
+        from rootless.container.carried import Carried
 
-        return Handed(interactive=arguments.interactive)
+        return Carried(interactive=arguments.interactive)
     from rootless.container import terminal
 
     for number in (_signal.SIGHUP, _signal.SIGTERM):  # the caller's terminal is to be restored

@@ -58,8 +58,9 @@ def in_foreground(
     explain: Explain = None,
     warn: Warn = lambda _: None,
 ) -> int:
-    """Execute it on these streams, and wait for it; its exit status. `explain` gets the plan in words,
-    `warn` a sentence where the container's limits do not hold for it.
+    """Execute it on these streams, and wait for it; its exit status.
+
+    `explain` gets the plan in words, `warn` a sentence where the container's limits do not hold.
 
     RootlessError, with docker's exit code, when it cannot be executed.
     """

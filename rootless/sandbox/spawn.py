@@ -59,6 +59,8 @@ class Child:
         os.close(self._report_fd)
         self._report_fd = -1
         if failure:
+            if self._is_seen:
+                self.end()  # it may have been stopped just after its word
             self.wait()
             kind, value = failure
             if kind == "errno":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -191,6 +192,77 @@ def test_output_and_errors_stay_apart_and_a_closed_pipe_is_no_traceback(store, w
         ["bash", "-c", command], env=store.environment, capture_output=True, check=True
     )
     assert (done.stdout, done.stderr) == (b"y\n", b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_killed_keeps_nobody_waiting_at_a_pipe(store, web, number):
+    """Nor does what it has started, which goes on: docker's client is gone, too."""
+    seconds = some_seconds()
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = start(store, "-i", web, "sh", "-c", f"echo there; sleep {seconds}", **options)
+    assert running.stdout.readline() == b"there\n"
+    running.send_signal(number)
+    assert running.stdout.read() == b""
+    assert b"Traceback" not in running.stderr.read()
+    with pytest.raises(BrokenPipeError):
+        while True:
+            os.write(running.stdin.fileno(), b"x" * 100_000)
+    running.communicate(timeout=60)
+    assert sleeping(seconds)
+    end(seconds)
+
+
+def test_what_is_left_behind_keeps_nobody_waiting_either(store, web):
+    seconds = some_seconds()
+    words = f"sleep {seconds} & yes left | head -c 50000; echo right >&2"
+    running = start(store, web, "sh", "-c", words, stdout=-1, stderr=-1)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out, err) == (0, b"left\n" * 10_000, b"right\n")
+    assert sleeping(seconds)
+    end(seconds)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "file"])
+def test_all_that_comes_is_carried_in_order(store, web, tmp_path, kind):
+    """Much of it, to somebody slow, who reads errors first; and one place for both stays one."""
+    words = "cat >&2; seq 200000; seq 10 >&2"
+    given = b"".join(b"%d\n" % one for one in range(100_000))
+    (tmp_path / "given").write_bytes(given)
+    if kind == "file":
+        with (tmp_path / "given").open("rb") as source, (tmp_path / "all").open("ab") as both:
+            start(
+                store, "-i", web, "sh", "-c", words, stdin=source, stdout=both, stderr=both
+            ).wait()
+        shown = (tmp_path / "all").read_bytes()
+    else:
+        ours, theirs = map(os.fdopen, os.pipe(), "rw") if kind == "pipe" else socket.socketpair()
+        with theirs, ours, (tmp_path / "given").open("rb") as source:
+            cat = subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE)
+            argv = store.command("exec", "-i", web, "sh", "-c", words)
+            running = subprocess.Popen(
+                argv, env=store.environment, stdin=cat.stdout, stdout=theirs, stderr=theirs
+            )
+            theirs.close()
+            cat.stdout.close()
+            shown = b"".join(iter(lambda: os.read(ours.fileno(), 1000), b""))
+        assert (cat.wait(), running.wait()) == (0, 0)
+    lines = b"".join(b"%d\n" % one for one in range(1, 200_001))
+    assert shown == given + lines + b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n"
+
+
+def test_errors_are_read_while_nobody_reads_the_output(store, web):
+    words = "seq 100000 & seq 100000 >&2; exec >&2 2>&-; wait"
+    running = start(store, web, "sh", "-c", words, stdout=-1, stderr=-1)
+    lines = b"".join(b"%d\n" % one for one in range(1, 100_001))
+    assert running.stderr.read(len(lines)) == lines
+    assert running.communicate(timeout=60) == (lines, b"")
+    assert running.returncode == 0
+
+
+def test_a_full_disk_is_said(store, web):
+    with open("/dev/full", "wb") as full:
+        answer = start(store, web, "echo", "there", stdout=full, stderr=subprocess.PIPE)
+    assert b"No space left" in answer.communicate(timeout=60)[1]
 
 
 def test_a_file_that_is_written_cannot_be_read(store, web, tmp_path):
