@@ -1,9 +1,12 @@
 """What stands in for mounts where nothing can be mounted: operations become things (`things`).
 
-Pure but for one look at the process's own powers. What has no substitute is refused by its name.
+Only looked at are the process's own powers, and what is to be shown. What has no substitute is refused by its name.
 """
 
 from __future__ import annotations
+
+import os
+import stat
 
 from rootless.errors import RootlessError
 from rootless.sandbox import caps
@@ -12,7 +15,7 @@ from rootless.sandbox.mountpoints import Memory, MountPoints
 from rootless.sandbox.operations.scratch import Scratch
 from rootless.sandbox.operations.tree import Bind, Files, Tmpfs
 from rootless.sandbox.secrets import Secrets
-from rootless.sandbox.things import Copy, Folder, Nodes, Shared, Text, Views
+from rootless.sandbox.things import Copy, Device, Folder, Nodes, Shared, Text, Views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,9 +73,19 @@ def _things(one: Operation) -> Iterator[Thing]:
 
 def _shown(one: Bind) -> Thing:
     source = f"{one.source}/{one.subpath}" if one.subpath else one.source
+    if _is_device(source):
+        return Device(one.path, source)
     if one.read_only or one.scratch:
         return Copy(one.path, source, one.why)
     return Shared(one.path, source, one.why)
+
+
+def _is_device(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
 def _mode(options: str) -> int | None:

@@ -3,6 +3,7 @@
     Text     a small file, a secret for example, whose content is gone for certain afterwards
     Folder   an empty directory
     Copy     a file or a directory of the host, of which a copy is thrown away
+    Device   a device like one of the host's, made where that is allowed
     Shared   a directory of the host, by names of its very files: what is written there stays
     Nodes    /dev, with devices where they can be made, else with files that do for most
     Views    /proc, with some facts of the machine that programs read
@@ -113,6 +114,30 @@ class Copy(Record):
         """It goes as a whole."""
 
 
+class Device(Record):
+    """A device like `source`: the same to whoever opens it."""
+
+    path: str
+    source: str
+
+    def describe(self) -> str:
+        return f"a device like {self.source}"
+
+    def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+        try:
+            _make_device(target, self.source)
+        except OSError as error:
+            raise SandboxError(
+                f"the device {self.source} cannot be given to the command: nothing can be mounted "
+                f"here, and a device of one's own is refused: {error.strerror}",
+                hint="start the outer container with it: docker run --device; "
+                "rootless doctor says what this machine lacks",
+            ) from None
+
+    def take(self, target: str, notes: str) -> None:
+        """It goes as a whole."""
+
+
 class Shared(Record):
     """The directory `source`: the same files, and in the end the same names."""
 
@@ -202,14 +227,25 @@ def _has(notes: str) -> bool:
 def _made(target: str, device: str) -> bool:
     """Make a device like the container's own; whether it can be opened."""
     try:
-        os.mknod(target, 0o666 | stat.S_IFCHR, os.stat(device).st_rdev)
-        os.chmod(target, 0o666)
-        if not device.endswith("tty"):  # which is there for who has a terminal
-            os.close(os.open(target, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        _make_device(target, device)
     except OSError:
-        deletion.remove(target)
         return False
     return True
+
+
+def _make_device(target: str, device: str) -> None:
+    """Make a device that can be opened, like another one. OSError."""
+    status = os.stat(device)
+    os.mknod(target, status.st_mode, status.st_rdev)
+    try:
+        os.chown(target, status.st_uid, status.st_gid)
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+        if not device.endswith("tty"):  # which is there for who has a terminal
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            os.close(os.open(target, flags))
+    except OSError:
+        os.unlink(target)
+        raise
 
 
 def _stand_in(target: str, name: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,37 @@ def test_what_a_step_nests_deeply_where_nothing_stays_goes(both, folder):
     assert os.listdir(both[1].root / "tmp") == []
 
 
+def test_a_device_of_an_archive_goes_along(both, folder):
+    """From stage to stage, and into what a command has changed; nobody may make one here."""
+    with tarfile.open(folder / "dev.tar", "w") as archive:
+        for name, kind, numbers in (("c", tarfile.CHRTYPE, (1, 3)), ("b", tarfile.BLKTYPE, (7, 0))):
+            device = tarfile.TarInfo(f"d/{name}")
+            device.type, device.mode, device.uid = kind, 0o640, 5
+            device.devmajor, device.devminor = numbers
+            archive.addfile(device)
+    (folder / "Dockerfile").write_text("""FROM busybox AS one
+ADD dev.tar /
+RUN chown 7 /d/b
+FROM busybox
+COPY --from=one /d /e
+COPY --from=one /d/c /single
+""")
+    for one in both:
+        build(one, folder)
+    layers = [one.ok("inspect", "-f", "{{json .RootFS.Layers}}", "t") for one in both]
+    assert layers[0] == layers[1]
+    both[1].ok("build", "-o", f"type=tar,dest={folder.parent}/all.tar", folder)
+    with tarfile.open(folder.parent / "all.tar") as archive:
+        found = {
+            one.name: (one.type, one.devmajor, one.devminor, one.mode, one.uid)
+            for one in archive.getmembers()
+            if one.ischr() or one.isblk()
+        }
+    character = (tarfile.CHRTYPE, 1, 3, 0o640, 5)
+    block = (tarfile.BLKTYPE, 7, 0, 0o640, 7)
+    assert found == {"e/c": character, "e/b": block, "single": character}
+
+
 def test_nothing_is_left_behind(both, folder):
     root = both[1]
     build(root, folder)
@@ -179,7 +211,7 @@ def test_a_secret_goes_with_the_builder_however_that_ends(both, folder, number):
     [
         ("--allow=security.insecure", "RUN --security=insecure true", "this needs CAP_SYS_ADMIN"),
         ("--pull=false", "RUN --network=none true", "this needs a network of its own"),
-        ("--device=/dev/zero", "RUN true", "nothing can be mounted here"),
+        ("--device=/dev/zero", "RUN true", "the device /dev/zero cannot be given"),
     ],
 )
 def test_what_cannot_be_had_is_named(both, folder, flag, line, lacks):

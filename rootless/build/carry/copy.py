@@ -12,7 +12,7 @@ import os
 import stat
 from errno import ELOOP, ENOENT, ENOTDIR, ENXIO
 
-from rootless import inroot, owners, permissions
+from rootless import inroot, owners, permissions, standins
 from rootless.build.inputs import contents
 from rootless.build.inputs.tree import open_folder
 from rootless.errors import RootlessError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 17
 _SPECIAL = 0o7000
+_SPECIAL_FILES = (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK)
 _MAX_LINKS = 40  # symbolic links the kernel follows in one path
 
 
@@ -165,12 +166,12 @@ class Target:
 
     def _place_file(self, source: Source, source_fd: int, path: str) -> None:
         kind = stat.S_IFMT(source.stat.st_mode)
-        if kind not in (stat.S_IFREG, stat.S_IFIFO):
+        if kind != stat.S_IFREG and kind not in _SPECIAL_FILES:
             raise RootlessError(f"{source.path} is neither a file nor a directory")
         folder_fd = self.make_folders(os.path.dirname(path))
         try:
-            if kind == stat.S_IFIFO:
-                self._make_pipe(source.stat, folder_fd, os.path.basename(path))
+            if kind in _SPECIAL_FILES:
+                self._make_special(source.stat, folder_fd, os.path.basename(path))
                 return
             fd = _open(source_fd, source.path, follows=True)
             if not self._copy_file(fd, source.path, source.stat, folder_fd, path):
@@ -235,7 +236,7 @@ class Target:
     def _fill_one(
         self, origin_fd: int, shown: str, found: os.stat_result, folder_fd: int, path: str
     ) -> bool:
-        """One file, link or pipe, called `shown` in the source; False when it is not there."""
+        """One file, link, pipe or device, called `shown` in the source; False when it is not there."""
         name = os.path.basename(path)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFREG:
@@ -250,8 +251,8 @@ class Target:
             os.symlink(text, name, dir_fd=folder_fd)
             self._own_name(folder_fd, name, found)
             self._note(shown, found, now, lambda: contents.of_link(text))
-        elif kind == stat.S_IFIFO:
-            self._make_pipe(found, folder_fd, name)
+        elif kind in _SPECIAL_FILES:
+            self._make_special(found, folder_fd, name)
         return True
 
     def _copy_file(
@@ -342,6 +343,23 @@ class Target:
             if is_found:
                 permissions.give(fd, stat.S_IMODE(mode))
             os.utime(fd, ns=(folder.stat.st_mtime_ns, folder.stat.st_mtime_ns))
+        finally:
+            os.close(fd)
+
+    def _make_special(self, found: os.stat_result, folder_fd: int, name: str) -> None:
+        if stat.S_ISFIFO(found.st_mode):
+            self._make_pipe(found, folder_fd, name)
+        else:
+            self._make_device(found, folder_fd, name)
+
+    def _make_device(self, found: os.stat_result, folder_fd: int, name: str) -> None:
+        """As in every layer on this machine, an empty file stands for it."""
+        kind = b"c" if stat.S_ISCHR(found.st_mode) else b"b"
+        fd = _create(folder_fd, name, self.how.permissions(found.st_mode))
+        try:
+            standins.mark(fd, kind, (os.major(found.st_rdev), os.minor(found.st_rdev)))
+            self._own(fd, self._owner(found), found.st_mode)
+            os.utime(fd, ns=(found.st_mtime_ns, found.st_mtime_ns))
         finally:
             os.close(fd)
 

@@ -56,7 +56,7 @@ def links(found: os.stat_result) -> tuple[int, int] | None:
 
 
 def read(root_fd: int, path: str, found: os.stat_result, *, attributes: bool = False) -> str:
-    """The digest of a file's bytes or of a link's text; empty for what has neither."""
+    """The digest of a file's bytes or of a link's text, the numbers of a device; else empty."""
     if stat.S_ISLNK(found.st_mode):
         fd = inroot.open_path(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
         try:
@@ -64,7 +64,7 @@ def read(root_fd: int, path: str, found: os.stat_result, *, attributes: bool = F
         finally:
             os.close(fd)
     if not stat.S_ISREG(found.st_mode):
-        return ""
+        return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" if found.st_rdev else ""
     fd = inroot.open_path(root_fd, path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         return of_file(fd) + (_attributes(fd) if attributes else "")
