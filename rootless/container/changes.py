@@ -30,9 +30,12 @@ def changes(store: Store, container: Container) -> list[Change]:
 
     NotFoundError when the container is removed at the same time.
     """
-    with writable.present(store, container), writable.below(store, container) as tree:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        upper = os.open(writable.diff(store, container), flags)
+    with (
+        writable.present(store, container),
+        writable.below(store, container) as tree,
+        writable.caught(store, container) as diff,
+    ):
+        upper = os.open(diff, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = _Comparison(tree.fd, upper).run()
         finally:

@@ -55,9 +55,8 @@ def copy(
     """
     staged = Staging(store, ("diff",))
     try:
-        with writable.present(store, container):
-            left_out = writable.stubs(store, container)
-            directory = writable.diff(store, container)
+        with writable.present(store, container), writable.caught(store, container) as directory:
+            left_out = writable.stubs(store, container, directory)
 
             def write(put: Put) -> None:  # through a tar: what that cannot say is no change
                 diff.write(directory, put, left_out=left_out, changing=changing)

@@ -22,7 +22,11 @@ def export(store: Store, container: Container, put: Put) -> None:
 
     NotFoundError when the container is removed meanwhile: what was put is then worthless.
     """
-    with writable.present(store, container), writable.whole(store, container) as tree:
+    with (
+        writable.present(store, container),
+        writable.caught(store, container) as caught,
+        writable.whole(store, container, caught) as tree,
+    ):
         diff.write_tree(tree.target, put, changing=container.is_running, change=_owned(container))
 
 

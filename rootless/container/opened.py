@@ -65,7 +65,8 @@ class Stopped:
             self._root = writable.root(store, container)
             self._tree = self._root.mount()
         else:
-            self._tree = writable.whole(store, container)
+            diff = store.path("containers", container.id, "diff")
+            self._tree = writable.whole(store, container, diff)
         self.fd = self._tree.fd
         self._attach(store, container)
 

@@ -12,31 +12,44 @@ import os
 from rootless import inroot, linux, roots
 from rootless.archive import whiteout, xattrs
 from rootless.errors import NotFoundError, RootlessError
-from rootless.store import images, layers, skeleton
+from rootless.store import images, layers, skeleton, snapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.container.spec import Container
-    from rootless.roots import Mounted, Root, View
+    from rootless.roots import Root, View
     from rootless.store import Store
     from rootless.store.images import Image
+    from rootless.store.snapshots import Snapshot
 
 _ALWAYS = ("/dev", "/proc", "/sys", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 _MADE_DIRECTORY, _MADE_FILE = (0o040755, 0, 0), (0o100644, 0, 0)
 
 
-def diff(store: Store, container: Container) -> str:
-    """The directory, in overlayfs form, that has taken all changes. RootlessError while nobody can
-    know them: see `roots.unfolded`.
+class caught:  # noqa: N801 - read as `with writable.caught(store, container) as diff:`
+    """The directory, in overlayfs form, with all changes; where they are caught in a copy of all
+    files, those up to now, put together for as long as `with` is.
     """
-    home = store.path("containers", container.id)
-    if container.is_running and roots.unfolded(home):
-        raise RootlessError(
-            f"what container {container.name} has changed is only known when it has ended: "
-            "its files are copies, for nothing can be mounted here",
-            hint=f"rootless stop {container.name}",
-        )
-    return f"{home}/diff"
+
+    def __init__(self, store: Store, container: Container) -> None:
+        home = store.path("containers", container.id)
+        self._diff = f"{home}/diff"
+        self._snapshot: Snapshot | None = None
+        if container.is_running and roots.unfolded(home):
+            self._snapshot = snapshots.create(store)
+            self._diff = self._snapshot.diff
+            try:
+                roots.unfold(home, self._diff)
+            except BaseException:
+                self._snapshot.discard()
+                raise
+
+    def __enter__(self) -> str:
+        return self._diff
+
+    def __exit__(self, *_: object) -> None:
+        if self._snapshot:
+            self._snapshot.discard()
 
 
 class present:  # noqa: N801 - read as `with writable.present(store, container):`
@@ -77,13 +90,9 @@ def below(store: Store, container: Container) -> View:
     return roots.view(store, _layers(store, container), bottom=skeleton.path(store))
 
 
-def whole(store: Store, container: Container) -> Mounted:
-    """All its files as they are now, mounted to read from."""
-    tree = roots.unfolded(store.path("containers", container.id))
-    if tree and container.is_running:
-        return roots.show(tree)
-    every = (diff(store, container), *_layers(store, container))
-    return roots.view(store, every, bottom=skeleton.path(store))
+def whole(store: Store, container: Container, diff: str) -> View:
+    """All its files, with the changes in `diff`, mounted to read from."""
+    return roots.view(store, (diff, *_layers(store, container)), bottom=skeleton.path(store))
 
 
 def root(store: Store, container: Container) -> Root:
@@ -107,13 +116,13 @@ def _layers(store: Store, container: Container) -> tuple[str, ...]:
     return tuple(owned.path(path, own_ids) for path in paths)
 
 
-def stubs(store: Store, container: Container) -> frozenset[bytes]:
-    """Paths in diff/ that are only there to mount on, or to lead there.
+def stubs(store: Store, container: Container, diff: str) -> frozenset[bytes]:
+    """Paths in `diff` that are only there to mount on, or to lead there.
 
     b"." among them says that the container's root has not changed its mode or owner.
     """
     with below(store, container) as tree:
-        upper = os.open(diff(store, container), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        upper = os.open(diff, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             return _Stubs(tree.fd, upper).find((*_mounted_on(container), *_ALWAYS))
         finally:

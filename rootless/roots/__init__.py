@@ -141,11 +141,13 @@ def unfolded(writable: str) -> str:
     return path if os.path.isdir(path) else ""
 
 
-def show(tree: str) -> Mounted:
-    """A tree that is `unfolded`, to be read."""
-    from rootless.roots import copied
+def unfold(writable: str, diff: str) -> None:
+    """What has changed so far in a tree that is `unfolded`, while others work in it: put, in
+    overlayfs form, into the empty directory `diff`. OSError.
+    """
+    from rootless.roots import lasting
 
-    return copied.Shown(tree)
+    lasting.unfold(writable, diff)
 
 
 def let_go() -> None:

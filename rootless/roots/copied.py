@@ -170,26 +170,34 @@ def _all_of(changes: Changes) -> list[bytes]:
     return list(found)
 
 
-def write(changes: Changes, tree: bytes, diff: bytes) -> None:
-    """Put what has changed into the empty directory `diff`, in overlayfs form."""
+def write(changes: Changes, tree: bytes, diff: bytes, *, changing: bool = False) -> None:
+    """Put what has changed into the empty directory `diff`, in overlayfs form.
+
+    Where others are `changing` the tree, what has gone meanwhile is left out.
+    """
     umask = os.umask(0)
     try:
-        _Writing(tree, diff).write(changes)
+        _Writing(tree, diff, changing=changing).write(changes)
     finally:
         os.umask(umask)
 
 
 class _Writing:
-    def __init__(self, tree: bytes, diff: bytes) -> None:
+    def __init__(self, tree: bytes, diff: bytes, *, changing: bool) -> None:
         self._tree = tree
         self._diff = diff
-        self._copier = copying.Copier()
+        self._changing = changing
+        self._copier = copying.Copier(changing=changing)
         self._times = [(diff, self._dressed(b""))]
 
     def write(self, changes: Changes) -> None:
         for path in changes.changed:
-            self._parents(path)
-            self._entry(path, is_opaque=path in changes.replaced)
+            try:
+                self._parents(path)
+                self._entry(path, is_opaque=path in changes.replaced)
+            except (FileNotFoundError, NotADirectoryError):
+                if not self._changing:
+                    raise
         for path in changes.gone:
             self._parents(path)
             whiteout.make(self._diff + path)

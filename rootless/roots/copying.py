@@ -28,10 +28,12 @@ class Copier:
     """Copies entries of one tree; names of one file there are names of one file here.
 
     With `linked`, all that are no directories are the very files of the source: to be read only.
+    Where others are `changing` them, one that shrinks is as long as it is.
     """
 
-    def __init__(self, *, linked: bool = False) -> None:
+    def __init__(self, *, linked: bool = False, changing: bool = False) -> None:
         self._linked = linked
+        self._changing = changing
         self._reflinks = True
         self._links: dict[tuple[int, int], bytes] = {}
 
@@ -87,6 +89,8 @@ class Copier:
         left = size
         while left > 0:
             copied = _some(read_fd, write_fd, min(left, _CHUNK))
+            if not copied and self._changing:
+                return
             if not copied:
                 raise RootlessError("a file shrank while it was copied")
             left -= copied

@@ -2,8 +2,9 @@
 
 While somebody works in it there is `tree` in the folder, a copy of all layers with the changes of
 before; at the end what is other than in the layers becomes the new diff/, and the copy goes. So
-the folder is as on any other machine. What a crash leaves of the copy is never used again: what
-was changed since that start is lost with it, and the next start takes it away.
+the folder is as on any other machine. `unfold` tells others meanwhile what has changed, by
+`tree.index`, which says how the layers were. What a crash leaves of the copy is never used again:
+what was changed since that start is lost with it, and the next start takes it away.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rootless.roots.copied import Shown
     from rootless.sandbox.spec import Operation
 
-_OURS = ("tree", "tree.clock", "diff.new", covering.FOLDER)
+_OURS = ("tree", "tree.clock", "tree.index", "diff.new", covering.FOLDER)
 
 
 class Root:
@@ -34,6 +35,7 @@ class Root:
         os.mkdir(self.target, 0o755)
         merging.merge(layers, self.target)
         self._index = scan.look(self.target)
+        scan.save(self._index, f"{writable}/tree.index")
         merging.merge((f"{writable}/diff",), self.target)
 
     @property
@@ -66,3 +68,15 @@ class Root:
     def _clear(self) -> None:
         for name in _OURS:
             deletion.remove(f"{self.writable}/{name}")
+
+
+def unfold(writable: str, diff: str) -> None:
+    """Put into the empty directory `diff` what has changed so far, while others work on. OSError.
+
+    What is put into the tree only while it is used is no change.
+    """
+    tree, folder = f"{writable}/tree", f"{writable}/{covering.FOLDER}"
+    index = scan.load(f"{writable}/tree.index")
+    changes = scan.compare(tree, index, covering.touched(folder), changing=True)
+    rest = changes.without(*covering.covered(folder))
+    copied.write(rest, os.fsencode(tree), os.fsencode(diff), changing=True)

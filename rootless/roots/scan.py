@@ -11,7 +11,7 @@ from __future__ import annotations
 import marshal
 import os
 import stat
-from errno import ENAMETOOLONG
+from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from time import sleep
 
 from rootless import permissions, userns
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     """name, mode, uid, gid, size, st_mtime_ns, st_ctime_ns, st_ino"""
 
 _VERSION = 2  # of marshal: equal values have equal bytes
+_SIZE = 4
 _CTIME = 6
 _INO = 7
 
@@ -42,6 +43,22 @@ class Index:
         return sum(len(marshal.loads(line)) for line in self.folders.values())
 
 
+def save(index: Index, path: str) -> None:
+    """Write it to a new file, for another process of this machine."""
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        marshal.dump((index.root, index.folders), file, _VERSION)
+
+
+def load(path: str) -> Index:
+    """What has been saved there."""
+    with open(path, "rb") as file:
+        root, folders = marshal.load(file)
+    index = Index(root)
+    index.folders = folders
+    return index
+
+
 class Changes:
     """Paths (/A/B), each directory before what is in it.
 
@@ -54,6 +71,23 @@ class Changes:
         self.gone: list[bytes] = []
         self.replaced: set[bytes] = set()
         self.has_other_root = False
+
+    def without(self, places: Container[bytes], ways: Container[bytes]) -> Changes:
+        """These without what is in `places`, and without directories that are but `ways` there."""
+        rest = Changes()
+        rest.has_other_root = self.has_other_root
+        rest.replaced = self.replaced
+        rest.changed = [one for one in self.changed if one not in ways and not _is_in(one, places)]
+        rest.gone = [one for one in self.gone if not _is_in(one, places)]
+        return rest
+
+
+def _is_in(path: bytes, places: Container[bytes]) -> bool:
+    while path:
+        if path in places:
+            return True
+        path = path.rpartition(b"/")[0]
+    return False
 
 
 def look(tree: str) -> Index:
@@ -80,17 +114,23 @@ def look_again(tree: str, index: Index, paths: list[bytes]) -> None:
     _next_tick(tree)
 
 
-def compare(tree: str, index: Index, quiet: Container[bytes] = ()) -> Changes:
+def compare(
+    tree: str, index: Index, quiet: Container[bytes] = (), *, changing: bool = False
+) -> Changes:
     """What has changed; `index` becomes that of the tree as it is.
 
-    Of what is `quiet` only the times have changed by which nobody but us can know it.
+    Of what is `quiet` only the times have changed by which nobody but us can know it. Where others
+    are `changing` the tree, what goes meanwhile is gone, and what is `quiet` may be filled by us.
     """
-    return _Comparison(os.fsencode(tree), index, quiet).compare()
+    return _Comparison(os.fsencode(tree), index, quiet, changing=changing).compare()
 
 
 class _Comparison:
-    def __init__(self, top: bytes, index: Index, quiet: Container[bytes]) -> None:
+    def __init__(
+        self, top: bytes, index: Index, quiet: Container[bytes], *, changing: bool
+    ) -> None:
         self._top = top
+        self._changing = changing
         self._index = index
         self._before = index.folders
         self._quiet = quiet
@@ -108,7 +148,7 @@ class _Comparison:
 
     def _folder(self, path: bytes, known: bool) -> list[tuple[bytes, bool]]:  # noqa: FBT001
         """Compare a folder, which was there if it is `known`; those in it, to go on with."""
-        rows, inner = _folder(self._top, path)
+        rows, inner = _folder(self._top, path, changing=self._changing)
         line = self._index.folders[path] = marshal.dumps(rows, _VERSION)
         before = self._before.pop(path, b"") if known else b""
         if line == before:
@@ -133,26 +173,33 @@ class _Comparison:
 
     def _is_same(self, path: bytes, old: Row, new: Row) -> bool:
         if path in self._quiet:
-            return old[:_CTIME] == new[:_CTIME] and old[_INO] == new[_INO]
+            compared = _SIZE if self._changing else _CTIME
+            return old[:compared] == new[:compared] and old[_INO] == new[_INO]
         return old == new
 
 
-def _folder(top: bytes, path: bytes) -> tuple[list[Row], list[bytes]]:
+def _folder(top: bytes, path: bytes, *, changing: bool = False) -> tuple[list[Row], list[bytes]]:
     """A directory's rows by name, and the paths of the directories in it."""
     rows, inner, is_plain = [], [], userns.is_plain()
     try:
         with os.scandir(top + path) as entries:
             for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                if is_plain:
-                    status = permissions.open_up(entry.path, status)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                    if is_plain:
+                        status = permissions.open_up(entry.path, status)
+                except FileNotFoundError:
+                    if not changing:
+                        raise
+                    continue
                 rows.append(_row(entry.name, status))
                 if stat.S_ISDIR(status.st_mode):
                     inner.append(path + b"/" + entry.name)
     except OSError as error:
-        if error.errno != ENAMETOOLONG:
+        if error.errno == ENAMETOOLONG:
+            raise RootlessError("a path is too long to be put into a layer") from None
+        if not (changing and error.errno in (ENOENT, ENOTDIR)):
             raise
-        raise RootlessError("a path is too long to be put into a layer") from None
     rows.sort()
     return rows, inner
 

@@ -107,6 +107,17 @@ def touched(folder: str) -> frozenset[bytes]:
     return frozenset(found)
 
 
+def covered(folder: str) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """Paths (/A/B) of what is put there now, and of directories that were made on the way."""
+    places: set[bytes] = set()
+    ways: set[bytes] = set()
+    for number in os.listdir(folder) if os.path.isdir(folder) else ():
+        if where := _read(f"{folder}/{number}"):
+            places.add(os.fsencode(f"/{_join(where['parent'], where['name'])}"))
+            ways |= {os.fsencode(f"/{name}") for name in where["made"]}
+    return frozenset(places), frozenset(ways)
+
+
 def _put(root_fd: int, thing: Thing, notes: str) -> None:
     os.mkdir(notes, 0o700)
     parent, name = inroot.split(thing.path)

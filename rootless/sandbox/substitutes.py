@@ -1,6 +1,7 @@
 """What stands in for mounts where nothing can be mounted: operations become things (`things`).
 
-Only looked at are the process's own powers, and what is to be shown. What has no substitute is refused by its name.
+Only looked at are the process's own powers, and what is to be shown. What has no substitute is
+refused by its name.
 """
 
 from __future__ import annotations

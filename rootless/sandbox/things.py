@@ -108,6 +108,7 @@ class Copy(Record):
                 "and nothing can be mounted here",
                 hint="rootless doctor says what this machine lacks",
             )
+        _check_apart(self.source, self.path, target)
         _copy(self.source, target, status)
 
     def take(self, target: str, notes: str) -> None:
@@ -149,6 +150,7 @@ class Shared(Record):
         return f"the files of {self.source}, to be changed: {self.why}"
 
     def put(self, target: str, notes: str) -> None:
+        _check_apart(self.source, self.path, target)
         try:
             had = list(_link(self.source, target))
         except OSError as error:
@@ -218,6 +220,16 @@ class Views(Record):
 
     def take(self, target: str, notes: str) -> None:
         """It goes as a whole."""
+
+
+def _check_apart(source: str, path: str, target: str) -> None:
+    """SandboxError where what is to be copied has the copy in it."""
+    if f"{os.path.realpath(target)}/".startswith(f"{os.path.realpath(source).rstrip('/')}/"):
+        raise SandboxError(
+            f"{source} cannot be shown at {path}: rootless's own files are in it, "
+            "and nothing can be mounted here",
+            hint="name what is needed of it, or move the store with --root or ROOTLESS_ROOT",
+        )
 
 
 def _has(notes: str) -> bool:

@@ -11,8 +11,13 @@ import pytest
 
 from tests.conftest import Rootless
 from tests.support import child, plain
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
+
+
+# Where something is mounted, as on any machine.
+MADE = ("A /in", "A /in/volume", "A /scratch")
 
 
 @pytest.fixture
@@ -104,18 +109,55 @@ def test_volumes_and_directories_of_the_outer_container(inside, tmp_path):
     assert inside.ok("run", "--rm", "-v", "named:/n:ro", "busybox", "cat", "/n/g") == "b\n"
 
 
+@pytest.mark.parametrize("options", ["", ":ro"])
+def test_a_directory_with_the_store_in_it_cannot_be_given(inside, tmp_path, options):
+    """Nothing can be mounted: it would be copied into itself."""
+    answer = inside("run", "--rm", "-v", f"{tmp_path}:/v{options}", "busybox", "true")
+    assert answer.exit == 125
+    assert "own files are in it" in answer.stderr
+    assert os.listdir(inside.root / "containers") == []
+
+
 def test_one_in_the_background_and_its_end(inside):
     mine = f"sleep 77{os.getpid()}"
     inside.ok("run", "-d", "--name", "bg", "busybox", "sh", "-c", f"touch /x; {mine} & {mine}")
     assert "touch" in inside.ok("ps", "--no-trunc")
-    assert "when it has ended" in inside("diff", "bg").stderr
-    assert inside.ok("export", "bg")
     look = ["pgrep", "-f", f"{mine}$"]
     assert subprocess.run(look, capture_output=True, check=False).returncode == 0
     inside.ok("kill", "bg")
     assert left(inside.root) == []
     assert inside.ok("diff", "bg").splitlines() == ["A /x"]
     assert subprocess.run(look, capture_output=True, check=False).returncode == 1
+
+
+CHANGE = (
+    "echo a > /made; rm /bin/vi; mkdir -p /d/e; chmod 700 /root; echo on; "
+    "while :; do mkdir -p /busy/a; touch /busy/a/b; rm -r /busy; done"
+)
+
+
+def test_what_one_that_runs_has_changed_is_known(inside, tmp_path):
+    """And nothing of what is only put there while it runs: /dev, /proc, /etc/hosts, a volume."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume/file").touch()
+    flags = ("-v", f"{tmp_path}/volume:/in/volume", "--tmpfs", "/scratch")
+    inside.ok("run", "-d", "--name", "bg", *flags, "busybox", "sh", "-c", CHANGE)
+    wait_until(lambda: "on" in inside.ok("logs", "bg"), "the changes")
+    expected = ["D /bin/vi", "A /d", "A /d/e", "A /made", "C /root"]
+    found = inside.ok("diff", "bg").splitlines()
+    assert [one for one in found if "/busy" not in one and one not in MADE] == ["C /bin", *expected]
+    inside.ok("export", "-o", tmp_path / "all.tar", "bg")
+    with tarfile.open(tmp_path / "all.tar") as archive:
+        names = set(archive.getnames())
+    assert {"made", "d/e", "bin/sh"} <= names
+    assert not names & {"bin/vi", "proc/cpuinfo", "dev/null", "in/volume/file"}
+    inside.ok("commit", "bg", "mine")
+    assert "running" in inside.ok("inspect", "-f", "{{.State.Status}}", "bg")
+    inside.ok("rm", "-f", "bg")
+    inside.ok("create", "--name", "two", "mine", "true")
+    assert inside.ok("cp", "two:/made", "-")[512:514] == "a\n"
+    assert inside("cp", "two:/bin/vi", "-").exit
+    assert os.listdir(inside.root / "tmp") == []
 
 
 def test_nothing_else_is_executed_in_one(inside):

@@ -15,7 +15,7 @@ import pytest
 
 from rootless import linux, living
 from rootless.archive import diff
-from rootless.container import changes, commit, export, homes, writable
+from rootless.container import changes, commit, export, homes
 from rootless.container.pause import Pause
 from rootless.container.spec import Container, ContainerSpec, Mount
 from rootless.container.state import ContainerState
@@ -75,7 +75,7 @@ def stopped(store, archive, **fields):
 def make(store, container, names):
     """Empty files, and directories where a name ends in /, in the container's diff/."""
     for name in names:
-        path = os.path.join(writable.diff(store, container), name)
+        path = os.path.join(store.path("containers", container.id, "diff"), name)
         os.makedirs(
             path.rstrip("/") if name.endswith("/") else os.path.dirname(path), exist_ok=True
         )
@@ -108,7 +108,7 @@ def test_all_that_a_layer_keeps_and_nothing_else(store, archive):
     def body():
         container = stopped(store, archive)
         make(store, container, ["new/a", "d/", "opaque/", "dev-like"])
-        folder = writable.diff(store, container)
+        folder = store.path("containers", container.id, "diff")
         os.link(f"{folder}/new/a", f"{folder}/new/b")
         os.chown(f"{folder}/new/a", 5, 6)
         os.chmod(f"{folder}/new/a", 0o4755)
@@ -160,7 +160,7 @@ def test_what_was_made_to_mount_on_is_no_change(store, archive):
         image = committed(store, container)
         assert image.config.diff_ids == _base(store), entries(top(store, image).path)
         make(store, container, ["data/mine", "srv/own/"])
-        os.chmod(f"{writable.diff(store, container)}/d/e", 0o700)
+        os.chmod(f"{store.path('containers', container.id, 'diff')}/d/e", 0o700)
         return [line.split()[-1] for line in entries(top(store, committed(store, container)).path)]
 
     assert in_child(body) == ["d/", "d/e/", "data/", "data/mine", "srv/", "srv/own/"]
@@ -185,7 +185,7 @@ def test_what_is_more_than_a_place_to_mount_on_stays(store, archive, change):
     def body():
         container = stopped(store, archive, mounts=tuple(Mount("tmpfs", path) for path in MOUNTED))
         make(store, container, ["data/deep/"])
-        change(writable.diff(store, container))
+        change(store.path("containers", container.id, "diff"))
         found = entries(top(store, committed(store, container)).path)
         return [line.split()[5].rstrip("/") for line in found]
 
@@ -240,7 +240,7 @@ def test_a_container_that_is_removed_meanwhile_gives_no_image(store, archive, mo
 
         def removing(*arguments, **options):
             homes.remove(store, container)
-            os.makedirs(writable.diff(store, container))
+            os.makedirs(store.path("containers", container.id, "diff"))
             return write(*arguments, **options)
 
         monkeypatch.setattr(diff, "write", removing)
@@ -402,7 +402,7 @@ def test_a_directory_that_becomes_a_link_is_not_compared(store, archive, tmp_pat
     def body():
         container = stopped(store, archive)
         make(store, container, ["new/known", "z"])
-        folder = writable.diff(store, container)
+        folder = store.path("containers", container.id, "diff")
         listdir = os.listdir
 
         def swapping(path):

@@ -236,7 +236,7 @@ class Target:
     def _fill_one(
         self, origin_fd: int, shown: str, found: os.stat_result, folder_fd: int, path: str
     ) -> bool:
-        """One file, link, pipe or device, called `shown` in the source; False when it is not there."""
+        """What is no directory, called `shown` in the source; False when it is not there."""
         name = os.path.basename(path)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFREG:
@@ -355,7 +355,7 @@ class Target:
     def _make_device(self, found: os.stat_result, folder_fd: int, name: str) -> None:
         """As in every layer on this machine, an empty file stands for it."""
         kind = b"c" if stat.S_ISCHR(found.st_mode) else b"b"
-        fd = _create(folder_fd, name, self.how.permissions(found.st_mode))
+        fd = _create(folder_fd, name, permissions.file(self.how.permissions(found.st_mode)))
         try:
             standins.mark(fd, kind, (os.major(found.st_rdev), os.minor(found.st_rdev)))
             self._own(fd, self._owner(found), found.st_mode)
