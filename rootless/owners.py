@@ -60,7 +60,7 @@ def of_open(fd: int) -> tuple[int, int]:
     return of(os.fstat(fd), _attributes(fd))
 
 
-def of_name(name: bytes | str, status: os.stat_result, dir_fd: int) -> tuple[int, int]:
+def of_name(name: bytes | str, status: os.stat_result, dir_fd: int | None) -> tuple[int, int]:
     """The owner of what has this name in a directory, and this status."""
     if stat.S_IFMT(status.st_mode) not in _CARRY_ATTRIBUTES:
         return of(status)
@@ -111,7 +111,8 @@ def give(
         recorded = True
     if recorded is None:
         try:
-            return os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
+            os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=follow)
+            return _renew(target, uid, gid) if dir_fd is None else None
         except OSError as error:
             if error.errno != EINVAL or not are_recorded():
                 raise
@@ -164,6 +165,22 @@ def record(fd: int, uid: int, gid: int) -> None:
         os.setxattr(fd, ATTRIBUTE, b"%d %d" % (uid, gid))
     elif found:
         os.removexattr(fd, ATTRIBUTE)
+
+
+def _renew(target: int | bytes | str, uid: int, gid: int) -> None:
+    """What was recorded of it, now that these ids, which exist, have been given to it."""
+    follow = isinstance(target, int)
+    try:
+        record = os.getxattr(target, ATTRIBUTE, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno not in (ENODATA, ENOTSUP):
+            raise
+        return
+    owner = _kept(_parsed(record) or (0, 0), uid, gid)
+    if owner == (0, 0) or not are_recorded():
+        os.removexattr(target, ATTRIBUTE, follow_symlinks=follow)
+    else:
+        os.setxattr(target, ATTRIBUTE, b"%d %d" % owner, follow_symlinks=follow)
 
 
 def _kept(now: tuple[int, int], uid: int, gid: int) -> tuple[int, int]:

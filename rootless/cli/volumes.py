@@ -204,15 +204,14 @@ def import_(given: Settings, arguments: Arguments) -> int:
     volume = volumes.find(Store(given.root), arguments.volume)
     source = arguments.source or "-"
     fd = 0 if source == "-" else files.open_file(source, os.O_RDONLY)
-    ids = userns.enter()
-    owner = None if ids.is_range else (0, 0)
+    userns.enter()
 
     def write(put: Put) -> None:
         while chunk := os.read(fd, _CHUNK):
             put(chunk)
 
     def place(coming: Read, folder: str) -> None:
-        apply.unpack(codecs.decompress(coming), folder, whiteouts=False, owner=owner)
+        apply.unpack(codecs.decompress(coming), folder, whiteouts=False)
 
     try:
         unpacking.unpack_apart(write, volume.data, place)

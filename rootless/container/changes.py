@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import inroot, linux
+from rootless import inroot, linux, owners
 from rootless.archive import whiteout, xattrs
 from rootless.container import writable
 
@@ -102,7 +102,7 @@ class _Comparison:
         is_directory = stat.S_ISDIR(now.st_mode)
         if before is None:
             self._note(ADDED, path)
-        elif _differs(before, now) or self._capability_differs(path):
+        elif _differs(before, now) or self._records_differ(path, before, now):
             self._note(CHANGED, path)
         if is_directory:
             self._pending.append((path, before is not None and stat.S_ISDIR(before.st_mode)))
@@ -120,13 +120,14 @@ class _Comparison:
             return False
         return whiteout.is_empty_file_form(_attributes(path, self._now))
 
-    def _capability_differs(self, path: bytes) -> bool:
-        """Of what is in both trees, and of the same kind."""
+    def _records_differ(self, path: bytes, before: os.stat_result, now: os.stat_result) -> bool:
+        """What attributes say of what is in both trees, and of the same kind."""
         pair = [
-            xattrs.portable(_attributes(path, parents)).get(xattrs.CAPABILITY)
-            for parents in (self._now, self._before)
+            (attributes := _attributes(path, parents), owners.of(status, attributes))
+            for parents, status in ((self._now, now), (self._before, before))
         ]
-        return pair[0] != pair[1]
+        told = [(xattrs.told(found).get(xattrs.CAPABILITY), owner) for found, owner in pair]
+        return told[0] != told[1]
 
 
 def _look(path: bytes, parents: inroot.Parents) -> os.stat_result | None:

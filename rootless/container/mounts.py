@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import linux, owners
 from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
@@ -95,6 +95,7 @@ def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:
     """Options go to the kernel but for the flags it takes separately."""
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     rest = []
+    words, owner = _recorded(words) if owners.are_recorded() else (words, (0, 0))
     for word in words:
         if word in _SWITCHED_OFF:
             flags &= ~_SWITCHED_OFF[word]
@@ -102,7 +103,20 @@ def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:
             rest.append(word)
     if read_only or "ro" in words:
         flags |= linux.MS_RDONLY
-    return Tmpfs(target, ",".join(rest), flags)
+    return Tmpfs(target, ",".join(rest), flags, owner)
+
+
+def _recorded(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """What is left for the kernel, which knows one id only, and the owner that was asked for."""
+    ids = {"uid": 0, "gid": 0}
+    rest = []
+    for word in words:
+        kind, _, value = word.partition("=")
+        if kind in ids and value.isdecimal():
+            ids[kind] = int(value)
+        else:
+            rest.append(word)
+    return tuple(rest), (ids["uid"], ids["gid"])
 
 
 def _clear(folder: str) -> None:

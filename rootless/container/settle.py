@@ -8,9 +8,8 @@ which a prune takes.
 from __future__ import annotations
 
 import os
-import stat
 
-from rootless import inroot
+from rootless import inroot, owners, permissions
 from rootless.container import homes, mounts, records
 from rootless.container.spec import Container, Mount
 from rootless.errors import RootlessError
@@ -182,10 +181,10 @@ def _fill(ground: Ground, spec: ContainerSpec, target: str, folder: str) -> bool
                 folder,
                 lambda coming, path: apply.unpack(coming, path, whiteouts=False),
             )
-            found = os.fstat(fd)
+            found, mode, owner = os.fstat(fd), permissions.of_open(fd), owners.of_open(fd)
         finally:
             os.close(fd)
-    os.chown(folder, found.st_uid, found.st_gid)
-    os.chmod(folder, stat.S_IMODE(found.st_mode))
+    owners.give(folder, *owner)
+    permissions.give_name(folder, mode)
     os.utime(folder, ns=(found.st_atime_ns, found.st_mtime_ns))
     return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import inroot, linux, roots
+from rootless import inroot, linux, owners, roots
 from rootless.archive import whiteout, xattrs
 from rootless.errors import NotFoundError, RootlessError
 from rootless.store import images, layers, skeleton, snapshots
@@ -191,18 +191,20 @@ class _Stubs:
             status, found = os.fstat(fd), xattrs.read(fd)
         finally:
             os.close(fd)
-        now = (status.st_mode, status.st_uid, status.st_gid)
+        now = (status.st_mode, *owners.of(status, found))
         try:
             old = os.lstat(path, dir_fd=self._lower)
         except OSError:
             return not xattrs.portable(found) and now in (_MADE_DIRECTORY, _MADE_FILE)
-        if whiteout.is_opaque(found) or now != (old.st_mode, old.st_uid, old.st_gid):
+        if whiteout.is_opaque(found) or status.st_mode != old.st_mode:
             return False
         fd = inroot.open_path(self._lower, path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            return xattrs.portable(found) == xattrs.portable(xattrs.read(fd))
+            before = xattrs.read(fd)
         finally:
             os.close(fd)
+        was = (old.st_mode, *owners.of(old, before))
+        return now == was and xattrs.portable(found) == xattrs.portable(before)
 
 
 def _path_of(fd: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from rootless import owners, permissions
 from rootless.archive import tar, xattrs
 from rootless.errors import RootlessError
 from rootless.record import Record
@@ -48,6 +49,8 @@ class _Found(Record):
 
     status: os.stat_result
     kind: str
+    mode: int
+    owner: tuple[int, int]
     attributes: dict[bytes, bytes]
     detail: str
 
@@ -110,7 +113,8 @@ class _Tree:
         if device := xattrs.device(attributes):
             kind = "character device" if device[0] == tar.CHARACTER else "block device"
             detail = "{}:{}".format(*device[1])
-        return _Found(status, kind, xattrs.portable(attributes), detail)
+        mode, owner = permissions.of(status, attributes), owners.of(status, attributes)
+        return _Found(status, kind, mode, owner, xattrs.told(attributes), detail)
 
     def names(self, path: bytes) -> list[bytes]:
         fd = os.open(path, _DIRECTORY, dir_fd=self._fd)
@@ -135,11 +139,11 @@ def _differences(
         yield Difference(where, "kind", first.kind, second.kind)
         return
     both = (first, second)
-    modes = [f"{stat.S_IMODE(one.status.st_mode):04o}" for one in both]
-    owners = [f"{one.status.st_uid}:{one.status.st_gid}" for one in both]
+    modes = [f"{one.mode:04o}" for one in both]
+    belongs = ["{}:{}".format(*one.owner) for one in both]
     details = [one.detail for one in both]
     detail = "target" if first.kind == "link" else "device"
-    for what, values in (("mode", modes), ("owner", owners), (detail, details)):
+    for what, values in (("mode", modes), ("owner", belongs), (detail, details)):
         if values[0] != values[1]:
             yield Difference(where, what, *values)
     for name in sorted(first.attributes.keys() | second.attributes.keys()):

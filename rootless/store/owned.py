@@ -36,6 +36,7 @@ def make(store: Store, layer: str, ids: IdMap) -> None:
         return
     from rootless import linux
     from rootless.archive import apply, diff, unpacking
+    from rootless.owners import of_name
     from rootless.store.staging import Staging
 
     owners = Owners(ids)
@@ -48,7 +49,7 @@ def make(store: Store, layer: str, ids: IdMap) -> None:
         copy = f"{staged.path}/diff"
         unpacking.unpack_apart(lambda put: diff.write(layer, put) and None, copy, unpack)
         root = os.stat(layer)
-        os.chown(copy, *owners(root.st_uid, root.st_gid))
+        os.chown(copy, *owners(*of_name(layer, root, None)))
         os.chmod(copy, stat.S_IMODE(root.st_mode))
         try:
             os.rename(copy, target)

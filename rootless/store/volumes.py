@@ -16,7 +16,7 @@ import fcntl
 import os
 import stat
 
-from rootless import deletion, leanjson
+from rootless import deletion, leanjson, owners
 from rootless.errors import IntegrityError, NotFoundError, RootlessError
 from rootless.record import Record
 from rootless.store import events, staging, sync_directory
@@ -257,7 +257,7 @@ def _move(seed: str, data: str) -> None:
         target = f"{data}/{name}"
         if not os.path.lexists(target):  # else a container has been faster, and it is its own
             os.rename(f"{seed}/{name}", target)
-    os.chown(data, found.st_uid, found.st_gid)
+    owners.give(data, *owners.of_name(seed, found, None))
     os.chmod(data, stat.S_IMODE(found.st_mode))
     os.utime(data, ns=(found.st_atime_ns, found.st_mtime_ns))
     deletion.remove(seed)

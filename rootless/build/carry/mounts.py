@@ -9,9 +9,8 @@ leaves owned directories in tmp/; locks of caches and processes end with the bui
 from __future__ import annotations
 
 import os
-import stat
 
-from rootless import inroot, owners, roots
+from rootless import inroot, owners, permissions, roots
 from rootless.build.cache import mounts as kept
 from rootless.build.carry import agents, files
 from rootless.build.carry.commands import Furnished
@@ -65,16 +64,17 @@ def copy_tree(source: str, folder: str) -> None:
     try:
         found = tree.select_all(source_fd, ("/",))
         files.copy(folder_fd, folder, CopyFiles(("/",), "/"), found, source_fd, keeps_owners=True)
-        _like(folder, os.fstat(source_fd))
+        _like(folder, source_fd)
     finally:
         os.umask(umask)
         os.close(source_fd)
         os.close(folder_fd)
 
 
-def _like(folder: str, status: os.stat_result) -> None:
-    os.chown(folder, status.st_uid, status.st_gid)
-    os.chmod(folder, stat.S_IMODE(status.st_mode))
+def _like(folder: str, fd: int) -> None:
+    """The owner and mode of an open directory for another one."""
+    owners.give(folder, *owners.of_open(fd))
+    permissions.give_name(folder, permissions.of_open(fd))
 
 
 def furnish(

@@ -10,7 +10,7 @@ import os
 import stat
 from errno import ENODATA, ENOTSUP
 
-from rootless import inroot
+from rootless import inroot, owners
 from rootless.oci.digest import Digest
 
 TYPE_CHECKING = False
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 
 
-def listing(sources: tuple[Source, ...], content: Content, *, owners: bool = False) -> str:
+def listing(sources: tuple[Source, ...], content: Content, *, owned: int = -1) -> str:
     """Everything `sources` put into an image, a line for each name: name, kind and contents,
     between NULs. A directory's line, without contents, stands before those of its files.
 
     `content` gives the digest of what the file at a path holds and its `links`, or None for one
-    that is not copied after all. With `owners` it matters whose the files are.
+    that is not copied after all. It matters whose the files are of a tree that is open as `owned`.
     """
-    lines = _Lines(content, owners=owners)
+    lines = _Lines(content, owned)
     return "\n".join(line for source in sources for line in lines.of(source))
 
 
@@ -47,7 +47,7 @@ def of_image(root_fd: int, sources: tuple[Source, ...]) -> str:
     def content(path: str, found: os.stat_result) -> Held:
         return read(root_fd, path, found, attributes=True), links(found)
 
-    return digest(listing(sources, content, owners=True))
+    return digest(listing(sources, content, owned=root_fd))
 
 
 def links(found: os.stat_result) -> tuple[int, int] | None:
@@ -93,7 +93,7 @@ def of_file(fd: int) -> str:
 def _attributes(fd: int) -> str:
     """The extended attributes of an open file, as text."""
     shown = []
-    for name in sorted(os.listxattr(fd)):
+    for name in sorted(set(os.listxattr(fd)) - {owners.ATTRIBUTE}):  # said with its mode
         try:
             shown.append(f"\0{name}={os.getxattr(fd, name).hex()}")
         except OSError as error:
@@ -105,9 +105,10 @@ def _attributes(fd: int) -> str:
 class _Lines:
     """One line for each name; another name of a file met before says which one."""
 
-    def __init__(self, content: Content, *, owners: bool) -> None:
+    def __init__(self, content: Content, owned: int) -> None:
         self._content = content
-        self._owners = owners
+        self._owned = owned
+        self._records = owned >= 0 and owners.are_recorded()
         self._count = 0
         self._met: dict[tuple[int, int], int] = {}
 
@@ -115,10 +116,10 @@ class _Lines:
         if not source.folders:
             yield from self._file(source.name, source.path, source.stat)
             return
-        yield f"\0{self._kind(source.stat)}"
+        yield f"\0{self._kind(source.path, source.stat)}"
         for folder in source.folders:
-            yield f"{folder.path}\0{self._kind(folder.stat)}"
             top = os.path.join(source.path, folder.path)
+            yield f"{folder.path}\0{self._kind(top, folder.stat)}"
             for file, found in folder.files:
                 yield from self._file(file, os.path.join(top, file), found)
 
@@ -130,8 +131,18 @@ class _Lines:
         self._count += 1
         first = self._met.setdefault(file, self._count) if file else self._count
         known = f"\0{first}" if first != self._count else ""
-        yield f"{name}\0{self._kind(found)}\0{content}{known}"
+        yield f"{name}\0{self._kind(path, found)}\0{content}{known}"
 
-    def _kind(self, found: os.stat_result) -> str:
-        owner = f":{found.st_uid}:{found.st_gid}" if self._owners else ""
-        return f"{found.st_mode:o}{owner}"
+    def _kind(self, path: str, found: os.stat_result) -> str:
+        if self._owned < 0:
+            return f"{found.st_mode:o}"
+        return "{:o}:{}:{}".format(found.st_mode, *self._owner(path, found))
+
+    def _owner(self, path: str, found: os.stat_result) -> tuple[int, int]:
+        if not self._records or not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+            return owners.of(found)
+        fd = inroot.open_path(self._owned, path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return owners.of_open(fd)
+        finally:
+            os.close(fd)

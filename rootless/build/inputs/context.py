@@ -84,7 +84,7 @@ class Context:
             known = self._content(path, found)
             return None if known is None else (known, contents.links(found))
 
-        return contents.listing(sources, content, owners=self.keeps_owners)
+        return contents.listing(sources, content, owned=self.fd if self.keeps_owners else -1)
 
     def changes(self) -> Changes:
         """To be told what a COPY reads."""

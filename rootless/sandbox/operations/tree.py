@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import linux
+from rootless import linux, owners
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.quoting import below, printed, quote
@@ -112,8 +112,9 @@ class Overlay(Record):
     def _inherit_root(self) -> None:
         """The upper directory is the new `/`: it gets the mode and owner of the one below."""
         below, upper = os.stat(self.lowers[0]), os.stat(self.upper)
-        if (below.st_uid, below.st_gid) != (upper.st_uid, upper.st_gid):
-            os.chown(self.upper, below.st_uid, below.st_gid)
+        owner = owners.of_name(self.lowers[0], below, None)
+        if owner != owners.of_name(self.upper, upper, None):
+            owners.give(self.upper, *owner)
         if below.st_mode != upper.st_mode:
             os.chmod(self.upper, below.st_mode & 0o7777)
 
@@ -264,11 +265,15 @@ class Bind(Record):
 
 
 class Tmpfs(Record):
-    """An empty file system in memory at `path` of the container."""
+    """An empty file system in memory at `path` of the container.
+
+    `owner` is whose its directory is where that must be recorded.
+    """
 
     path: str
     options: str = ""
     flags: int = linux.MS_NOSUID | linux.MS_NODEV
+    owner: tuple[int, int] = (0, 0)
 
     call = "mount(2) tmpfs"
 
@@ -290,6 +295,19 @@ class Tmpfs(Record):
                 f"a tmpfs cannot be mounted on {self.path}: {error.strerror}",
                 hint=f"look at its options: {self.options}" if self.options else None,
             ) from None
+        if self.owner != (0, 0):
+            self._record(newroot.directory(self.path))
+
+    def _record(self, path: str) -> None:
+        """Linux 6.6 lets a tmpfs keep it; before, it stays root's."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            owners.record(fd, *self.owner)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+        finally:
+            os.close(fd)
 
 
 class Files(Record):
