@@ -24,6 +24,11 @@ APPARMOR_CURE = (
     "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless && "
     "sudo apparmor_parser -r /etc/apparmor.d/rootless"
 )
+SELINUX = (
+    "what it refused: sudo ausearch -m avc -ts recent; to allow that: "
+    "sudo ausearch -m avc -ts recent | audit2allow -M rootless && sudo semodule -i rootless.pp"
+)
+_ENFORCES = "/sys/fs/selinux/enforce"
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 _DEBIAN_CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
 _PRIVILEGED = (
@@ -76,6 +81,8 @@ def _forbidden(call: str) -> RootlessError:
             f"{what} forbidden here: probably by the seccomp profile of a container",
             UNCONFINED,
         )
+    if _number(_ENFORCES) == 1:
+        return _refused(f"{what} forbidden here: by SELinux, it seems", SELINUX)
     return _refused(
         f"{what} forbidden here: by a security module (SELinux, AppArmor), or within a chroot",
         "sudo dmesg and sudo ausearch -m avc -ts recent say which; leave the chroot",
@@ -164,6 +171,11 @@ def explain_attributes(error: OSError) -> RootlessError:
         "cannot be told there",
         ELSEWHERE,
     )
+
+
+def explain_noexec(place: str) -> RootlessError:
+    """Why no copy of an image's programs can be started."""
+    return _refused(f"{place} is mounted noexec: no program there can be started", ELSEWHERE)
 
 
 def explain_giving(name: str, owner: str, error: OSError) -> RootlessError:

@@ -33,7 +33,7 @@ def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
         *(instead or ((namespaces.commands(),) if not entered.ok else _within())),
         *namespaces.selinux(),
         *places.temporary(),
-        *(() if root is None else places.store(root)),
+        *(() if root is None else places.store(root, copies=bool(instead))),
         connections.network(search_path) if entered.ok else connections.shared(),
         connections.route(),
         connections.cgroup(),

@@ -159,7 +159,7 @@ def selinux() -> tuple[Check, ...]:
     return (
         note(
             "SELinux",
-            "enforcing: a bind-mounted file keeps its label, and a policy may forbid more",
-            "what it refused: sudo ausearch -m avc -ts recent",
+            "enforcing: containers have your label, z and Z give files none; it may forbid more",
+            complaints.SELINUX,
         ),
     )

@@ -42,12 +42,15 @@ def place(path: str) -> Place:
     return found
 
 
-def store(root: str) -> tuple[Check, ...]:
-    """What can be done where images are kept, and how much room there is."""
+def store(root: str, *, copies: bool) -> tuple[Check, ...]:
+    """What can be done where images are kept, and how much room there is.
+
+    With `copies` the programs of images are started there.
+    """
     if not root:
         return (failed("store", complaints.NO_PLACE, complaints.PLACE),)
     where = place(root)
-    return (_layers(root, where), *_room(root), *_executable(where))
+    return (_layers(root, where), *_room(root), *_executable(where, copies=copies))
 
 
 def _layers(root: str, where: Place) -> Check:
@@ -101,9 +104,12 @@ def _room(root: str) -> tuple[Check, ...]:
     return (note("room", f"{free >> 20} MiB are free for images in {root}", fix),)
 
 
-def _executable(where: Place) -> tuple[Check, ...]:
+def _executable(where: Place, *, copies: bool) -> tuple[Check, ...]:
     if "noexec" not in where.options:
         return ()
+    if copies:
+        detail = f"{where.mounted_on} is mounted noexec: copies of images cannot be started there"
+        return (failed("noexec", detail, complaints.ELSEWHERE),)
     detail = f"{where.mounted_on} is mounted noexec: what is installed there cannot be started"
     cure = "python3 -m rootless instead of rootless; programs in images run, through another mount"
     return (note("noexec", detail, cure),)

@@ -127,13 +127,18 @@ int uname(struct utsname *name) {
 SINCE = ("epoll_pwait2", "mount_setattr", "landlock_create_ruleset")
 
 
+def old_kernel(rootless, folder: Path) -> None:
+    """Let what `rootless` asks its C library say that the kernel is Debian 11's."""
+    (folder / "old.c").write_text(OLD)
+    built = ("gcc", "-shared", "-fPIC", "-o", "old.so", "old.c")
+    subprocess.run(built, cwd=folder, check=True)
+    rootless.environment["LD_PRELOAD"] = str(folder / "old.so")
+
+
 @pytest.mark.needs("gcc")
 def test_a_kernel_without_overlayfs_for_users(rootless, busybox_image, tmp_path):
     """Debian 11's: calls that came later are not there, and it says its number."""
-    (tmp_path / "old.c").write_text(OLD)
-    built = ("gcc", "-shared", "-fPIC", "-o", "old.so", "old.c")
-    subprocess.run(built, cwd=tmp_path, check=True)
-    rootless.environment["LD_PRELOAD"] = str(tmp_path / "old.so")
+    old_kernel(rootless, tmp_path)
     there = Machine(denied=dict.fromkeys(SINCE, errno.ENOSYS))
     found = _works_in_copies(rootless, busybox_image, tmp_path, there)
     assert found["kernel"]["detail"] == "Linux 5.10.0-33-amd64: users may mount no overlayfs"
@@ -324,6 +329,30 @@ def test_a_home_without_programs(rootless, work):
     assert "is mounted noexec" in found["noexec"]["detail"]
     answer = _script(rootless, there, work)
     assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
+
+
+def test_a_home_without_programs_nor_mounts(rootless, busybox_image, tmp_path):
+    """What would run in copies cannot be started; what starts nothing is made."""
+    there = _on(rootless, "tmpfs", linux.MS_NOEXEC, "mode=755")._replace(
+        denied={"mount": errno.EACCES}
+    )
+    found = doctor(rootless, there)
+    assert found["noexec"]["required"]
+    assert "copies of images cannot be started there" in found["noexec"]["detail"]
+    assert "ROOTLESS_ROOT" in found["noexec"]["fix"]
+    assert (found["way"]["rung"], found["way"]["storage"]) == (3, "copies")
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY Dockerfile /\n")
+    (tmp_path / "other").write_text("FROM busybox\nRUN true\n")
+    script = f"""rootless load -q -i {archive} >/dev/null
+rootless build -q {tmp_path} >/dev/null && echo made
+rootless build -q -f {tmp_path}/other {tmp_path} || rootless run --rm busybox true
+"""
+    answer = _script(rootless, there, script)
+    assert (answer.returncode, answer.stdout) == (125, "made\n"), answer.stderr
+    assert answer.stderr.count("is mounted noexec: no program there can be started") == 2
+    assert answer.stderr.count("ROOTLESS_ROOT") == 2
+    assert answer.stderr.count("rootless doctor") == 2
 
 
 def test_little_room(rootless):

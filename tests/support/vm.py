@@ -45,7 +45,8 @@ class Row(NamedTuple):
     """A line of the matrix: a machine, and what `rootless doctor` is to say there.
 
     `suite` is Debian's, "" for what only vagrant has; `without` is a line for root's shell that
-    takes something away. `rung` is 0 where nothing can be built, `doctor` are pieces of its lines.
+    takes something away. `rung` is what `doctor` tells, 4 where no command can be run; `doctor` are
+    pieces of its lines.
     """
 
     name: str

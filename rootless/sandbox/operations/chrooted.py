@@ -49,6 +49,10 @@ class Enter(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
+        if os.statvfs(self.tree).f_flag & os.ST_NOEXEC:
+            from rootless import complaints
+
+            raise complaints.explain_noexec(self.tree)
         newroot.open(self.tree)
 
 
