@@ -6,7 +6,7 @@ container is made of, in which order, is decided in this file and nowhere else.
 
 from __future__ import annotations
 
-from rootless import linux, rung
+from rootless import linux, programs, rung
 from rootless.errors import RootlessError
 from rootless.record import Record
 from rootless.sandbox import caps
@@ -56,6 +56,7 @@ MASKED = (
     "/sys/firmware",
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_PROOT = "proot"
 # As in docker, every user of a network of one's own may listen on port 80.
 _LOW_PORTS = ("net.ipv4.ip_unprivileged_port_start", "0")
 
@@ -155,13 +156,24 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
 def check() -> None:
     """RootlessError, with what is missing, where no command of an image can be run at all."""
     here = rung.current()
-    if here.name != rung.NONE:
+    if here.may_chroot or programs.find(_PROOT):
         return
     raise RootlessError(
-        "commands of images cannot be run here, for there are neither namespaces nor root: "
-        f"{here.why}",
-        hint=f"{here.cure or 'rootless doctor says more'}\n"
+        "commands of images cannot be run here: there are neither namespaces nor root "
+        f"({here.why}), and no proot",
+        hint="install the package proot where rootless runs, which runs commands without either"
+        f"\nor: {here.cure or 'rootless doctor says more'}\n"
         "without commands images can be pulled, built of COPY and ADD, copied and pushed",
+    )
+
+
+def losses() -> str:
+    """What is not in a layer that a command makes here; "" where all is."""
+    if rung.current().may_chroot:
+        return ""
+    return (
+        "commands are run by proot, for there are neither namespaces nor root: they are kept apart "
+        "from nothing, and whomever they give files to, these are root's in the image"
     )
 
 
@@ -204,16 +216,40 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     ):
         if is_asked:
             raise substitutes.lacking(what)
-    placed = substitutes.of(isolation.mounts, f"{root.writable}/{substitutes.FOLDER}", root.target)
     keep = substitutes.capabilities(process.capabilities)
     process = process.replace(capabilities=keep, seccomp=b"", oom_score=None)
     terminal: tuple[Operation, ...] = ()
     if isolation.terminal_fd >= 0:
         terminal = (Outside(), Terminal(isolation.terminal_fd, console=False))
-    privileges = _privileges(process, isolation.network, _working_dir(process), ())
-    unbounded = (one for one in privileges if not isinstance(one, Bound))
-    operations = (*terminal, *root.operations, *placed, Chroot(), *unbounded)
+    folder = f"{root.writable}/{substitutes.FOLDER}"
+    if rung.current().may_chroot:
+        placed = substitutes.of(isolation.mounts, folder, root.target)
+        privileges = _privileges(process, isolation.network, _working_dir(process), ())
+        rest = (Chroot(), *(one for one in privileges if not isinstance(one, Bound)))
+    else:
+        placed, rest = _by_proot(root, process, isolation, folder)
+    operations = (*terminal, *root.operations, *placed, *rest)
     return Spec(ids, (), operations, init=isolation.init)
+
+
+def _by_proot(
+    root: Root, process: Process, isolation: Isolation, folder: str
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """What is put into the tree, and how a command is run in it without being root of anything."""
+    from rootless.sandbox import substitutes
+    from rootless.sandbox.operations.proot import SHOWN, Proot
+
+    command = Proot(
+        process.argv,
+        process.env,
+        process.working_dir,
+        process.user,
+        umask=process.umask,
+        program=programs.find(_PROOT),
+        tree=root.target,
+    )
+    placed = substitutes.of(isolation.mounts, folder, root.target, shown=SHOWN)
+    return placed, (Directory(process.working_dir), *_limits(process), command)
 
 
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:

@@ -28,12 +28,20 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER", "capabilities", "lacking", "of"]
 
 
-def of(mounts: Iterable[Operation], folder: str, tree: str) -> tuple[Operation, ...]:
-    """The same for a tree that is only a directory; what is covered waits in `folder`."""
+def of(
+    mounts: Iterable[Operation], folder: str, tree: str, *, shown: Iterable[str] = ()
+) -> tuple[Operation, ...]:
+    """The same for a tree that is only a directory; what is covered waits in `folder`.
+
+    `shown` is what is seen of this machine itself, so that it needs only a place.
+    """
     made = tuple(one for one in mounts if isinstance(one, MountPoints))
     rest = [one for one in mounts if not isinstance(one, MountPoints)]
     things = [thing for one in rest for thing in _things(one)]
-    return (*made, Cover((Nodes(), Views(), Folder("/sys", 0o555), *things), tree, folder))
+    kernel: tuple[Thing, ...] = (Nodes(), Views(), Folder("/sys", 0o555))
+    if shown:
+        kernel = tuple(Folder(path, 0o755) for path in shown)
+    return (*made, Cover((*kernel, *things), tree, folder))
 
 
 def capabilities(wanted: frozenset[str]) -> frozenset[str]:

@@ -17,7 +17,7 @@ import errno
 import os
 import stat
 
-from rootless import deletion
+from rootless import deletion, owners, permissions, userns
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 
@@ -61,7 +61,7 @@ class Text(Record):
             if self.secret:
                 os.link(target, f"{notes}/kept")
             _write_all(fd, self.content)
-            os.fchown(fd, self.uid, self.gid)
+            owners.give(fd, self.uid, self.gid)
             os.fchmod(fd, self.mode)
         finally:
             os.close(fd)
@@ -309,10 +309,10 @@ def _like(target: str, status: os.stat_result) -> None:
     try:
         os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno != errno.EINVAL and not userns.is_plain():
             raise
     if not stat.S_ISLNK(status.st_mode):
-        os.chmod(target, stat.S_IMODE(status.st_mode))
+        permissions.give_name(target, stat.S_IMODE(status.st_mode))
     os.utime(target, ns=(status.st_mtime_ns,) * 2, follow_symlinks=False)
 
 
@@ -332,7 +332,7 @@ def _link(source: str, target: str) -> Iterator[str]:
                 there = None
             if there is None or _looks(there) != _looks(status):
                 os.chown(at, status.st_uid, status.st_gid)
-                os.chmod(at, stat.S_IMODE(status.st_mode))
+                os.chmod(at, permissions.folder(stat.S_IMODE(status.st_mode)))
         elif there is None or not os.path.samestat(there, status):
             if there is not None and stat.S_ISDIR(there.st_mode):
                 deletion.remove(at)

@@ -61,6 +61,7 @@ class Builder:
         self._told: set[Node] = set()
         self._keys = Keyring(store, request, recipes, self._graph, self._cache, self._stages)
         self._bench: Workbench | None = None
+        self._has_warned = False
 
     def build(self) -> Stack:
         """The layers of the target, all published."""
@@ -158,6 +159,9 @@ class Builder:
                 self._request.enter()
                 with self._narrator.located(node, self._report):
                     runspec.check()
+                if not self._has_warned and (text := runspec.losses()):
+                    self._has_warned = True
+                    self._report(Warned(text))
 
     def _fetch_mounts(self, work: _Work) -> None:
         """Bring what machines share of the caches that commands will find new here."""
