@@ -179,8 +179,11 @@ def losses() -> str:
 
 def caveat() -> str:
     """What a user must know of every container on this machine; "" where each is kept apart."""
-    if rung.current().may_mount:
+    here = rung.current()
+    if here.may_mount:
         return ""
+    if not here.may_chroot:
+        return losses()
     return (
         "this container is kept apart from nothing but files: without namespaces it shares "
         "processes, network and host name with what is around it"
@@ -236,8 +239,8 @@ def _by_proot(
     root: Root, process: Process, isolation: Isolation, folder: str
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What is put into the tree, and how a command is run in it without being root of anything."""
-    from rootless.sandbox import substitutes
-    from rootless.sandbox.operations.proot import SHOWN, Proot
+    from rootless.sandbox import substitutes, translated
+    from rootless.sandbox.operations.proot import Proot
 
     command = Proot(
         process.argv,
@@ -247,9 +250,11 @@ def _by_proot(
         umask=process.umask,
         program=programs.find(_PROOT),
         tree=root.target,
+        unknown=translated.program(linux.MACHINE),
     )
-    placed = substitutes.of(isolation.mounts, folder, root.target, shown=SHOWN)
-    return placed, (Directory(process.working_dir), *_limits(process), command)
+    placed = substitutes.of(isolation.mounts, folder, root.target, is_shown=True)
+    place = Directory(process.working_dir)
+    return placed, (place, NoNewPrivileges(), *_limits(process), command)
 
 
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:

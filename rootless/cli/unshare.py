@@ -31,7 +31,7 @@ def unshare(given: Settings, arguments: Arguments) -> int:
     argv = arguments.command or (shell,)
     userns.enter()
     if userns.is_plain():
-        runspec.check()
+        raise runspec.lacking("a user namespace")
     _execute(argv, {**given.environment, "ROOTLESS_ROOT": given.root})
     return _NOT_FOUND
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import complaints, linux, rung, userns
+from rootless import complaints, linux, programs, rung, userns
 from rootless.doctor.check import Check, complaint, failed, note, passed
 from rootless.errors import RootlessError
 
@@ -64,8 +64,26 @@ def _try_copies() -> None:
 
 def commands() -> Check:
     """For who has neither namespaces nor root."""
-    detail = "none can be run; images can be pulled, built of COPY and ADD, copied and pushed"
-    return failed("commands", detail, "see user namespace")
+    proot = programs.find("proot")
+    problem = complaint(lambda: _try_proot(proot)) if proot else None
+    if proot and problem is None:
+        return passed("commands", "run by proot, in copies of the layers; what they give is root's")
+    why = f"{proot} does not work ({problem.message})" if problem else "there is no proot"
+    return failed(
+        "commands",
+        f"none can be run, for {why}; images can be pulled, built of COPY and ADD, and pushed",
+        "see user namespace" if proot else "install the package proot, or see user namespace",
+    )
+
+
+def _try_proot(program: str) -> None:
+    """In a child, which says nothing."""
+    quiet = os.open(os.devnull, os.O_RDWR)
+    streams = [(os.POSIX_SPAWN_DUP2, quiet, fd) for fd in range(3)]
+    argv = (program, "-v", "-1", "-0", "-r", "/", "/bin/true")
+    pid = os.posix_spawn(program, argv, {}, file_actions=streams)
+    if status := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise RootlessError(f"it ended with status {status}: it may not trace processes here")
 
 
 def setuid() -> Check:

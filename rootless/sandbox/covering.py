@@ -187,6 +187,7 @@ def _take(parents: inroot.Parents, thing: Thing, notes: str) -> None:
 
 def _wipe(path: str) -> None:
     try:
+        os.chmod(path, 0o600)  # who is not root may not write to what he may only read
         os.truncate(path, 0)
         os.unlink(path)
     except FileNotFoundError:

@@ -25,6 +25,8 @@ _OWN = frozenset(
     )
 )  # fmt: skip
 
+PASSED_ON = _signal.valid_signals() - _OWN
+
 
 def reap(child_pid: int, until: int = 0, answerer_pid: int = 0) -> int:
     """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal.
@@ -35,7 +37,7 @@ def reap(child_pid: int, until: int = 0, answerer_pid: int = 0) -> int:
     Signals are waited for, not handled: a handler's Python half would wait for waitpid to return.
     Blocked, they also reach a process 1 that has no handler for them (pid_namespaces(7)).
     """
-    watched = (_signal.valid_signals() - _OWN) | {_signal.SIGCHLD}
+    watched = PASSED_ON | {_signal.SIGCHLD}
     _signal.pthread_sigmask(_signal.SIG_BLOCK, watched)
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)

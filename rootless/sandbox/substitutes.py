@@ -29,18 +29,18 @@ __all__ = ["FOLDER", "capabilities", "lacking", "of"]
 
 
 def of(
-    mounts: Iterable[Operation], folder: str, tree: str, *, shown: Iterable[str] = ()
+    mounts: Iterable[Operation], folder: str, tree: str, *, is_shown: bool = False
 ) -> tuple[Operation, ...]:
     """The same for a tree that is only a directory; what is covered waits in `folder`.
 
-    `shown` is what is seen of this machine itself, so that it needs only a place.
+    With `is_shown` this machine's own devices and kernel are seen, and need only places.
     """
     made = tuple(one for one in mounts if isinstance(one, MountPoints))
     rest = [one for one in mounts if not isinstance(one, MountPoints)]
     things = [thing for one in rest for thing in _things(one)]
     kernel: tuple[Thing, ...] = (Nodes(), Views(), Folder("/sys", 0o555))
-    if shown:
-        kernel = tuple(Folder(path, 0o755) for path in shown)
+    if is_shown:
+        kernel = (Nodes(places_only=True), Folder("/proc", 0o555), Folder("/sys", 0o555))
     return (*made, Cover((*kernel, *things), tree, folder))
 
 

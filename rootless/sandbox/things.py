@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
-_NODES = ("null", "zero", "full", "random", "urandom", "tty")
+NODES = ("null", "zero", "full", "random", "urandom", "tty")
 _RANDOM = ("random", "urandom")
 _ENOUGH = 1 << 16  # bytes of what stands for a device that has no end
 _LINKS = (
@@ -177,17 +177,25 @@ class Shared(Record):
 
 
 class Nodes(Record):
-    """A small /dev: devices, where this container may make them and its disk lets them work."""
+    """A small /dev: devices, where this container may make them and its disk lets them work.
+
+    With `places_only` there are empty files, for somebody who shows this machine's own there.
+    """
 
     path: str = "/dev"
+    places_only: bool = False
 
     def describe(self) -> str:
-        return f"{', '.join(_NODES)}, made as devices where that is allowed, and shm"
+        if self.places_only:
+            return "places for this machine's devices, and shm"
+        return f"{', '.join(NODES)}, made as devices where that is allowed, and shm"
 
     def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
         os.mkdir(target, 0o755)
-        for name in _NODES:
-            if not _made(f"{target}/{name}", f"/dev/{name}"):
+        for name in NODES:
+            if self.places_only:
+                os.close(os.open(f"{target}/{name}", _NEW, 0o666))
+            elif not _made(f"{target}/{name}", f"/dev/{name}"):
                 _stand_in(f"{target}/{name}", name)
         for name, to in _LINKS:
             os.symlink(to, f"{target}/{name}")

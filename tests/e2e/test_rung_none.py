@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,7 +12,8 @@ import tarfile
 import pytest
 
 from tests.conftest import Rootless
-from tests.support import child, rungs
+from tests.support import child, field, rungs
+from tests.support.machine import PROJECT
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -163,9 +165,17 @@ def test_images_come_and_go(both, folder, registry, tmp_path):
 
 
 LACKS = (
-    "commands of images cannot be run here, for there are neither namespaces nor root: "
-    "user namespaces are forbidden here: probably by the seccomp profile of a container"
+    "commands of images cannot be run here: there are neither namespaces nor root (user namespaces "
+    "are forbidden here: probably by the seccomp profile of a container), and no proot\n"
 )
+NO_PROOT = field.Machine(denied={"unshare": errno.EPERM}, hidden=(field.PROOT,))
+
+
+@pytest.fixture
+def helpless(both):
+    """Nor a proot."""
+    both[1].prefix = NO_PROOT.prefix
+    return both[1]
 
 
 @pytest.mark.parametrize(
@@ -176,33 +186,32 @@ LACKS = (
         "FROM {0} AS a\nRUN true\nFROM {0}\nCOPY tree /t\nCOPY --from=a /bin /b",
     ],
 )
-def test_a_command_is_refused_before_anything_is_done(both, folder, busybox_image, lines):
+def test_a_command_is_refused_before_anything_is_done(helpless, folder, busybox_image, lines):
     (folder / "Dockerfile").write_text(lines.format(busybox_image.name))
-    none = both[1]
-    answer = none("build", "--progress=plain", folder)
+    answer = helpless("build", "--progress=plain", folder, cwd=PROJECT)
     assert answer.exit == 1
-    assert f"{LACKS}\n" in answer.stderr
-    assert "hint: start the outer container with --security-opt seccomp=unconfined" in answer.stderr
+    assert LACKS in answer.stderr
+    assert "hint: install the package proot" in answer.stderr
+    assert "or: start the outer container with --security-opt seccomp=unconfined" in answer.stderr
     assert "COPY tree" not in answer.stderr.partition("error: ")[0]
     assert "RUN true" in answer.stderr
 
 
-@pytest.mark.parametrize("verb", [("run", "--rm", "t", "true"), ("unshare", "true")])
-def test_what_needs_a_command_says_so(both, busybox_image, verb):
-    none = both[1]
-    none.ok("tag", busybox_image.name, "t")
-    answer = none(*verb)
-    assert answer.exit in (1, 125)
-    assert f"{LACKS}\n" in answer.stderr
+def test_what_needs_a_command_says_so(helpless):
+    answer = helpless("run", "--rm", "busybox", "true", cwd=PROJECT)
+    assert answer.exit == 125
+    assert LACKS in answer.stderr
+    answer = helpless("unshare", "true", cwd=PROJECT)
+    assert answer.exit == 1
+    assert "error: this needs a user namespace" in answer.stderr
 
 
-def test_doctor_shows_the_way(both):
-    none = both[1]
-    answer = none("doctor")
+def test_doctor_shows_the_way(helpless):
+    answer = helpless("doctor", cwd=PROJECT)
     assert answer.exit == 1
     way = "way: rung 4, neither root nor namespaces; storage: copies (user namespaces are forbidden"
     assert way in answer.stdout
     assert "✓ store:" in answer.stdout
-    assert "✗ commands:" in answer.stdout
-    found = json.loads(none("doctor", "--json").stdout)["way"]
+    assert "✗ commands:        none can be run, for there is no proot" in answer.stdout
+    found = json.loads(helpless("doctor", "--json", cwd=PROJECT).stdout)["way"]
     assert (found["rung"], found["storage"]) == (4, "copies")

@@ -23,6 +23,9 @@ _UNAME26 = 0x0020000
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
 
+PROOT = "/usr/bin/proot"
+
+
 class Machine(NamedTuple):
     """What is other than usual there.
 
@@ -79,7 +82,7 @@ def _mount(there: Machine, user: int) -> None:
         _cover(path, files / Path(path).name, content)
     for source, target, flags, options in there.mounts:
         linux.mount(source, target, source, flags, options)
-    for path in there.hidden:
+    for path in filter(os.path.exists, there.hidden):
         linux.mount("/dev/null", path, None, linux.MS_BIND)
     for folder, contents in there.shown.items():
         linux.mount("tmpfs", folder, "tmpfs", 0, "mode=755")

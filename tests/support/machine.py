@@ -49,7 +49,7 @@ _PROGRAMS = {
                 "setpriv",
             ),
             *("skopeo", "slirp4netns", "ssh-agent", "strace", "systemd-analyze", "tar", "umoci"),
-            *("unshare",),
+            *("unshare", "proot"),
         )
     },
 }

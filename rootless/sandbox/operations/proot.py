@@ -2,36 +2,50 @@
 
 proot traces a command and all that it starts, and looks up each of their paths in a tree. Who they
 are, and that they may give files away, is make-believe. It is no barrier: what wants to see the
-rest of the machine does. Runs in the child; proot and what it traces are ended by the supervisor.
+rest of the machine does.
+
+Runs in the child, which stays the parent of proot: proot waits for all that it traces, a container
+only for its first process. So the first one's signals are passed on to it, and with it all ends;
+with this process its supervisor ends the rest.
 """
 
 from __future__ import annotations
 
+import _signal
 import errno
 import os
+from select import POLLIN, poll
+from time import sleep
 
-from rootless import inroot
-from rootless.sandbox import accounts
+from rootless import inroot, linux, living
+from rootless.sandbox import accounts, reaper
 from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.privileges import Execute
 from rootless.sandbox.quoting import quote
+from rootless.sandbox.things import NODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.sandbox.newroot import Newroot
 
-SHOWN = ("/proc", "/dev", "/sys")
+_SEEN = ("/proc", "/sys", *(f"/dev/{name}" for name in NODES))
 """What is seen of this machine as it is."""
 _SHOWN = 200  # of a command's name in an error
+_GLANCE = 0.005  # seconds
+_STATUS = 4096  # bytes of a process's status
 
 
 class Proot(Execute):
-    """Become `argv`, below `program`, in the directory `tree`."""
+    """Become `argv`, below `program`, in the directory `tree`.
+
+    `unknown` is a filter for calls that proot does not know: see `translated`.
+    """
 
     program: str = "proot"
     tree: str = "."
+    unknown: bytes = b""
 
-    call = "execve(2), ptrace(2)"
+    call = "seccomp(2), execve(2)"
 
     def describe(self) -> str:
         command = " ".join(quote(word) for word in self.argv)
@@ -50,10 +64,18 @@ class Proot(Execute):
         self._check(root_fd, env.get("PATH", ""))
         os.umask(self.umask)
         words = (*self._options(account.uid, account.gid), *self.argv)
-        os.execve(self.program, words, env)
+        own = os.getpid()
+        pid = os.fork()
+        if pid:
+            linux.close_range(0)
+            os._exit(_wait(pid))
+        linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        if os.getppid() == own:
+            linux.seccomp(self.unknown)
+            os.execve(self.program, words, env)
 
     def _options(self, uid: int, gid: int) -> tuple[str, ...]:
-        shown = (word for path in SHOWN for word in ("-b", path))
+        shown = (word for path in _SEEN for word in ("-b", path))
         who = ("-i", f"{uid}:{gid}")
         return (self.program, "-v", "-1", "-r", self.tree, *shown, "-w", self.working_dir, *who)
 
@@ -83,3 +105,57 @@ class Proot(Execute):
         mode = os.fstat(fd).st_mode
         os.close(fd)
         return 0 if mode & 0o170000 == 0o100000 and mode & 0o111 else errno.EACCES
+
+
+def _wait(proot: int) -> int:
+    """The exit status of what proot traces first, when all that it traces has ended."""
+    first = 0
+    ended = poll()
+    ended.register(os.pidfd_open(proot), POLLIN)
+    while not (first or ended.poll(0)):
+        sleep(_GLANCE)
+        first = living.first_child(proot)
+    if first:
+        _pass_on(first)
+        _await(first, ended)
+        while not ended.poll(0):
+            _end_what_is_traced(proot)
+            ended.poll(_GLANCE * 1000)
+    code = os.waitstatus_to_exitcode(os.waitpid(proot, 0)[1])
+    return code if code >= 0 else 128 - code
+
+
+def _await(first: int, ended: poll) -> None:
+    """Return when the first process has ended, or proot."""
+    try:
+        pidfd = os.pidfd_open(first)
+    except ProcessLookupError:
+        return
+    ended.register(pidfd, POLLIN)
+    ended.poll()
+    ended.unregister(pidfd)
+
+
+def _pass_on(first: int) -> None:
+    """Whatever this process is sent."""
+
+    def pass_on(number: int, _: object) -> None:
+        try:
+            os.kill(first, number)
+        except ProcessLookupError:
+            pass
+
+    for number in reaper.PASSED_ON:
+        _signal.signal(number, pass_on)
+
+
+def _end_what_is_traced(proot: int) -> None:
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/status", "rb", buffering=0) as file:
+                if b"\nTracerPid:\t%d\n" % proot in file.read(_STATUS):
+                    os.kill(int(name), _signal.SIGKILL)
+        except OSError:  # it has ended
+            continue

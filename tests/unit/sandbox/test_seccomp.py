@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import RootlessError
-from rootless.sandbox import caps, seccomp, syscalls
+from rootless.sandbox import caps, seccomp, syscalls, translated
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "seccomp"
 AUDIT = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
@@ -135,6 +135,19 @@ def test_new_namespaces_stay_refused_whatever_the_upper_half_says():
     number = syscalls.names("x86_64").index("clone")
     program = seccomp.program("x86_64", caps.DEFAULT)
     assert run(program, AUDIT["x86_64"], number, (0x10000011 | 1 << 63,)) == "EPERM"
+
+
+@pytest.mark.parametrize(("arch", "table"), [(0xC000003E, "x86_64"), (0x40000003, "i386")])
+def test_what_proot_does_not_translate_does_not_exist(arch, table):
+    """Else a newer C library would look at this machine's own files."""
+    found = translated.program("x86_64")
+    names = syscalls.names(table)
+    for name in ("statx", "openat2", "execveat", "faccessat2", "fchmodat2", "renameat2", "clone3"):
+        assert run(found, arch, names.index(name)) == "ENOSYS"
+    for name in ("stat", "openat", "execve", "renameat", "clone", "close_range", "futex_waitv"):
+        assert run(found, arch, names.index(name)) == "allow"
+    assert run(found, arch, len(names) + 1) == "ENOSYS"
+    assert run(found, arch, 0x40000000) == "ENOSYS"
 
 
 def test_x32_and_calls_of_a_newer_kernel_do_not_exist():

@@ -1,0 +1,192 @@
+"""Neither root nor namespaces, but proot: RUN and `run` of a user in a plain container."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from tests.conftest import Rootless
+from tests.e2e.test_rung_root import secrets_in
+from tests.support import child, rungs
+from tests.support.processes import wait_until
+
+pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "proot")
+
+DOCKERFILE = """
+FROM {base} AS one
+ENV HELLO=world
+RUN mkdir -m 555 /a && echo $HELLO > /a/f && chmod 000 /a/f && ln -s f /a/l && mkfifo /a/p
+RUN rm -r /bin/vi /a/l && cat /a/f > /a/g; chmod 4755 /a/g; ln /a/g /a/h; echo x > /dev/null
+COPY --chown=12:13 --chmod=640 Dockerfile /copied/here
+RUN --mount=type=cache,target=/cache echo cached >> /cache/log && cp /cache/log /copied/log
+RUN --mount=type=secret,id=s,mode=0400 wc -c < /run/secrets/s > /size && test -s /etc/resolv.conf
+RUN --mount=type=bind,target=/ctx --mount=type=tmpfs,target=/t cp /ctx/Dockerfile /t/x && mkdir /new
+WORKDIR /new/below
+RUN pwd > /where; id -u > /me; chown 5:6 /me
+RUN <<end
+#!/bin/sh
+echo from a script > /said
+end
+USER 5:6
+RUN id -u > /tmp/id; test -w /tmp
+FROM {base}
+COPY --from=one /a /b
+COPY --from=one /copied /copied
+COPY --from=one /where /me /said /tmp/id /
+RUN mv /b /moved; rm -rf /home; mkdir -p /home/again; (sleep 3600 &)
+"""
+LOSSES = "warning: commands are run by proot, for there are neither namespaces nor root"
+
+
+@pytest.fixture
+def folder(tmp_path, busybox_image):
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(DOCKERFILE.format(base=busybox_image.name))
+    (tmp_path / "secret").write_text("the secret")
+    return context
+
+
+@pytest.fixture
+def both(tmp_path, busybox_image):
+    made = []
+    for name, prefix in (("range", ()), ("none", rungs.NONE)):
+        made.append(Rootless(tmp_path / name))
+        made[-1].prefix = prefix
+        made[-1].ok("load", "-i", busybox_image.archive(tmp_path / f"{name}.tar"))
+    yield made
+    for one in made:
+        child.remove_tree(one.root)
+
+
+def build(rootless, folder, *flags):
+    secret = folder.parent / "secret"
+    argv = ("--progress=plain", "-t", "t", "--secret", f"id=s,src={secret}", *flags, folder)
+    answer = rootless("build", *argv)
+    assert answer.exit == 0, answer.stderr
+    return answer.stderr
+
+
+def layers(rootless):
+    return json.loads(rootless.ok("inspect", "-f", "{{json .RootFS.Layers}}", "t"))
+
+
+@pytest.mark.parametrize("target", ["one", ""])
+def test_layers_in_which_nothing_is_given_away_are_the_same(both, folder, target):
+    """In one of them `chown 5:6` and in one USER makes files: these are root's here."""
+    flags = ("--target", target) if target else ()
+    told = [build(one, folder, *flags) for one in both]
+    assert LOSSES not in told[0]
+    assert told[1].count(LOSSES) == 1
+    found = [layers(one) for one in both]
+    other = [number for number, pair in enumerate(zip(*found, strict=True)) if pair[0] != pair[1]]
+    assert len(found[0]) == (11 if target else 5)
+    assert other == ([8, 10] if target else [3])
+
+
+def test_the_second_time_everything_is_cached(both, folder):
+    none = both[1]
+    build(none, folder)
+    first = none.ok("images", "-q", "t")
+    again = build(none, folder)
+    assert again.count("CACHED") == 15
+    assert LOSSES not in again
+    assert none.ok("images", "-q", "t") == first
+    assert list((none.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+def test_a_builder_that_is_killed_takes_its_step_and_its_secret_along(both, folder, number):
+    """Also a secret that the command has moved, and what it has put into the background."""
+    none = both[1]
+    line = "RUN --mount=type=secret,id=s mv /run /away; sleep 7531 & echo it has begun; sleep 7531"
+    (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
+    secret = f"id=s,src={folder.parent / 'secret'}"
+    with subprocess.Popen(
+        none.command("build", "--progress=plain", "--secret", secret, folder),
+        stderr=subprocess.PIPE,
+        env=none.environment,
+        text=True,
+        start_new_session=True,
+    ) as building:
+        assert building.stderr
+        while not building.stderr.readline().endswith(" it has begun\n"):
+            assert building.poll() is None
+        try:
+            assert secrets_in(none.root) != []
+            assert sleepers(none) != []
+            building.send_signal(number)
+            wait_until(lambda: not secrets_in(none.root), "the end of the secret")
+            wait_until(lambda: not sleepers(none), "the end of the step")
+        finally:
+            building.kill()
+
+
+def sleepers(rootless):
+    """Processes that run below this store's proot."""
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    lines = found.stdout.splitlines()
+    return [one for one in lines if "sleep 7531" in one and ("proot" in one or "sleep" in one)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "line", "lacks"),
+    [
+        ("--allow=security.insecure", "RUN --security=insecure true", "this needs CAP_SYS_ADMIN"),
+        ("--pull=false", "RUN --network=none true", "this needs a network of its own"),
+        ("--pull=false", 'RUN ["nosuch"]', "executable file not found in $PATH"),
+        ("--pull=false", 'RUN ["/etc"]', "exec: '/etc': Permission denied"),
+        ("--pull=false", "RUN exit 7", "did not complete successfully: exit code: 7"),
+    ],
+)
+def test_what_cannot_be_had_is_named(both, folder, flag, line, lacks):
+    (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
+    answer = both[1]("build", flag, folder)
+    assert answer.exit == 1
+    (error,) = (one for one in answer.stderr.splitlines() if one.startswith("error: "))
+    assert lacks in error
+
+
+def test_a_container_runs_as_a_convenience(both):
+    none = both[1]
+    script = "echo $A; id -u; pwd; echo kept > /file; exit 7"
+    flags = ("--name", "cc", "-e", "A=b", "-u", "5", "-w", "/tmp")
+    answer = none("run", *flags, "busybox", "sh", "-c", script)
+    assert (answer.exit, answer.stdout) == (7, "b\n5\n/tmp\n"), answer.stderr
+    assert "commands are run by proot" in answer.stderr
+    assert none.ok("diff", "cc").splitlines() == ["A /file"]
+    none.ok("commit", "cc", "made")
+    assert none.ok("run", "--rm", "made", "cat", "/file") == "kept\n"
+    none.ok("rm", "cc")
+    none.ok("run", "-d", "--name", "dd", "busybox", "sleep", "7532")
+    assert none.ok("ps", "-q")
+    none.ok("rm", "-f", "dd")
+    assert none.ok("ps", "-aq") == ""
+
+
+def test_doctor_says_who_runs_commands(both):
+    assert "✓ commands:        run by proot" in both[1]("doctor").stdout
+
+
+@pytest.mark.needs("network", "mirror")
+def test_apt_installs_and_newer_calls_do_not_see_this_machine(both, tmp_path, debian_image):
+    """`ls` of Debian asks by statx, and `mv -n` by renameat2, which proot does not know."""
+    none = both[1]
+    none.ok("load", "-i", debian_image.archive(tmp_path / "debian.tar"))
+    outside = tmp_path / "outside"
+    outside.write_text("this machine's")
+    context = tmp_path / "debian"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        f"""FROM {debian_image.name}
+RUN ! ls {outside} && ! mv -n {outside} /moved && ! test -e {outside}
+RUN apt-get update -q && apt-get install -yq --no-install-recommends hello cron
+RUN hello > /said && ls -l /usr/sbin/cron && dpkg --verify cron
+"""
+    )
+    none.ok("build", "-t", "t", context)
+    assert outside.read_text() == "this machine's"
+    assert none.ok("run", "--rm", "t", "cat", "/said") == "Hello, world!\n"
