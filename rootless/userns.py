@@ -117,8 +117,13 @@ def _is_for_now(error: OSError) -> bool:
 
 def _without() -> str:
     """The rung of who may have no namespaces."""
+    return rung.ROOT if is_root_for_copies() else rung.NONE
+
+
+def is_root_for_copies() -> bool:
+    """Whether this is root with the capabilities that the rung `root` is made of."""
     needed = _POWERS | _CHROOT
-    return rung.ROOT if os.getuid() == 0 and _powers() & needed == needed else rung.NONE
+    return os.getuid() == 0 and _powers() & needed == needed
 
 
 def _powers() -> int:

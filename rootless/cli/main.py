@@ -177,7 +177,7 @@ def _stand_as_root(why: str, cure: str) -> None:
     """Of this container, or of a user namespace with a range of ids, but without mounts."""
     from rootless import userns
 
-    if userns.available().is_range:
+    if userns.available().is_range and (os.getuid() or userns.is_root_for_copies()):
         rung.force(rung.ROOT, why, cure)
 
 

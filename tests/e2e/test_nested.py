@@ -1,4 +1,8 @@
-"""rootless in a container of rootless's: builds and runs, to the same layers as outside of it."""
+"""rootless in containers: builds and runs, to the same layers as outside of them.
+
+The outer ones are ours, or what docker and podman start, emulated: their capabilities, their
+filters, and a /proc of which parts are hidden.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import sys
 import pytest
 
 from tests.conftest import Rootless
-from tests.support import child, machine
+from tests.support import child, machine, plain
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -74,3 +78,40 @@ def test_a_build_in_a_container_of_ours(outer, tmp_path, how):
     flags = ("--rm", "--network", "none", *_machine(tmp_path), *CONTAINERS[how])
     answer = outer.ok("run", *flags, "busybox", "sh", "-ec", WALK)
     assert answer == f"{expected}7 8 4750\n"
+
+
+EMULATED = {
+    "docker": ("0", "copies", "rung 3"),
+    "docker, without a filter": ("unfiltered", "overlayfs", "rung 1"),
+    "podman": ("podman", "overlayfs", "rung 1"),
+}
+
+
+@pytest.mark.parametrize("how", EMULATED)
+def test_a_build_in_one_of_theirs(outer, tmp_path, how):
+    """Whose images lie on a volume; the name of a machine is the outer one's where it must be."""
+    who, storage, rung = EMULATED[how]
+    outer.ok("build", "-q", "-t", "made", tmp_path / "context")
+    expected = outer.ok("inspect", "-f", "{{json .RootFS.Layers}}", "made")
+    inner = Rootless(tmp_path / "inner")
+    inner.prefix = plain.prefix(who)
+    inner.ok("load", "-qi", tmp_path / "base.tar")
+    for _ in range(2):  # the second time all is in the cache
+        inner.ok("build", "-q", "-t", "made", tmp_path / "context")
+    assert inner.ok("inspect", "-f", "{{json .RootFS.Layers}}", "made") == expected
+    run = ("run", "--rm", "--network", "host", "made", "sh", "-c")
+    assert inner.ok(*run, "stat -c '%u %g %a' /a/f") == "7 8 4750\n"
+    way = inner("doctor").stdout.splitlines()[-1]
+    assert rung in way
+    assert f"storage: {storage}" in way
+    assert os.listdir(inner.root / "tmp") == []
+    child.remove_tree(inner.root)
+
+
+def test_the_machines_name_where_podman_forbids_to_give_one(outer, tmp_path):
+    inner = Rootless(tmp_path / "inner")
+    inner.prefix = plain.prefix("podman")
+    inner.ok("load", "-qi", tmp_path / "base.tar")
+    run = ("run", "--rm", "--network", "host", "--hostname", "ours", "busybox", "sh", "-c")
+    assert inner.ok(*run, "hostname; cat /etc/hostname") == f"{os.uname().nodename}\nours\n"
+    child.remove_tree(inner.root)
