@@ -20,6 +20,10 @@ ELSEWHERE = "export ROOTLESS_ROOT=/var/tmp/$USER-rootless (a disk of this machin
 UNCONFINED = (
     "start the outer container with --security-opt seccomp=unconfined, or run outside of it"
 )
+UNMASKED = (
+    "start the outer one with: podman run --security-opt unmask=ALL, or "
+    "docker run --security-opt systempaths=unconfined"
+)
 APPARMOR_CURE = (
     "rootless doctor --apparmor | sudo tee /etc/apparmor.d/rootless && "
     "sudo apparmor_parser -r /etc/apparmor.d/rootless"
@@ -112,8 +116,7 @@ def explain_proc(error: OSError, *, needed: bool = False) -> RootlessError:
     )
     return _refused(
         f"a part of /proc is hidden here, {so}: this is probably a container itself",
-        "start the outer one with: podman run --security-opt unmask=ALL, or "
-        "docker run --security-opt systempaths=unconfined",
+        UNMASKED,
     )
 
 

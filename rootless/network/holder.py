@@ -268,6 +268,14 @@ def _set_sysctls() -> None:
             fd = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # a kernel without IPv6, or without such a filter
             continue
+        except OSError as error:
+            from rootless import complaints
+
+            raise RootlessError(
+                f"networks need /proc/sys/net, which cannot be written here ({error.strerror}): "
+                "this is probably a container itself",
+                hint=f"use --network host, or {complaints.UNMASKED}",
+            ) from None
         try:
             os.write(fd, value)
         finally:

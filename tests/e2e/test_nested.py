@@ -115,3 +115,15 @@ def test_the_machines_name_where_podman_forbids_to_give_one(outer, tmp_path):
     run = ("run", "--rm", "--network", "host", "--hostname", "ours", "busybox", "sh", "-c")
     assert inner.ok(*run, "hostname; cat /etc/hostname") == f"{os.uname().nodename}\nours\n"
     child.remove_tree(inner.root)
+
+
+def test_networks_where_the_kernels_settings_are_read_only(outer, tmp_path):
+    inner = Rootless(tmp_path / "inner")
+    inner.prefix = plain.prefix("podman")
+    inner.ok("load", "-qi", tmp_path / "base.tar")
+    inner.ok("network", "create", "ours")
+    refused = inner("run", "--rm", "--network", "ours", "busybox", "true")
+    assert refused.exit == 125
+    assert "networks need /proc/sys/net" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    child.remove_tree(inner.root)

@@ -29,13 +29,16 @@ CLOCK = (
     "/etc/shadow*",  # the day of a new user
     "/root/.npm/_cacache/index-v5/*",  # when something was fetched
     "/root/.npm/_update-notifier-last-checked",
+    "/etc/ssl/private/*",  # a key of chance
+    "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "/var/cache/apt/*.bin",  # the times of its lists
     "/var/cache/ldconfig/aux-cache",  # inode numbers and times of libraries
     "/var/log/*.log",
     "/var/log/apt/*",
 )
 """Files that package managers write with a clock: their contents are not compared."""
-LOGS = "/root/.npm/_logs/*"
-"""Here even the name is the time."""
+NAMES = ("/root/.npm/_logs/*", "/etc/ssl/certs/????????.0")
+"""Here even the name is the time, or the key."""
 
 
 class Stores:
@@ -88,7 +91,7 @@ def without_clock(tree):
         told = re.sub(r" t=\d+", "", line)
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in CLOCK):
             told = re.sub(r"^(f \d+ \d+:\d+) \d+ \w+", r"\1", told)
-        if not fnmatch.fnmatchcase(path, LOGS):
+        if not any(fnmatch.fnmatchcase(path, pattern) for pattern in NAMES):
             found[path] = told
     return found
 
