@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import fetch, files, words
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.config import ImageConfig
@@ -30,6 +30,7 @@ _ARCHIVES = (".tar", ".tgz", ".txz", ".gz", ".bz2", ".xz", ".zst")
 
 def save(given: Settings, arguments: Arguments) -> int:
     """Write images to a tar archive; a file appears whole or not at all."""
+    interrupts.catch()
     store = Store(given.root)
     platform = fetch.platform(arguments.platform) if arguments.platform else None
     found = [fetch.here(store, name, arguments.platform) for name in arguments.names]
@@ -48,6 +49,7 @@ def save(given: Settings, arguments: Arguments) -> int:
 
 def export(given: Settings, arguments: Arguments) -> int:
     """Write all files of a container to a tar archive; a file appears whole or not at all."""
+    interrupts.catch()
     from rootless.cli import finding
     from rootless.container import events as happened
     from rootless.container import export as exporting
@@ -63,6 +65,7 @@ def export(given: Settings, arguments: Arguments) -> int:
 
 def load(given: Settings, arguments: Arguments) -> int:
     """Read images from a tar archive."""
+    interrupts.catch()
     from rootless.image import archives
 
     fd = _open(arguments.input, "an archive of images is written by: rootless save -o FILE IMAGE")
@@ -80,6 +83,7 @@ def load(given: Settings, arguments: Arguments) -> int:
 
 def import_(given: Settings, arguments: Arguments) -> int:
     """Make an image of a root file system's tarball, and print its id."""
+    interrupts.catch()
     reference = Reference.parse(arguments.name) if arguments.name else None
     platform = fetch.platform(arguments.platform)
     change = _change(arguments.change, platform)

@@ -6,7 +6,7 @@ import sys
 import time
 from functools import partial
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import words
 from rootless.cli.finding import find
 from rootless.container import events, records
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def commit(given: Settings, arguments: Arguments) -> int:
     """Make an image of a container's changes, and print its id."""
+    interrupts.catch()
     from rootless.build.plan.changes import Changes
     from rootless.container import commit as committing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import fetch, files, progress
 from rootless.cli.places import REGISTRY, STORE, THROUGH_STORE, Place
 from rootless.errors import UsageError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def copy(given: Settings, arguments: Arguments) -> int:
     """Copy one image, or with --all every image that an index lists; prints its digest."""
+    interrupts.catch()
     copying = Copying(given, arguments)
     userns.enter()
     document = copying.run()

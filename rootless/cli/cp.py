@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import files, words
 from rootless.container import records
 from rootless.container.spec import Container
@@ -37,6 +37,7 @@ def place(text: str) -> Place:
 
 def cp(given: Settings, arguments: Arguments) -> int:
     """Copy files into a container or out of it."""
+    interrupts.catch()
     source, target = place(arguments.source), place(arguments.target)
     if source.container and target.container:
         raise RootlessError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from http import HTTPStatus
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import fetch, previews, progress
 from rootless.errors import IntegrityError, NotFoundError, RootlessError, UsageError
 from rootless.image import obtain
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def pull(given: Settings, arguments: Arguments) -> int:
     """Download what the arguments name, or what of it is new."""
+    interrupts.catch()
     given = given.with_logins(arguments.authfile)
     reference = Reference.parse(arguments.name)
     if arguments.all_tags and arguments.dry_run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from rootless import interrupts
 from rootless.cli import fetch, files, progress
 from rootless.errors import NotFoundError, UsageError
 from rootless.oci import media_types
@@ -38,6 +39,7 @@ class _Job(Record):
 
 def push(given: Settings, arguments: Arguments) -> int:
     """Upload an image, or all tags of a repository: what of it the registry lacks."""
+    interrupts.catch()
     from rootless.cli import previews
     from rootless.image import push as pushing
 

@@ -271,9 +271,11 @@ def _pull(
     given: Settings, arguments: Arguments, store: Store, entering: Entering
 ) -> tuple[IdMap, Image]:
     """Be in the namespace, and download the image."""
+    from rootless import interrupts
     from rootless.cli import fetch, progress
     from rootless.oci.reference import Reference
 
+    interrupts.catch()
     reference = Reference.parse(arguments.image)
     if arguments.pull == "missing" and not arguments.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless import userns
+from rootless import interrupts, userns
 from rootless.cli import fetch, files, words
 from rootless.cli.copy import Copying
 from rootless.cli.parser import Arguments
@@ -19,6 +19,7 @@ _FOLDERS = ("dir:", "oci:")
 
 def sync(given: Settings, arguments: Arguments) -> int:
     """Copy them one after the other; the first failure is the end, or with --keep-going all are."""
+    interrupts.catch()
     names = _names(given, arguments)
     targets = _targets(names, arguments)
     jobs = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from rootless import interrupts
 from rootless.cli import filters, listing, words
 from rootless.container import volumes as used
 from rootless.errors import IntegrityError, RootlessError, UsageError
@@ -178,6 +179,7 @@ def print_removed(removed: Sequence[Volume]) -> None:
 
 def export(given: Settings, arguments: Arguments) -> int:
     """Write the files of a volume to a tar archive; a file appears whole or not at all."""
+    interrupts.catch()
     from rootless import userns
     from rootless.archive import diff
     from rootless.cli import files
@@ -195,6 +197,7 @@ def export(given: Settings, arguments: Arguments) -> int:
 
 def import_(given: Settings, arguments: Arguments) -> int:
     """Unpack a tar archive, of whatever compression, over what is in a volume."""
+    interrupts.catch()
     import os
 
     from rootless import userns
