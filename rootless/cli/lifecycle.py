@@ -228,7 +228,7 @@ def rename(given: Settings, arguments: Arguments) -> int:
     container = find(store, arguments.container)
     if container.name == name:
         raise RootlessError("Renaming a container with the same name as its current name")
-    homes.rewrite(store, container.spec.replace(name=name))
+    homes.rewrite(store, container, lambda now: now.replace(name=name))
     return 0
 
 

@@ -169,19 +169,29 @@ def _begin_network(given: Settings, asked: ContainerSpec) -> Connection | None:
 
 
 def _in_its_place(ground: Ground, spec: ContainerSpec) -> Home:
-    """Make it in the place of the one that has its name: whoever comes last stays."""
+    """Make it in the place of the one that has its name: whoever comes last stays.
+
+    It is made under another name before, so that what cannot be made takes nothing away.
+    """
     from rootless.container import homes, life, settle
 
     if not spec.name:
         raise UsageError("cannot replace container without --name being set")
-    if spec.cidfile and os.path.exists(spec.cidfile):  # else the other would be gone for nothing
+    homes.check_spelling(spec.name)
+    if spec.cidfile and os.path.exists(spec.cidfile):
         raise _no_cidfile(spec.cidfile, "File exists")
-    while True:
-        life.replace(ground.store, spec.name)
-        try:
-            return settle.create(ground, spec)
-        except homes.TakenError:
-            continue
+    home = settle.create(ground, spec.replace(name=""))
+    try:
+        while True:
+            life.replace(ground.store, spec.name)
+            try:
+                home.rename(spec.name)
+            except homes.TakenError:
+                continue
+            return home
+    except BaseException:
+        home.discard()
+        raise
 
 
 def _with_ids(

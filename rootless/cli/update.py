@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
     from rootless.container.limits import Limits
-    from rootless.container.spec import Container, Restart
+    from rootless.container.spec import Container, ContainerSpec, Restart
 
 
 def update(given: Settings, arguments: Arguments) -> int:
@@ -55,7 +55,12 @@ def _update(
     changed = limits.check(asked.over(spec.limits), _processors())
     if changed != spec.limits and container.is_running:
         _apply(records.pid(store, container), container, changed)
-    homes.rewrite(store, spec.replace(limits=changed, restart=policy or spec.restart))
+
+    def updated(now: ContainerSpec) -> ContainerSpec:
+        changed = limits.check(asked.over(now.limits), _processors())
+        return now.replace(limits=changed, restart=policy or now.restart)
+
+    homes.rewrite(store, container, updated)
     events.tell(store, "update", spec)
     return None
 

@@ -90,6 +90,11 @@ class Home:
         """Whether somebody has asked that it be started once more, whatever its policy says."""
         return _unlink(self.file(_AGAIN))
 
+    def rename(self, name: str) -> None:
+        """Give it another name. TakenError where another has it."""
+        rewrite(self._store, Container(self.spec, self.before), lambda now: now.replace(name=name))
+        self.spec = self.spec.replace(name=name)
+
     def policy(self) -> Restart:
         """When it is to be started again, as it was updated last."""
         return self.newest().restart
@@ -218,14 +223,20 @@ def _is_still(fd: int, path: str) -> bool:
         return False
 
 
-def rewrite(store: Store, spec: ContainerSpec) -> None:
+def rewrite(
+    store: Store, container: Container, change: Callable[[ContainerSpec], ContainerSpec]
+) -> None:
     """Change what a container is: its name, its limits, its policy; who runs it may read it anew.
 
-    RootlessError where the new name is another's.
+    `change` is given what it is now, behind the door, for others may have changed it since it was
+    read. RootlessError where a new name is another's; NotFoundError when it was removed meanwhile.
     """
     with door(store):
-        old = records.load(store, spec.id)
-        if isinstance(old, Container) and old.spec.name != spec.name:
+        old = records.load(store, container.id)
+        if not isinstance(old, Container):
+            raise NotFoundError(f"No such container: {container.name}")
+        spec = change(old.spec)
+        if old.spec.name != spec.name:
             check_name(store, spec.name)
             events.tell(store, "rename", spec, oldName=f"/{old.name}")
         _write(store.path("containers", spec.id, "container.json"), record_json.encode(spec))

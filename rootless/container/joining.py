@@ -14,7 +14,7 @@ from rootless.network import choice, holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.container.spec import Container
+    from rootless.container.spec import Container, ContainerSpec
     from rootless.network.bridge import Plugged
     from rootless.network.networks import Network
     from rootless.network.wish import Wish
@@ -26,12 +26,7 @@ def connect(store: Store, container: Container, wish: Wish, search_path: str) ->
 
     RootlessError in docker's words when it is on it already.
     """
-    wishes = container.spec.wishes
-    if any(one.network == wish.network for one in wishes):
-        raise RootlessError(
-            f"endpoint with name {container.name} already exists in network {wish.network}",
-            hint="it is connected already",
-        )
+    _with(container.spec, wish)
     if _is_for_good(container.spec.network):
         raise RootlessError(
             f"cannot connect container {container.name} to user-defined "
@@ -40,8 +35,18 @@ def connect(store: Store, container: Container, wish: Wish, search_path: str) ->
         )
     if container.is_running:
         _plug(store, container, wish, search_path)
-    network = container.spec.network if wishes else wish.network
-    homes.rewrite(store, container.spec.replace(network=network, wishes=(*wishes, wish)))
+    homes.rewrite(store, container, lambda now: _with(now, wish))
+
+
+def _with(spec: ContainerSpec, wish: Wish) -> ContainerSpec:
+    """On one more network."""
+    if any(one.network == wish.network for one in spec.wishes):
+        raise RootlessError(
+            f"endpoint with name {spec.name} already exists in network {wish.network}",
+            hint="it is connected already",
+        )
+    network = spec.network if spec.wishes else wish.network
+    return spec.replace(network=network, wishes=(*spec.wishes, wish))
 
 
 def _is_for_good(network: str) -> bool:
@@ -75,10 +80,10 @@ def _plug(store: Store, container: Container, wish: Wish, search_path: str) -> N
 def disconnect(store: Store, container: Container, network: Network) -> None:
     """Take it off a network. RootlessError in docker's words when it is not on it."""
     known = networking.networks(store)
-    kept = tuple(one for one in container.spec.wishes if one.network != network.name)
+    kept = _without(container.spec, network)
     there = known.of_container(container.id) if container.is_running else []
     plugged = [one for one in there if one[0].id == network.id]
-    if not plugged and len(kept) == len(container.spec.wishes):
+    if not plugged and kept == container.spec:
         raise RootlessError(
             f"container {container.id} is not connected to network {network.name}",
             hint=f"see who is: rootless network inspect {network.name}",
@@ -86,8 +91,13 @@ def disconnect(store: Store, container: Container, network: Network) -> None:
     if plugged:
         _unplug(store, plugged[0])
         events.tell_network(store, "disconnect", network, container.id)
-    first = kept[0].network if kept else container.spec.network
-    homes.rewrite(store, container.spec.replace(network=first, wishes=kept))
+    homes.rewrite(store, container, lambda now: _without(now, network))
+
+
+def _without(spec: ContainerSpec, network: Network) -> ContainerSpec:
+    """On one network less, if it is on it."""
+    kept = tuple(one for one in spec.wishes if one.network != network.name)
+    return spec.replace(network=kept[0].network if kept else spec.network, wishes=kept)
 
 
 def _unplug(store: Store, plugged: Plugged) -> None:

@@ -471,3 +471,30 @@ def test_system_prune_takes_networks_of_what_it_removes(rootless):
     said = rootless.ok("system", "prune", "--force")
     assert "Deleted Networks:\nstopped\nunused\n\n" in said
     assert rootless("network", "exists", "running").exit == 0
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_many_connect_it_at_once_and_rename_it_meanwhile(rootless, is_running):
+    names = [f"net{number}" for number in range(6)]
+    for name in names:
+        rootless.ok("network", "create", name)
+    start = ("run", "-d") if is_running else ("create",)
+    rootless.ok(*start, "--network", "net0", "--name", "hub", "busybox", "sleep", "1000")
+    number = rootless.ok("ps", "-aq").strip()
+    every = [("network", "connect", name, number) for name in names[1:]]
+    every += [("rename", number, "center"), ("update", "--restart", "on-failure:3", number)]
+    running = [
+        subprocess.Popen(rootless.command(*argv), env=rootless.environment, stderr=subprocess.PIPE)
+        for argv in every
+    ]
+    said = [one.communicate(timeout=120)[1] for one in running]
+    assert [one.returncode for one in running] == [0] * len(every), said
+    form = "{{.Name}} {{.HostConfig.RestartPolicy.Name}} {{len .NetworkSettings.Networks}}"
+    assert rootless.ok("inspect", "-f", form, number) == "/center on-failure 6\n"
+    if is_running:
+        shown = rootless.ok("exec", number, "ip", "-o", "-4", "addr")
+        assert len(shown.splitlines()) == 7, "loopback, too"
+        rootless.ok("restart", "-t", "0", number)
+        assert len(rootless.ok("exec", number, "ip", "-o", "-4", "addr").splitlines()) == 7
+    again = rootless("network", "connect", "net3", number)
+    assert (again.exit, "already exists in network net3" in again.stderr) == (1, True)

@@ -109,3 +109,34 @@ def test_annotations_are_shown(store):
     answer = store(*RUN, "--rm", "--annotation", "=x", "busybox", "true")
     assert answer.exit == 125
     assert "the empty string is not permitted as an annotation key" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mount", "type=bind,source=/nosuch,target=/x"), "does not exist"),
+        (("-v", "data:/proc/x"), "inside /proc"),
+        (("-v", "/dev/null/x:/x"), "cannot be made"),
+        (("--volumes-from", "nosuch"), "nosuch"),
+        (("--userns", "auto:size=99999999"), ""),
+    ],
+    ids=lambda one: str(one)[:30],
+)
+def test_what_cannot_be_made_takes_nothing_away(store, flags, words):
+    """Podman's is gone by then."""
+    store.ok(*REPLACE, "dear", "busybox", "sleep", "1000")
+    before = listed(store, "dear")
+    everything = store.ok("ps", "-aq", "--no-trunc").split()
+    answer = store(*REPLACE, "dear", *flags, "busybox", "true")
+    assert answer.exit == 125
+    assert words in answer.stderr
+    assert listed(store, "dear") == before
+    assert "running" in before[0]
+    assert store.ok("ps", "-aq", "--no-trunc").split() == everything
+
+
+@pytest.mark.parametrize("name", ["b@d", "x"])
+def test_a_name_that_cannot_be(store, name):
+    before = store.ok("ps", "-aq").split()
+    assert "Invalid container name" in store(*REPLACE, name, "busybox", "true").stderr
+    assert store.ok("ps", "-aq").split() == before
