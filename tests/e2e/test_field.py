@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,56 @@ def test_one_id(rootless, busybox_image, tmp_path, there, detail, fix):
     rootless.ok("load", "-i", archive, cwd=machine.PROJECT)
     run = ("run", "--rm", "--network", "none", busybox_image.name, "id", "-u")
     assert rootless.ok(*run, cwd=machine.PROJECT) == "0\n"
+
+
+def _directory(folder: Path, services: str) -> Machine:
+    """A machine whose user is known by a service in the network only."""
+    source = Path(machine.__file__).with_name("directory.c")
+    who = (f"-DUID={os.getuid()}", f"-DGID={os.getgid()}")
+    libraries = folder / "libraries"
+    libraries.mkdir()
+    for name in ("libnss_away.so.2", "libsubid_away.so"):
+        built = ("gcc", "-shared", "-fPIC", *who, "-o", libraries / name, source)
+        subprocess.run(built, check=True)
+    system = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
+    options = f"lowerdir={libraries}:{system},userxattr"
+    files = {"/etc/passwd": ROOT, "/etc/nsswitch.conf": services}
+    return Machine(ranges="", files=files, mounts=(("overlay", system, 0, options),))
+
+
+@pytest.mark.needs("gcc")
+def test_a_user_of_a_directory(rootless, busybox_image, tmp_path):
+    """usermod knows nobody who is not in the file."""
+    there = _directory(tmp_path, "passwd: files away\n")
+    found = doctor(rootless, there)
+    assert found["ids"]["detail"].startswith("no line in /etc/subuid")
+    fix = "echo ada:100000:65536 | sudo tee -a /etc/subuid /etc/subgid"
+    assert found["ids"]["fix"] == fix
+    assert found["way"]["rung"] == 2
+    rootless.load(busybox_image, tmp_path)
+    run = ("run", "--rm", "--network", "none", "busybox", "id", "-u")
+    assert rootless.ok(*run, cwd=machine.PROJECT) == "0\n"
+    files = {
+        **there.files,
+        "/etc/subuid": "ada:100000:20000\n",
+        "/etc/subgid": "ada:100000:20000\n",
+    }
+    found = doctor(rootless, there._replace(files=files))
+    assert found["ids"]["detail"] == "20001 uids can be mapped"
+
+
+@pytest.mark.needs("gcc")
+def test_a_directory_that_gives_ids(rootless, busybox_image, tmp_path):
+    """As sssd does from FreeIPA: the files say nothing, and newuidmap asks there, too."""
+    if not machine.program("getsubids"):
+        pytest.skip("getsubids is not installed")
+    found = doctor(rootless, _directory(tmp_path, "passwd: files away\nsubid: away\n"))
+    assert found["ids"]["detail"] == "20001 uids can be mapped"
+    assert found["way"]["rung"] == 1
+    rootless.load(busybox_image, tmp_path)
+    run = ("run", "--rm", "--network", "none", "busybox", "sh", "-c")
+    shown = rootless.ok(*run, "echo > /a; chown 33:34 /a; stat -c %u:%g /a", cwd=machine.PROJECT)
+    assert shown == "33:34\n"
 
 
 def test_a_helper_with_its_bit_gives_a_range(rootless):
