@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ATTRIBUTE = "user.rootless.owner"
+MARK = "user.rootless.ids"
+"""Of the top of a tree in which owners are recorded: "recorded"."""
+_RECORDED = b"recorded"
 KEEP = 0xFFFFFFFF
 """As an id: let it be what it is, as -1 is for chown(2)."""
 KEY = ATTRIBUTE.encode()
@@ -83,6 +86,22 @@ def times(uid: int, gid: int, mtime: int) -> tuple[int, int]:
 def are_recorded() -> bool:
     """Whether this process has one id, or none but its own, so that owners must be recorded."""
     return not userns.current().is_range
+
+
+def mark(tree: str) -> None:
+    """Let a tree that is made here say so, if its owners are recorded."""
+    if are_recorded():
+        os.setxattr(tree, MARK, _RECORDED)
+
+
+def is_marked(tree: str) -> bool:
+    """Whether owners are recorded in this tree, which the store has."""
+    try:
+        return os.getxattr(tree, MARK) == _RECORDED
+    except OSError as error:
+        if error.errno in (ENODATA, ENOTSUP):
+            return False
+        raise
 
 
 def check(uid: int, gid: int) -> None:

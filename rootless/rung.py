@@ -38,6 +38,11 @@ class Rung(Record):
         return self.name != NONE
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether files belong to one id, and whose they are to be is recorded on them."""
+        return self.name in (ONE, NONE)
+
+    @property
     def is_answered(self) -> bool:
         """Whether what needs other ids is asked of a process of ours, which records it."""
         return self.name == ONE

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
+from errno import EACCES
 
 from rootless import inroot, linux, owners, permissions
 from rootless.archive import tar, whiteout, xattrs
@@ -38,6 +39,10 @@ _KINDS = {
     stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.BLOCK_DEVICE,
 }
+_CLOSED = (
+    "what was made with a range of ids is closed to one id: take another store (--root PATH), or "
+    "do this where you have them; rootless doctor shows which there are"
+)
 
 
 def write(
@@ -94,7 +99,9 @@ def _walk(directory: str, begin: Callable[[int], _Diff]) -> int:
         raise
     except OSError as error:
         raise RootlessError(
-            f"cannot read the layer in {directory}: {error.strerror}: {error.filename}"
+            f"cannot read the layer in {directory}: {error.strerror}: "
+            f"{os.fsdecode(error.filename or b'')}",
+            hint=_CLOSED if error.errno == EACCES else None,
         ) from error
     finally:
         os.close(root)

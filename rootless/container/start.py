@@ -157,6 +157,9 @@ def missing_sources(spec: ContainerSpec) -> tuple[str, ...]:
 def furnish(ground: Ground, spec: ContainerSpec) -> None:
     """Make what the store must have for a start of this container. RootlessError."""
     skeleton.path(ground.store)
+    for one in spec.mounts:
+        if one.kind == "volume" and one.name:
+            _fit_volume(ground.store, one.name)
     if own_ids := spec.confinement.own_ids:
         from rootless.container import identity
         from rootless.store import owned
@@ -164,6 +167,18 @@ def furnish(ground: Ground, spec: ContainerSpec) -> None:
         identity.check(own_ids, ground.ids)
         for layer in ground.image.layers:
             owned.make(ground.store, layer, own_ids)
+
+
+def _fit_volume(store: Store, name: str) -> None:
+    """One that was filled with fewer ids, or with more, than there are here."""
+    from rootless import owners
+    from rootless.store import volumes
+
+    data, recorded = store.path("volumes", name, volumes.DATA), owners.are_recorded()
+    if os.path.isdir(data) and owners.is_marked(data) != recorded:
+        from rootless.store import belonging
+
+        belonging.fit(data, recorded=recorded)
 
 
 def layers(image: tuple[str, ...], spec: ContainerSpec) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import rung
+from rootless import owners, rung
 from rootless.roots import overlay
 
 TYPE_CHECKING = False
@@ -87,6 +87,9 @@ def present(
     """
     paths = tuple(layers)
     _try_attributes(writable)
+    _fit(paths)
+    if os.path.isdir(upper := f"{writable}/diff"):
+        _fit([upper])
     if not rung.current().may_mount:
         from rootless.roots import copied, lasting
 
@@ -96,6 +99,16 @@ def present(
     base = store.path("layers")
     stacked = tuple(_name(store, path) for path in (*paths, bottom))
     return overlay.Root(base, stacked, writable, volatile)
+
+
+def _fit(paths: Iterable[str]) -> None:
+    """Layers that were made with fewer ids, or with more, than there are here."""
+    recorded = rung.current().is_recorded
+    for path in paths:
+        if owners.is_marked(path) != recorded:
+            from rootless.store import belonging
+
+            belonging.fit(path, recorded=recorded)
 
 
 def _try_attributes(folder: str) -> None:
@@ -127,6 +140,7 @@ def view(store: Store, layers: Iterable[str], *, bottom: str = "") -> View:
         if not rung.current().may_mount:
             from rootless.roots import copied
 
+            _fit(paths)
             return View(copied.show(snapshot, (*paths, *filter(None, [bottom]))), snapshot)
         root = present(store, paths, snapshot.path, bottom=bottom or empty(snapshot))
         return View(root.mount(), snapshot)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import leanjson
+from rootless import leanjson, owners
 from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.descriptor import Descriptor
 from rootless.oci.digest import Digest
@@ -321,6 +321,7 @@ def _write_record(
     folder: str, measure: Measure, blob: Descriptor | None = None, repository: str = ""
 ) -> int:
     """Write layer.json; its descriptor."""
+    owners.mark(os.path.join(folder, "diff"))
     record: dict[str, object] = {
         "diff_id": str(measure.diff_id),
         "size": measure.size,
