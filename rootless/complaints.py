@@ -77,6 +77,20 @@ def explain_userns(error: Exception, user: str) -> RootlessError:
     return _forbidden(getattr(error, "syscall", "unshare"))
 
 
+def explain_kernel(error: linux.SyscallError) -> RootlessError:
+    """Why a system call is not there without which nothing goes."""
+    if error.errno == errno.ENOSYS:
+        return _refused(
+            f"Linux {os.uname().release} is too old: it has no {error.syscall}",
+            "a kernel from 5.12 on is needed",
+        )
+    return _refused(
+        f"{error.syscall} is forbidden here: by an old seccomp profile, it seems",
+        "a newer runtime for the outer container (docker 20.10.10, libseccomp 2.5), or "
+        + UNCONFINED,
+    )
+
+
 def _forbidden(call: str) -> RootlessError:
     """A filter, a security module or a chroot: the kernel says the same of all three."""
     what = "user namespaces are" if call == "unshare" else f"{call} in a user namespace is"

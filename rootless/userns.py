@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IdRange = tuple[int, int, int]
 _FORBIDDEN = (EPERM, EACCES, ENOSPC, ENOSYS, EINVAL)  # unshare(2), not for want of memory
+_NO_FD = 0xFFFFFFFF
 _LONGEST = 4096  # bytes of what newuidmap says
 _POWERS = 0xDB  # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID: without them root is nobody
 _CHROOT = 1 << 18
@@ -73,6 +74,7 @@ def begin() -> Entering | Staying:
 
     In between this process may do what needs no ids: import, read, compute.
     """
+    _try_kernel()
     forced = rung.forced()
     is_root = os.getuid() == 0
     if forced and (forced.name == rung.NONE or (forced.name == rung.ROOT and is_root)):
@@ -132,6 +134,17 @@ def _powers() -> int:
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)
     return 0
+
+
+def _try_kernel() -> None:
+    """Whether there are the calls without which nothing goes on any rung; a few microseconds."""
+    try:
+        os.close(linux.openat2(linux.AT_FDCWD, "/", os.O_PATH | os.O_CLOEXEC, 0))
+        linux.close_range(_NO_FD)
+    except linux.SyscallError as error:
+        from rootless import complaints
+
+        raise complaints.explain_kernel(error) from None
 
 
 def join(pid: int) -> IdMap:

@@ -250,6 +250,28 @@ def test_an_old_kernel(rootless):
     assert found["kernel"]["detail"].startswith("Linux 2.6.")
 
 
+@pytest.mark.parametrize("call", ["openat2", "close_range"])
+@pytest.mark.parametrize(
+    ("number", "detail", "fix"),
+    [
+        (errno.ENOSYS, "is too old: it has no {}", "a kernel from 5.12 on"),
+        (errno.EPERM, "{} is forbidden here: by an old seccomp profile", "docker 20.10.10"),
+    ],
+    ids=["kernel", "profile"],
+)
+def test_what_came_with_later_kernels(rootless, busybox_image, tmp_path, call, number, detail, fix):
+    """As on RHEL 8, and in a container of a docker from before: no verb says less."""
+    found = doctor(rootless, Machine(denied={call: number}))
+    assert detail.format(call) in found["user namespace"]["detail"]
+    assert fix in found["user namespace"]["fix"]
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    refused = rootless("load", "-i", archive, cwd=machine.PROJECT)
+    assert refused.exit == 1
+    assert detail.format(call) in refused.stderr
+    assert fix in refused.stderr
+    assert "rootless doctor" in refused.stderr
+
+
 def test_a_hidden_part_of_proc(rootless, busybox_image, tmp_path):
     """As in a container of docker's without its filter: steps are shown that /proc, which keeps
     what is others'.
