@@ -55,14 +55,16 @@ class Home:
         """A path inside the directory."""
         return f"{self.path}/{name}"
 
-    def tell(self, state: ContainerState) -> None:
+    def tell(self, state: ContainerState) -> bool:
         """How it fares from now on. Where that cannot be written, as of one that was removed by
-        force meanwhile or on a full disk, nobody hears of it: it is no reason to end.
+        force meanwhile or on a full disk, nobody hears of it: it is no reason to end. Whether it
+        was written.
         """
         try:
             _write(self.file("state.json"), record_json.encode(state, whole=True))
         except (OSError, RootlessError):
-            pass
+            return False
+        return True
 
     def started(self, pid: int, last: int) -> None:
         """Its supervisor is there: others can now end it, by the signal `last`."""
@@ -471,7 +473,9 @@ def _write(path: str, value: dict[str, object]) -> None:
     unfinished = f"{path}.new"
     try:
         with open(unfinished, "wb", buffering=0) as file:
-            file.write(leanjson.dumps(value) + b"\n")
+            rest = memoryview(leanjson.dumps(value) + b"\n")
+            while rest:  # of a disk that is almost full a part may be taken
+                rest = rest[file.write(rest) :]
         os.rename(unfinished, path)
     except FileNotFoundError:
         raise

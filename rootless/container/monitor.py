@@ -80,8 +80,10 @@ def supervise(
         life, begun = _Life(ground, home, streams, told, begun), None
         state = _once(life, ground, home, state)
         if not (home.begins_again() or _is_due(home.policy(), state)):
-            home.tell(state)
+            is_told = home.tell(state)
             home.ended()
+            if not is_told:  # a disk that is full has the room of what is gone with its end
+                home.tell(state)
             break
         home.tell(state.replace(status="restarting"))
         pause = _FIRST_PAUSE if state.finished - state.started > _LONG_ENOUGH else pause

@@ -299,6 +299,7 @@ def test_a_disk_that_a_container_fills_up(box, busybox_image, tmp_path):
         {python} load -i {archive} || exit 91
         {python} run --network=none --name greedy busybox sh -c '{fill}'
         [ $? = 7 ] || exit 92
+        [ "$({python} inspect -f '{{{{.State.ExitCode}}}}' greedy)" = 7 ] || exit 101
         for verb in "run --rm" "run -d" create; do refused $verb --network=none busybox true; done
         refused commit greedy
         refused volume create data
