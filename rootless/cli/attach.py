@@ -40,6 +40,11 @@ def _join(store: Store, container: Container, arguments: Arguments, *, typed: bo
             "cannot attach to a stopped container, start it first",
             hint=f"rootless start -a {container.name}",
         )
+    if container.state.status == "paused":
+        raise RootlessError(
+            "cannot attach to a paused container, unpause it first",
+            hint=f"rootless unpause {container.name}",
+        )
     try:
         connection = console.connect(store.path("containers", container.id))
     except OSError:

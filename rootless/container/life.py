@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.store.ready import Ready
 
 _PATIENCE = 10  # seconds, where neither the container nor the user says how long
+_ENOUGH = 3  # times that somebody who is attached is asked to end
 _GONE = 10.0  # seconds for a killed one to be gone
 
 
@@ -143,10 +144,16 @@ def kill(store: Store, container: Container, number: int) -> None:
 
 
 def pass_signals(store: Store, container: Container) -> None:
-    """From now on what asks this process to end is for the container."""
+    """From now on what asks this process to end is for the container. Asked a third time it goes,
+    for one that is paused, or does not care, would keep it for ever.
+    """
     distant = Distant(store, container)
+    asked = [0]
 
     def forward(number: int, _: object) -> None:
+        asked[0] += number in (_signal.SIGINT, _signal.SIGTERM)
+        if asked[0] >= _ENOUGH:
+            raise SystemExit(1)
         distant.kill(number)
 
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM):

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EISDIR, ELOOP, ENXIO
 
+from rootless.errors import RootlessError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -195,8 +197,17 @@ def _drop(*paths: str) -> None:
 
 
 def _open(path: str) -> int:
+    """RootlessError for what is in its place and no file; a FIFO would wait for a reader."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, 0o600)
+    try:
+        return os.open(path, flags | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        if error.errno not in (ENXIO, ELOOP, EISDIR):
+            raise
+        raise RootlessError(
+            f"the container's log cannot be written: {path} is no file",
+            hint=f"move it away: mv {path} {path}.odd",
+        ) from None
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:

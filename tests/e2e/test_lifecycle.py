@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,29 @@ def test_what_is_not_there_or_not_so(store):
     assert said(store, "stop") == (1, "this command requires at least 1 argument")
     assert store("rename", "web", "site") == (0, "", "")
     assert store.ok("ps", "--format", "{{.Names}}") == "site\n"
+
+
+def test_who_is_attached_to_a_paused_one(store):
+    """It gets no signal; docker's client goes when it is asked a third time."""
+    begin(store, "still")
+    argv = store.command("attach", "--no-stdin", "still")
+    with subprocess.Popen(argv, env=store.environment, stderr=subprocess.PIPE) as attached:
+        wait_until(lambda: caught(attached.pid, signal.SIGTERM), "the attachment")
+        store.ok("pause", "still")
+        paused = "cannot attach to a paused container, unpause it first"
+        assert said(store, "attach", "still") == (1, paused)
+        while attached.poll() is None:
+            attached.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        assert (attached.returncode, attached.stderr.read()) == (1, b"")
+    store.ok("rm", "-f", "still")
+
+
+def caught(pid: int, number: int) -> bool:
+    """Whether the process has a handler for a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [mask] = (line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_one_that_is_missing_keeps_nobody_else_from_it(store):

@@ -258,6 +258,20 @@ def test_a_damaged_log(store):
     store.ok("rm", "torn")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/nosuch", path)])
+def test_what_is_no_log_is_in_its_place(store, make):
+    name = ended(store, f"odd{os.urandom(4).hex()}", "echo there")
+    log = folder(store, name) / "log.jsonl"
+    log.unlink()
+    make(log)
+    assert "there" not in store("logs", name, timeout=60).stdout
+    refused = store("start", name, timeout=60)
+    assert refused.exit == 1
+    assert f"{log} is no file" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    store.ok("rm", "-f", name)
+
+
 def test_megabytes_come_as_they_were_and_memory_stays_small(store):
     ended(store, "much", "head -c 1000000 /dev/urandom")
     log = folder(store, "much") / "log.jsonl"
