@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import zipfile
 from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ def main(out: Path) -> None:
         ("@DIGEST@", hashlib.sha256(content).hexdigest()),
         ("@PYTHON@", f"{sys.implementation.name} {sys.version_info[0]}.{sys.version_info[1]}"),
         ("@MACHINE@", os.uname().machine),
+        ("@SUFFIX@", EXTENSION_SUFFIXES[0]),
     ):
         start = start.replace(mark, value)
     out.parent.mkdir(parents=True, exist_ok=True)

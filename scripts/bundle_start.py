@@ -7,10 +7,11 @@ comes while another unpacks waits for a lock; what was killed meanwhile is throw
 
 from __future__ import annotations
 
+import _imp
 import os
 import sys
 
-DIGEST, PYTHON, MACHINE = "@DIGEST@", "@PYTHON@", "@MACHINE@"
+DIGEST, PYTHON, MACHINE, SUFFIX = "@DIGEST@", "@PYTHON@", "@MACHINE@", "@SUFFIX@"
 _TREE = "tree.tar.gz"
 _NOEXEC = 8  # ST_NOEXEC of statvfs(3): libraries cannot be loaded there
 
@@ -32,6 +33,9 @@ def _check() -> None:
     if os.uname().machine != MACHINE:
         _end(f"this file was made for {MACHINE}, this machine is {os.uname().machine}")
     if here == PYTHON:
+        suffix = _imp.extension_suffixes()[0]
+        if suffix != SUFFIX:  # Alpine's C library is another: musl
+            _end(f"this file was made for a Python with *{SUFFIX}, this one has *{suffix}")
         return
     name = "python" + PYTHON.partition(" ")[2]
     for folder in os.environ.get("PATH", "/usr/bin").split(":"):

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,12 @@ def test_another_python_or_machine_is_said(bundle, bare, tmp_path):
     code, _, err = bare("--version", file=file)
     assert code == 1
     assert "was made for z80" in err
+    suffix = EXTENSION_SUFFIXES[0]
+    musl = suffix.replace("gnu", "musl")
+    file = changed(bundle, tmp_path, "__main__.py", made_for(f'"{suffix}"', f'"{musl}"'))
+    code, out, err = bare("--version", file=file)
+    assert (code, out) == (1, "")
+    assert f"was made for a Python with *{musl}, this one has *{suffix}" in err
 
 
 def test_where_it_cannot_be_written_is_said():
