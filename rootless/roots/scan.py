@@ -21,9 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    Row = tuple[bytes, int, int, int, int, int, int, int]
+    Row = tuple[str, int, int, int, int, int, int, int]
     """name, mode, uid, gid, size, st_mtime_ns, st_ctime_ns, st_ino"""
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _VERSION = 2  # of marshal: equal values have equal bytes
 _SIZE = 4
 _CTIME = 6
@@ -93,7 +94,7 @@ def _is_in(path: bytes, places: Container[bytes]) -> bool:
 def look(tree: str) -> Index:
     """The tree as it is. Who changes it from now on changes its times: see `_next_tick`."""
     top = os.fsencode(tree)
-    index = Index(_row(b"", os.lstat(top)))
+    index = Index(_row("", os.lstat(top)))
     pending = [b""]
     while pending:
         path = pending.pop()
@@ -107,7 +108,7 @@ def look(tree: str) -> Index:
 def look_again(tree: str, index: Index, paths: list[bytes]) -> None:
     """Take the directories that these paths lie in as they are now."""
     top = os.fsencode(tree)
-    index.root = _row(b"", os.lstat(top))
+    index.root = _row("", os.lstat(top))
     for path in {path.rpartition(b"/")[0] for path in paths}:
         rows, _ = _folder(top, path)
         index.folders[path] = marshal.dumps(rows, _VERSION)
@@ -137,7 +138,7 @@ class _Comparison:
         self._changes = Changes()
 
     def compare(self) -> Changes:
-        root = _row(b"", os.lstat(self._top))
+        root = _row("", os.lstat(self._top))
         self._changes.has_other_root = not self._is_same(b"", self._index.root, root)
         self._index.root, self._index.folders = root, {}
         pending = [(b"", True)]
@@ -153,14 +154,14 @@ class _Comparison:
         before = self._before.pop(path, b"") if known else b""
         if line == before:
             return [(one, True) for one in inner]
-        had: dict[bytes, Row] = {row[0]: row for row in marshal.loads(before)} if before else {}
-        fresh = {path + b"/" + row[0] for row in rows if self._is_fresh(path, row, had)}
-        self._changes.gone += [path + b"/" + name for name in sorted(had)]
+        had: dict[str, Row] = {row[0]: row for row in marshal.loads(before)} if before else {}
+        fresh = {_below(path, row[0]) for row in rows if self._is_fresh(path, row, had)}
+        self._changes.gone += sorted(_below(path, name) for name in had)
         return [(one, one not in fresh) for one in inner]
 
-    def _is_fresh(self, path: bytes, row: Row, had: dict[bytes, Row]) -> bool:
+    def _is_fresh(self, path: bytes, row: Row, had: dict[str, Row]) -> bool:
         """Note what has become of an entry; whether it is a directory that was not there."""
-        name = path + b"/" + row[0]
+        name = _below(path, row[0])
         old = had.pop(row[0], None)
         if old is None or not self._is_same(name, old, row):
             self._changes.changed.append(name)
@@ -179,32 +180,44 @@ class _Comparison:
 
 
 def _folder(top: bytes, path: bytes, *, changing: bool = False) -> tuple[list[Row], list[bytes]]:
-    """A directory's rows by name, and the paths of the directories in it."""
+    """A directory's rows by name, and the paths of the directories in it.
+
+    By its descriptor: the kernel walks down the whole path for the directory only.
+    """
     rows, inner, is_plain = [], [], userns.is_plain()
+    fd = -1
     try:
-        with os.scandir(top + path) as entries:
+        fd = os.open(top + path, _FOLDER)
+        with os.scandir(fd) as entries:
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
                     if is_plain:
-                        status = permissions.open_up(entry.path, status)
+                        status = permissions.open_up(top + _below(path, entry.name), status)
                 except FileNotFoundError:
                     if not changing:
                         raise
                     continue
                 rows.append(_row(entry.name, status))
                 if stat.S_ISDIR(status.st_mode):
-                    inner.append(path + b"/" + entry.name)
+                    inner.append(_below(path, entry.name))
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             raise RootlessError("a path is too long to be put into a layer") from None
         if not (changing and error.errno in (ENOENT, ENOTDIR)):
             raise
+    finally:
+        if fd >= 0:
+            os.close(fd)
     rows.sort()
     return rows, inner
 
 
-def _row(name: bytes, found: os.stat_result) -> Row:
+def _below(path: bytes, name: str) -> bytes:
+    return path + b"/" + os.fsencode(name)
+
+
+def _row(name: str, found: os.stat_result) -> Row:
     return (
         name,
         found.st_mode,

@@ -87,3 +87,46 @@ def test_an_entry_is_kept_in_little_more_than_its_name(tree):
     index = scan.look(str(tree))
     assert index.entries == 2006
     assert sum(map(len, index.folders.values())) < 100 * index.entries
+
+
+def test_names_that_are_no_text(tree):
+    strange = os.path.join(os.fsencode(tree), b"a", b"\xff\xfe")
+    index = scan.look(str(tree))
+    os.mkdir(strange)
+    os.close(os.open(strange + b"/\x80", os.O_CREAT | os.O_WRONLY))
+    found = scan.compare(str(tree), index)
+    assert found.changed == [b"/a", b"/a/\xff\xfe", b"/a/\xff\xfe/\x80"]
+    os.unlink(strange + b"/\x80")
+    os.rmdir(strange)
+    assert scan.compare(str(tree), index).gone == [b"/a/\xff\xfe"]
+
+
+def test_an_index_lies_in_a_file_for_others(tree, tmp_path):
+    (tree / "a/\udcff").touch()
+    scan.save(scan.look(str(tree)), str(tmp_path / "index"))
+    (tree / "c/h").write_text("other")
+    assert scan.compare(str(tree), scan.load(str(tmp_path / "index"))).changed == [b"/c/h"]
+
+
+def test_what_goes_while_it_is_looked_at_has_gone(tree, monkeypatch):
+    index = scan.look(str(tree))
+    folder = scan._folder
+
+    def going(top, path, **options):
+        if path == b"/a/b":
+            (tree / "a/b/g").unlink()
+            (tree / "a/b").rmdir()
+        return folder(top, path, **options)
+
+    monkeypatch.setattr(scan, "_folder", going)
+    assert scan.compare(str(tree), index, changing=True).gone == [b"/a/b/g"]
+
+
+def test_less_what_lies_in_places(tree):
+    def change():
+        (tree / "in/place").mkdir(parents=True)
+        (tree / "in/place/file").touch()
+        (tree / "c/h").unlink()
+
+    rest = changes(tree, change).without({b"/in/place", b"/a"}, {b"/in"})
+    assert (rest.changed, rest.gone) == ([b"/c"], [b"/c/h"])
