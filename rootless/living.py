@@ -17,6 +17,7 @@ import os
 from rootless.record import Record
 
 _SIGKILL = 9
+_LONGEST = 2_000_000.0  # seconds: poll(2) counts milliseconds in 31 bits
 STATE, PARENT, START_TIME = 0, 1, 19  # of `stat`: proc(5) counts from the name on, the 3rd
 
 
@@ -113,4 +114,4 @@ def _ends(pidfd: int, patience: float | None) -> bool:
 
     watch = poll()
     watch.register(pidfd, POLLIN)
-    return bool(watch.poll(None if patience is None else patience * 1000))
+    return bool(watch.poll(None if patience is None else min(patience, _LONGEST) * 1000))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.sandbox.spawn import Child
     from rootless.store import Store
 
+_LONGEST = 1_000_000.0  # seconds of one poll(2)
 _CHUNK = 1 << 16
 
 
@@ -172,7 +173,7 @@ def _ends(child: Child, output: _Output, until: float) -> bool:
     poll.register(output.fd, select.POLLIN)
     try:
         while (left := until - time.monotonic()) > 0:
-            ready = dict(poll.poll(left * 1000))
+            ready = dict(poll.poll(min(left, _LONGEST) * 1000))
             if output.fd in ready and not output.read():
                 poll.unregister(output.fd)
             if pidfd in ready:

@@ -114,7 +114,12 @@ def everything(store: Store) -> tuple[Container | Damaged, ...]:
 
 
 def match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Damaged | None:
-    """The one of `every` with this name, id or unique beginning of an id, if there is one."""
+    """The one of `every` with this name, id or unique beginning of an id, if there is one.
+
+    UsageError for no word at all, as of a variable that is not set: every id begins with that.
+    """
+    if not wanted:
+        raise UsageError("container name cannot be empty")
     name = wanted.removeprefix("/")
     matches = [one for one in every if one.id == wanted]
     matches = matches or [one for one in every if isinstance(one, Container) and one.name == name]

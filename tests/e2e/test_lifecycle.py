@@ -198,6 +198,28 @@ def test_who_is_attached_to_a_paused_one(store):
     store.ok("rm", "-f", "still")
 
 
+VERBS = [
+    ("stop", "-t", "0"), ("start",), ("kill",), ("restart", "-t", "0"), ("pause",), ("wait",),
+    ("rm", "-f"), ("unpause",), ("update", "--restart", "no"), ("rename",), ("logs",), ("attach",),
+    ("exec",), ("inspect",), ("top",), ("port",), ("export",), ("commit",), ("diff",), ("stats",),
+    ("healthcheck", "run"),
+]  # fmt: skip
+
+
+def test_no_word_at_all_means_no_container(store):
+    """As of a variable that is not set, where there is one container only."""
+    begin(store, "only")
+    verbs = [*VERBS, ("volume", "rm"), ("network", "rm"), ("rmi", "-f"), ("pod", "rm")]
+    for verb in verbs:
+        more = ("true",) if verb[0] in ("exec", "rename") else ()
+        refused = store(*verb, "", *more, timeout=60)
+        assert refused.exit != 0, verb
+        assert "Traceback" not in refused.stderr, verb
+    assert status(store, "only") == "running"
+    assert store.ok("images", "-q") != ""
+    assert store.ok("stop", "-t", "999999999", "-s", "KILL", "only") == "only\n"
+
+
 def caught(pid: int, number: int) -> bool:
     """Whether the process has a handler for a signal."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
