@@ -40,7 +40,8 @@ class Console:
 
     `front` is the socket of a command that is attached from the beginning, and the leash that the
     container is on, or -1 (see `front`). `local` says that this process's own standard streams are
-    attached, too.
+    attached, too. `keeps_input` says that its input goes on when that of one who is attached ends:
+    the next one types, too.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Console:
         *,
         terminal: bool,
         interactive: bool,
+        keeps_input: bool = False,
         local: bool = False,
         front: tuple[socket, int] | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class Console:
         self._log = log
         self._has_terminal = terminal
         self._interactive = interactive
+        self._keeps_input = keeps_input
         self._channel: terminals.Channel | None = None
         self._server: socket | None = None
         self._clients = [_Client(front[0])] if front else []
@@ -262,7 +265,7 @@ class Console:
     def _heed(self, kind: int, told: bytes) -> None:
         if kind == frames.INPUT:
             self._put_in(told)
-        elif kind == frames.END_OF_INPUT:
+        elif kind == frames.END_OF_INPUT and not self._keeps_input:
             self._end_input()
         elif kind == frames.RESIZE and self._has_terminal and len(told) == terminals.SIZE:
             for master in self._sources:

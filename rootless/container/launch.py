@@ -47,6 +47,7 @@ def in_background(ground: Ground, home: Home, told: Told, front: Front | None = 
             _log(home),
             terminal=spec.terminal,
             interactive=spec.interactive,
+            keeps_input=spec.detached,
             front=front.in_monitor() if front else None,
         )
         explain = report.tell if told.explain else None
