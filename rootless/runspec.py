@@ -177,6 +177,17 @@ def losses() -> str:
     )
 
 
+def absence() -> str:
+    """What commands look for in vain on this machine, for the hint when one has failed; or ""."""
+    here = rung.current()
+    if here.may_mount or not here.may_chroot:
+        return ""
+    return (
+        "without mounts there is no /proc/self here, so no /dev/stdin, /dev/stdout, /dev/fd or "
+        "bash's <(…)"
+    )
+
+
 def caveat() -> str:
     """What a user must know of every container on this machine; "" where each is kept apart."""
     here = rung.current()

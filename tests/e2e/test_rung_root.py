@@ -235,3 +235,13 @@ def test_what_cannot_be_had_is_named(both, folder, flag, line, lacks):
     assert answer.exit == 1
     (error,) = (one for one in answer.stderr.splitlines() if one.startswith("error: "))
     assert lacks in error
+
+
+def test_a_step_that_fails_is_told_what_it_may_have_looked_for(both, folder):
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN echo x > /dev/stdout\n")
+    both[0].ok("build", folder)
+    answer = both[1]("build", folder)
+    assert answer.exit == 1
+    assert "there is no /proc/self here, so no /dev/stdin, /dev/stdout" in answer.stderr
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN false\n")
+    assert "/proc/self" not in both[0]("build", folder).stderr

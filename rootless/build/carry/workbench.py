@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from rootless import roots
+from rootless import roots, runspec
 from rootless.build.carry import files
 from rootless.build.carry.clamping import Clamp, clamp
 from rootless.build.carry.commands import Furnished, Runner
@@ -163,7 +163,8 @@ class Workbench:
             key.combine()
         if status:
             command = " ".join(action.argv)
-            hint = _HINTS.get(status, None if self._inspect else _LOOK)
+            look = None if self._inspect else _LOOK
+            hint = _HINTS.get(status) or "\n".join(filter(None, (look, runspec.absence())))
             raise RootlessError(
                 f'process "{command}" did not complete successfully: exit code: {status}', hint=hint
             )
