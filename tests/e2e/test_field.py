@@ -538,16 +538,33 @@ def test_the_callers_umask_is_not_the_images(rootless, work, umask):
     assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
 
 
-def test_closed_streams(rootless, work, tmp_path):
-    script = work.replace("rootless build -q -t made", "rootless build -q -t made <&- 2>&-")
-    answer = _script(rootless, Machine(), script)
-    assert (answer.returncode, answer.stdout) == (0, MADE), answer.stderr
-    name = "rootless run --rm --network none -v"
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_streams(rootless, work, tmp_path, closed):
+    """What is opened next gets their numbers: nothing of the store may be written to by mistake."""
+    load, *_ = work.partition("rootless build")
     said = tmp_path / "said"
     said.mkdir(mode=0o777)
-    script = f"{name} {said}:/said made sh -c 'echo done > /said/file' <&- >&- 2>&-"
-    assert _script(rootless, Machine(), script).returncode == 0
-    assert (said / "file").read_text() == "done\n"
+    verbs = (
+        "build -q -t made {folder}",
+        "run --rm --network none -v {said}:/said made sh -c 'echo 1; echo run > /said/a'",
+        "run -d --name there --network none -v {said}:/said made sleep 1000",
+        "exec there sh -c 'cat; echo 1; echo 2 >&2; echo exec > /said/b'",
+        "cp there:/f {said}/f",
+        "images",
+        "doctor",
+        "rm -f there",
+    )
+    folder = tmp_path / "context"
+    lines = [f"rootless {one.format(folder=folder, said=said)} {closed}" for one in verbs]
+    script = "\n".join([load, *lines, "rootless system check", "rootless run --rm made cat /y /f"])
+    answer = _script(rootless, Machine(), script, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.endswith("nothing in the store is damaged\nbuilt\ncopied\n")
+    found = [(said / name).read_text() for name in ("a", "b", "f")]
+    assert found == ["run\n", "exec\n", "copied\n"]
 
 
 def _user(home: os.PathLike[str]) -> dict[str, str]:
