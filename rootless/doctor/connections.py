@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from rootless.doctor.check import Check, note, passed
+import os
+
+from rootless.doctor.check import Check, complaint, note, passed
+from rootless.errors import RootlessError
 from rootless.network import choice
+from rootless.sandbox import cgroup as groups
+
+_LIMITED = ("memory", "pids")
+_NO_CONTROLLERS = (
+    "no cgroup v2 controllers: limits on memory, processors and processes are not available"
+)
 
 
 def network(search_path: str) -> Check:
@@ -40,13 +49,20 @@ def cgroup() -> Check:
             controllers = file.read().split()
     except OSError:
         controllers = []
-    if "memory" in controllers and "pids" in controllers:
-        return passed("cgroup", "v2: " + " ".join(controllers))
-    return note(
-        "cgroup",
-        "no cgroup v2 controllers: limits on memory, processors and processes are not available",
-        "boot with systemd.unified_cgroup_hierarchy=1",
-    )
+    if not {*_LIMITED} <= {*controllers}:
+        return note("cgroup", _NO_CONTROLLERS, "boot with systemd.unified_cgroup_hierarchy=1")
+    if problem := complaint(_try_cgroup):
+        return note("cgroup", f"no limits can be set: {problem.message}", problem.hint)
+    return passed("cgroup", "v2: " + " ".join(controllers))
+
+
+def _try_cgroup() -> None:
+    """In a child, which moves: a login has a cgroup to divide; su, sudo and cron leave none."""
+    group, missing = groups.make(f"doctor{os.getpid()}", _LIMITED)
+    groups.remove(group.path)
+    if missing:
+        lost = ", ".join(missing)
+        raise RootlessError(f"{lost}: not delegated to this user", hint=groups.delegation(missing))
 
 
 def _is_routed() -> bool:

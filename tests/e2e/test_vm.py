@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,19 @@ def _stands_where_it_should(debian: vm.Machine, row: vm.Row) -> None:
     assert [piece for piece in row.doctor if piece not in shown] == [], shown
     told = json.loads(debian.run("rootless doctor --json")[1])
     assert told["way"]["rung"] == row.rung, shown
+    _has_limits_with_a_session(debian, told)
+
+
+def _has_limits_with_a_session(debian: vm.Machine, told: dict[str, Any]) -> None:
+    """su and sudo -u are no logins: doctor says so, and both times nothing is left."""
+    assert next(one for one in told["checks"] if one["name"] == "cgroup")["ok"]
+    debian.ok("id other || useradd -m other", root=True)
+    shown = debian.run("runuser -u other -- sh -c 'cd; rootless doctor'", root=True)[1]
+    assert "- cgroup: " in shown
+    assert "no limits can be set: the cgroup " in shown
+    assert "fix: log in by ssh or at the console, which su and sudo are not" in shown
+    left = debian.run("find /sys/fs/cgroup -name 'rootless-doctor*'", root=True)[1]
+    assert left == ""
 
 
 def _runs_after_a_reboot(debian: vm.Machine) -> None:

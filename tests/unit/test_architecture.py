@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "registry": {"oci"},
     "sandbox": MACHINE,
     "network": MACHINE,
-    "doctor": {"network", *MACHINE},
+    "doctor": {"network", "sandbox", *MACHINE},
     "store": {"archive", "oci", *MACHINE},
     "image": {"registry", "store", "archive", "oci", *MACHINE},
     "roots": {"store", "sandbox", "archive", "oci", *MACHINE},
