@@ -77,12 +77,12 @@ def begin() -> Entering | Staying:
     _try_kernel()
     forced = rung.forced()
     is_root = os.getuid() == 0
-    if forced and (forced.name == rung.NONE or (forced.name == rung.ROOT and is_root)):
+    if forced and (forced.name == rung.NONE or (forced.name == rung.ROOT and is_root_for_copies())):
         return Staying(forced.name, forced.why, forced.cure)
     ids = available()
-    if forced and forced.name == rung.ROOT and not ids.is_range:
+    if forced and forced.name == rung.ROOT and (is_root or not ids.is_range):
         raise UsageError(
-            "without mounts files must be given away: who is not root needs a range of ids",
+            "without mounts files must be given away: that needs root's powers, or a range of ids",
             hint="rootless doctor says how to get one",
         )
     user = subids.name_of(os.getuid()) or str(os.getuid())

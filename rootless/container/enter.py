@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import living, runspec, userns
+from rootless import living, roots, runspec, userns
 from rootless.container import events, own, records
 from rootless.container.confinement import confine_process
 from rootless.errors import RootlessError
@@ -119,6 +119,8 @@ def begin(
 ) -> Child:
     """Start the joiner, and through it what is to be executed; the caller awaits that."""
     process = _inside(store, container)
+    if roots.unfolded(store.path("containers", container.id)):
+        raise _not_apart(container)
     pidfd = _open(process, container)
     try:
         there, ids = _entrance(process.pid, pidfd, container, warn)
@@ -159,6 +161,14 @@ def _stopped(container: Container) -> RootlessError:
     )
 
 
+def _not_apart(container: Container) -> RootlessError:
+    """Of who is in a copy of the layers by chroot: what there is to enter sees all files around."""
+    return RootlessError(
+        f"container {container.name} has no namespaces that could be entered",
+        hint="where nothing is kept apart a command needs a container of its own",
+    )
+
+
 def _inside(store: Store, container: Container) -> living.Process:
     """The process whose namespaces are entered; one that is just being started is waited for."""
     from time import monotonic, sleep
@@ -191,10 +201,7 @@ def _entrance(pid: int, pidfd: int, container: Container, warn: Warn) -> tuple[E
     try:
         names = _own_namespaces(pid)
         if "mount" not in names:
-            raise RootlessError(
-                f"container {container.name} has no namespaces that could be entered",
-                hint="where nothing is kept apart a command needs a container of its own",
-            )
+            raise _not_apart(container)
         group, ids = _group(pid, warn), userns.of(pid)
         return Enter(pidfd, pid, names, group, own_numbers, is_answered=not ids.is_range), ids
     except (FileNotFoundError, ProcessLookupError):
