@@ -201,7 +201,7 @@ def row(container: Container, *, full: bool) -> dict[str, str]:
     """What tables show of a container, by docker's names."""
     spec, state = container.spec, container.state
     created = time.localtime(container.created)
-    sources = [one.name or one.source for one in spec.mounts if one.kind != "tmpfs"]
+    sources = [one.source or one.name for one in spec.mounts if one.kind != "tmpfs"]
     return {
         "ID": container.id if full else container.short,
         "Image": container.image,

@@ -11,7 +11,7 @@ from rootless.store import Store, events, kept, quarantine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rootless.cli.filters import Filters
     from rootless.cli.parser import Arguments
@@ -93,9 +93,19 @@ def _prune(
     for container in records.listing(store):
         try:
             used[container.image_id].add(str(Reference.parse(container.image)))
+            for image, name in _mounted(container):
+                used[image].add(str(Reference.parse(name)))
         except (KeyError, UsageError):  # it came or went this moment; it knows the image by id
             continue
     return removal.prune(store, everything=everything, cache=cache, used=used, wanted=is_wanted)
+
+
+def _mounted(container: Container) -> Iterator[tuple[Digest, str]]:
+    """The images that a container shows, and what it calls them."""
+    from rootless.container import records
+
+    names = [one.source for one in container.spec.mounts if one.kind == "image"]
+    return zip(records.mounted_images(container.spec), names, strict=True)
 
 
 def _volumes(store: Store, asked: Filters) -> int:

@@ -80,7 +80,10 @@ def users(store: Store) -> dict[Digest, User]:
 
     used = {image: User(name) for image, name in records.used_images(store).items()}
     running = [one for one in records.listing(store) if one.is_running]
-    return used | {one.image_id: User(one.id, is_running=True) for one in running}
+    for one in running:
+        needed = (one.image_id, *records.mounted_images(one.spec))
+        used |= dict.fromkeys(needed, User(one.id, is_running=True))
+    return used
 
 
 def _check(arguments: Arguments) -> None:

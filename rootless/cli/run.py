@@ -134,6 +134,7 @@ def make(
         from rootless.container import networking
 
         entering = networking.begin(store, (asked,), given.environment.get("PATH", ""))
+    mounted = _missing_mounts(given, arguments, store, asked)
     begun: Connection | None = None
     if here:
         ids = entering.finish()
@@ -141,9 +142,11 @@ def make(
         runspec.check()
         begun = _begin_network(given, asked) if tied and not arguments.replace else None
     else:
-        ids, image = _pull(given, arguments, store, entering)
+        ids, image = _pull(given, arguments, entering)
     from rootless.container import settle, start
 
+    for download in mounted:
+        download()
     if image:
         known = ready.of(store, image)
     assert known
@@ -277,30 +280,49 @@ def _warn_of_platform(config: ImageConfig) -> None:
         )
 
 
-def _pull(
-    given: Settings, arguments: Arguments, store: Store, entering: Entering
-) -> tuple[IdMap, Image]:
+def _pull(given: Settings, arguments: Arguments, entering: Entering) -> tuple[IdMap, Image]:
     """Be in the namespace, and download the image."""
+    download = _download(given, arguments, arguments.image)
+    ids = entering.finish()
+    runspec.check()
+    return ids, download()
+
+
+def _missing_mounts(
+    given: Settings, arguments: Arguments, store: Store, asked: ContainerSpec
+) -> list[Callable[[], Image]]:
+    """The downloads of images that are to be mounted and are not here."""
+    policy = "never" if arguments.pull == "never" else "missing"
+    return [
+        _download(given, arguments, one.source)
+        for one in asked.mounts
+        if one.kind == "image" and obtain.find(store, one.source, policy=policy) is None
+    ]
+
+
+def _download(given: Settings, arguments: Arguments, name: str) -> Callable[[], Image]:
+    """What downloads an image, in the namespace: logins are found outside of it."""
     from rootless import interrupts
     from rootless.cli import fetch, progress
     from rootless.oci.reference import Reference
 
     interrupts.catch()
-    reference = Reference.parse(arguments.image)
+    store, reference = Store(given.root), Reference.parse(name)
     if arguments.pull == "missing" and not arguments.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr)
     client = fetch.client(
         given, reference, tls_verify=arguments.tls_verify, cert_dir=arguments.cert_dir
     )
     wanted = fetch.platform(arguments.platform)
-    ids = entering.finish()
-    runspec.check()
-    display = progress.pulling(given, sys.stderr, quiet=arguments.quiet)
-    try:
-        image = fetch.pull(store, client, reference, wanted, display)
-    except RootlessError as error:
-        raise _explain_missing(store, reference, wanted) or error from None
-    return ids, image
+
+    def download() -> Image:
+        display = progress.pulling(given, sys.stderr, quiet=arguments.quiet)
+        try:
+            return fetch.pull(store, client, reference, wanted, display)
+        except RootlessError as error:
+            raise _explain_missing(store, reference, wanted) or error from None
+
+    return download
 
 
 def _explain_missing(store: Store, reference: Reference, wanted: Platform) -> RootlessError | None:

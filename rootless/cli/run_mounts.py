@@ -223,6 +223,7 @@ class _Reader:
         self._source = ""
         self._target = ""
         self._read_only = False
+        self._writable = False
         self._options: list[str] = []
         self._recursive = ""
         self._prefixes: set[str] = set()
@@ -239,8 +240,13 @@ class _Reader:
         self._check_kind()
         self._check_recursion()
         target = _target(self._target, self._config())
-        check = {"bind": self._bind, "tmpfs": self._memory, "volume": self._volume}[self._kind]
-        source, name = check()
+        check = {
+            "bind": self._bind,
+            "tmpfs": self._memory,
+            "volume": self._volume,
+            "image": self._image,
+        }
+        source, name = check[self._kind]()
         options = tuple(self._options)
         return Mount(self._kind, target, source, name, self._read_only, options, "--mount")
 
@@ -253,7 +259,7 @@ class _Reader:
         if act is None:
             raise self._wrong(f"unexpected key '{key}' in '{field}'", key)
         prefix = known.partition("-")[0]
-        if prefix in ("bind", "volume", "tmpfs") and "-" in known:
+        if prefix in ("bind", "volume", "tmpfs", "image") and "-" in known:
             self._prefixes.add(prefix)
         act(self, known, value)
 
@@ -268,6 +274,7 @@ class _Reader:
 
     def read_only(self, key: str, value: str) -> None:
         self._read_only = self._boolean(key, value) != (key == "rw")
+        self._writable = key == "rw" and not self._read_only
 
     def word(self, key: str, value: str) -> None:
         """A key that is a word of its own."""
@@ -333,7 +340,7 @@ class _Reader:
         return found
 
     def _check_kind(self) -> None:
-        if self._kind not in ("bind", "volume", "tmpfs"):
+        if self._kind not in ("bind", "volume", "tmpfs", "image"):
             raise UsageError(
                 f"{self._config()}: mount type unknown", hint=f"{_MOUNT_HINT} type=tmpfs,dst=/PATH"
             )
@@ -370,6 +377,13 @@ class _Reader:
             raise UsageError(f"{self._config()}: field Source must not be specified")
         return "", ""
 
+    def _image(self) -> tuple[str, str]:
+        """What the image is called. It is read-only, as docker's, but for podman's `rw`."""
+        if not self._source:
+            raise UsageError(f"{self._config()}: field Source must not be empty")
+        self._read_only = not self._writable
+        return self._source, ""
+
     def _volume(self) -> tuple[str, str]:
         """No source, and a volume's name, "" for an anonymous one."""
         if self._source:
@@ -404,7 +418,11 @@ _WORDS = {
     **{word: word for word in ("exec", "noexec", "dev", "nodev", "suid", "nosuid")},
 }
 """Key → the word of -v that says the same."""
-_NAMES = {"volume-subpath": "subpath", "volume-opt": "opt", "volume-label": "label"}
+_NAMES = {
+    **dict.fromkeys(("volume-subpath", "image-subpath"), "subpath"),
+    "volume-opt": "opt",
+    "volume-label": "label",
+}
 _KEYS: dict[str, Callable[[_Reader, str, str], None]] = {
     "type": _Reader.kind,
     **dict.fromkeys(("source", "src"), _Reader.source),
@@ -414,7 +432,7 @@ _KEYS: dict[str, Callable[[_Reader, str, str], None]] = {
     **dict.fromkeys(("bind-recursive", "bind-nonrecursive"), _Reader.recursion),
     "bind-propagation": _Reader.propagation,
     "relabel": _Reader.relabel,
-    "volume-subpath": _Reader.subpath,
+    **dict.fromkeys(("volume-subpath", "image-subpath"), _Reader.subpath),
     **dict.fromkeys(("volume-opt", "volume-label"), _Reader.keep),
     "volume-driver": _Reader.keep,
     "tmpfs-size": _Reader.size,

@@ -58,17 +58,17 @@ def mounts(spec: ContainerSpec, data: Callable[[str], str]) -> list[dict[str, An
 
 
 def _mount(mount: Mount, data: Callable[[str], str]) -> dict[str, Any]:
-    volume = mount.kind == "volume"
+    volume, image = mount.kind == "volume", mount.kind == "image"
     found = next((one for one in mount.options if one in PROPAGATIONS), "rprivate")
     return {
         "Type": mount.kind,
-        **({"Name": mount.name} if volume else {}),
+        **({"Name": mount.name} if volume else {"Name": mount.source} if image else {}),
         "Source": data(mount.name) if volume else mount.source,
         "Destination": mount.target,
         **({"Driver": "local"} if volume else {}),
         "Mode": "" if mount.flag == "--mount" else ",".join(_words(mount)),
         "RW": not mount.read_only,
-        "Propagation": found if mount.kind == "bind" else "",
+        "Propagation": found if mount.kind in ("bind", "image") else "",
     }
 
 
@@ -90,7 +90,7 @@ def _of_mounts(spec: ContainerSpec) -> list[dict[str, Any]]:
 
 def _asked(mount: Mount) -> dict[str, Any]:
     told: dict[str, Any] = {"Type": mount.kind, "Source": mount.source or mount.name}
-    told |= {"Target": mount.target, "ReadOnly": mount.read_only}
+    told |= {"Target": mount.target, "ReadOnly": mount.read_only and mount.kind != "image"}
     propagation = next((one for one in mount.options if one in PROPAGATIONS), "")
     if mount.kind == "bind" and propagation:
         told["BindOptions"] = {"Propagation": propagation}
@@ -100,6 +100,8 @@ def _asked(mount: Mount) -> dict[str, Any]:
         options |= {"Subpath": subpath}
         found = {key: one for key, one in options.items() if one}
         told["VolumeOptions"] = {**found, "DriverConfig": {}}
+    if mount.kind == "image" and mount.options:
+        told["ImageOptions"] = {"Subpath": mount.value("subpath")}
     if mount.kind == "tmpfs" and mount.options:
         size, mode = mount.value("size"), mount.value("mode")
         options = {"SizeBytes": int(size or 0), "Mode": int(mode or "0", 8)}

@@ -12,6 +12,8 @@ from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rootless.container.spec import ContainerSpec, Mount
     from rootless.sandbox.spec import Operation
     from rootless.store import Store
@@ -29,14 +31,20 @@ _PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", 
 _SCRATCH = "scratch"
 
 
-def operations(store: Store, spec: ContainerSpec, home: str) -> tuple[Operation, ...]:
-    """Outer ones before those inside them. What is to be thrown away is caught in `home`."""
+def operations(
+    store: Store, spec: ContainerSpec, home: str, stack: Callable[[Mount], tuple[str, ...]]
+) -> tuple[Operation, ...]:
+    """Outer ones before those inside them. What is to be thrown away is caught in `home`; `stack`
+    gives the layers of an image that is to be shown.
+    """
     user = spec.run.user if spec.mounts else ""
-    if any("O" in one.options for one in spec.mounts):
+    if any("O" in one.options or one.kind == "image" for one in spec.mounts):
         _clear(f"{home}/{_SCRATCH}")
     return tuple(
         _tmpfs(one.target, one.options, read_only=one.read_only)
         if one.kind == "tmpfs"
+        else _image(one, stack(one), f"{home}/{_SCRATCH}/{number}")
+        if one.kind == "image"
         else _shown(store, one, user, f"{home}/{_SCRATCH}/{number}")
         for number, one in enumerate(in_order(spec.mounts))
     )
@@ -89,6 +97,14 @@ def _shown(store: Store, mount: Mount, user: str, folder: str) -> Operation:
 
         return Scratch(source, mount.target, folder)
     return bind(mount, source, user)
+
+
+def _image(mount: Mount, layers: tuple[str, ...], folder: str) -> Operation:
+    from rootless.sandbox.operations.stacked import Stacked
+
+    return Stacked(
+        mount.source, layers, mount.target, folder, mount.read_only, mount.value("subpath")
+    )
 
 
 def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 
 from rootless import linux
-from rootless.container import homes, mounts, writable
+from rootless.container import homes, mounts, start, writable
 from rootless.errors import RootlessError
 from rootless.sandbox.newroot import Newroot
+from rootless.sandbox.operations.stacked import Stacked
 from rootless.sandbox.operations.tree import Bind
 
 TYPE_CHECKING = False
@@ -75,9 +76,12 @@ class Stopped:
         newroot = Newroot()
         newroot.fd = self.fd
         folder = store.path("containers", container.id)
-        for one in mounts.operations(store, container.spec, folder):
+        spec = container.spec
+        for one in mounts.operations(store, spec, folder, lambda it: start.stack(store, spec, it)):
             if isinstance(one, Bind):
                 one.replace(owner=None).apply(newroot)
+            elif isinstance(one, Stacked):
+                one.apply(newroot)
         if container.spec.read_only:
             linux.mount_setattr(self.fd, linux.MOUNT_ATTR_RDONLY)
 

@@ -198,7 +198,18 @@ def used_images(store: Store) -> dict[Digest, str]:
             continue
         if container:
             used[container.image_id] = name
+            used.update(dict.fromkeys(mounted_images(container), name))
     return used
+
+
+def mounted_images(spec: ContainerSpec) -> list[Digest]:
+    """The ids of the images that a container shows."""
+    ids = [one.name for one in spec.mounts if one.kind == "image"]
+    if not ids:
+        return []
+    from rootless.oci.digest import Digest
+
+    return [Digest.parse(one) for one in ids]
 
 
 def _with_state(path: str, spec: ContainerSpec) -> Container | None:

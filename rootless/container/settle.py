@@ -54,6 +54,8 @@ def on_paper(store: Store, spec: ContainerSpec, folder: str) -> ContainerSpec:
     for number, one in enumerate(_every(store, spec)):
         if one.kind == "volume" and not volumes.search(store, one.name):
             one = one.replace(kind="bind", source=f"{folder}/volumes/{number}")  # noqa: PLW2901
+        elif one.kind == "image":
+            one = _identified(store, one)  # noqa: PLW2901
         every.append(one)
     return spec.replace(mounts=tuple(every))
 
@@ -67,7 +69,7 @@ def _settled(store: Store, spec: ContainerSpec) -> ContainerSpec:
     settled: list[Mount] = []
     try:
         for one in every:
-            settled.append(_named(store, one) if one.kind == "volume" else one)
+            settled.append(_settle(store, one))
     except BaseException:
         used.drop_anonymous(store, (one.name for one in settled))
         raise
@@ -131,6 +133,19 @@ def _make_sources(every: tuple[Mount, ...]) -> None:
                 f"{one.source} does not exist and cannot be made: {error.strerror}",
                 hint="give a directory or file that is there",
             ) from None
+
+
+def _settle(store: Store, mount: Mount) -> Mount:
+    if mount.kind == "image":
+        return _identified(store, mount)
+    return _named(store, mount) if mount.kind == "volume" else mount
+
+
+def _identified(store: Store, mount: Mount) -> Mount:
+    """With the id of its image: it stays that one, whatever its name means later."""
+    from rootless.store import images
+
+    return mount.replace(name=mount.name or str(images.resolve(store, mount.source).id))
 
 
 def _named(store: Store, mount: Mount) -> Mount:

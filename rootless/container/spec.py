@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 
 class Mount(Record):
-    """Something shown in a container: `kind` is bind, volume or tmpfs.
+    """Something shown in a container: `kind` is bind, volume, image or tmpfs.
 
-    `source` is a path of the host (bind), `name` a volume's: "" for one that is to be made for this
-    container alone. `options` are words, of -v as they are typed (z, nocopy, rslave, U, …) and of
-    --mount with their values (subpath=DIR); a tmpfs's are those of mount(8). `flag` is which of
-    -v, --mount and --tmpfs asks for it, "" where the image or another container has it.
+    `source` is a path of the host (bind), or what an image is called. `name` is a volume's, "" for
+    one that is to be made for this container alone, or the image's id, once that is settled.
+    `options` are words, of -v as they are typed (z, nocopy, rslave, U, …) and of --mount with their
+    values (subpath=DIR); a tmpfs's are those of mount(8). `flag` is which of -v, --mount and
+    --tmpfs asks for it, "" where the image or another container has it.
     """
 
     kind: str

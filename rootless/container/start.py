@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rootless.container.overrides import Overrides
-    from rootless.container.spec import ContainerSpec
+    from rootless.container.spec import ContainerSpec, Mount
     from rootless.network.choice import Choice
     from rootless.oci.config import ImageConfig
     from rootless.roots import Root
@@ -108,7 +108,9 @@ def plan(ground: Ground, spec: ContainerSpec, home: str, links: Links, root: Roo
         mounts=(
             *_listed(spec),
             _etc(spec, links, f"{home}/etc"),
-            *mounts.operations(ground.store, spec, home),
+            *mounts.operations(
+                ground.store, spec, home, lambda one: stack(ground.store, spec, one)
+            ),
         ),
         terminal_fd=links.terminal_fd,
         read_only=spec.read_only,
@@ -142,6 +144,17 @@ def _apart(spec: ContainerSpec) -> IdMap | None:
     return userns.current() if spec.is_bridged else None
 
 
+def stack(store: Store, spec: ContainerSpec, mount: Mount) -> tuple[str, ...]:
+    """The layers of an image that is mounted, topmost first, held."""
+    return layers(_mounted(store, mount).layers, spec)
+
+
+def _mounted(store: Store, mount: Mount) -> Ready:
+    from rootless.store import images, ready
+
+    return ready.recall(store, mount.name) or ready.of(store, images.resolve(store, mount.name))
+
+
 def connect_by_hand(spec: ContainerSpec, network: Choice, folder: str) -> tuple[str, ...]:
     """The shell lines that connect a container in `folder` as `run` would; see `byhand`."""
     from rootless.container import byhand
@@ -165,7 +178,8 @@ def furnish(ground: Ground, spec: ContainerSpec) -> None:
         from rootless.store import owned
 
         identity.check(own_ids, ground.ids)
-        for layer in ground.image.layers:
+        others = [_mounted(ground.store, one).layers for one in spec.mounts if one.kind == "image"]
+        for layer in dict.fromkeys(sum(others, ground.image.layers)):
             owned.make(ground.store, layer, own_ids)
 
 

@@ -13,6 +13,7 @@ import os
 from rootless import linux
 from rootless.record import Record
 from rootless.sandbox.operations.scratch import Scratch
+from rootless.sandbox.operations.stacked import Stacked
 from rootless.sandbox.operations.tree import Bind, Files, Overlay
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class Opened(Record):
 
     def apply(self, newroot: Newroot) -> None:
         for fd, path in self.mounts:
-            if isinstance(self.done, Bind | Scratch):
+            if isinstance(self.done, Bind | Scratch | Stacked):
                 self.done.attach(fd, newroot)
             elif path == "/":
                 linux.move_mount(fd, os.open(_PLACE, os.O_PATH | os.O_DIRECTORY))
@@ -67,7 +68,7 @@ def _open(one: Operation, ids: IdMap) -> Operation:
         fd = linux.open_tree(one.target)
         linux.umount2(one.target, linux.MNT_DETACH)
         return Opened(one, ((fd, "/"),))
-    if isinstance(one, Bind | Scratch):
+    if isinstance(one, Bind | Scratch | Stacked):
         return Opened(one, ((one.open(), one.path),))
     if isinstance(one, Files):
         return Opened(one, tuple(_written(one, ids)))

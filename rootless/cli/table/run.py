@@ -77,7 +77,8 @@ OPTIONS = (
     many(
         "--mount",
         metavar="type=TYPE,...",
-        help="mount type=bind,src=DIR,dst=PATH; type=volume,src=NAME,dst=PATH; type=tmpfs,dst=PATH",
+        help="mount type=bind,src=DIR,dst=PATH; type=volume,src=NAME,dst=PATH; type=tmpfs,dst=PATH;"
+        " type=image,src=IMAGE,dst=PATH",
     ),
     text("--mac-address", metavar="MAC", help="its hardware address on its network"),
     text("--name", metavar="NAME", help="give the container a name"),

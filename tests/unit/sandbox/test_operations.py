@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rootless.sandbox import joining
 from rootless.sandbox import privileges as priv
-from rootless.sandbox.operations import devices, scratch, tree, views
+from rootless.sandbox.operations import devices, scratch, stacked, tree, views
 from rootless.sandbox.quoting import quote
 
 NASTY = "/a b/$(id)/`id`/'q'/\"d\"/é,x:y\\z;&|>*?[~#\n-"
@@ -33,6 +33,8 @@ SPEAKING = [
     tree.Bind(NASTY, NASTY, read_only=True),
     tree.Bind(NASTY, NASTY, propagation="rslave", attributes=8, subpath=NASTY, owner=NASTY),
     scratch.Scratch(NASTY, NASTY, NASTY),
+    stacked.Stacked(NASTY, (NASTY, NASTY), NASTY, NASTY),
+    stacked.Stacked(NASTY, (), NASTY, NASTY, read_only=False, subpath=NASTY),
     tree.Files(NASTY, ((NASTY, NASTY), ("/etc/x", NASTY))),
     views.Mask((NASTY, "/proc/kcore")),
     tree.Protect((NASTY, "/")),
