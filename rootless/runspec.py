@@ -188,6 +188,20 @@ def absence() -> str:
     )
 
 
+def wants() -> str:
+    """What a command that was refused something may have asked for, that this machine cannot give:
+    a hint; "" where a container has all that any has.
+    """
+    here = rung.current()
+    if here.name == rung.ONE:
+        lacks = "there is one id here, so a setuid program makes nobody another"
+    elif not here.may_mount:
+        lacks = "a command can mount nothing here, nor make namespaces or devices that are not here"
+    else:
+        return ""
+    return f"{lacks}: if that is what it needs, 'rootless doctor' says how to get it"
+
+
 def caveat() -> str:
     """What a user must know of every container on this machine; "" where each is kept apart."""
     here = rung.current()
@@ -213,8 +227,42 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
     terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
     place = ChangeDirectory(process.working_dir)
     answered = () if ids.is_range else _notify(process)
+    if enter.tree:
+        process = _unconfined(process)
     privileges = _privileges(process, Network(own=False), place, answered)
+    if enter.tree:
+        privileges = (*_way_into(enter.tree), *_unbounded(privileges))
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
+
+
+def can_enter() -> bool:
+    """Whether one more process can be started in a container that runs."""
+    return rung.current().may_chroot
+
+
+def _way_into(tree: str) -> tuple[Operation, ...]:
+    """Of a container whose root is a directory. RootlessError where nobody can go there."""
+    from rootless.sandbox.operations import chrooted
+
+    if not can_enter():
+        raise RootlessError(
+            "this container has no namespaces that could be entered",
+            hint="where nothing is kept apart a command needs a container of its own",
+        )
+    return (chrooted.Enter(tree), chrooted.Chroot())
+
+
+def _unconfined(process: Process) -> Process:
+    """With the powers that there are, and what is around it for its only filter."""
+    from rootless.sandbox import substitutes
+
+    keep = substitutes.capabilities(process.capabilities)
+    return process.replace(capabilities=keep, seccomp=b"", oom_score=None)
+
+
+def _unbounded(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Nobody may take powers away for good here."""
+    return tuple(one for one in operations if not isinstance(one, Bound))
 
 
 def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -> Spec:
@@ -230,8 +278,7 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     ):
         if is_asked:
             raise substitutes.lacking(what)
-    keep = substitutes.capabilities(process.capabilities)
-    process = process.replace(capabilities=keep, seccomp=b"", oom_score=None)
+    process = _unconfined(process)
     terminal: tuple[Operation, ...] = ()
     if isolation.terminal_fd >= 0:
         terminal = (Outside(), Terminal(isolation.terminal_fd, console=False))
@@ -239,7 +286,7 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     if rung.current().may_chroot:
         placed = substitutes.of(isolation.mounts, folder, root.target)
         privileges = _privileges(process, isolation.network, _working_dir(process), ())
-        rest = (Chroot(), *(one for one in privileges if not isinstance(one, Bound)))
+        rest = (Chroot(), *_unbounded(privileges))
     else:
         placed, rest = _by_proot(root, process, isolation, folder)
     operations = (*terminal, *root.operations, *placed, *rest)

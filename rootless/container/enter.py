@@ -119,11 +119,9 @@ def begin(
 ) -> Child:
     """Start the joiner, and through it what is to be executed; the caller awaits that."""
     process = _inside(store, container)
-    if roots.unfolded(store.path("containers", container.id)):
-        raise _not_apart(container)
     pidfd = _open(process, container)
     try:
-        there, ids = _entrance(process.pid, pidfd, container, warn)
+        there, ids = _entrance(store, process.pid, pidfd, container, warn)
         spec = runspec.entry(there, ids, _process(container.spec, entry), terminal_fd)
         if explain:
             explain(_in_words(spec))
@@ -161,14 +159,6 @@ def _stopped(container: Container) -> RootlessError:
     )
 
 
-def _not_apart(container: Container) -> RootlessError:
-    """Of who is in a copy of the layers by chroot: what there is to enter sees all files around."""
-    return RootlessError(
-        f"container {container.name} has no namespaces that could be entered",
-        hint="where nothing is kept apart a command needs a container of its own",
-    )
-
-
 def _inside(store: Store, container: Container) -> living.Process:
     """The process whose namespaces are entered; one that is just being started is waited for."""
     from time import monotonic, sleep
@@ -195,15 +185,16 @@ def _open(process: living.Process, container: Container) -> int:
     return pidfd
 
 
-def _entrance(pid: int, pidfd: int, container: Container, warn: Warn) -> tuple[Enter, userns.IdMap]:
+def _entrance(
+    store: Store, pid: int, pidfd: int, container: Container, warn: Warn
+) -> tuple[Enter, userns.IdMap]:
     """What is entered, and the ids there; RootlessError where it has ended meanwhile."""
-    own_numbers = not container.spec.confinement.pid
+    tree = roots.unfolded(store.path("containers", container.id))
+    own_numbers = not (container.spec.confinement.pid or tree)
     try:
-        names = _own_namespaces(pid)
-        if "mount" not in names:
-            raise _not_apart(container)
-        group, ids = _group(pid, warn), userns.of(pid)
-        return Enter(pidfd, pid, names, group, own_numbers, is_answered=not ids.is_range), ids
+        names, group, ids = _own_namespaces(pid), _group(pid, warn), userns.of(pid)
+        answered = not ids.is_range
+        return Enter(pidfd, pid, names, group, own_numbers, answered, tree), ids
     except (FileNotFoundError, ProcessLookupError):
         raise _stopped(container) from None
 

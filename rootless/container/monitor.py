@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless import runspec
 from rootless.container import events, foreground, health, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
@@ -211,7 +212,7 @@ class _Life:
                 left.know(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
-            if spec.is_apart:
+            if runspec.can_enter():
                 self._watch()
             status = self._follow(child)
             if left:

@@ -36,7 +36,7 @@ from rootless.record import Record
 from rootless.sandbox import init, reaper
 from rootless.sandbox.privileges import Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
-from rootless.sandbox.supervisor import set_standard_streams
+from rootless.sandbox.supervisor import end_what_is_left, set_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Enter(Record):
     process numbers of its own (`own_numbers`), the kernel does not end it with the container: then
     a process of ours does. `cgroup` is the directory of the container's own group, which the
     caller has seen to that it can be entered from here. With `is_answered` a process of ours
-    answers for other ids.
+    answers for other ids. Of a container that is but the directory `tree`, that becomes the root
+    later, and what is executed leaves nothing behind.
     """
 
     pidfd: int
@@ -62,14 +63,19 @@ class Enter(Record):
     cgroup: str = ""
     own_numbers: bool = True
     is_answered: bool = False
+    tree: str = ""
 
     call = "setns(2), fork(2)"
 
     def describe(self) -> str:
         names = ", ".join(self.namespaces)
+        if not names:
+            return f"go where the container's process {self.pid} is, which has no namespaces"
         return f"enter the namespaces of the container's process {self.pid}: {names}"
 
     def shell(self) -> tuple[str, ...]:
+        if not self.namespaces:
+            return ()
         names = " ".join(f"--{name}" for name in self.namespaces)
         return (f"nsenter --target {self.pid} --preserve-credentials {names}",)
 
@@ -80,8 +86,11 @@ class Enter(Record):
             flags |= linux.CLONE_NEWUSER if name == "user" else CLONE_FLAGS[name]
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         told = self._be_bridge(newroot) if self.is_answered else -1
-        linux.setns(self.pidfd, flags)
+        if flags:
+            linux.setns(self.pidfd, flags)
         _be_root()
+        if self.tree:
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         pid = linux.clone(linux.CLONE_PARENT) if self.is_answered else os.fork()
         if pid and self.is_answered:
             os.write(told, b"%d" % pid)
@@ -126,7 +135,10 @@ class Enter(Record):
         if not self.own_numbers:
             _end_with(self.pidfd, pid)
         linux.close_range(0)
-        os._exit(reaper.reap(pid, 0, answerer_pid))
+        status = reaper.reap(pid, 0, answerer_pid)
+        if self.tree:
+            end_what_is_left()
+        os._exit(status)
 
     def _open_group(self) -> int:
         """By what the child goes there: the kernel asks who has opened it, and from where."""

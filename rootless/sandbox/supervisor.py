@@ -92,7 +92,7 @@ def _supervise(
     _hide(network)
     status = reaper.reap(pid, tie, answerer_pid)
     if not has_own_processes:
-        _end_what_is_left()
+        end_what_is_left()
     _restore(spec)
     return status
 
@@ -159,7 +159,7 @@ def _await_ids(mapped: tuple[int, int]) -> None:
         os._exit(125)
 
 
-def _end_what_is_left() -> None:
+def end_what_is_left() -> None:
     """Without a pid namespace of its own, what the command started and left is ours to end."""
     while True:
         try:

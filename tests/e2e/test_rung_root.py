@@ -245,3 +245,19 @@ def test_a_step_that_fails_is_told_what_it_may_have_looked_for(both, folder):
     assert "there is no /proc/self here, so no /dev/stdin, /dev/stdout" in answer.stderr
     (folder / "Dockerfile").write_text("FROM busybox\nRUN false\n")
     assert "/proc/self" not in both[0]("build", folder).stderr
+
+
+@pytest.mark.parametrize("command", ["mount -t tmpfs x /mnt", "mknod /x c 1 3", "hostname x"])
+def test_a_command_that_is_refused_something_hears_what_is_not_here(both, folder, command):
+    (folder / "Dockerfile").write_text(f"FROM busybox\nRUN {command}\n")
+    plain, root = (one("build", folder) for one in both)
+    assert root.exit == 1
+    assert "can mount nothing here, nor make namespaces or devices" in root.stderr
+    assert "can mount nothing" not in plain.stderr
+
+
+def test_one_that_fails_for_another_reason_does_not(both, folder):
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN cat /nothing\n")
+    answer = both[1]("build", folder)
+    assert answer.exit == 1
+    assert "can mount nothing" not in answer.stderr

@@ -160,22 +160,61 @@ def test_what_one_that_runs_has_changed_is_known(inside, tmp_path):
     assert os.listdir(inside.root / "tmp") == []
 
 
-def test_nothing_else_is_executed_in_one(inside):
-    """Both commands are in one outer container, for others see none of its processes."""
+def together(inside, *commands: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Commands one after the other in one outer container: others see none of its processes."""
     words = inside.command()[len(inside.prefix) :]
-    script = (
-        f"{shlex.join(words)} run -d --name bg busybox sleep 1000; {shlex.join(words)} exec bg id"
-    )
-    answer = subprocess.run(
+    script = "; ".join(shlex.join([*words, *one]) for one in commands)
+    return subprocess.run(
         [*inside.prefix, "sh", "-c", script],
         capture_output=True,
         text=True,
         check=False,
         env=inside.environment,
     )
-    assert answer.returncode == 1
-    assert "no namespaces" in answer.stderr
-    assert "uid" not in answer.stdout
+
+
+def test_another_command_is_executed_in_one(inside):
+    look = "id -u; echo $A; pwd; cat /mine; exit 7"
+    answer = together(
+        inside,
+        ("run", "-d", "--name", "bg", "busybox", "sh", "-c", "echo x > /mine; sleep 1000"),
+        ("exec", "bg", "sh", "-c", "while ! [ -s /mine ]; do :; done; echo y >> /mine"),
+        ("exec", "-e", "A=b", "-w", "/bin", "-u", "5", "bg", "sh", "-c", look),
+    )
+    assert answer.returncode == 7, answer.stderr
+    assert answer.stdout.splitlines()[1:] == ["5", "b", "/bin", "x", "y"]
+
+
+def test_what_is_executed_in_one_leaves_nothing_and_ends_with_it(inside):
+    mine = f"sleep 78{os.getpid()}"
+    answer = together(
+        inside,
+        ("run", "-d", "--name", "bg", "busybox", "sleep", "1000"),
+        ("exec", "bg", "sh", "-c", f"{mine} & {mine} & true"),
+        ("exec", "-d", "bg", "sh", "-c", f"{mine} & {mine}"),
+        ("rm", "-f", "bg"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    look = ["pgrep", "-f", f"{mine}$"]
+    wait_until(lambda: subprocess.run(look, check=False, capture_output=True).returncode, "ends")
+
+
+def test_what_is_executed_in_one_has_no_more_than_there_is(inside):
+    answer = together(
+        inside,
+        ("run", "-d", "--name", "bg", "busybox", "sleep", "1000"),
+        ("exec", "--privileged", "bg", "true"),
+    )
+    assert answer.returncode
+    assert "this needs CAP_SYS_ADMIN" in answer.stderr
+
+
+@pytest.mark.parametrize(("command", "status"), [("test -s /ok", "unhealthy"), ("id", "healthy")])
+def test_its_health_is_checked(inside, command, status):
+    flags = ("--health-cmd", command, "--health-interval", "1s", "--health-retries", "1")
+    inside.ok("run", "-d", "--name", "bg", *flags, "busybox", "sleep", "1000")
+    form = "{{.State.Health.Status}}"
+    wait_until(lambda: inside.ok("inspect", "-f", form, "bg").strip() == status, status)
 
 
 def test_one_that_cannot_be_executed_leaves_no_tree(inside):

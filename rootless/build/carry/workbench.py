@@ -48,6 +48,7 @@ _HINTS = {
     "names an interpreter that the image does not have",
 }
 _LOOK = "open a shell where it failed: rootless build --debug-shell"
+_REFUSED = (b"not permitted", b"ermission denied", b"setuid", b"nosuid")
 _SHOWN = 3  # names of files in one warning
 
 
@@ -148,7 +149,11 @@ class Workbench:
         sources: Sources,
         key: Key,
     ) -> None:
+        refused = False
+
         def relay(content: bytes) -> None:
+            nonlocal refused
+            refused = refused or any(word in content for word in _REFUSED)
             self._report(Output(event, content))
 
         def tell(text: str) -> None:
@@ -164,7 +169,9 @@ class Workbench:
         if status:
             command = " ".join(action.argv)
             look = None if self._inspect else _LOOK
-            hint = _HINTS.get(status) or "\n".join(filter(None, (look, runspec.absence())))
+            wants = runspec.wants() if refused else ""
+            hints = (look, runspec.absence(), wants)
+            hint = _HINTS.get(status) or "\n".join(filter(None, hints))
             raise RootlessError(
                 f'process "{command}" did not complete successfully: exit code: {status}', hint=hint
             )
