@@ -173,7 +173,7 @@ def losses() -> str:
         return ""
     return (
         "commands are run by proot, for there are neither namespaces nor root: they are kept apart "
-        "from nothing, and whomever they give files to, these are root's in the image"
+        "from nothing, and what another user than root makes is root's in the image"
     )
 
 
@@ -309,6 +309,7 @@ def _by_proot(
         program=programs.find(_PROOT),
         tree=root.target,
         unknown=translated.program(linux.MACHINE),
+        given=translated.given(linux.MACHINE),
     )
     placed = substitutes.of(isolation.mounts, folder, root.target, is_shown=True)
     place = Directory(process.working_dir)

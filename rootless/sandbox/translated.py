@@ -9,6 +9,8 @@ for do not exist either. Pure; the filter stands beside the machine's own.
 from __future__ import annotations
 
 from rootless.sandbox import seccomp, syscalls
+from rootless.sandbox.oneid import calls
+from rootless.sandbox.oneid.calls import NOTIFIED
 from rootless.sandbox.seccomp import ALLOW, ENOSYS, ENTRIES
 
 TYPE_CHECKING = False
@@ -27,6 +29,19 @@ _RENAMES = "renameat"
 def program(machine: str) -> bytes:
     """The filter for os.uname().machine: `struct sock_filter`s."""
     return seccomp.assemble((audit, _calls(table)) for audit, table in ENTRIES[machine])
+
+
+def given(machine: str) -> bytes:
+    """The filter that hands over what gives files away."""
+    handed = {key for key, plain in calls.numbers(machine).items() if plain in calls.OWNERS}
+    entries = []
+    for audit, table in ENTRIES[machine]:
+        names = syscalls.names(table)
+        verdicts = {
+            name: NOTIFIED for number, name in enumerate(names) if (audit, number) in handed
+        }
+        entries.append((audit, seccomp.search(seccomp.runs(names, verdicts, ALLOW, ALLOW))))
+    return seccomp.assemble(entries)
 
 
 def _calls(table: str) -> Code:

@@ -39,7 +39,7 @@ RLIMIT_LOCKS = 10
 _STATX_MODE_UID_GID = 2 | 8 | 16
 _NEEDED = {"CHOWN": OWNERS, "SETUID": USERS, "SETGID": GROUPS, "MKNOD": DEVICES}
 """Capability → what its lack forbids: that is the kernel's to refuse."""
-_NOTIFY = [instruction(seccomp.RETURN, 0x7FC00000)]
+NOTIFIED = [instruction(seccomp.RETURN, 0x7FC00000)]
 _JUMP_SET = 0x45  # any of these bits
 _SCM_RIGHTS = 1
 _SUFFIX = "32"  # of calls that have ids of 16 bits under the plain name
@@ -78,7 +78,7 @@ def _verdicts(table: str, wanted: set[str]) -> dict[str, list[int]]:
     for name in syscalls.names(table):
         plain = _plain(name, table)
         if plain in wanted:
-            found[name] = _CONDITIONS.get(plain, _NOTIFY)
+            found[name] = _CONDITIONS.get(plain, NOTIFIED)
     return found
 
 
@@ -98,7 +98,7 @@ def _if_any(argument: int, bits: int) -> list[int]:
         instruction(seccomp.LOAD, ARGUMENTS + 8 * argument),
         instruction(_JUMP_SET, bits, 1),
         *ALLOW,
-        *_NOTIFY,
+        *NOTIFIED,
     ]
 
 
@@ -107,7 +107,7 @@ def _if_equal(argument: int, value: int) -> list[int]:
         instruction(seccomp.LOAD, ARGUMENTS + 8 * argument),
         instruction(seccomp.JUMP_EQUAL, value, 1),
         *ALLOW,
-        *_NOTIFY,
+        *NOTIFIED,
     ]
 
 

@@ -20,6 +20,9 @@ from time import sleep
 from rootless import inroot, linux, living
 from rootless.sandbox import accounts, reaper
 from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.oneid import answering
+from rootless.sandbox.oneid.calls import Notify
+from rootless.sandbox.operations import recording
 from rootless.sandbox.privileges import Execute
 from rootless.sandbox.quoting import quote
 from rootless.sandbox.things import NODES
@@ -27,10 +30,13 @@ from rootless.sandbox.things import NODES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.sandbox.newroot import Newroot
+    from rootless.sandbox.operations.recording import Recorder
 
 _SEEN = ("/proc", "/sys", *(f"/dev/{name}" for name in NODES))
 """What is seen of this machine as it is."""
 _SHOWN = 200  # of a command's name in an error
+_ENVIRONMENT = {"PROOT_NO_SECCOMP": "1"}
+"""Else a newer proot would not look up the paths of calls that are handed to us."""
 _GLANCE = 0.005  # seconds
 _STATUS = 4096  # bytes of a process's status
 
@@ -38,12 +44,14 @@ _STATUS = 4096  # bytes of a process's status
 class Proot(Execute):
     """Become `argv`, below `program`, in the directory `tree`.
 
-    `unknown` is a filter for calls that proot does not know: see `translated`.
+    `unknown` is a filter for calls that proot does not know, `given` hands over those that give
+    files away: see `translated`.
     """
 
     program: str = "proot"
     tree: str = "."
     unknown: bytes = b""
+    given: bytes = b""
 
     call = "seccomp(2), execve(2)"
 
@@ -56,21 +64,24 @@ class Proot(Execute):
         words = " ".join(quote(word) for word in (*self._options(0, 0), *self.argv))
         return (f"exec env -i {env} {words}",)
 
-    def apply(self, newroot: Newroot) -> None:  # noqa: ARG002 - an operation's signature
+    def apply(self, newroot: Newroot) -> None:
         root_fd = os.open(self.tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         account = accounts.resolve(self.user, root_fd)
-        env = dict(self.env)
+        env = {**self.env, **_ENVIRONMENT}
         env.setdefault("HOME", account.home)
         self._check(root_fd, env.get("PATH", ""))
         os.umask(self.umask)
         words = (*self._options(account.uid, account.gid), *self.argv)
-        own = os.getpid()
+        own, (theirs, ours) = os.getpid(), answering.ends()
         pid = os.fork()
         if pid:
-            linux.close_range(0)
-            os._exit(_wait(pid))
+            linux.close_range(0, ours - 1)
+            linux.close_range(ours + 1)
+            os._exit(_wait(pid, ours, self.tree))
         linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
         if os.getppid() == own:
+            newroot.answerer_fd = theirs
+            Notify(self.given).apply(newroot)
             linux.seccomp(self.unknown)
             os.execve(self.program, words, env)
 
@@ -107,9 +118,11 @@ class Proot(Execute):
         return 0 if mode & 0o170000 == 0o100000 and mode & 0o111 else errno.EACCES
 
 
-def _wait(proot: int) -> int:
+def _wait(proot: int, channel: int, tree: str) -> int:
     """The exit status of what proot traces first, when all that it traces has ended."""
-    first = 0
+    first, recorder = 0, None
+    if (listener := recording.received(channel)) >= 0:
+        recorder = recording.Recorder(listener, tree)
     ended = poll()
     ended.register(os.pidfd_open(proot), POLLIN)
     while not (first or ended.poll(0)):
@@ -117,7 +130,7 @@ def _wait(proot: int) -> int:
         first = living.first_child(proot)
     if first:
         _pass_on(first)
-        _await(first, ended)
+        _await(first, ended, listener, recorder)
         while not ended.poll(0):
             _end_what_is_traced(proot)
             ended.poll(_GLANCE * 1000)
@@ -125,15 +138,19 @@ def _wait(proot: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _await(first: int, ended: poll) -> None:
-    """Return when the first process has ended, or proot."""
+def _await(first: int, ended: poll, listener: int, recorder: Recorder | None) -> None:
+    """Return when the first process has ended, or proot; what they give away is recorded."""
     try:
         pidfd = os.pidfd_open(first)
     except ProcessLookupError:
         return
-    ended.register(pidfd, POLLIN)
-    ended.poll()
-    ended.unregister(pidfd)
+    watched = [pidfd, *([listener] if recorder else [])]
+    for fd in watched:
+        ended.register(fd, POLLIN)
+    while [fd for fd, _ in ended.poll()] == [listener] and recorder:
+        recorder.answer()
+    for fd in watched:
+        ended.unregister(fd)
 
 
 def _pass_on(first: int) -> None:
