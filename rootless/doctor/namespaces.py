@@ -67,7 +67,7 @@ def commands() -> Check:
     proot = programs.find("proot")
     problem = complaint(lambda: _try_proot(proot)) if proot else None
     if proot and problem is None:
-        return passed("commands", "run by proot, in copies of the layers; what they give is root's")
+        return passed("commands", "run by proot, in copies of the layers")
     why = f"{proot} does not work ({problem.message})" if problem else "there is no proot"
     return failed(
         "commands",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import tarfile
 
 import pytest
 
@@ -181,12 +182,44 @@ def test_apt_installs_and_newer_calls_do_not_see_this_machine(both, tmp_path, de
     context = tmp_path / "debian"
     context.mkdir()
     (context / "Dockerfile").write_text(
-        f"""FROM {debian_image.name}
-RUN ! ls {outside} && ! mv -n {outside} /moved && ! test -e {outside}
+        f"""FROM {debian_image.name} AS apt
 RUN apt-get update -q && apt-get install -yq --no-install-recommends hello cron
+FROM apt
+RUN ! ls {outside} && ! mv -n {outside} /moved && ! test -e {outside}
 RUN hello > /said && ls -l /usr/sbin/cron && dpkg --verify cron
 """
     )
     none.ok("build", "-t", "t", context)
     assert outside.read_text() == "this machine's"
     assert none.ok("run", "--rm", "t", "cat", "/said") == "Hello, world!\n"
+    both[0].ok("load", "-i", tmp_path / "debian.tar")
+    trees = [tree(one, tmp_path / f"{number}.tar", context) for number, one in enumerate(both)]
+    assert trees[0] == trees[1]
+    assert any(gid > 100 for _, _, _, gid, _, _ in trees[1])  # that of cron's own group
+
+
+def tree(rootless, path, context):
+    """Name, kind, mode, owner and link of each file that apt has left."""
+    rootless.ok("build", "--target", "apt", "--output", f"type=tar,dest={path}", context)
+    with tarfile.open(path) as tar:
+        return [(one.name, one.mode, one.uid, one.gid, one.type, one.linkname) for one in tar]
+
+
+def test_what_is_given_away_is_seen_inside_and_is_in_the_layer(both, folder, tmp_path):
+    (folder / "Dockerfile").write_text(
+        """FROM busybox
+RUN mkdir /d /e && echo a > /f && ln -s f /l && mkfifo /p && chmod 4755 /f && chmod 0 /e
+RUN chown 5:6 /f && chown -h 7:8 /l && chown -R 9:10 /d /p /e && chgrp 50 /d && stat -c %u:%g /f /d /e
+RUN chown 0:0 /p && touch /e/in && cp -a /d /copy && (umask 777; echo b > /n; chown 3 /n)
+RUN chown 1:1 /etc/resolv.conf /proc/version /dev/null; test -e /f
+"""
+    )
+    answer = both[1]("build", "--no-cache", "--progress=plain", folder)
+    for told in (" 5:6\n", " 9:50\n", " 9:10\n"):
+        assert told in answer.stderr
+    outputs = []
+    for number, one in enumerate(both):
+        path = tmp_path / f"{number}.tar"
+        one.ok("build", "--output", f"type=tar,dest={path}", folder)
+        outputs.append(path.read_bytes())
+    assert outputs[0] == outputs[1]

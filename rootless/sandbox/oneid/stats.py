@@ -63,8 +63,7 @@ def _is_recorded(caller: Caller, at: int, path: bytes, *, is_link: bool) -> bool
     except OSError:
         if not is_link:
             return False
-        found = os.lstat(name)
-        return owners.of(found) != (found.st_uid, found.st_gid)
+        return owners.in_times(os.lstat(name)) is not None
     return True
 
 

@@ -15,7 +15,6 @@ import _signal
 import errno
 import os
 from select import POLLIN, poll
-from time import sleep
 
 from rootless import inroot, linux, living
 from rootless.sandbox import accounts, reaper
@@ -30,14 +29,13 @@ from rootless.sandbox.things import NODES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.sandbox.newroot import Newroot
-    from rootless.sandbox.operations.recording import Recorder
 
 _SEEN = ("/proc", "/sys", *(f"/dev/{name}" for name in NODES))
 """What is seen of this machine as it is."""
 _SHOWN = 200  # of a command's name in an error
 _ENVIRONMENT = {"PROOT_NO_SECCOMP": "1"}
 """Else a newer proot would not look up the paths of calls that are handed to us."""
-_GLANCE = 0.005  # seconds
+_GLANCE = 5  # milliseconds
 _STATUS = 4096  # bytes of a process's status
 
 
@@ -119,42 +117,35 @@ class Proot(Execute):
 
 
 def _wait(proot: int, channel: int, tree: str) -> int:
-    """The exit status of what proot traces first, when all that it traces has ended."""
-    first, recorder = 0, None
-    if (listener := recording.received(channel)) >= 0:
-        recorder = recording.Recorder(listener, tree)
-    ended = poll()
-    ended.register(os.pidfd_open(proot), POLLIN)
-    while not (first or ended.poll(0)):
-        sleep(_GLANCE)
-        first = living.first_child(proot)
-    if first:
-        _pass_on(first)
-        _await(first, ended, listener, recorder)
-        while not ended.poll(0):
+    """The exit status of what proot traces first, when all that it traces has ended.
+
+    Meanwhile what it and they give away is recorded.
+    """
+    ended, first, first_fd = os.pidfd_open(proot), 0, -1
+    watch = poll()
+    watch.register(ended, POLLIN)
+    listener = recording.received(channel)
+    recorder = recording.Recorder(listener, tree) if listener >= 0 else None
+    if recorder:
+        watch.register(listener, POLLIN)
+    ready = {-1}
+    while ended not in ready:
+        ready = {fd for fd, _ in watch.poll(None if first and first_fd >= 0 else _GLANCE)}
+        if recorder and listener in ready:
+            recorder.answer()
+        if first_fd in ready:
+            watch.unregister(first_fd)
+            first_fd = -1
+        if first and first_fd < 0:
             _end_what_is_traced(proot)
-            ended.poll(_GLANCE * 1000)
+        elif not first and (first := living.first_child(proot)):
+            first_fd = _pass_on(first, watch)
     code = os.waitstatus_to_exitcode(os.waitpid(proot, 0)[1])
     return code if code >= 0 else 128 - code
 
 
-def _await(first: int, ended: poll, listener: int, recorder: Recorder | None) -> None:
-    """Return when the first process has ended, or proot; what they give away is recorded."""
-    try:
-        pidfd = os.pidfd_open(first)
-    except ProcessLookupError:
-        return
-    watched = [pidfd, *([listener] if recorder else [])]
-    for fd in watched:
-        ended.register(fd, POLLIN)
-    while [fd for fd, _ in ended.poll()] == [listener] and recorder:
-        recorder.answer()
-    for fd in watched:
-        ended.unregister(fd)
-
-
-def _pass_on(first: int) -> None:
-    """Whatever this process is sent."""
+def _pass_on(first: int, watch: poll) -> int:
+    """Whatever this process is sent; what tells when the first one has ended, -1 if it has."""
 
     def pass_on(number: int, _: object) -> None:
         try:
@@ -164,6 +155,12 @@ def _pass_on(first: int) -> None:
 
     for number in reaper.PASSED_ON:
         _signal.signal(number, pass_on)
+    try:
+        fd = os.pidfd_open(first)
+    except ProcessLookupError:
+        return -1
+    watch.register(fd, POLLIN)
+    return fd
 
 
 def _end_what_is_traced(proot: int) -> None:

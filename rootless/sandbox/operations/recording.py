@@ -2,7 +2,7 @@
 
 The kernel hands chown(2) and its like to the parent of proot when proot has looked up their paths,
 so these are this machine's own: what lies in the tree is recorded, and the rest is the kernel's.
-proot takes 0 for the user's own id, and lets a stat(2) see all as root's. Runs in that parent,
+So is what stat(2) tells of it. proot takes 0 for the user's own id. Runs in that parent,
 which may do no more than the command itself; a crash leaves files that belong to root.
 """
 
@@ -15,8 +15,8 @@ from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
 from errno import EPERM, EXDEV
 
 from rootless import linux
-from rootless.sandbox.oneid import calls, credentials, files
-from rootless.sandbox.oneid.caller import Caller
+from rootless.sandbox.oneid import calls, credentials, files, stats
+from rootless.sandbox.oneid.caller import CONTINUE, Caller
 
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101  # ioctls of linux/seccomp.h
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
@@ -66,6 +66,8 @@ class Recorder:
     def _of(self, caller: Caller) -> tuple[int, int]:
         """An error of the call, negative, and the flags of the answer."""
         try:
+            if caller.name in calls.STATS:
+                return 0, _CONTINUE if stats.answer(caller) == CONTINUE else 0
             files.chown(caller, self._now)
         except OSError as error:
             return (0, _CONTINUE) if error.errno == EXDEV else (-(error.errno or EPERM), 0)
@@ -89,6 +91,9 @@ class _Traced(Caller):
             raise OSError(EXDEV, os.strerror(EXDEV))
         name = path.removeprefix(self.top) or b"."
         return linux.openat2(self.top_fd, name, os.O_PATH | flags, _WITHIN)
+
+    def share_root(self) -> None:
+        """It is ours."""
 
     def open_fd(self, fd: int) -> int:
         found = super().open_fd(fd)
