@@ -24,16 +24,18 @@ def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
     instead = (copies,) if copies and copies.ok else ()
     if instead:
         entered = entered.replace(required=False)
+    commands = instead or (() if entered.ok else (namespaces.commands(),))
+    copied = any(one.ok for one in commands)
     return (
         namespaces.kernel(),
         namespaces.user(),
         entered,
         namespaces.setuid(),
         namespaces.ids(),
-        *(instead or ((namespaces.commands(),) if not entered.ok else _within())),
+        *(commands or _within()),
         *namespaces.selinux(),
         *places.temporary(),
-        *(() if root is None else places.store(root, copies=bool(instead))),
+        *(() if root is None else places.store(root, copies=copied)),
         connections.network(search_path) if entered.ok else connections.shared(),
         connections.route(),
         connections.cgroup(),
