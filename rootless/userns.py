@@ -166,9 +166,7 @@ def join(pid: int) -> IdMap:
     finally:
         os.close(pidfd)
     become_root()
-    _own_mounts()
-    rung.decide(rung.RANGE if ids.is_range else rung.ONE, f"the user namespace of process {pid}")
-    return ids
+    return _find_standing(ids, "USER")
 
 
 class Entering:
@@ -193,19 +191,24 @@ class Entering:
         finally:
             self._helper.kill()
         become_root()
-        if (forced := rung.forced()) and forced.name == rung.ROOT:
-            rung.decide(rung.ROOT, forced.why, forced.cure)
-            return self._ids
-        try:
-            _own_mounts()
-        except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
-            refused = _refused(error, self._user)
-            if not (self._ids.is_range and _may_chroot()):
-                return Staying(rung.NONE, refused.message, refused.hint).finish()
-            rung.decide(rung.ROOT, refused.message, refused.hint)
-        else:
-            _stand_on(self._ids)
-        return self._ids
+        return _find_standing(self._ids, self._user)
+
+
+def _find_standing(ids: IdMap, user: str) -> IdMap:
+    """Have mounts of its own, or find that nothing can be mounted: as root of a new namespace."""
+    if (forced := rung.forced()) and forced.name == rung.ROOT:
+        rung.decide(rung.ROOT, forced.why, forced.cure)
+        return ids
+    try:
+        _own_mounts()
+    except linux.SyscallError as error:  # AppArmor lets a program enter, and then forbids all
+        refused = _refused(error, user)
+        if not (ids.is_range and _may_chroot()):
+            return Staying(rung.NONE, refused.message, refused.hint).finish()
+        rung.decide(rung.ROOT, refused.message, refused.hint)
+    else:
+        _stand_on(ids)
+    return ids
 
 
 class Staying:

@@ -101,7 +101,15 @@ def test_the_error_says_the_same_and_points_to_doctor(rootless, busybox_image, t
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
 def test_namespaces_without_mounts(rootless, busybox_image, tmp_path, number):
     """AppArmor or a filter lets a program in, and then forbids mounts: copies do, owners too."""
-    _works_in_copies(rootless, busybox_image, tmp_path, Machine(denied={"mount": number}))
+    there = Machine(denied={"mount": number})
+    _works_in_copies(rootless, busybox_image, tmp_path, there)
+    script = """rootless run -d --name with made sleep 1000 >/dev/null
+rootless run --rm --network container:with made echo joined
+rootless run --rm --pid container:with made echo joined || rootless rm -f with
+"""
+    answer = _script(rootless, there, script)
+    assert (answer.returncode, answer.stdout) == (0, "joined\nwith\n"), answer.stderr
+    assert "this needs namespaces of another container" in answer.stderr
 
 
 def test_a_store_on_an_overlay(rootless, busybox_image, tmp_path):
