@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Rootless
-from tests.support import child, rungs
+from tests.support import child, machine, rungs
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "unshare", "setpriv")
@@ -85,16 +85,16 @@ def test_root_whose_images_lie_on_an_overlay_builds_in_copies(both, folder, tmp_
 
 
 def test_root_without_capabilities_is_none_also_where_images_lie_on_an_overlay(both, tmp_path):
-    """`docker run --cap-drop ALL`: what starts no command works."""
+    """`docker run --cap-drop ALL`: what starts no command works, and where proot is what does."""
     there = Rootless(tmp_path / "outer/over/store")
     (tmp_path / "outer").mkdir()
     on_overlay = (sys.executable, "-c", ON_OVERLAY, str(tmp_path / "outer"))
     there.prefix = (*on_overlay, *rungs.ROOT, "setpriv", "--bounding-set=-all")
     there.ok("load", "-qi", tmp_path / "range.tar")
     there.ok("build", "-t", "t", "-", stdin="FROM busybox\nCOPY <<end /f\ntext\nend\n")
-    refused = there("build", "-", stdin="FROM busybox\nRUN true\n")
-    assert refused.exit == 1
-    assert "there are neither namespaces nor root" in refused.stderr
+    command = there("build", "-", stdin="FROM busybox\nRUN true\n")
+    assert command.exit == (0 if machine.program("proot") else 1)
+    assert "there are neither namespaces nor root" in command.stderr
     assert "rung 4" in there("doctor").stdout
     child.remove_tree(tmp_path / "outer")
 
