@@ -31,8 +31,10 @@ CLOCK = (
     "/root/.npm/_update-notifier-last-checked",
     "/etc/ssl/private/*",  # a key of chance
     "/etc/ssl/certs/ssl-cert-snakeoil.pem",
+    "/tmp/node-compile-cache/*",  # V8's, which is another each time
     "/var/cache/apt/*.bin",  # the times of its lists
     "/var/cache/ldconfig/aux-cache",  # inode numbers and times of libraries
+    "/var/lib/postgresql/15/main/*",  # a cluster with a number of its own
     "/var/log/*.log",
     "/var/log/apt/*",
 )
@@ -114,8 +116,8 @@ def same_layers(stores, *argv, **options):
 def same_trees(stores, *argv, **options):
     found = stores.images(*argv, **options)
     assert len(found["range"].tree) > 500
-    differences = {name: trees.difference(found["range"], one) for name, one in found.items()}
-    assert {name: lines[:40] for name, lines in differences.items() if lines} == {}
+    for name, one in found.items():
+        assert "\n".join([name, *trees.difference(found["range"], one)]) == name
 
 
 @pytest.mark.parametrize("name", ["hello", "static", "worker", "secret"])
