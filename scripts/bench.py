@@ -3,6 +3,7 @@
 Every tool does the same work on the same machine in turn (A B C A B C …), as an ordinary user, with
 stores and folders made for this run and a registry of its own on loopback. Prints medians, the
 ratio to the best peer and to the peer that the budget names, and the peak memory of any process.
+`plain` is rootless itself as root of a container that may mount nothing (tests/support/plain.py).
 
 Peers are what is on PATH. ROOTLESS_BENCH_PEERS is a command to put before each of theirs when they
 live in another root file system, ROOTLESS_BENCH_DOCKER (…_PODMAN, …_BUILDAH) one for this peer
@@ -33,7 +34,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from tests.support import images, machine  # noqa: E402  the project, from a checkout
+from tests.support import images, machine, plain  # noqa: E402  the project, from a checkout
 from tests.support.registry import Registry  # noqa: E402
 
 # Runs one command where the tool lives; says seconds, peak KiB, exit code and the end of its words.
@@ -53,6 +54,12 @@ NEW100 = """\
 FROM {image}
 RUN for i in $(seq 40); do cat /bin/busybox; head -c 500000 /dev/urandom; done > /new
 """
+STEPS30 = """\
+FROM {image} AS tree
+RUN for i in $(seq 13000); do mkdir -p /tree/$((i / 100))/$i; cd /tree/$((i / 100))/$i; touch \
+a b c d e f g h i j k l m n o p q r s; done
+FROM tree AS steps
+""" + "".join(f"RUN echo {number} > /f{number}\n" for number in range(30))
 MEMORY_MIB = 64
 
 
@@ -66,6 +73,8 @@ class Task(NamedTuple):
     image: str = "busybox"
     stdin: str = ""
     before: str | None = None  # done before every round, and not measured
+    own: str = "rootless"
+    seconds: float = 0  # all that it may take, where no share is asked for
 
 
 TASKS = (
@@ -77,6 +86,8 @@ TASKS = (
     Task("push", 3, "podman", 0.50, stdin=NEW100, before="change"),
     Task("push-again", 10, "podman", 0.50),
     Task("pull", 3, "podman", 0.30, image="big", before="forget"),
+    # as root of a plain container, on a tree of 260,000 files
+    Task("steps30", 1, "", 0, stdin=STEPS30, before="tree", own="plain", seconds=30 * 1.5),
 )
 
 _INSTALLED = Path(sys.executable).with_name("rootless")
@@ -84,8 +95,14 @@ COMMAND = str(_INSTALLED) if _INSTALLED.exists() else f"{sys.executable} -m root
 ROOTLESS = COMMAND + " --root {work}/store"
 PODMAN = "podman --root {work}/store --runroot {work}/run"
 BUILDAH = "buildah --root {work}/store --runroot {work}/run"
+_TREE = {
+    "tree": ROOTLESS + " build -q --target tree -f - {work}/empty",
+    "steps30": ROOTLESS + " build --no-cache-filter steps -t s30 -f - {work}/empty",
+}
 COMMANDS = {
+    "plain": {"prepare": ROOTLESS + " pull --tls-verify=false {image}", **_TREE},
     "rootless": {
+        **_TREE,
         "prepare": ROOTLESS + " pull --tls-verify=false {image}",
         "run": ROOTLESS + " run --rm --network none {image} true",
         "hold": ROOTLESS + " run -d --name held --network none {image} sleep 100000",
@@ -141,6 +158,7 @@ COMMANDS = {
     },
 }
 PROBES = {
+    "plain": COMMAND + " --version",
     "rootless": COMMAND + " --version",
     "podman": "podman --version",
     "buildah": "buildah --version",
@@ -180,7 +198,8 @@ class Tool:
         return COMMANDS[self.name].get(what, "")
 
     def clean(self) -> None:
-        self._run(["unshare", "--map-root-user", "--map-auto", "rm", "-rf", self.work])
+        there = () if self.name == "plain" else ("unshare", "--map-root-user", "--map-auto")
+        self._run([*there, "rm", "-rf", self.work])
 
     def _run(self, argv: list[str], stdin: str = "") -> tuple[Measure, str]:
         order = [*self.prefix, "python3", "-c", TIMER, json.dumps([argv, stdin])]
@@ -195,6 +214,8 @@ class Tool:
 
 def _prefix(name: str) -> list[str]:
     """What comes before the commands of a tool: become an ordinary user, or enter its root."""
+    if name == "plain":
+        return [*_prefix("rootless"), *plain.prefix()]
     shared = "" if name == "rootless" else os.environ.get("ROOTLESS_BENCH_PEERS", "")
     if own := os.environ.get(f"ROOTLESS_BENCH_{name.upper()}", shared):
         return shlex.split(own)
@@ -255,7 +276,8 @@ def prepared(tools: list[Tool], image: str) -> list[Tool]:
         try:
             tool.do("prepare", image)
             tool.do("hold", image)
-            tool.do("build20-cached", image, BUILD20)
+            if tool.name != "plain":
+                tool.do("build20-cached", image, BUILD20)
             ready.append(tool)
         except ToolError as failure:
             if tool.name == "rootless":
@@ -275,7 +297,10 @@ def row(task: Task, found: dict[str, list[Measure]], tools: list[Tool]) -> str:
         f"{medians[tool.name] * 1e3:9.1f}" if tool.name in medians else f"{'-':>9}"
         for tool in tools
     ]
-    own = medians.pop("rootless", None)
+    own = medians.pop(task.own, None)
+    if own is not None and task.seconds:
+        verdict = "kept" if own <= task.seconds else "OVER"
+        return f"{task.name:15}{''.join(cells)}   budget {task.seconds * 1e3:.0f} ms {verdict}"
     if own is None or not medians:
         return f"{task.name:15}" + "".join(cells)
     best = min(medians, key=lambda name: medians[name])

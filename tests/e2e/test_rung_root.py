@@ -261,3 +261,48 @@ def test_one_that_fails_for_another_reason_does_not(both, folder):
     answer = both[1]("build", folder)
     assert answer.exit == 1
     assert "can mount nothing" not in answer.stderr
+
+
+@pytest.mark.parametrize("who", ["builder", "step"])
+def test_nothing_of_a_step_lives_on_when_it_is_killed(both, folder, who):
+    """Neither what it has started, in whatever session, nor its secret. No other file goes."""
+    root = both[1]
+    number = f"8765{os.getpid()}"
+    begins = f"(sleep {number} &); (setsid sleep {number} &); mv /run /away; echo it has begun"
+    line = f"RUN --mount=type=secret,id=s {begins}; exec sleep {number}0"
+    (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
+    outside = folder.parent / "outside"
+    outside.write_text("stays")
+    before = sorted(os.listdir("/etc"))
+    secret = f"id=s,src={folder.parent / 'secret'}"
+    with subprocess.Popen(
+        root.command("build", "--progress=plain", "--secret", secret, folder),
+        stderr=subprocess.PIPE,
+        env=root.environment,
+        text=True,
+        start_new_session=True,
+    ) as building:
+        assert building.stderr
+        while not building.stderr.readline().endswith(" it has begun\n"):
+            assert building.poll() is None
+        try:
+            wait_until(lambda: len(running(number)) == 3, "all three processes")
+            if who == "builder":
+                building.kill()
+            else:
+                os.kill(running(f"{number}0")[0], signal.SIGKILL)
+            wait_until(lambda: not running(number), "the end of all processes")
+            wait_until(lambda: not secrets_in(root.root), "the end of the secret")
+        finally:
+            building.kill()
+    assert outside.read_text() == "stays"
+    assert sorted(os.listdir("/etc")) == before
+    root.ok("build", "-q", "-f", "-", folder, stdin="FROM busybox\nRUN ! [ -e /away ]\n")
+    assert os.listdir(root.root / "tmp") == []
+
+
+def running(number: str) -> list[int]:
+    """Processes that sleep for so many seconds; or for more, beginning with the same digits."""
+    look = ["pgrep", "-f", f"^sleep {number}"]
+    found = subprocess.run(look, capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
