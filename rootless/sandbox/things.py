@@ -286,7 +286,7 @@ def _write_all(fd: int, content: bytes) -> None:
 
 
 def _copy(source: str, target: str, status: os.stat_result) -> None:
-    """A directory is copied with all that is in it, devices and sockets left out."""
+    """A directory is copied with all that is in it, sockets left out, and what may not be made."""
     if not stat.S_ISDIR(status.st_mode):
         _copy_entry(source, target, status)
         return
@@ -307,9 +307,20 @@ def _copy_entry(source: str, target: str, status: os.stat_result) -> None:
             pass
         os.close(read_fd)
         os.close(write_fd)
-    elif not stat.S_ISDIR(status.st_mode):
+    elif not (stat.S_ISDIR(status.st_mode) or _made_special(target, status)):
         return
     _like(target, status)
+
+
+def _made_special(target: str, status: os.stat_result) -> bool:
+    """Make a pipe or a device. With an image's files come those that its commands have made."""
+    if stat.S_ISSOCK(status.st_mode):
+        return False
+    try:
+        os.mknod(target, status.st_mode, status.st_rdev)
+    except PermissionError:
+        return False
+    return True
 
 
 def _like(target: str, status: os.stat_result) -> None:
