@@ -106,7 +106,7 @@ def unpack(
         except OSError as error:
             raise _explained(entry, error) from error
     tree.finish()
-    places.forget()
+    places.close()
     reader.drain()
     return Unpacked(entries, size)
 
@@ -308,7 +308,7 @@ class _Tree:
         hidden, opaque = hides.hidden, hides.opaque
         if opaque is not None:
             self._make_parents(opaque + b"/")
-            whiteout.make_opaque(self._at(opaque))
+            whiteout.make_opaque(self._at(opaque + b"/."))  # also where a link in the tree leads
         elif hidden is not None:
             try:
                 whiteout.make(self._at(hidden))

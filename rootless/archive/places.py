@@ -35,6 +35,9 @@ class Rooted:
     def forget(self) -> None:
         """A link has been made, or a directory removed."""
 
+    def close(self) -> None:
+        """Nothing more is asked."""
+
     def leads_nowhere(self, path: bytes) -> bool:
         """Whether a path is a link to what is not there."""
         if not stat.S_ISLNK(os.lstat(self.at(path)).st_mode):
@@ -104,6 +107,10 @@ class Places(Rooted):
     def forget(self) -> None:
         while self._open:
             os.close(self._open.popitem()[1])
+
+    def close(self) -> None:
+        self.forget()
+        os.close(self.root_fd)
 
     def _look_up(self, path: bytes) -> int:
         try:

@@ -6,8 +6,17 @@ import os
 
 import pytest
 
+from rootless import rung
 from rootless.errors import IntegrityError, RootlessError
 from tests.support import child, evil_tars, layers, machine
+
+
+@pytest.fixture(autouse=True, params=["root", "plain"])
+def who(request, monkeypatch):
+    """Who has another root, and an ordinary user, who may not and asks the kernel for each path."""
+    if request.param == "plain":
+        forced = rung.Rung(rung.NONE, "for this test")
+        monkeypatch.setattr("rootless.rung._Standing.forced", forced)
 
 
 @pytest.fixture
@@ -39,6 +48,7 @@ def _state(folder):
             path.lstat().st_uid,
             path.lstat().st_gid,
             path.lstat().st_mtime_ns,
+            os.listxattr(path),
             path.read_bytes() if path.is_file() else sorted(os.listdir(path)),
         )
         for name in ("victim", "cwd")
@@ -109,6 +119,8 @@ def test_forged_attributes_of_overlayfs_and_of_ours_are_dropped(outside, tmp_pat
 def test_an_owner_outside_the_range_names_the_file_and_the_way_out(outside, tmp_path):
     if os.geteuid() == 0:
         pytest.skip("real root has every id")
+    if rung.forced():
+        pytest.skip("an ordinary user records any owner")
     entries = evil_tars.pax(uid=b"3000000000") + evil_tars.file(b"etc/own") + evil_tars.END
     with pytest.raises(RootlessError, match=r"'etc/own' belongs to 3000000000:0") as caught:
         layers.unpack(entries, tmp_path / "layer")
