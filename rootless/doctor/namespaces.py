@@ -43,8 +43,18 @@ def _try_userns() -> None:
     userns.enter()
     here = rung.current()
     if not here.may_mount:
+        if rung.forced():
+            _try_beyond()
         raise RootlessError(here.why, hint=here.cure)
     linux.mount("tmpfs", "/tmp", "tmpfs")
+
+
+def _try_beyond() -> None:
+    """What has forced this rung may not be all: no volume mends what a filter forbids."""
+    try:
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+    except linux.SyscallError as error:
+        raise complaints.explain_userns(error, "root") from None
 
 
 def copies() -> Check | None:
