@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL, ENODATA, ENOTSUP
+from errno import EINVAL, ENODATA, ENOENT, ENOTSUP
 
 from rootless import userns
 
@@ -99,7 +99,7 @@ def is_marked(tree: str) -> bool:
     try:
         return os.getxattr(tree, MARK) == _RECORDED
     except OSError as error:
-        if error.errno in (ENODATA, ENOTSUP):
+        if error.errno in (ENODATA, ENOTSUP, ENOENT):  # the last in a plan
             return False
         raise
 

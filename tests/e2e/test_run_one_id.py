@@ -132,3 +132,26 @@ def test_a_volume_is_given_to_who_uses_it(one):
     assert one.ok(*run, "sh", "-c", look).split() == ["7:8"] * 4
     again = [word.replace("7:8", "9:0") for word in run]
     assert one.ok(*again, "sh", "-c", look).split() == ["9:0"] * 4
+
+
+DEVICES = """
+mkdir /d && cd /d && mknod c c 1 3 && mknod b b 259 70000 && chown 5:6 b && chmod 620 b && touch f
+stat -c '%n %F %t:%T %u:%g %a' c b f; test -c c && test -b b && ! test -f c && echo seen
+cp -a /d /copied && tar -cf /t.tar -C / d && mkdir /out && tar -xf /t.tar -C /out
+stat -c '%F %t:%T %u:%g' /copied/* /out/d/*
+echo x >c; stat -c %F c
+"""
+
+
+def test_a_device_is_seen_as_one(one):
+    """Until somebody writes to it: what stands for it is a file."""
+    said = one.ok("run", "--rm", *ALONE, "busybox", "sh", "-c", DEVICES).splitlines()
+    assert said[:4] == [
+        "c character special file 1:3 0:0 644",
+        "b block special file 103:11170 5:6 620",
+        "f regular empty file 0:0 0:0 644",
+        "seen",
+    ]
+    kinds = ["block special file 103:11170 5:6", "character special file 1:3 0:0"]
+    assert said[4:-1] == [*kinds, "regular empty file 0:0 0:0"] * 2
+    assert said[-1] == "regular file"

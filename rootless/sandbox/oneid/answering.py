@@ -120,13 +120,15 @@ class _Answerer:
         self._channel = channel
         self._calls = calls.numbers(linux.MACHINE)
         self._table = credentials.Table()
+        self._looks = stats.Looks()
         self._answers: dict[str, Answer] = {
             **dict.fromkeys(calls.OWNERS, self._chown),
             **dict.fromkeys(credentials.CHANGES, self._change),
             **dict.fromkeys(credentials.ANSWERS, self._answer),
             "getresuid": lambda caller: self._tell(caller, self._of(caller).uids),
             "getresgid": lambda caller: self._tell(caller, self._of(caller).gids),
-            **dict.fromkeys(calls.STATS, stats.answer),
+            **dict.fromkeys(calls.STATS, self._status),
+            calls.ROOT: self._change_root,
             **dict.fromkeys(calls.MADE, self._make),
             **dict.fromkeys(calls.LIMITS, lambda _: 0),
             calls.KEEP_CAPABILITIES: self._keep_capabilities,
@@ -230,6 +232,13 @@ class _Answerer:
                 raise OSError(EFAULT, "bad address")
             found += piece
         return found
+
+    def _status(self, caller: Caller) -> int:
+        return stats.answer(caller, self._looks)
+
+    def _change_root(self, _: Caller) -> int:
+        self._looks.forget()
+        return CONTINUE
 
     def _make(self, caller: Caller) -> int:
         return making.answer(caller, self._of(caller))

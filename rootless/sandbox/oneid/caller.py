@@ -29,7 +29,8 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 class Caller:
     """One call that waits: what it is named, and its `arguments` as the registers have them."""
 
-    _shared = (0, 0)  # the root of this process: device and inode
+    shared = (0, 0)
+    """The root of this process: device and inode."""
 
     def __init__(
         self, listener: int, number: int, pid: int, name: str, arguments: tuple[int, ...]
@@ -119,7 +120,7 @@ class Caller:
             self.check()
             os.fchdir(root)
             os.chroot(".")
-            Caller._shared = (0, 0)
+            Caller.shared = (0, 0)
             return linux.openat2(start, path, os.O_PATH | flags, linux.RESOLVE_NO_MAGICLINKS)
         finally:
             os.fchdir(home)
@@ -135,12 +136,12 @@ class Caller:
     def share_root(self) -> None:
         """Make its root ours, for a look that changes nothing. OSError."""
         found = os.stat(f"{self.pid}/root")
-        if (found.st_dev, found.st_ino) != Caller._shared:
+        if (found.st_dev, found.st_ino) != Caller.shared:
             home = os.open(".", _DIRECTORY)
             try:
                 os.chdir(f"{self.pid}/root")
                 os.chroot(".")
-                Caller._shared = (found.st_dev, found.st_ino)
+                Caller.shared = (found.st_dev, found.st_ino)
             finally:
                 os.fchdir(home)
                 os.close(home)

@@ -31,6 +31,8 @@ GROUPS = (
     *("setgroups", "getgroups"),
 )
 STATS = ("stat", "lstat", "fstat", "newfstatat", "statx")
+ROOT = "chroot"
+"""Names mean something else afterwards."""
 KEEP_CAPABILITIES = "prctl"
 LIMITS = ("setrlimit", "prlimit64")
 """Setting the one limit that says who a process is, which PAM would do."""
@@ -58,7 +60,7 @@ def numbers(machine: str) -> dict[tuple[int, int], str]:
 def program(machine: str, capabilities: frozenset[str]) -> bytes:
     """The filter for os.uname().machine and a container with these capabilities."""
     wanted = {one for name in _NEEDED.keys() & capabilities for one in _NEEDED[name]}
-    wanted |= {*STATS, *LIMITS, *(one for one in (*USERS, *GROUPS) if one.startswith("get"))}
+    wanted |= {ROOT, *STATS, *LIMITS, *(one for one in (*USERS, *GROUPS) if one.startswith("get"))}
     if "SETUID" in capabilities:
         wanted |= {KEEP_CAPABILITIES, *MADE}
     return seccomp.assemble(
@@ -84,10 +86,10 @@ def _verdicts(table: str, wanted: set[str]) -> dict[str, list[int]]:
 
 def _plain(name: str, table: str) -> str:
     """The name that a call has where ids always had 32 bits; "" for one that is not handed over."""
-    all_calls = (*OWNERS, *MADE, *USERS, *GROUPS, *STATS, *LIMITS, KEEP_CAPABILITIES)
+    all_calls = (*OWNERS, *MADE, *USERS, *GROUPS, *STATS, *LIMITS, KEEP_CAPABILITIES, ROOT)
     if table != "i386":
         return name if name in all_calls else ""
-    if name in ("fchownat", "statx", KEEP_CAPABILITIES, *MADE, *LIMITS):
+    if name in ("fchownat", "statx", KEEP_CAPABILITIES, ROOT, *MADE, *LIMITS):
         return name
     plain = name.removesuffix(_SUFFIX)
     return plain if name.endswith(_SUFFIX) and plain in all_calls else ""

@@ -46,6 +46,7 @@ class Recorder:
         self._listener = listener
         self._calls = calls.numbers(linux.MACHINE)
         self._now = credentials.Table()[0]
+        self._looks = stats.Looks()
         _Traced.top = os.fsencode(tree) + b"/"
         _Traced.top_fd = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.chdir("/proc")
@@ -67,7 +68,8 @@ class Recorder:
         """An error of the call, negative, and the flags of the answer."""
         try:
             if caller.name in calls.STATS:
-                return 0, _CONTINUE if stats.answer(caller) == CONTINUE else 0
+                answered = stats.answer(caller, self._looks) != CONTINUE
+                return 0, 0 if answered else _CONTINUE
             files.chown(caller, self._now)
         except OSError as error:
             return (0, _CONTINUE) if error.errno == EXDEV else (-(error.errno or EPERM), 0)
