@@ -89,9 +89,17 @@ def are_recorded() -> bool:
 
 
 def mark(tree: str) -> None:
-    """Let a tree that is made here say so, if its owners are recorded."""
-    if are_recorded():
+    """Let a tree that is made here say so, if its owners are recorded; RootlessError if it cannot."""
+    if not are_recorded():
+        return
+    try:
         os.setxattr(tree, MARK, _RECORDED)
+    except OSError as error:
+        if error.errno != ENOTSUP:
+            raise
+        from rootless import complaints
+
+        raise complaints.explain_attributes(error) from None
 
 
 def is_marked(tree: str) -> bool:
