@@ -89,7 +89,7 @@ def are_recorded() -> bool:
 
 
 def mark(tree: str) -> None:
-    """Let a tree that is made here say so, if its owners are recorded; RootlessError if it cannot."""
+    """Let a tree that is made here say so, if its owners are recorded. RootlessError."""
     if not are_recorded():
         return
     try:
