@@ -195,6 +195,10 @@ def _entrance(
         names, group, ids = _own_namespaces(pid), _group(pid, warn), userns.of(pid)
         answered = not ids.is_range
         return Enter(pidfd, pid, names, group, own_numbers, answered, tree), ids
+    except PermissionError:  # another user's, and we have no power over it: then not over any other
+        if not tree:
+            raise
+        return Enter(pidfd, pid, (), own_numbers=False, tree=tree), userns.current()
     except (FileNotFoundError, ProcessLookupError):
         raise _stopped(container) from None
 

@@ -185,6 +185,18 @@ def test_another_command_is_executed_in_one(inside):
     assert answer.stdout.splitlines()[1:] == ["5", "b", "/bin", "x", "y"]
 
 
+def test_one_of_another_user_can_be_entered_too(inside):
+    """Nobody may look into its process here: that takes a capability which docker does not give."""
+    answer = together(
+        inside,
+        ("run", "-d", "--name", "bg", "--user", "5", "busybox", "sleep", "1000"),
+        ("exec", "bg", "id", "-u"),
+        ("exec", "-u", "0", "bg", "id", "-u"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1:] == ["5", "0"]
+
+
 def test_what_is_executed_in_one_leaves_nothing_and_ends_with_it(inside):
     mine = f"sleep 78{os.getpid()}"
     answer = together(
