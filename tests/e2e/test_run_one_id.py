@@ -79,6 +79,24 @@ def test_without_who_answers_the_container_ends(one):
     processes.wait_until_gone(seconds)
 
 
+def test_a_killed_supervisor_takes_its_step_and_who_answers_along(one, tmp_path):
+    seconds = processes.some_seconds()
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN sleep {seconds}\n")
+    build = one.command("build", "--progress=plain", tmp_path)
+    with subprocess.Popen(build, stderr=subprocess.PIPE, text=True) as command:
+        try:
+            processes.wait_until(lambda: _asleep(seconds), "a step that sleeps")
+            answerer, (sleeper, *_) = _answerer(seconds), _asleep(seconds)
+            os.kill(int(living.stat(sleeper)[living.PARENT]), signal.SIGKILL)
+            said = command.communicate(timeout=60)[1]
+        finally:
+            command.kill()
+    assert command.returncode == 1
+    assert "137" in said
+    assert not Path(f"/proc/{answerer}").exists()
+    assert not _asleep(seconds)
+
+
 HOSTILE = """
 victim=$1
 chown 5 ../../../../../../..$victim; chown -h 5 /proc/1/root$victim; chown 5 /proc/1/cwd$victim
