@@ -58,7 +58,8 @@ def cp(given: Settings, arguments: Arguments) -> int:
     pid = records.pid(store, container) if container.is_running else 0
     from rootless.container import opened
 
-    root_fd = opened.running(pid) if pid else -1
+    home = store.path("containers", container.id)
+    root_fd = opened.running(pid, home) if pid else -1
     userns.enter()
     if pid:
         size = _copy(arguments, container, root_fd, source, target)

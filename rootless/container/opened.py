@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux
+from rootless import linux, roots
 from rootless.container import homes, mounts, start, writable
 from rootless.errors import RootlessError
 from rootless.sandbox.newroot import Newroot
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from rootless.store import Store
 
 
-def running(supervisor: int) -> int:
+def running(supervisor: int, home: str) -> int:
     """A descriptor of the root of what runs below the supervisor, for who has entered no namespace.
+
+    Where that is but a directory in the container's `home`, it is that.
 
     To the user all processes in their namespaces are open, but the supervisor itself and an init of
     ours, which let nobody look into them. One that is still being started has our own root: what is
     in our mounts is not the container's. RootlessError when there is no other.
     """
+    if tree := roots.unfolded(home):
+        return os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for pid in _descendants(supervisor):
         try:
             found = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -195,6 +195,8 @@ def test_one_of_another_user_can_be_entered_too(inside):
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[1:] == ["5", "0"]
+    inside.ok("run", "-d", "--name", "two", "--user", "5", "busybox", "sleep", "1000")
+    assert b"localhost" in inside.ok("cp", "two:/etc/hosts", "-").encode()
 
 
 def test_what_is_executed_in_one_leaves_nothing_and_ends_with_it(inside):

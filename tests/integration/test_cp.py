@@ -365,9 +365,9 @@ def test_what_is_being_started_has_our_root_which_is_not_looked_into(root, insid
     try:
         if not inside:
             with pytest.raises(RootlessError, match="no process whose files could be reached"):
-                opened.running(pid)
+                opened.running(pid, "/nowhere")
             return
-        found = opened.running(pid)
+        found = opened.running(pid, "/nowhere")
         assert os.path.samestat(os.fstat(found), (root / inside[0]).stat())
         os.close(found)
     finally:
