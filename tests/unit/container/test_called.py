@@ -43,16 +43,20 @@ def record(root, container_id: str, **changes: object) -> None:
         (names.of(UNNAMED), UNNAMED),
         ("ff", UNNAMED),
         ("firs", None),
-        ("", None),
         ("/", None),
     ],
 )
 def test_a_name_an_id_and_its_beginning(store, word, found):
     one = records.search(store, word)
     assert (one and one.id) == found
-    if found is None and word:
+    if found is None:
         with pytest.raises(NotFoundError):
             records.find(store, word)
+
+
+def test_no_name_is_nobodys(store):
+    with pytest.raises(RootlessError, match="name cannot be empty"):
+        records.search(store, "")
 
 
 def test_a_beginning_of_several(store):

@@ -10,9 +10,11 @@ from rootless.container import enter
 from rootless.container.spec import Container, ContainerSpec
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
+from rootless.store import Store
 
 
-def test_one_that_has_ended_meanwhile_is_not_running():
+def test_one_that_has_ended_meanwhile_is_not_running(tmp_path):
+    store = Store(str(tmp_path))
     pid = os.fork()
     if pid == 0:
         os._exit(0)
@@ -21,8 +23,8 @@ def test_one_that_has_ended_meanwhile_is_not_running():
     container = Container(spec, ContainerState("running"))
     try:
         with pytest.raises(RootlessError, match="is not running"):
-            enter._entrance(pid, -1, container, print)
+            enter._entrance(store, pid, -1, container, print)
     finally:
         os.waitpid(pid, 0)
     with pytest.raises(RootlessError, match="is not running"):
-        enter._entrance(pid, -1, container, print)
+        enter._entrance(store, pid, -1, container, print)
