@@ -21,9 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-FOR_MOUNTS, FOR_COPIES = (5, 12), (5, 9)
-"""The kernels that have mount_setattr(2), and close_range(2) at least."""
-
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC = 32, 4096, 16384
 MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 18, 1 << 19, 1 << 20
@@ -153,12 +150,6 @@ class SyscallError(OSError):
 
     def __str__(self) -> str:
         return f"{self.syscall} {self.what}: {self.strerror}".replace(" :", ":")
-
-
-def release() -> tuple[int, int]:
-    """The first two numbers of the kernel's version."""
-    major, minor = os.uname().release.split("-")[0].split(".")[:2]
-    return int(major), int(minor)
 
 
 def number(syscall: str, machine: str = MACHINE) -> int:

@@ -13,11 +13,22 @@ here, and nobody else but `doctor`, which shows it: a test holds that. Nothing i
 
 from __future__ import annotations
 
+import os
+
 from rootless.errors import UsageError
 from rootless.record import Record
 
 RANGE, ONE, ROOT, NONE = "range", "one", "root", "none"
 NAMES = (RANGE, ONE, ROOT, NONE)
+
+FOR_MOUNTS, FOR_COPIES = (5, 12), (5, 9)
+"""The kernels that have mount_setattr(2), and close_range(2) at least."""
+
+
+def kernel() -> tuple[int, int]:
+    """The first two numbers of the kernel's version."""
+    major, minor = os.uname().release.split("-")[0].split(".")[:2]
+    return int(major), int(minor)
 
 
 class Rung(Record):

@@ -12,7 +12,7 @@ import stat
 import sys
 from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC
 
-from rootless import __version__, linux, rung
+from rootless import __version__, rung
 from rootless.cli import parser, settings, table
 from rootless.errors import RootlessError
 
@@ -155,22 +155,26 @@ def _choose_copies(root: str) -> None:
     """Where overlayfs would be refused: by the kernel, or in a container, whose images lie on its
     overlay as a rule.
     """
-    if linux.FOR_COPIES <= linux.release() < linux.FOR_MOUNTS:
+    if rung.FOR_COPIES <= rung.kernel() < rung.FOR_MOUNTS:
         why = f"Linux {os.uname().release} is too old for mounts of users"
         _stand_as_root(why, "a kernel from 5.12 on")
         return
-    place = root
-    while not os.path.isdir(place):
-        place = os.path.dirname(place)
-    if os.major(os.stat(place).st_dev):  # a disk
-        return
-    from rootless.doctor import places
-
-    if places.place(place).kind == "overlay":
+    if _is_on_overlay(root):
         _stand_as_root(
             f"{root} lies on an overlay, on which no other can be stacked",
             "choose a folder on another file system, such as a volume: --root DIR, ROOTLESS_ROOT",
         )
+
+
+def _is_on_overlay(place: str) -> bool:
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    device = os.stat(place).st_dev
+    if os.major(device):  # a disk
+        return False
+    number = b"%d:%d" % (os.major(device), os.minor(device))
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        return any(b" - overlay " in line and line.split()[2] == number for line in mounts)
 
 
 def _stand_as_root(why: str, cure: str) -> None:

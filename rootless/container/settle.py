@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import inroot, owners, permissions
+from rootless import inroot, owners
 from rootless.container import homes, mounts, records
 from rootless.container.spec import Container, Mount
 from rootless.errors import RootlessError
@@ -180,7 +180,7 @@ def _filler(ground: Ground, spec: ContainerSpec, target: str) -> Callable[[str],
 
 def _fill(ground: Ground, spec: ContainerSpec, target: str, folder: str) -> bool:
     """Copy a directory of the image into a new one; whether the image has it."""
-    from rootless import roots
+    from rootless import permissions, roots
     from rootless.archive import apply, diff, unpacking
     from rootless.container import start
 

@@ -14,10 +14,10 @@ def kernel() -> Check:
     if linux.MACHINE not in linux.MACHINES:
         known = ", ".join(linux.MACHINES)
         return failed("kernel", f"Linux for {linux.MACHINE}", f"a machine of these: {known}")
-    if linux.release() >= linux.FOR_MOUNTS:
+    if rung.kernel() >= rung.FOR_MOUNTS:
         return passed("kernel", f"Linux {release}")
     cure = "a kernel from 5.12 on is needed"
-    if linux.release() >= linux.FOR_COPIES:
+    if rung.kernel() >= rung.FOR_COPIES:
         return note("kernel", f"Linux {release}: users may mount no overlayfs", cure)
     return failed("kernel", f"Linux {release}", cure)
 

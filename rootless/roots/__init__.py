@@ -15,8 +15,7 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless import owners, rung
-from rootless.roots import overlay
+from rootless import rung
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ def present(
         if names:
             return copied.present(store, paths, writable, names)
         return lasting.Root(paths, writable)
+    from rootless.roots import overlay
+
     base = store.path("layers")
     stacked = tuple(_name(store, path) for path in (*paths, bottom))
     return overlay.Root(base, stacked, writable, volatile)
@@ -103,6 +104,8 @@ def present(
 
 def _fit(paths: Iterable[str]) -> None:
     """Layers that were made with fewer ids, or with more, than there are here."""
+    from rootless import owners
+
     recorded = rung.current().is_recorded
     for path in paths:
         if owners.is_marked(path) != recorded:

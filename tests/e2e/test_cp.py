@@ -212,7 +212,7 @@ def test_nothing_of_the_image_is_loaded(store, here, tmp_path):
     for words in (("d1", "stopped:/w/traced"), ("stopped:/w/dir", "out")):
         trace = ["strace", "-f", "-qq", "-o", log, "-e", "trace=chroot,openat,execve"]
         subprocess.run(
-            ["unshare", "--map-root-user", *trace, *store.command("cp", *words)],
+            ["unshare", "--map-root-user", "--map-auto", *trace, *store.command("cp", *words)],
             env=store.environment, check=False, capture_output=True,
         )  # fmt: skip
         rooted: set[str] = set()
