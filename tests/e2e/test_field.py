@@ -461,11 +461,12 @@ def test_a_full_tmp(rootless, work, tmp_path):
     """Nothing of ours needs room there: what a build unpacks and packs lies in the store."""
     mounts = (
         (str(tmp_path), "/media", linux.MS_BIND, ""),
+        (str(machine.PROJECT), "/mnt", linux.MS_BIND, ""),  # which may lie in /tmp, too
         ("tmpfs", "/tmp", 0, "mode=1777,size=4k"),
         ("tmpfs", "/var/tmp", 0, "mode=1777,size=4k"),
     )
     rootless.root = Path("/media/store")
-    full = "cd /; for i in /tmp /var/tmp; do head -c 4096 /dev/zero > $i/full; done; unset TMPDIR"
+    full = "export PYTHONPATH=/mnt; cd /; for i in /tmp /var/tmp; do head -c 4096 /dev/zero > $i/full; done; unset TMPDIR"
     more = """\
 head -c 300000 /dev/urandom > /media/context/big
 tar -C /media/context -cf /media/context/added.tar big f

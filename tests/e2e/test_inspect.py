@@ -100,7 +100,7 @@ def test_templates_of_both(store):
         (["inspect", "-f", "{{.Id}}", "no1"], "\n", "No such object: no1"),
         (["inspect", "--format=json", "no1"], "[]\n", "No such object: no1"),
         (["inspect", "A B"], "[]\n", "No such object: A B"),
-        (["inspect", ""], "[]\n", "No such object: "),
+        (["inspect", ""], "[]\n", "name cannot be empty"),
         (["image", "inspect", "no1"], "[]\n", "No such image: no1:latest"),
         (["image", "inspect", "running"], "[]\n", "No such image: running:latest"),
         (["container", "inspect", "busybox"], "[]\n", "No such container: busybox"),
