@@ -62,8 +62,9 @@ def test_it_is_small_and_builds_within(rootless, registry, builder, busybox_imag
     seen = rootless.ok(*look, "cat /who; stat -c '%u:%g %a %n' /app /made /made/same")
     assert seen.split("\n")[:4] == ["0", "33:33 644 /app", "0:0 2755 /made", "33:33 644 /made/same"]
     as_user = ("rootless", "build", "--progress", "plain", "-t", f"{made}:3", "--push", ".")
-    said = rootless.ok(*run, builder, *as_user)  # neither root nor namespaces
-    assert "by proot" in said
+    built = rootless(*run, builder, *as_user)  # neither root nor namespaces
+    assert built.exit == 0, built.stderr
+    assert "by proot" in built.stderr
     tags = {tag: layers(registry, "builder/made", tag)[1]["rootfs"] for tag in "123"}
     assert {len(one["diff_ids"]) for one in tags.values()} == {3}
     kept = rootless.ok(*look[:-3], f"{made}:3", *look[-2:], "stat -c '%u:%g %a' /app /made")
