@@ -466,7 +466,10 @@ def test_a_full_tmp(rootless, work, tmp_path):
         ("tmpfs", "/var/tmp", 0, "mode=1777,size=4k"),
     )
     rootless.root = Path("/media/store")
-    full = "export PYTHONPATH=/mnt; cd /; for i in /tmp /var/tmp; do head -c 4096 /dev/zero > $i/full; done; unset TMPDIR"
+    full = (
+        "export PYTHONPATH=/mnt; cd /; unset TMPDIR; "
+        "for i in /tmp /var/tmp; do head -c 4096 /dev/zero > $i/full; done"
+    )
     more = """\
 head -c 300000 /dev/urandom > /media/context/big
 tar -C /media/context -cf /media/context/added.tar big f
