@@ -201,6 +201,7 @@ def test_who_is_killed_keeps_nobody_waiting_at_a_pipe(store, web, number):
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = start(store, "-i", web, "sh", "-c", f"echo there; sleep {seconds}", **options)
     assert running.stdout.readline() == b"there\n"
+    wait_until(lambda: sleeping(seconds), "it sleeps")  # else it dies of its signal before
     running.send_signal(number)
     assert running.stdout.read() == b""
     assert b"Traceback" not in running.stderr.read()
@@ -218,7 +219,7 @@ def test_what_is_left_behind_keeps_nobody_waiting_either(store, web):
     running = start(store, web, "sh", "-c", words, stdout=-1, stderr=-1)
     out, err = running.communicate(timeout=120)
     assert (running.returncode, out, err) == (0, b"left\n" * 10_000, b"right\n")
-    assert sleeping(seconds)
+    wait_until(lambda: sleeping(seconds), "it sleeps")
     end(seconds)
 
 
