@@ -219,15 +219,15 @@ def test_several_see_the_same(store):
 
 def test_what_was_started_detached_is_typed_to_by_one_after_the_other(store):
     """Docker's StdinOnce is false there: the end of one's input is not the container's."""
-    store.ok(
-        *RUN, "-d", "-i", "--name", "typed", "busybox", "sh", "-c", "read a; read b; echo $b $a"
-    )
+    script = "read a; echo read; read b; echo $b $a"
+    store.ok(*RUN, "-d", "-i", "--name", "typed", "busybox", "sh", "-c", script)
     argv = store.command("attach", "typed")
     with subprocess.Popen(
         argv, env=store.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
         first.stdin.write(b"one\n")
         first.stdin.close()
+        assert first.stdout.readline() == b"read\n"
         assert store("attach", "typed", stdin="two\n").stdout == "two one\n"
         assert first.stdout.read() == b"two one\n"
     assert store.ok("inspect", "-f", "{{.Config.StdinOnce}}", "typed") == "false\n"
