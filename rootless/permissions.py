@@ -84,13 +84,18 @@ def give(fd: int, mode: int) -> None:
     if now & _ALL != given:
         os.fchmod(fd, given)
     if given != mode:
-        return os.setxattr(fd, ATTRIBUTE, b"%o %o" % (mode, given))
+        return record(fd, mode, given)
     try:
         os.removexattr(fd, ATTRIBUTE)
     except OSError as error:
         if error.errno not in (ENODATA, ENOTSUP):
             raise
     return None
+
+
+def record(fd: int, asked: int, given: int) -> None:
+    """Note which mode an open file is to have while it has the one that is `given`. OSError."""
+    os.setxattr(fd, ATTRIBUTE, b"%o %o" % (asked, given))
 
 
 def give_name(path: bytes | str, mode: int) -> None:

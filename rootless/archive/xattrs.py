@@ -21,8 +21,8 @@ from rootless import owners, permissions, standins, userns
 from rootless.archive import tar
 
 CAPABILITY = b"security.capability"
-_RECORD = b"user.rootless.capability"
-_RECORDS = (owners.KEY, permissions.KEY, standins.KEY, _RECORD)
+RECORD = b"user.rootless.capability"
+_RECORDS = (owners.KEY, permissions.KEY, standins.KEY, RECORD)
 _OURS = (b"user.overlay.", b"user.rootless.")
 _ACL = b"system.posix_acl_"
 _REVISION_2, _REVISION_3 = 2, 3
@@ -42,7 +42,7 @@ def portable(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
 def told(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """What a layer keeps of the attributes that a file has here, with what is recorded of them."""
     kept = portable(found)
-    if record := found.get(_RECORD):
+    if record := found.get(RECORD):
         kept[CAPABILITY] = record
     return kept
 
@@ -77,7 +77,7 @@ def _set(target: bytes | int, name: bytes, value: bytes) -> None:
         os.setxattr(target, name, value)
     except OSError as error:
         if error.errno == EPERM and name == CAPABILITY and userns.is_plain():
-            os.setxattr(target, _RECORD, value)
+            os.setxattr(target, RECORD, value)
         elif error.errno != ENOTSUP or not name.startswith(_ACL):
             raise
 

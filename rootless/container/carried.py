@@ -125,8 +125,8 @@ class _Way:
         """Some of what is there; how many bytes. Closes our end where no more can come."""
         try:
             moved = self._move(most)
-        except BlockingIOError:  # the source is ready, so the target is not
-            self._is_full = True
+        except BlockingIOError:  # what was waited for is ready, so the other one is not
+            self._is_full = bool(self._rest) or not self._is_full
             return 0
         except BrokenPipeError:  # nobody reads any more
             self._close()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_RECORDS = (owners.KEY, permissions.KEY, xattrs.RECORD)
+_SET_IDS = stat.S_ISUID | stat.S_ISGID
 
 
 def fit(tree: str, *, recorded: bool) -> None:
@@ -119,21 +121,27 @@ def _give(_: bytes, folder: int, name: bytes, status: os.stat_result) -> None:
 
 
 def _give_open(fd: int) -> None:
+    """What chown(2) takes away is recorded until it is there again: who is killed does no harm."""
     status, found = os.fstat(fd), xattrs.read(fd)
-    owner, mode = owners.of(status, found), permissions.of(status, found)
-    if owner == (status.st_uid, status.st_gid) and mode == stat.S_IMODE(status.st_mode):
+    if found.keys().isdisjoint(_RECORDS):
         return
-    told = xattrs.told(found)
-    os.fchown(fd, *owner)
+    owner, mode = owners.of(status, found), permissions.of(status, found)
+    capability = xattrs.told(found).get(xattrs.CAPABILITY)
+    if owner != (status.st_uid, status.st_gid):
+        if mode & _SET_IDS:
+            permissions.record(fd, mode, mode & ~_SET_IDS)
+            os.fchmod(fd, mode & ~_SET_IDS)
+        if capability:
+            os.setxattr(fd, xattrs.RECORD, capability)
+        os.fchown(fd, *owner)
     os.fchmod(fd, mode)
-    xattrs.write(
-        fd, {xattrs.CAPABILITY: told[xattrs.CAPABILITY]} if xattrs.CAPABILITY in told else {}
-    )
-    for name in (owners.ATTRIBUTE, permissions.ATTRIBUTE):
+    if capability:
+        xattrs.write(fd, {xattrs.CAPABILITY: capability})
+    for name in _RECORDS:
         _remove(fd, name)
 
 
-def _remove(target: int | str, name: str) -> None:
+def _remove(target: int | str, name: str | bytes) -> None:
     try:
         os.removexattr(target, name)
     except OSError as error:

@@ -8,8 +8,9 @@ import tarfile
 
 import pytest
 
-from rootless import owners
-from rootless.archive import apply, diff
+from rootless import owners, permissions
+from rootless.archive import apply, diff, xattrs
+from rootless.store import belonging
 from tests.support import child, layers, one_id
 
 pytestmark = [
@@ -157,3 +158,70 @@ def test_an_owner_that_a_link_cannot_carry_is_an_error(work):
     os.symlink("x", work / "link")
     with pytest.raises(OSError, match="cannot be recorded"):
         one_id.in_child(lambda: owners.give(str(work / "link"), 0, 10**9))
+
+
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+"""cap_net_bind_service, as a layer has it."""
+CALLS = ("fchown", "fchmod", "setxattr", "removexattr")
+
+
+def _made_for_another(path, mode: int, given: int) -> None:
+    """A program of 33:0 with a capability, as it lies where nobody is root."""
+    path.touch()
+    os.chmod(path, given)
+    os.setxattr(path, owners.ATTRIBUTE, b"33 0")
+    os.setxattr(path, xattrs.RECORD, CAPABILITY)
+    if given != mode:
+        os.setxattr(path, permissions.ATTRIBUTE, b"%o %o" % (mode, given))
+
+
+def _is(path) -> tuple[int, int, bytes, set[str]]:
+    status, found = os.stat(path), xattrs.read(os.fsencode(path))
+    capability = xattrs.portable(found).get(xattrs.CAPABILITY, b"")
+    return status.st_uid, status.st_mode & 0o7777, capability, set(os.listxattr(path))
+
+
+@pytest.mark.needs("subids")
+@pytest.mark.parametrize("calls", range(10))
+@pytest.mark.parametrize(("mode", "given"), [(0o4755, 0o4755), (0o511, 0o711)])
+def test_who_gives_files_to_their_owners_and_is_killed_loses_nothing(
+    work, monkeypatch, calls, mode, given
+):
+    """Before any of its calls: whoever comes next ends it."""
+    _made_for_another(work / "file", mode, given)
+
+    def body():
+        left = [calls]
+
+        def counted(call):
+            def tried(*words, **options):
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+                return call(*words, **options)
+
+            return tried
+
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(os, name, counted(getattr(os, name)))
+            try:
+                belonging.fit(str(work), recorded=False)
+            except KeyboardInterrupt:
+                pass
+        belonging.fit(str(work), recorded=False)
+        return _is(work / "file")
+
+    assert child.in_child(body) == (33, mode, CAPABILITY, {"security.capability"})
+
+
+@pytest.mark.needs("subids")
+def test_a_capability_of_a_file_of_roots_is_given_too(work):
+    (work / "file").touch(0o755)
+    os.setxattr(work / "file", xattrs.RECORD, CAPABILITY)
+
+    def body():
+        belonging.fit(str(work), recorded=False)
+        return _is(work / "file")
+
+    assert child.in_child(body)[2:] == (CAPABILITY, {"security.capability"})
