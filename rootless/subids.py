@@ -32,6 +32,15 @@ def name_of(uid: int) -> str:
         return ""
 
 
+def lines(path: str) -> list[str]:
+    """Those of a small text file of the machine; none where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except OSError:
+        return []
+
+
 def granted(uid: int) -> tuple[list[Range], list[Range]]:
     """The uids and the gids that the user may have besides their own."""
     if not (name := name_of(uid)):
@@ -47,7 +56,7 @@ def service() -> str:
 
     As in newuidmap only the first one counts.
     """
-    for line in _lines(_SERVICES):
+    for line in lines(_SERVICES):
         key, _, rest = line.partition(":")
         if key.strip() == "subid" and (words := rest.split()):
             return "" if words[0] == "files" else words[0]
@@ -86,7 +95,7 @@ def _answer(said: int, pid: int) -> Iterable[Range]:
 
 def _lines_of(path: str, names: tuple[str, ...]) -> Iterable[Range]:
     """Of each line of subuid(5) that belongs to one of `names`."""
-    for line in _lines(path):
+    for line in lines(path):
         owner, _, rest = line.strip().partition(":")
         first, _, count = rest.partition(":")
         if owner in names:
@@ -96,11 +105,3 @@ def _lines_of(path: str, names: tuple[str, ...]) -> Iterable[Range]:
 def _range(first: str, count: str) -> Iterable[Range]:
     if first.isdigit() and count.isdigit() and int(count) > 0:
         yield int(first), int(count)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readlines()
-    except OSError:
-        return []

@@ -114,7 +114,7 @@ def begin() -> Entering | Staying:
 
 def _is_for_now(error: OSError) -> bool:
     """Whether there are too many namespaces just now: files are not made otherwise for that."""
-    return error.errno == ENOSPC and _lines("/proc/sys/user/max_user_namespaces") != ["0\n"]
+    return error.errno == ENOSPC and subids.lines("/proc/sys/user/max_user_namespaces") != ["0\n"]
 
 
 def _without() -> str:
@@ -130,7 +130,7 @@ def is_root_for_copies() -> bool:
 
 def _powers() -> int:
     """The effective capabilities of this process, one bit each."""
-    for line in _lines("/proc/self/status"):
+    for line in subids.lines("/proc/self/status"):
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)
     return 0
@@ -359,7 +359,7 @@ def _identity(path: str) -> tuple[IdRange, ...]:
 
 def _ranges(path: str) -> tuple[IdRange, ...]:
     """An id map as the kernel shows it to this namespace."""
-    lines = (line.split() for line in _lines(path))
+    lines = (line.split() for line in subids.lines(path))
     return tuple((int(inside), int(outside), int(count)) for inside, outside, count in lines)
 
 
@@ -379,14 +379,6 @@ def stack(own: int, granted: Iterable[tuple[int, int]]) -> tuple[IdRange, ...]:
         ranges.append((inside, first, count))
         inside += count
     return tuple(ranges)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readlines()
-    except OSError:
-        return []
 
 
 def _write(path: str, content: bytes) -> None:

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Caller], int]
 
-_RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # ioctls of linux/seccomp.h
+RECEIVE, SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104  # ioctls of linux/seccomp.h
 _SYNC_WAKE_UP = 1  # Linux 6.6: the caller's processor is ours next, and the other way round
-_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
-_REQUEST = struct.Struct("<QIIiIQ6Q")
-_ANSWER = struct.Struct("<QqiI")
+GOES_ON = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+REQUEST = struct.Struct("<QIIiIQ6Q")
+ANSWER = struct.Struct("<QqiI")
 _SCM_RIGHTS = 1
 
 
@@ -74,7 +74,7 @@ def _serve(channel_fd: int, proc_fd: int) -> NoReturn:
     is_lasting = proc_fd >= 0
     os.fchdir(proc_fd if is_lasting else _own_proc())
     channel = socket(AF_UNIX, SOCK_STREAM, fileno=channel_fd)
-    listener = _received(channel)
+    listener = received(channel)
     if listener >= 0:
         answerer = _Answerer(listener, channel)
         answerer.serve(_until_unused(listener) if is_lasting else _for_ever)
@@ -91,7 +91,7 @@ def _own_proc() -> int:
         return os.open("/proc", os.O_PATH | os.O_DIRECTORY)
 
 
-def _received(channel: socket) -> int:
+def received(channel: socket) -> int:
     """The listener; -1 when none comes, for somebody else answers, or the sandbox failed."""
     _, ancillary, *_ = channel.recvmsg(1, 64)
     for level, kind, content in ancillary:
@@ -142,15 +142,15 @@ class _Answerer:
             fcntl.ioctl(self._listener, _SET_FLAGS, _SYNC_WAKE_UP)
         except OSError:
             pass
-        request = bytearray(_REQUEST.size)
-        empty = bytes(_REQUEST.size)
+        request = bytearray(REQUEST.size)
+        empty = bytes(REQUEST.size)
         while goes_on():
             request[:] = empty
             try:
-                fcntl.ioctl(self._listener, _RECEIVE, request)
+                fcntl.ioctl(self._listener, RECEIVE, request)
             except FileNotFoundError:  # the caller was killed meanwhile
                 continue
-            self._respond(*_REQUEST.unpack(request))
+            self._respond(*REQUEST.unpack(request))
 
     def _respond(
         self, number: int, pid: int, _: int, call: int, machine: int, __: int, *arguments: int
@@ -165,9 +165,9 @@ class _Answerer:
         if value == ANSWERED:
             return
         if value == CONTINUE:
-            value, flags = 0, _CONTINUE
+            value, flags = 0, GOES_ON
         try:
-            fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(number, value, refused, flags))
+            fcntl.ioctl(self._listener, SEND, ANSWER.pack(number, value, refused, flags))
         except FileNotFoundError:
             pass
 

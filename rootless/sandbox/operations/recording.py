@@ -10,19 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
-from _socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from errno import EPERM, EXDEV
 
 from rootless import linux
-from rootless.sandbox.oneid import calls, credentials, files, stats
+from rootless.sandbox.oneid import answering, calls, credentials, files, stats
 from rootless.sandbox.oneid.caller import CONTINUE, Caller
 
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101  # ioctls of linux/seccomp.h
-_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
-_REQUEST = struct.Struct("<QIIiIQ6Q")
-_ANSWER = struct.Struct("<QqiI")
-_SCM_RIGHTS = 1
 _IDS = {"fchownat": (2, 3)}
 """Which arguments are ids; of the others the second and the third."""
 _WITHIN = linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
@@ -31,12 +25,10 @@ _WITHIN = linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
 def received(channel_fd: int) -> int:
     """The listener that the child has sent; -1 where there is none, for another answers already."""
     channel = socket(AF_UNIX, SOCK_STREAM, fileno=channel_fd)
-    _, ancillary, *_ = channel.recvmsg(1, 64)
-    channel.close()
-    for level, kind, content in ancillary:
-        if (level, kind) == (SOL_SOCKET, _SCM_RIGHTS):
-            return int.from_bytes(content[:4], "little")
-    return -1
+    try:
+        return answering.received(channel)
+    finally:
+        channel.close()
 
 
 class Recorder:
@@ -53,14 +45,14 @@ class Recorder:
 
     def answer(self) -> None:
         """One call."""
-        request = bytearray(_REQUEST.size)
+        request = bytearray(answering.REQUEST.size)
         try:
-            fcntl.ioctl(self._listener, _RECEIVE, request)
-            number, pid, _, call, machine, _, *arguments = _REQUEST.unpack(request)
+            fcntl.ioctl(self._listener, answering.RECEIVE, request)
+            number, pid, _, call, machine, _, *arguments = answering.REQUEST.unpack(request)
             name = self._calls[machine, call]
             caller = _Traced(self._listener, number, pid, name, tuple(arguments))
-            answer = _ANSWER.pack(number, 0, *self._of(caller))
-            fcntl.ioctl(self._listener, _SEND, answer)
+            answer = answering.ANSWER.pack(number, 0, *self._of(caller))
+            fcntl.ioctl(self._listener, answering.SEND, answer)
         except FileNotFoundError:  # the caller was killed meanwhile
             pass
 
@@ -69,10 +61,10 @@ class Recorder:
         try:
             if caller.name in calls.STATS:
                 answered = stats.answer(caller, self._looks) != CONTINUE
-                return 0, 0 if answered else _CONTINUE
+                return 0, 0 if answered else answering.GOES_ON
             files.chown(caller, self._now)
         except OSError as error:
-            return (0, _CONTINUE) if error.errno == EXDEV else (-(error.errno or EPERM), 0)
+            return (0, answering.GOES_ON) if error.errno == EXDEV else (-(error.errno or EPERM), 0)
         return 0, 0
 
 

@@ -11,7 +11,7 @@ import os
 from rootless import linux
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
-from rootless.sandbox.operations.tree import Overlay
+from rootless.sandbox.operations.tree import Overlay, shown
 from rootless.sandbox.quoting import below, quote
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ class Stacked(Record):
                 os.makedirs(path, 0o755, exist_ok=True)
             overlay.mount()
             try:
-                return self._tree(overlay.target)
+                return shown(overlay.target, self.subpath)
             finally:
                 linux.umount2(overlay.target, linux.MNT_DETACH)
         except OSError as error:
@@ -81,20 +81,6 @@ class Stacked(Record):
             linux.move_mount(tree, find(self.path))
         except OSError as error:
             raise self._refused(error) from None
-
-    def _tree(self, mounted: str) -> int:
-        """A detached copy of the mount. No link of the image leads out of it."""
-        if not self.subpath:
-            return linux.open_tree(mounted)
-        root = os.open(mounted, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            part = linux.openat2(root, self.subpath, os.O_PATH, linux.RESOLVE_BENEATH)
-            try:
-                return linux.open_tree(part)
-            finally:
-                os.close(part)
-        finally:
-            os.close(root)
 
     def _refused(self, error: OSError) -> SandboxError:
         part = f"{self.subpath} of " if self.subpath else ""

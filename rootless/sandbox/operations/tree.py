@@ -201,7 +201,7 @@ class Bind(Record):
     def open(self) -> int:
         """A detached copy of the mount; SandboxError when it cannot be shown."""
         try:
-            return self._tree()
+            return shown(self.source, self.subpath, recursive=self.recursive)
         except OSError as error:
             raise self._refused(error) from None
 
@@ -235,17 +235,6 @@ class Bind(Record):
     @property
     def _attributes(self) -> int:
         return self.attributes | (linux.MOUNT_ATTR_RDONLY if self.read_only else 0)
-
-    def _tree(self) -> int:
-        """A detached copy of the mount. No link of a volume leads out of it."""
-        if not self.subpath:
-            return linux.open_tree(self.source, recursive=self.recursive)
-        root = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        part = linux.openat2(root, self.subpath, os.O_PATH, linux.RESOLVE_BENEATH)
-        tree = linux.open_tree(part, recursive=self.recursive)
-        os.close(part)
-        os.close(root)
-        return tree
 
     def _restrict(self, tree: int) -> None:
         linux.mount_setattr(
@@ -437,6 +426,21 @@ _PROPAGATIONS = {
     "slave": linux.MS_SLAVE,
     "shared": linux.MS_SHARED,
 }
+
+
+def shown(mounted: str, part: str, *, recursive: bool = True) -> int:
+    """A detached copy of a mount, or of a part of it, which no link in it leads out of. OSError."""
+    if not part:
+        return linux.open_tree(mounted, recursive=recursive)
+    root_fd = os.open(mounted, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        part_fd = linux.openat2(root_fd, part, os.O_PATH, linux.RESOLVE_BENEATH)
+        try:
+            return linux.open_tree(part_fd, recursive=recursive)
+        finally:
+            os.close(part_fd)
+    finally:
+        os.close(root_fd)
 
 
 def _give(tree: int, user: str, newroot: Newroot) -> None:
