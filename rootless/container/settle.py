@@ -36,14 +36,25 @@ def create(ground: Ground, spec: ContainerSpec) -> Home:
     RootlessError when its name is taken, or something cannot be mounted: then nothing is left.
     """
     if not (spec.mounts or spec.volumes_from or spec.run.volumes):
-        return homes.create(ground.store, spec)
-    home = homes.create(ground.store, spec, lambda asked: _settled(ground.store, asked))
+        return homes.create(ground.store, spec, lambda asked: _checked(ground, asked))
+    home = homes.create(
+        ground.store, spec, lambda asked: _settled(ground.store, _checked(ground, asked))
+    )
     try:
         _seed(ground, home.spec)
     except BaseException:
         home.discard()
         raise
     return home
+
+
+def _checked(ground: Ground, spec: ContainerSpec) -> ContainerSpec:
+    """Itself; RootlessError where the ids that it was given are not there."""
+    if own_ids := spec.confinement.own_ids:
+        from rootless.container import identity
+
+        identity.check(own_ids, ground.ids)
+    return spec
 
 
 def on_paper(store: Store, spec: ContainerSpec, folder: str) -> ContainerSpec:
