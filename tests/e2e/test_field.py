@@ -245,11 +245,9 @@ def test_a_user_of_a_directory(rootless, busybox_image, tmp_path):
     assert found["ids"]["detail"] == "20001 uids can be mapped"
 
 
-@pytest.mark.needs("gcc")
+@pytest.mark.needs("gcc", "getsubids")
 def test_a_directory_that_gives_ids(rootless, busybox_image, tmp_path):
     """As sssd does from FreeIPA: the files say nothing, and newuidmap asks there, too."""
-    if not machine.program("getsubids"):
-        pytest.skip("getsubids is not installed")
     found = doctor(rootless, _directory(tmp_path, "passwd: files away\nsubid: away\n"))
     assert found["ids"]["detail"] == "20001 uids can be mapped"
     assert found["way"]["rung"] == 1

@@ -96,15 +96,15 @@ def test_what_was_given_in_part_is_given_in_the_end(stand):
         stand().root / "layers" / name / "diff" for name in os.listdir(stand().root / "layers")
     ]
 
-    def half() -> None:
-        for layer in layers:
-            file = layer / "d" / "f"
-            if file.exists():
-                os.removexattr(file, owners.ATTRIBUTE)
-                os.chown(file, 7, 8)
-                os.chmod(file, 0o4750)
+    def half() -> int:
+        found = [file for layer in layers if (file := layer / "d" / "f").exists()]
+        for file in found:
+            os.removexattr(file, owners.ATTRIBUTE)
+            os.chown(file, 7, 8)
+            os.chmod(file, 0o4750)
+        return len(found)
 
-    child.in_child(half)
+    assert child.in_child(half) == 1
     assert _said(stand()) == OWNED
 
 

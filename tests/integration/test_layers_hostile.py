@@ -87,7 +87,9 @@ def test_contained(name, outside, tmp_path):
     assert found == expected
 
 
-@pytest.mark.parametrize("name", ["dotdot", "hardlink-abs", "symlink-rel-write"])
+@pytest.mark.parametrize(
+    "name", ["dotdot", "hardlink-abs", "symlink-rel-write", "symlink-for-parent"]
+)
 def test_refused_over_a_tree_as_well(name, outside, tmp_path):
     entries = evil_tars.REFUSED[name](os.fsencode(outside)) + evil_tars.END
     with pytest.raises(IntegrityError):

@@ -109,6 +109,9 @@ REFUSED: dict[str, Attack] = {
     # 3: nothing of the victim's path exists inside
     "symlink-abs-write": lambda v: symlink(b"a", v) + file(b"a/file"),
     "symlink-rel-write": lambda v: symlink(b"a", b"../victim") + file(b"a/file"),
+    "symlink-for-parent": lambda v: (
+        directory(b"a") + file(b"a/x") + symlink(b"a", b"../victim") + file(b"a/file")
+    ),
     "symlink-two-hop": lambda v: (
         directory(b"d") + symlink(b"d/up", b"..") + symlink(b"d/out", b"up/../victim")
         + file(b"d/out/file")
@@ -207,6 +210,15 @@ CONTAINED: dict[str, tuple[Attack, dict[bytes, bytes | None]]] = {
     "dir-then-symlink": (
         lambda v: directory(b"a", mode=0o777) + symlink(b"a", v),
         {b"a": b"-> VICTIM"},
+    ),
+    "dir-then-another": (
+        lambda v: directory(b"a") + file(b"a/x") + file(b"a") + directory(b"a") + file(b"a/y"),
+        {b"a": None, b"a/y": b"evil"},
+    ),
+    "link-then-another": (
+        lambda v: directory(b"d") + directory(b"e") + symlink(b"a", b"d") + file(b"a/x")
+        + symlink(b"a", b"e") + file(b"a/y"),
+        {b"d": None, b"e": None, b"a": b"-> e", b"d/x": b"evil", b"e/y": b"evil"},
     ),
     # 5
     "hardlink-then-write": (

@@ -41,6 +41,7 @@ _PROGRAMS = {
                 "curl",
                 "debootstrap",
                 "gcc",
+                "getsubids",
                 "git",
                 "iperf3",
                 "kubectl",

@@ -81,6 +81,24 @@ def test_what_is_quiet_may_be_moved_away_and_back(tree):
     assert changes(tree, lambda: (tree / "c/h").chmod(0o600), {b"/c/h"}).changed == [b"/c/h"]
 
 
+def test_what_is_quiet_is_the_same_file(tree, tmp_path):
+    """Another one of the same size and times is a change; more in it is none while others work."""
+
+    def change():
+        file, folder = (tree / "c/h").stat(), (tree / "c").stat()
+        (tmp_path / "other").write_text("other one")
+        os.utime(tmp_path / "other", ns=(file.st_atime_ns, file.st_mtime_ns))
+        os.replace(tmp_path / "other", tree / "c/h")
+        os.utime(tree / "c", ns=(folder.st_atime_ns, folder.st_mtime_ns))
+
+    assert changes(tree, change, {b"/c", b"/c/h"}).changed == [b"/c/h"]
+    quiet = {b"/c/h"}
+    for changing, found in ((True, []), (False, [b"/c/h"])):
+        index = scan.look(str(tree))
+        (tree / "c/h").write_text(f"longer than before, {changing}")
+        assert scan.compare(str(tree), index, quiet, changing=changing).changed == found
+
+
 def test_an_entry_is_kept_in_little_more_than_its_name(tree):
     for number in range(2000):
         (tree / f"c/{number:04}").touch()

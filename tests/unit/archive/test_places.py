@@ -40,3 +40,5 @@ def test_no_path_leads_out(places, tmp_path):
     with pytest.raises(OSError):
         places.at(b"out/passwd")
     assert read(places.at(b"../../../../0/file")) == 0
+    for path in (b"..", b"0/..", b"0/../.."):
+        assert os.path.samefile(places.at(path), tmp_path)
