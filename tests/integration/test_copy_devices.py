@@ -16,6 +16,12 @@ from tests.support import child
 pytestmark = pytest.mark.needs("userns")
 
 
+@pytest.fixture(autouse=True)
+def folder_of_other_ids(tmp_path):
+    yield
+    child.remove_tree(tmp_path)
+
+
 def layer_of(folder) -> dict[str, tuple[bytes, int, int, int, int, int]]:
     def body():
         with open(folder / "layer.tar", "wb") as file:
@@ -64,7 +70,7 @@ def test_owner_and_mode_as_is_said(tmp_path):
     assert layer_of(tmp_path)["d/zero"] == (tarfile.CHRTYPE, 1, 5, 0o640, 7, 8)
 
 
-def test_those_of_a_pattern_and_their_content_is_which_they_are(tmp_path):
+def test_those_of_a_pattern(tmp_path):
     digests = [
         copied(tmp_path / name, pattern, "/d/", Placement(is_image=True))
         for name, pattern in (("a", "[nz][ue][lr][lo]"), ("b", "null"), ("c", "zero"))
@@ -73,3 +79,11 @@ def test_those_of_a_pattern_and_their_content_is_which_they_are(tmp_path):
     found = layer_of(tmp_path / "a")
     assert [found[f"d/{name}"][1:3] for name in ("null", "zero")] == [(1, 3), (1, 5)]
     assert len(set(digests)) == 3
+
+
+def test_its_content_is_which_it_is():
+    """Two of one name are not the same, though nothing can be read of either."""
+    fd = os.open("/dev", os.O_RDONLY)
+    read = [contents.read(fd, name, os.stat(name, dir_fd=fd)) for name in ("null", "zero")]
+    os.close(fd)
+    assert read == ["1:3", "1:5"]
