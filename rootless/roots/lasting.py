@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rootless.roots.copied import Shown
     from rootless.sandbox.spec import Operation
 
-_OURS = ("tree", "tree.clock", "tree.index", "diff.new", covering.FOLDER)
+_OURS = ("tree", "tree.clock", "tree.index", "diff.new", "diff.old", covering.FOLDER)
 
 
 class Root:
@@ -31,6 +31,8 @@ class Root:
         self.writable = writable
         self.target = f"{writable}/tree"
         self.caught = self.target
+        if not os.path.isdir(f"{writable}/diff"):  # killed between two renames of `commit`
+            os.rename(f"{writable}/diff.new", f"{writable}/diff")
         self._clear()
         os.mkdir(self.target, 0o755)
         merging.merge(layers, self.target)
@@ -57,7 +59,7 @@ class Root:
             changes = scan.compare(self.target, self._index, quiet)
             os.mkdir(new, 0o755)
             copied.write(changes, os.fsencode(self.target), os.fsencode(new))
-            deletion.remove(diff)
+            os.rename(diff, f"{self.writable}/diff.old")
             os.rename(new, diff)
             self._clear()
         except FileNotFoundError:

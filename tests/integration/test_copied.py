@@ -10,7 +10,7 @@ import pytest
 
 from rootless import roots, rung
 from rootless.archive import whiteout
-from rootless.roots import compare, merging
+from rootless.roots import compare, lasting, merging
 from rootless.store import Store, snapshots
 from tests.support import child
 
@@ -150,3 +150,45 @@ def test_a_layer_below_is_never_written_to(store):
         return before == after, stat.S_IMODE(os.lstat(f"{below}/d/f").st_mode)
 
     assert child.in_child(body) == (True, 0o4755)
+
+
+@pytest.mark.parametrize("calls", range(6))
+def test_who_is_killed_while_changes_are_kept_loses_none_of_before(tmp_path, monkeypatch, calls):
+    """A container's, at its end: neither when they are put in their place, nor when others go."""
+    home = tmp_path / "home"
+    (home / "diff").mkdir(parents=True)
+    (tmp_path / "layer").mkdir()
+    left = [calls]
+
+    def counted(call):
+        def tried(*words, **options):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return call(*words, **options)
+
+        return tried
+
+    def body():
+        layers = (str(tmp_path / "layer"),)
+        root = lasting.Root(layers, str(home))
+        (home / "tree/before").write_text("before")
+        root.commit()
+        root = lasting.Root(layers, str(home))
+        (home / "tree/after").write_text("after")
+        with monkeypatch.context() as patch:
+            for module, name in ((os, "rename"), (os, "rmdir"), (os, "unlink")):
+                patch.setattr(module, name, counted(getattr(module, name)))
+            try:
+                root.commit()
+            except KeyboardInterrupt:
+                pass
+        root = lasting.Root(layers, str(home))
+        found = {one.name: one.read_text() for one in (home / "tree").iterdir()}
+        root.commit()
+        return found, sorted(os.listdir(home))
+
+    found, left_over = child.in_child(body)
+    assert found["before"] == "before"
+    assert found.get("after", "after") == "after"
+    assert left_over == ["diff"]
