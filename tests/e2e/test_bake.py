@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tests.support import flattened
-from tests.support.processes import wait_until_gone
+from tests.support.processes import interrupt, wait_until_gone
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
 
@@ -175,14 +175,7 @@ def test_targets_of_a_bake_that_is_asked_to_end_clean_up(rootless, project, numb
         for _ in range(2):
             while "begun" not in running.stderr.readline().replace("echo begun", ""):
                 assert running.poll() is None
-        if whole_group:
-            os.killpg(running.pid, number)
-        else:
-            running.send_signal(number)
-        said = running.stderr.read()
-    assert running.returncode == 128 + number, said
-    assert said.endswith("interrupted\n")
-    assert "Traceback" not in said
+        interrupt(running, number, whole_group=whole_group)
     assert os.listdir(rootless.root / "tmp") == []
     wait_until_gone(f"{rootless.root} bake")
 

@@ -128,14 +128,7 @@ def test_a_build_that_is_asked_to_end_cleans_up(rootless, failing, number, stage
         for _ in range(stages):
             while "up" not in build.stderr.readline().replace("echo up", ""):
                 assert build.poll() is None
-        if whole_group:
-            os.killpg(build.pid, number)
-        else:
-            build.send_signal(number)
-        said = build.stderr.read()
-    assert build.returncode == 128 + number, said
-    assert said.endswith("interrupted\n")
-    assert "Traceback" not in said
+        processes.interrupt(build, number, whole_group=whole_group)
     assert os.listdir(rootless.root / "tmp") == []
     processes.wait_until_gone(sleep)
 

@@ -11,8 +11,7 @@ import tarfile
 
 import pytest
 
-from tests.conftest import Rootless
-from tests.support import child, field, rungs
+from tests.support import field, rungs
 from tests.support.machine import PROJECT
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
@@ -88,14 +87,8 @@ def folder(tmp_path, busybox_image):
 @pytest.fixture
 def both(tmp_path, busybox_image):
     """A store of an ordinary user with namespaces, and one of a user without any."""
-    made = []
-    for name, prefix in (("range", ()), ("none", rungs.NONE)):
-        made.append(Rootless(tmp_path / name))
-        made[-1].prefix = prefix
-        made[-1].ok("load", "-i", busybox_image.archive(tmp_path / f"{name}.tar"))
-    yield made
-    for one in made:
-        child.remove_tree(one.root)
+    with rungs.beside(tmp_path, busybox_image, "none", rungs.NONE) as made:
+        yield made
 
 
 def layers(rootless, name="t"):

@@ -9,9 +9,8 @@ import tarfile
 
 import pytest
 
-from tests.conftest import Rootless
 from tests.e2e.test_rung_root import secrets_in
-from tests.support import child, rungs
+from tests.support import rungs
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "proot")
@@ -53,14 +52,8 @@ def folder(tmp_path, busybox_image):
 
 @pytest.fixture
 def both(tmp_path, busybox_image):
-    made = []
-    for name, prefix in (("range", ()), ("none", rungs.NONE)):
-        made.append(Rootless(tmp_path / name))
-        made[-1].prefix = prefix
-        made[-1].ok("load", "-i", busybox_image.archive(tmp_path / f"{name}.tar"))
-    yield made
-    for one in made:
-        child.remove_tree(one.root)
+    with rungs.beside(tmp_path, busybox_image, "none", rungs.NONE) as made:
+        yield made
 
 
 def build(rootless, folder, *flags):

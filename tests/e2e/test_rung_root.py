@@ -47,14 +47,8 @@ def folder(tmp_path, busybox_image):
 @pytest.fixture
 def both(tmp_path, busybox_image):
     """The same image in two stores, the second one of root without namespaces."""
-    made = []
-    for name, prefix in (("range", ()), ("root", rungs.ROOT)):
-        made.append(Rootless(tmp_path / name))
-        made[-1].prefix = prefix
-        made[-1].ok("load", "-i", busybox_image.archive(tmp_path / f"{name}.tar"))
-    yield made
-    for one in made:
-        child.remove_tree(one.root)
+    with rungs.beside(tmp_path, busybox_image, "root", rungs.ROOT) as made:
+        yield made
 
 
 ON_OVERLAY = """

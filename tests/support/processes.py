@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,21 @@ import pytest
 def some_seconds() -> str:
     """A number of seconds that nobody else sleeps; so it is found in command lines."""
     return f"{os.getpid()}{time.monotonic_ns()}"[-9:].replace("0", "1")
+
+
+def interrupt(running: subprocess.Popen[str], number: int, *, whole_group: bool) -> None:
+    """Ask a command of ours to end, or with it all of its group, as a terminal does: it must say so
+    on its standard error, and nothing that is wrong.
+    """
+    assert running.stderr
+    if whole_group:
+        os.killpg(running.pid, number)
+    else:
+        running.send_signal(number)
+    said = running.stderr.read()
+    assert running.wait() == 128 + number, said
+    assert said.endswith("interrupted\n")
+    assert "Traceback" not in said
 
 
 def saying(text: str) -> list[int]:
