@@ -76,11 +76,14 @@ def decide(name: str, why: str, cure: str | None = None) -> None:
     _Standing.rung = Rung(name, why, cure)
 
 
-def force(name: str, why: str = "it was asked for", cure: str | None = None) -> None:
-    """Stand there, whatever the machine would allow: before anything is tried. UsageError."""
+def force(name: str, why: str = "", cure: str = "unset ROOTLESS_RUNG") -> None:
+    """Stand there, whatever the machine would allow: before anything is tried. UsageError.
+
+    Without `why` it is the user who asks.
+    """
     if name not in NAMES:
         raise UsageError(f"no rung is called {name!r}", hint=f"there are: {', '.join(NAMES)}")
-    _Standing.forced = Rung(name, why, cure)
+    _Standing.forced = Rung(name, why or f"ROOTLESS_RUNG={name} asks for it", cure)
 
 
 def forced() -> Rung | None:

@@ -6,7 +6,7 @@ container is made of, in which order, is decided in this file and nowhere else.
 
 from __future__ import annotations
 
-from rootless import linux, programs, rung
+from rootless import linux, programs, rung, userns
 from rootless.errors import RootlessError
 from rootless.record import Record
 from rootless.sandbox import caps
@@ -231,7 +231,7 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
         process = _unconfined(process)
     privileges = _privileges(process, Network(own=False), place, answered)
     if enter.tree:
-        privileges = (*_way_into(enter.tree), *_unbounded(privileges))
+        privileges = (*_way_into(enter.tree, enter.namespaces), *_unbounded(privileges))
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
 
 
@@ -240,14 +240,17 @@ def can_enter() -> bool:
     return rung.current().may_chroot
 
 
-def _way_into(tree: str) -> tuple[Operation, ...]:
-    """Of a container whose root is a directory. RootlessError where nobody can go there."""
+def _way_into(tree: str, namespaces: tuple[str, ...]) -> tuple[Operation, ...]:
+    """Of a container whose root is a directory. RootlessError where nobody can go there.
+
+    Nothing has been tried in this process, so that is asked of what it is.
+    """
     from rootless.sandbox.operations import chrooted
 
-    if not can_enter():
+    if not (namespaces or userns.is_root_for_copies()):
         raise RootlessError(
             "this container has no namespaces that could be entered",
-            hint="where nothing is kept apart a command needs a container of its own",
+            hint="where nothing is kept apart a command needs a container of its own: rootless run",
         )
     return (chrooted.Enter(tree), chrooted.Chroot())
 

@@ -46,7 +46,10 @@ _TMPFS_FLAGS = frozenset(
 )
 _TMPFS_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
 _VOLUME_HINT = "write -v SOURCE:/PATH/IN/CONTAINER[:ro], or -v /PATH/IN/CONTAINER"
-_MOUNT_HINT = "write --mount type=bind,src=DIR,dst=/PATH, type=volume,src=NAME,dst=/PATH, or"
+_MOUNT_HINT = (
+    "write --mount type=bind,src=DIR,dst=/PATH, type=volume,src=NAME,dst=/PATH, "
+    "type=image,src=IMAGE,dst=/PATH, or type=tmpfs,dst=/PATH"
+)
 _LONELY = frozenset(
     ("readonly", "ro", "rw", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "U", "chown")
 )
@@ -341,9 +344,7 @@ class _Reader:
 
     def _check_kind(self) -> None:
         if self._kind not in ("bind", "volume", "tmpfs", "image"):
-            raise UsageError(
-                f"{self._config()}: mount type unknown", hint=f"{_MOUNT_HINT} type=tmpfs,dst=/PATH"
-            )
+            raise UsageError(f"{self._config()}: mount type unknown", hint=_MOUNT_HINT)
         for prefix in sorted(self._prefixes - {self._kind}):
             raise self._wrong(f"cannot mix '{prefix}-*' options with mount type '{self._kind}'")
 
@@ -400,10 +401,11 @@ class _Reader:
     def _wrong(self, what: str, key: str = "") -> UsageError:
         from rootless import nearest
 
+        meant = nearest.hint(key, sorted(_KEYS)) if key else None
+        if key in ("uid", "gid"):
+            meant = f"whose a tmpfs is says --tmpfs /PATH:{key}=NUMBER"
         return UsageError(
-            f'invalid argument "{self._text}" for "--mount" flag: {what}',
-            hint=(nearest.hint(key, sorted(_KEYS)) if key else None)
-            or f"{_MOUNT_HINT} type=tmpfs,dst=/PATH",
+            f'invalid argument "{self._text}" for "--mount" flag: {what}', hint=meant or _MOUNT_HINT
         )
 
 

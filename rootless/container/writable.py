@@ -39,7 +39,8 @@ class caught:  # noqa: N801 - read as `with writable.caught(store, container) as
             self._snapshot = snapshots.create(store)
             self._diff = self._snapshot.diff
             try:
-                roots.unfold(home, self._diff)
+                with store.writing():
+                    roots.unfold(home, self._diff)
             except BaseException:
                 self._snapshot.discard()
                 raise

@@ -327,6 +327,34 @@ def test_a_disk_that_a_container_fills_up(box, busybox_image, tmp_path):
     assert answer.stdout.endswith(f"{small}/store/containers:\n\n{small}/store/tmp:\n")
 
 
+@pytest.mark.needs("unshare")
+def test_a_disk_that_a_container_fills_up_while_it_runs_in_a_copy(box, busybox_image, tmp_path):
+    """What it has changed so far cannot be put together: that is no matter of standard output."""
+    small = tmp_path / "small"
+    small.mkdir()
+    archive = busybox_image.archive(tmp_path / "base.tar")
+    python = f"{sys.executable} -m rootless --root {small}/store"
+    fill = "yes >/big; sleep 7534"
+    script = f"""
+        mount -t tmpfs -o size=12m,mode=700 tmpfs {small}
+        {python} load -i {archive} || exit 90
+        {python} run -d --name greedy busybox sh -c '{fill}' || exit 91
+        until [ "$(stat -f -c %a {small})" = 0 ]; do sleep 0.1; done
+        {python} commit greedy && exit 92
+        {python} export greedy >/dev/null && exit 93
+        {python} rm -f greedy || exit 94
+        ls {small}/store/tmp
+    """
+    answer = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env={**box.environment, "ROOTLESS_RUNG": "root"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count(f"error: the disk is full: {small}/store") == 2, answer.stderr
+    assert answer.stdout.endswith("\ngreedy\n")
+
+
 # --- many at once ---------------------------------------------------------------------------------
 
 

@@ -157,12 +157,21 @@ def test_a_container_runs_as_a_convenience(both):
     none.ok("rm", "cc")
     none.ok("run", "-d", "--name", "dd", "busybox", "sleep", "7532")
     assert none.ok("ps", "-q")
+    answer = none("exec", "dd", "true")
+    assert (answer.exit, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("error: this container has no namespaces that could be entered")
     none.ok("rm", "-f", "dd")
     assert none.ok("ps", "-aq") == ""
 
 
 def test_doctor_says_who_runs_commands(both):
     assert "✓ commands:        run by proot" in both[1]("doctor").stdout
+
+
+def test_doctor_says_that_the_user_has_asked_for_it(both, monkeypatch):
+    monkeypatch.setitem(both[0].environment, "ROOTLESS_RUNG", "none")
+    told = both[0]("doctor").stdout
+    assert "✗ user namespace:  ROOTLESS_RUNG=none asks for it\n    fix: unset ROOTLESS_RUNG" in told
 
 
 @pytest.mark.needs("network", "mirror")

@@ -202,6 +202,21 @@ def test_what_docker_s_command_refuses(text, what):
 
 
 @pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("type=tmpfs,dst=/x,uid=5", "whose a tmpfs is says --tmpfs /PATH:uid=NUMBER"),
+        ("type=imag,src=a,dst=/x", "type=image,src=IMAGE,dst=/PATH"),
+        ("type=image,src=a", "type=image,src=IMAGE,dst=/PATH"),
+        ("type=tmpfs,dts=/x", "did you mean dst?"),
+    ],
+)
+def test_the_way_out(text, hint):
+    with pytest.raises(UsageError) as caught:
+        run_mounts.mount(text)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "what"),
     [
         ("type=nope,dst=/x", "nope", "mount type unknown"),
