@@ -4,12 +4,12 @@ by several at once, and with what runs it killed in the middle. Words and exit c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -191,9 +191,13 @@ def test_who_is_attached_to_a_paused_one(store):
         store.ok("pause", "still")
         paused = "cannot attach to a paused container, unpause it first"
         assert said(store, "attach", "still") == (1, paused)
-        while attached.poll() is None:
-            attached.send_signal(signal.SIGTERM)
-            time.sleep(0.1)
+        try:
+            for _ in range(20):
+                attached.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    attached.wait(1)
+        finally:
+            attached.kill()
         assert (attached.returncode, attached.stderr.read()) == (1, b"")
     store.ok("rm", "-f", "still")
 

@@ -155,6 +155,8 @@ def test_a_container_runs_as_a_convenience(both):
     none.ok("commit", "cc", "made")
     assert none.ok("run", "--rm", "made", "cat", "/file") == "kept\n"
     none.ok("rm", "cc")
+    left = ("sh", "-c", "sleep 7533 & echo on")  # ends with it
+    assert none.ok("run", "--rm", "busybox", *left, timeout=30) == "on\n"
     none.ok("run", "-d", "--name", "dd", "busybox", "sleep", "7532")
     assert none.ok("ps", "-q")
     answer = none("exec", "dd", "true")
