@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tarfile
@@ -115,8 +116,16 @@ def test_a_builder_that_is_killed_takes_its_step_and_its_secret_along(both, fold
             building.send_signal(number)
             wait_until(lambda: not secrets_in(none.root), "the end of the secret")
             wait_until(lambda: not sleepers(none), "the end of the step")
+            wait_until(lambda: not loaders(), "the end of what proot has left")
         finally:
             building.kill()
+
+
+def loaders():
+    """Files of ours that a proot has made which is gone."""
+    ours = ["find", "/tmp", "-maxdepth", "1", "-name", "prooted-*", "-uid", str(os.getuid())]
+    found = subprocess.run(ours, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [one for one in found if not os.path.exists(f"/proc/{one.split('-')[1]}")]
 
 
 def sleepers(rootless):

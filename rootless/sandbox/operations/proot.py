@@ -35,6 +35,7 @@ _SEEN = ("/proc", "/sys", *(f"/dev/{name}" for name in NODES))
 _SHOWN = 200  # of a command's name in an error
 _ENVIRONMENT = {"PROOT_NO_SECCOMP": "1"}
 """Else a newer proot would not look up the paths of calls that are handed to us."""
+_LOADERS = "/tmp"
 _GLANCE = 5  # milliseconds
 _STATUS = 4096  # bytes of a process's status
 
@@ -82,6 +83,17 @@ class Proot(Execute):
             Notify(self.given).apply(newroot)
             linux.seccomp(self.unknown)
             os.execve(self.program, words, env)
+
+    def restore(self) -> None:
+        """A proot that was killed leaves its loader, where no variable of its own moves it."""
+        for name in os.listdir(_LOADERS):
+            kind, _, rest = name.partition("-")
+            pid = rest.partition("-")[0]
+            if kind == "prooted" and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+                try:
+                    os.unlink(f"{_LOADERS}/{name}")
+                except OSError:  # another user's, or gone already
+                    continue
 
     def _options(self, uid: int, gid: int) -> tuple[str, ...]:
         shown = (word for path in _SEEN for word in ("-b", path))
