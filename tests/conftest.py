@@ -33,6 +33,8 @@ def pytest_configure(config):
             signal.signal(number, signal.default_int_handler if interrupts else lambda *_: None)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(running.Told(config))
+        if config.option.basetemp is None:
+            config.pluginmanager.register(running.Folder(config))
 
 
 def pytest_collection_modifyitems(items):

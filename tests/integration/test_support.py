@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -75,6 +76,43 @@ def test_a_tree_of_foreign_owners_can_be_removed(tmp_path):
     assert tree.exists()
     child.remove_tree(tree)
     assert not tree.exists()
+
+
+_LEFT = """
+import os
+from tests.support import child
+
+def test_it(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    child.in_child(lambda: os.chown(tmp_path / "theirs", 5, 5))
+    os.chdir(tmp_path)
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+    assert {passes}
+"""
+
+
+@pytest.mark.needs("userns", "subids")
+@pytest.mark.parametrize("passes", [True, False])
+def test_what_tests_leave_is_kept_only_for_one_that_failed(tmp_path, passes):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (tmp_path / "test_one.py").write_text(_LEFT.format(passes=passes))
+    inner = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    answer = subprocess.run(
+        [*inner, tmp_path / "test_one.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(machine.PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == (0 if passes else 1), answer.stdout + answer.stderr
+    left = [str(path) for path in temporary.iterdir()]
+    child.remove_tree(temporary)
+    assert len(left) == (0 if passes else 1)
+    assert all(f"What the tests left is in {path}" in answer.stdout for path in left)
 
 
 def test_an_unknown_need_is_a_mistake_of_the_test():

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
-from rootless import userns
+from rootless import deletion, userns
 
 T = TypeVar("T")
 
@@ -53,10 +53,8 @@ def _outcome(body: Callable[[], T], enter: bool) -> bytes:
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
     """Remove what belongs to ids of the namespace, which only its root may do."""
-    import shutil
-
     if os.path.lexists(path):
-        in_child(lambda: shutil.rmtree(path, onerror=_make_removable))
+        in_child(lambda: deletion.remove(os.fspath(path)))
 
 
 def copy_tree(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
@@ -65,14 +63,3 @@ def copy_tree(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 
     command = ["cp", "--archive", "--reflink=auto", "--no-target-directory", source, target]
     in_child(lambda: subprocess.run(command, check=True).returncode)
-
-
-def _make_removable(function: Callable[[str], object], path: str, _: object) -> None:
-    """Directories without any permission (overlayfs's work) hide nothing from their owner."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        import shutil
-
-        os.chmod(path, 0o700)
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        function(path)
