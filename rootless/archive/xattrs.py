@@ -84,7 +84,12 @@ def _set(target: bytes | int, name: bytes, value: bytes) -> None:
 
 def copy(source: bytes | int, target: bytes | int) -> None:
     """Those that go along when a file of a layer is copied on this machine: not overlayfs's."""
-    for name, value in read(source).items():
+    pass_on(read(source), target)
+
+
+def pass_on(found: dict[bytes, bytes], target: bytes | int) -> None:
+    """The same of all that have been `found`."""
+    for name, value in found.items():
         if name in _RECORDS:
             os.setxattr(target, name, value)
         elif kept := portable({name: value}):

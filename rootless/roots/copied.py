@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.archive import whiteout
+from rootless.archive import whiteout, xattrs
 from rootless.roots import copying, merging, scan
 from rootless.sandbox import covering
 from rootless.sandbox.operations.chrooted import Enter
@@ -228,6 +228,7 @@ class _Writing:
 
     def _dressed(self, path: bytes) -> int:
         """Like the tree's; the time that it gets in the end."""
-        status = os.lstat(self._tree + path)
-        copying.dress(self._tree + path, self._diff + path, status)
+        source = self._tree + path
+        status = os.lstat(source)
+        copying.dress(self._diff + path, status, xattrs.read(source))
         return status.st_mtime_ns

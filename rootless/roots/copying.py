@@ -105,17 +105,16 @@ def _some(read_fd: int, write_fd: int, size: int) -> int:
         return os.sendfile(write_fd, read_fd, None, size)
 
 
-def dress(source: bytes, target: bytes, status: os.stat_result) -> None:
+def dress(target: bytes, status: os.stat_result, attributes: dict[bytes, bytes]) -> None:
     """Give a directory what another has, but for its time, which comes when it is full."""
     now = os.lstat(target)
     if (now.st_uid, now.st_gid) != (status.st_uid, status.st_gid):
         os.chown(target, status.st_uid, status.st_gid)
     if now.st_mode != status.st_mode:
         os.chmod(target, stat.S_IMODE(status.st_mode))
-    had = xattrs.read(source)
-    for name in xattrs.read(target).keys() - had.keys():  # what a lower layer has said of it
+    for name in xattrs.read(target).keys() - attributes.keys():  # what a lower layer has said of it
         os.removexattr(target, name)
-    xattrs.copy(source, target)
+    xattrs.pass_on(attributes, target)
 
 
 def stamp(target: bytes, nanoseconds: int) -> None:

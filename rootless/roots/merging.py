@@ -45,7 +45,7 @@ class _Merging:
 
     def merge(self) -> None:
         root = os.lstat(self._layer)
-        copying.dress(self._layer, self._tree, root)
+        copying.dress(self._tree, root, xattrs.read(self._layer))
         self._times.append((self._tree, root.st_mtime_ns))
         pending = [(b"", not os.listdir(self._tree))]
         while pending:
@@ -72,14 +72,14 @@ class _Merging:
 
     def _enter(self, name: bytes, status: os.stat_result, *, fresh: bool) -> bool:
         """Make a directory, or go on with the one that is there; whether it is empty."""
-        source, target = self._layer + name, self._tree + name
+        attributes, target = xattrs.read(self._layer + name), self._tree + name
         if not fresh:
-            fresh = whiteout.is_opaque(xattrs.read(source)) or not _is_folder(target)
+            fresh = whiteout.is_opaque(attributes) or not _is_folder(target)
             if fresh:
                 deletion.remove(target)
         if fresh:
             os.mkdir(target, 0o755)
-        copying.dress(source, target, status)
+        copying.dress(target, status, attributes)
         self._times.append((target, status.st_mtime_ns))
         return fresh
 
