@@ -22,7 +22,7 @@ import os
 import stat
 from errno import EINVAL, ENODATA, ENOENT, ENOTSUP
 
-from rootless import userns
+from rootless import rung, userns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def of(status: os.stat_result, attributes: Mapping[bytes, bytes] = {}) -> tuple[
     record = attributes.get(KEY)
     found = _parsed(record) if record else in_times(status)
     if found is None:
-        return (0, 0) if userns.is_plain() else (status.st_uid, status.st_gid)
+        return (status.st_uid, status.st_gid) if rung.current().is_root else (0, 0)
     return found
 
 
@@ -86,6 +86,11 @@ def times(uid: int, gid: int, mtime: int) -> tuple[int, int]:
 def are_recorded() -> bool:
     """Whether this process has one id, or none but its own, so that owners must be recorded."""
     return not userns.current().is_range
+
+
+def can_be_given() -> bool:
+    """Whether this process gives owners to files, or records them: who plans does neither."""
+    return os.geteuid() == 0 or not rung.current().is_root
 
 
 def mark(tree: str) -> None:
@@ -134,7 +139,7 @@ def give(
     `recorded` is what `are_recorded` has said, for who can ask no more. OSError.
     """
     follow = isinstance(target, int)
-    if userns.is_plain():
+    if not rung.current().is_root:
         recorded = True
     if recorded is None:
         try:
@@ -159,6 +164,15 @@ def give(
     new = times(*_kept(of(status), uid, gid), status.st_mtime_ns)
     os.utime(target, ns=new, dir_fd=dir_fd, follow_symlinks=False)
     return None
+
+
+def give_as(path: str, status: os.stat_result) -> None:
+    """Let a copy belong to whom its original does; to us where that cannot be. OSError."""
+    try:
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != EINVAL and rung.current().is_root:
+            raise
 
 
 def own() -> tuple[int, int]:

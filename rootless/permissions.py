@@ -20,7 +20,7 @@ import os
 import stat
 from errno import ENODATA, ENOTSUP
 
-from rootless import userns
+from rootless import rung
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,25 +49,19 @@ def of_open(fd: int) -> int:
         return of(os.fstat(fd))
 
 
-def of_name(name: bytes | str, status: os.stat_result, dir_fd: int) -> int:
-    """The permission bits of what has this name in a directory, and this status."""
-    if not (userns.is_plain() and _carries(status)):
-        return of(status)
-    fd = os.open(name, _OPEN, dir_fd=dir_fd)
-    try:
-        return of_open(fd)
-    finally:
-        os.close(fd)
+def are_limited() -> bool:
+    """Whether modes can lock us out, and we can give no capabilities: we are root nowhere."""
+    return not rung.current().is_root
 
 
 def file(mode: int) -> int:
     """What to make a file with that is to have this mode: we can read and mark it."""
-    return mode | 0o600 if userns.is_plain() else mode
+    return mode | 0o600 if are_limited() else mode
 
 
 def folder(mode: int) -> int:
     """What to make a directory with that is to have this mode: we can work in it."""
-    return mode | 0o700 if userns.is_plain() else mode
+    return mode | 0o700 if are_limited() else mode
 
 
 def are_wide(mode: int, *, is_folder: bool) -> bool:
@@ -76,21 +70,22 @@ def are_wide(mode: int, *, is_folder: bool) -> bool:
 
 
 def give(fd: int, mode: int) -> None:
-    """Give an open file or directory these permission bits, or what stands for them. OSError."""
-    if not userns.is_plain():
-        return os.fchmod(fd, mode)
+    """Give an open file or directory these permission bits, or what stands for them. OSError.
+
+    A change nobody sees costs a transaction of the file system's journal: looking is cheaper.
+    """
     now = os.fstat(fd).st_mode
     given = folder(mode) if stat.S_ISDIR(now) else file(mode)
     if now & _ALL != given:
         os.fchmod(fd, given)
     if given != mode:
-        return record(fd, mode, given)
-    try:
-        os.removexattr(fd, ATTRIBUTE)
-    except OSError as error:
-        if error.errno not in (ENODATA, ENOTSUP):
-            raise
-    return None
+        record(fd, mode, given)
+    elif are_limited():
+        try:
+            os.removexattr(fd, ATTRIBUTE)
+        except OSError as error:
+            if error.errno not in (ENODATA, ENOTSUP):
+                raise
 
 
 def record(fd: int, asked: int, given: int) -> None:
@@ -100,10 +95,7 @@ def record(fd: int, asked: int, given: int) -> None:
 
 def give_name(path: bytes | str, mode: int) -> None:
     """The same for what is at a path, and no link. OSError."""
-    if not userns.is_plain():
-        return os.chmod(path, mode)
-    status = os.lstat(path)
-    if not _carries(status):
+    if not (are_limited() and _carries(os.lstat(path))):
         return os.chmod(path, mode)
     fd = os.open(path, _OPEN)
     try:

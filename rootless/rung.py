@@ -7,8 +7,10 @@
     none    neither: an ordinary user, or a root without powers
 
 `userns` decides by trying, once, when a process enters its namespace; what the process forks stands
-where it does. Who presents trees (`roots`) and says what a sandbox is made of (`runspec`) asks
-here, and nobody else but `doctor`, which shows it: a test holds that. Nothing is left behind.
+where it does. Few ask here, and a test holds that: who presents trees (`roots`), says what a
+sandbox is made of (`runspec`), whose a file is (`owners`), what a mode does (`permissions`) and
+where an archive's paths are (`archive.places`), and `doctor`, which shows it. All others ask them
+for what they want. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -44,8 +46,10 @@ class Rung(Record):
         return self.name in (RANGE, ONE)
 
     @property
-    def may_chroot(self) -> bool:
-        """Whether another directory can be made the root of a process."""
+    def is_root(self) -> bool:
+        """Whether one is root, if only of a namespace: files of any mode are open to one, and any
+        directory can be made the root of a process.
+        """
         return self.name != NONE
 
     @property

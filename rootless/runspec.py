@@ -156,7 +156,7 @@ def build_step(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
 def check() -> None:
     """RootlessError, with what is missing, where no command of an image can be run at all."""
     here = rung.current()
-    if here.may_chroot or programs.find(_PROOT):
+    if here.is_root or programs.find(_PROOT):
         return
     raise RootlessError(
         "commands of images cannot be run here: there are neither namespaces nor root "
@@ -167,9 +167,15 @@ def check() -> None:
     )
 
 
+def check_root() -> None:
+    """RootlessError where there is nobody's root to be, not even that of a namespace."""
+    if not rung.current().is_root:
+        raise lacking("a user namespace")
+
+
 def losses() -> str:
     """What is not in a layer that a command makes here; "" where all is."""
-    if rung.current().may_chroot:
+    if rung.current().is_root:
         return ""
     return (
         "commands are run by proot, for there are neither namespaces nor root: they are kept apart "
@@ -180,7 +186,7 @@ def losses() -> str:
 def absence() -> str:
     """What commands look for in vain on this machine, for the hint when one has failed; or ""."""
     here = rung.current()
-    if here.may_mount or not here.may_chroot:
+    if here.may_mount or not here.is_root:
         return ""
     return (
         "without mounts there is no /proc/self here, so no /dev/stdin, /dev/stdout, /dev/fd or "
@@ -207,7 +213,7 @@ def caveat() -> str:
     here = rung.current()
     if here.may_mount:
         return ""
-    if not here.may_chroot:
+    if not here.is_root:
         return losses()
     return (
         "this container is kept apart from nothing but files: without namespaces it shares "
@@ -237,7 +243,7 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
 
 def can_enter() -> bool:
     """Whether one more process can be started in a container that runs."""
-    return rung.current().may_chroot
+    return rung.current().is_root
 
 
 def _way_into(tree: str, namespaces: tuple[str, ...]) -> tuple[Operation, ...]:
@@ -286,7 +292,7 @@ def _not_apart(ids: IdMap, root: Root, process: Process, isolation: Isolation) -
     if isolation.terminal_fd >= 0:
         terminal = (Outside(), Terminal(isolation.terminal_fd, console=False))
     folder = f"{root.writable}/{substitutes.FOLDER}"
-    if rung.current().may_chroot:
+    if rung.current().is_root:
         placed = substitutes.of(isolation.mounts, folder, root.target)
         privileges = _privileges(process, isolation.network, _working_dir(process), ())
         rest = (Chroot(), *_unbounded(privileges))

@@ -222,17 +222,7 @@ class Staying:
     def finish(self) -> IdMap:
         """The ids there are: root's those that the container has, anybody else's their own."""
         rung.decide(self._name, self._why, self._cure)
-        _Here.is_plain = self._name == rung.NONE
         return current()
-
-
-class _Here:
-    is_plain = False
-
-
-def is_plain() -> bool:
-    """Whether this process owns all of its files as an ordinary user, who is root nowhere."""
-    return _Here.is_plain
 
 
 def on_paper() -> IdMap:
@@ -273,9 +263,9 @@ def of(pid: int) -> IdMap:
 def current() -> IdMap:
     """The ids that exist in the namespace this process is in, mapped to themselves.
 
-    Who `is_plain` has one, which stands for root.
+    Who is root nowhere has one, which stands for root.
     """
-    if _Here.is_plain:
+    if not rung.current().is_root:
         return IdMap(((0, os.geteuid(), 1),), ((0, os.getegid(), 1),))
     return IdMap(_identity("/proc/self/uid_map"), _identity("/proc/self/gid_map"))
 

@@ -20,10 +20,10 @@ import os
 import stat
 import sys
 
-from rootless import complaints, deletion, linux, permissions, userns
+from rootless import complaints, deletion, linux, permissions
 from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
-from rootless.archive.places import MAX_LINKS, Places, Rooted
+from rootless.archive.places import MAX_LINKS, Rooted, within
 from rootless.errors import IntegrityError, RootlessError
 from rootless.record import Record
 
@@ -48,11 +48,6 @@ _ARCHIVE_FAULTS = frozenset(
     )
 )  # fmt: skip
 """What the kernel says when an entry asks for the impossible; the rest is the machine's trouble."""
-
-
-def top(directory: str) -> str:
-    """Where `directory` is for the process that has unpacked into it."""
-    return directory if userns.is_plain() else "/"
 
 
 class Unpacked(Record):
@@ -86,27 +81,28 @@ def unpack(
     """
     reader = tar.Reader(read)
     records = ownership.are_recorded()  # asked of /proc, before that is out of reach
-    places = Places() if userns.is_plain() else Rooted()
-    places.enter(os.fsencode(directory))
+    places = within(os.fsencode(directory))
     os.umask(0)
     sys.path.clear()
-    tree = _Tree(reader, places, whiteouts=whiteouts, exact=exact, records=records)
-    if into:
-        tree.enter(into)
     entries = size = 0
-    for entry in reader:
-        entries += 1
-        size += entry.size
-        if owner is not None:
-            entry.uid, entry.gid = owner
-        if owners is not None:
-            entry.uid, entry.gid = owners(entry.uid, entry.gid)
-        try:
-            tree.place(entry)
-        except OSError as error:
-            raise _explained(entry, error) from error
-    tree.finish()
-    places.close()
+    try:
+        tree = _Tree(reader, places, whiteouts=whiteouts, exact=exact, records=records)
+        if into:
+            tree.enter(into)
+        for entry in reader:
+            entries += 1
+            size += entry.size
+            if owner is not None:
+                entry.uid, entry.gid = owner
+            if owners is not None:
+                entry.uid, entry.gid = owners(entry.uid, entry.gid)
+            try:
+                tree.place(entry)
+            except OSError as error:
+                raise _explained(entry, error) from error
+        tree.finish()
+    finally:
+        places.close()
     reader.drain()
     return Unpacked(entries, size)
 
@@ -224,7 +220,7 @@ class _Tree:
             is_folder = entry.kind == tar.DIRECTORY
             is_wide = permissions.are_wide(entry.mode, is_folder=is_folder)
             if entry.mode & _SPECIAL_BITS or is_folder or not is_wide:
-                _chmod(fd, entry.mode)
+                permissions.give(fd, entry.mode)
             if entry.xattrs:
                 xattrs.write(fd, entry.xattrs)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
@@ -395,14 +391,6 @@ class _Tree:
 
 def _undescribed(path: bytes) -> tar.Entry:
     return tar.Entry(path, tar.DIRECTORY, 0o755)
-
-
-def _chmod(fd: int, mode: int) -> None:
-    """A change nobody sees costs a transaction of the file system's journal: looking is cheaper."""
-    if userns.is_plain():
-        permissions.give(fd, mode)
-    elif os.fstat(fd).st_mode & 0o7777 != mode:
-        os.fchmod(fd, mode)
 
 
 def _unlink(name: bytes) -> None:

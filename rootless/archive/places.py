@@ -12,10 +12,30 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless import linux
+from rootless import linux, rung
 
 MAX_LINKS = 40  # as the kernel's own limit
 _MOST_OPEN = 64  # parents
+
+
+def within(directory: bytes) -> Rooted:
+    """Those in `directory`, which becomes the root of this process if that can be; to be closed."""
+    places = Rooted() if rung.current().is_root else Places()
+    places.enter(directory)
+    return places
+
+
+def top(directory: str) -> str:
+    """Where `directory` is for the process that is within it."""
+    return "/" if rung.current().is_root else directory
+
+
+def leave(root_fd: int, folder_fd: int) -> None:
+    """Be out of it again, with these for the root and the working directory of this process."""
+    if rung.current().is_root:
+        os.fchdir(root_fd)
+        os.chroot(".")
+        os.fchdir(folder_fd)
 
 
 class Rooted:

@@ -14,7 +14,7 @@ from _thread import start_new_thread
 from threading import Semaphore
 
 from rootless import complaints, linux, process
-from rootless.archive import apply, codecs
+from rootless.archive import apply, codecs, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def unpack_layer(
     unpacked = apply.unpack(ahead.read, directory)  # to the very end, which the diff_id covers too
     try:
         if durable:
-            linux.syncfs(apply.top(directory))
+            linux.syncfs(places.top(directory))
     except OSError as error:
         raise complaints.explain_storage(error, directory) or error from error
     diff_id = f"{algorithm}:{digest.hexdigest()}"

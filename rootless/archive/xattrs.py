@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from errno import ENOTSUP, EPERM
 
-from rootless import owners, permissions, standins, userns
+from rootless import owners, permissions, standins
 from rootless.archive import tar
 
 CAPABILITY = b"security.capability"
@@ -76,7 +76,7 @@ def _set(target: bytes | int, name: bytes, value: bytes) -> None:
     try:
         os.setxattr(target, name, value)
     except OSError as error:
-        if error.errno == EPERM and name == CAPABILITY and userns.is_plain():
+        if error.errno == EPERM and name == CAPABILITY and permissions.are_limited():
             os.setxattr(target, RECORD, value)
         elif error.errno != ENOTSUP or not name.startswith(_ACL):
             raise

@@ -30,8 +30,7 @@ def unshare(given: Settings, arguments: Arguments) -> int:
     shell = given.environment.get("SHELL", "/bin/sh")
     argv = arguments.command or (shell,)
     userns.enter()
-    if userns.is_plain():
-        raise runspec.lacking("a user namespace")
+    runspec.check_root()
     _execute(argv, {**given.environment, "ROOTLESS_ROOT": given.root})
     return _NOT_FOUND
 

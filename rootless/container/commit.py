@@ -9,7 +9,7 @@ tmp/, or a layer that nothing names.
 from __future__ import annotations
 
 from rootless import linux
-from rootless.archive import apply, diff, unpacking
+from rootless.archive import apply, diff, places, unpacking
 from rootless.container import writable
 from rootless.oci.config import History, ImageConfig, decode_run
 from rootless.record import Record
@@ -79,7 +79,7 @@ def _unpack(container: Container) -> Callable[[Read, str], object]:
 
     def unpack(read: Read, directory: str) -> None:
         apply.unpack(read, directory, owners=owners)
-        linux.syncfs(apply.top(directory))
+        linux.syncfs(places.top(directory))
 
     return unpack
 

@@ -14,7 +14,7 @@ import stat
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from time import sleep
 
-from rootless import permissions, userns
+from rootless import permissions
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -184,7 +184,7 @@ def _folder(top: bytes, path: bytes, *, changing: bool = False) -> tuple[list[Ro
 
     By its descriptor: the kernel walks down the whole path for the directory only.
     """
-    rows, inner, is_plain = [], [], userns.is_plain()
+    rows, inner, limited = [], [], permissions.are_limited()
     fd = -1
     try:
         fd = os.open(top + path, _FOLDER)
@@ -192,7 +192,7 @@ def _folder(top: bytes, path: bytes, *, changing: bool = False) -> tuple[list[Ro
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
-                    if is_plain:
+                    if limited:
                         status = permissions.open_up(top + _below(path, entry.name), status)
                 except FileNotFoundError:
                     if not changing:

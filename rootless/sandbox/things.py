@@ -13,11 +13,10 @@ All are values; `put` runs in the child before anything of the image does.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
-from rootless import deletion, owners, permissions, userns
+from rootless import deletion, owners, permissions
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
 
@@ -325,11 +324,7 @@ def _made_special(target: str, status: os.stat_result) -> bool:
 
 def _like(target: str, status: os.stat_result) -> None:
     """Owner, mode and time; what belongs to an id that does not exist here becomes root's."""
-    try:
-        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != errno.EINVAL and not userns.is_plain():
-            raise
+    owners.give_as(target, status)
     if not stat.S_ISLNK(status.st_mode):
         permissions.give_name(target, stat.S_IMODE(status.st_mode))
     os.utime(target, ns=(status.st_mtime_ns,) * 2, follow_symlinks=False)

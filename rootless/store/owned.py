@@ -35,7 +35,7 @@ def make(store: Store, layer: str, ids: IdMap) -> None:
     if os.path.isdir(target):
         return
     from rootless import linux
-    from rootless.archive import apply, diff, unpacking
+    from rootless.archive import apply, diff, places, unpacking
     from rootless.owners import of_name
     from rootless.store.staging import Staging
 
@@ -43,7 +43,7 @@ def make(store: Store, layer: str, ids: IdMap) -> None:
 
     def unpack(read: Read, directory: str) -> None:
         apply.unpack(read, directory, owners=owners)
-        linux.syncfs(apply.top(directory))
+        linux.syncfs(places.top(directory))
 
     with store.writing(), Staging(store, ("diff",)) as staged:
         copy = f"{staged.path}/diff"

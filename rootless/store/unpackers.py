@@ -19,8 +19,8 @@ from io import BufferedReader
 from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
-from rootless import leanjson, linux, process, userns
-from rootless.archive import landlock, unpacking
+from rootless import leanjson, linux, process
+from rootless.archive import landlock, places, unpacking
 from rootless.errors import IntegrityError
 from rootless.oci.descriptor import Descriptor
 from rootless.store import blobs, layers
@@ -227,10 +227,7 @@ def _unpack(feed: BufferedReader, job: dict[str, Any]) -> dict[str, Any]:
         return unpacking.unpack_layer(blob.read, directory, job["algorithm"], durable=durable)
     finally:
         blob.close()
-        if not userns.is_plain():
-            os.fchdir(root)
-            os.chroot(".")
-            os.fchdir(here)
+        places.leave(root, here)
         os.close(root)
         os.close(here)
         sys.path[:] = modules

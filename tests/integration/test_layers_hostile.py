@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import pytest
 
 from rootless import rung
+from rootless.archive import apply
 from rootless.errors import IntegrityError, RootlessError
 from tests.support import child, evil_tars, layers, machine
 
@@ -64,6 +66,24 @@ def test_refused(name, outside, tmp_path):
         layers.unpack(entries if cut else entries + evil_tars.END, tmp_path / "layer")
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 600
+
+
+def test_what_is_refused_leaves_nothing_open(outside, tmp_path):
+    good, bad = evil_tars.file(b"a/b/c"), evil_tars.REFUSED["dotdot"](os.fsencode(outside))
+
+    def lowest_free() -> int:
+        os.close(fd := os.open("/", os.O_PATH))
+        return fd
+
+    def body():
+        before = lowest_free()
+        with pytest.raises(IntegrityError):
+            apply.unpack(io.BytesIO(good + bad + evil_tars.END).read, str(tmp_path / "layer"))
+        return before, lowest_free()
+
+    (tmp_path / "layer").mkdir()
+    before, after = layers.as_root(body)
+    assert before == after
 
 
 @pytest.mark.parametrize("name", evil_tars.CONTAINED)

@@ -39,9 +39,9 @@ MAY_IMPORT = {
     "inroot": set(),
     "deletion": set(),
     "living": set(),
-    "owners": {"userns", "complaints"},
+    "owners": {"userns", "rung", "complaints"},
     "standins": set(),
-    "permissions": {"userns"},
+    "permissions": {"rung"},
     "dockerfile": {"oci"},
     "bake": {"oci"},
     "fleet": {"programs", "interrupts"},
@@ -81,8 +81,13 @@ MAY_IMPORT_IN_BUILD = {
     "build.export": {"build.plan"},
 }
 """The rooms within `build`; `build/build.py` is the way in, and sees them all."""
-ASK_WHICH_RUNG = {"roots", "runspec", "doctor"}
-"""All that is built on these is the same on every rung; `userns` decides, the CLI may force one."""
+ASK_WHICH_RUNG = {"roots", "runspec", "doctor", "owners", "permissions", "archive.places"}
+"""All that is built on these is the same on every rung."""
+DECIDE_THE_RUNG = {"rung", "userns"}
+FORCE_A_RUNG = {
+    "cli.main": {"rung", "force", "forced", "kernel", "ROOT", "FOR_COPIES", "FOR_MOUNTS"}
+}
+"""What they have of it, who may not ask."""
 NO_LINUX = {
     "errors",
     "record",
@@ -215,17 +220,44 @@ def test_within_the_builder_too(name):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "rung"])
-def test_only_who_presents_and_isolates_asks_which_rung_it_is(name):
-    asks = {
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(MODULES[name].read_text()))
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "rung"
-    }
-    imported = {found.module for found in _imports_of(name)}
-    assert "rootless.rung.current" not in imported
-    if _room(name) not in ASK_WHICH_RUNG:
-        assert "rung.current" not in asks, f"{name} asks which rung it is"
+def _asked_of_rung(text: str) -> set[str]:
+    """What a module has of `rung`, however it comes by it; `rung` is the module itself."""
+    nodes = list(ast.walk(ast.parse(text)))
+    found, called = set(), {"rung"}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "rootless.rung":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            given = [one for one in node.names if one.name in ("rung", "rootless.rung")]
+            called |= {alias.asname for alias in given if alias.asname}
+            found |= {"rung" for _ in given}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] in called:
+            found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in DECIDE_THE_RUNG])
+def test_only_who_must_asks_which_rung_it_is(name):
+    asked = _asked_of_rung(MODULES[name].read_text())
+    if not {name, _room(name)} & ASK_WHICH_RUNG:
+        assert asked <= FORCE_A_RUNG.get(name, set()), f"{name} asks which rung it is"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from rootless import rung\nrung.current()",
+        "from rootless import rung as here\nhere.current()",
+        "from rootless.rung import current as here",
+        "import rootless.rung as here\nasked = here.current",
+        "import rootless\nrootless.rung.current()",
+        "from rootless import userns\nuserns.rung.current()",
+        "def asked():\n    from rootless import rung\n    return rung.current()",
+    ],
+)
+def test_who_asks_is_seen_however_it_is_spelled(text):
+    assert "current" in _asked_of_rung(text)
 
 
 def _drawing() -> list[str]:

@@ -9,7 +9,7 @@ import os
 import stat
 from errno import EINVAL, ENOTSUP
 
-from rootless import owners, userns
+from rootless import owners, permissions
 from rootless.sandbox.oneid import credentials
 from rootless.sandbox.oneid.caller import AT_FDCWD
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rootless.sandbox.oneid.credentials import Credentials
 
 _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
-_OWN = 0o600
-"""What an ordinary user needs of a mode, to mark what is his."""
 _CARRY_ATTRIBUTES = (stat.S_IFREG, stat.S_IFDIR)
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OPEN_LINKS = (b"/proc/self/fd/", b"/dev/fd/")
@@ -74,9 +72,10 @@ def _give(fd: int, uid: int, gid: int, now: Credentials) -> None:
     if stat.S_IFMT(status.st_mode) not in _CARRY_ATTRIBUTES:
         credentials.may_give(now, owners.of(status), uid, gid)
         return owners.give_node(name, status, uid, gid)
-    hinders = userns.is_plain() and status.st_mode & _OWN != _OWN
-    if hinders:
-        os.chmod(name, stat.S_IMODE(status.st_mode) | _OWN)
+    mode = stat.S_IMODE(status.st_mode)
+    lacking = permissions.file(mode) & ~mode
+    if lacking:
+        os.chmod(name, mode | lacking)
     opened = os.open(name, _READ)
     try:
         if not now.is_root:
@@ -86,8 +85,8 @@ def _give(fd: int, uid: int, gid: int, now: Credentials) -> None:
         if error.errno != ENOTSUP:
             raise
     finally:
-        if hinders:
+        if lacking:
             mode = stat.S_IMODE(os.fstat(opened).st_mode)  # without what chown(2) takes away
-            os.fchmod(opened, mode & ~_OWN | status.st_mode & _OWN)
+            os.fchmod(opened, mode & ~lacking)
         os.close(opened)
     return None
