@@ -232,32 +232,38 @@ def entry(enter: Enter, ids: IdMap, process: Process, terminal_fd: int = -1) -> 
     """The sandbox of `rootless exec`: a container's, which runs, with one more process."""
     terminal = (Terminal(terminal_fd, console=False),) if terminal_fd >= 0 else ()
     place = ChangeDirectory(process.working_dir)
+    if enter.tree and not (enter.namespaces or userns.is_root_for_copies()):
+        rest = _into_tree(enter.tree, process, place)
+        return Spec(ids, (), (enter.replace(last=rest[-1]), *terminal, *rest), joined=True)
     answered = () if ids.is_range else _notify(process)
     if enter.tree:
         process = _unconfined(process)
     privileges = _privileges(process, Network(own=False), place, answered)
     if enter.tree:
-        privileges = (*_way_into(enter.tree, enter.namespaces), *_unbounded(privileges))
+        privileges = (*_way_into(enter.tree), *_unbounded(privileges))
     return Spec(ids, enter.namespaces, (enter, *terminal, *privileges), joined=True)
 
 
-def can_enter() -> bool:
-    """Whether one more process can be started in a container that runs."""
-    return rung.current().is_root
-
-
-def _way_into(tree: str, namespaces: tuple[str, ...]) -> tuple[Operation, ...]:
-    """Of a container whose root is a directory. RootlessError where nobody can go there.
+def _into_tree(tree: str, process: Process, place: Operation) -> tuple[Operation, ...]:
+    """The way of who is root nowhere into a container whose root is a directory: as its first
+    process went. RootlessError where there is none.
 
     Nothing has been tried in this process, so that is asked of what it is.
     """
     from rootless.sandbox.operations import chrooted
 
-    if not (namespaces or userns.is_root_for_copies()):
+    if not programs.find(_PROOT):
         raise RootlessError(
-            "this container has no namespaces that could be entered",
-            hint="where nothing is kept apart a command needs a container of its own: rootless run",
+            "this container has no namespaces that could be entered, and there is no proot",
+            hint="install the package proot where rootless runs: it runs commands without either",
         )
+    return (chrooted.Enter(tree), place, *_traced(process, tree))
+
+
+def _way_into(tree: str) -> tuple[Operation, ...]:
+    """Of root into a container whose root is a directory."""
+    from rootless.sandbox.operations import chrooted
+
     return (chrooted.Enter(tree), chrooted.Chroot())
 
 
@@ -306,7 +312,15 @@ def _by_proot(
     root: Root, process: Process, isolation: Isolation, folder: str
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What is put into the tree, and how a command is run in it without being root of anything."""
-    from rootless.sandbox import substitutes, translated
+    from rootless.sandbox import substitutes
+
+    placed = substitutes.of(isolation.mounts, folder, root.target, is_shown=True)
+    return placed, (Directory(process.working_dir), *_traced(process, root.target))
+
+
+def _traced(process: Process, tree: str) -> tuple[Operation, ...]:
+    """A command below proot, which looks up its paths in `tree`."""
+    from rootless.sandbox import translated
     from rootless.sandbox.operations.proot import Proot
 
     command = Proot(
@@ -316,13 +330,11 @@ def _by_proot(
         process.user,
         umask=process.umask,
         program=programs.find(_PROOT),
-        tree=root.target,
+        tree=tree,
         unknown=translated.program(linux.MACHINE),
         given=translated.given(linux.MACHINE),
     )
-    placed = substitutes.of(isolation.mounts, folder, root.target, is_shown=True)
-    place = Directory(process.working_dir)
-    return placed, (place, NoNewPrivileges(), *_limits(process), command)
+    return (NoNewPrivileges(), *_limits(process), command)
 
 
 def _operations(root: Root, process: Process, isolation: Isolation) -> tuple[Operation, ...]:

@@ -143,6 +143,8 @@ def make(
         begun = _begin_network(given, asked) if tied and not arguments.replace else None
     else:
         ids, image = _pull(given, arguments, entering)
+    if asked.network == "host":
+        _tell_of_network(given, arguments)
     from rootless.container import settle, start
 
     for download in mounted:
@@ -150,16 +152,28 @@ def make(
     if image:
         known = ready.of(store, image)
     assert known
-    if asked.pod:
-        from rootless.container import pods
-
-        asked = asked.replace(pod=pods.find(store, asked.pod).name)
-    asked, changes = _with_ids(asked, changes, ids)
+    asked, changes = _with_ids(_in_pod(store, asked), changes, ids)
     spec = start.specify(asked, changes, known)
     ground = grounded(given, store, known, ids)
     if arguments.replace:
         return Made(ground, _in_its_place(ground, spec))
     return Made(ground, settle.create(ground, spec), begun)
+
+
+def _tell_of_network(given: Settings, arguments: Arguments) -> None:
+    """Why it is the host's; RootlessError where that is too little."""
+    from rootless.cli import run_network
+
+    run_network.tell(given, arguments)
+
+
+def _in_pod(store: Store, asked: ContainerSpec) -> ContainerSpec:
+    """With its pod by its full name, where it is to be in one."""
+    if not asked.pod:
+        return asked
+    from rootless.container import pods
+
+    return asked.replace(pod=pods.find(store, asked.pod).name)
 
 
 def _begin_network(given: Settings, asked: ContainerSpec) -> Connection | None:

@@ -43,10 +43,23 @@ def choose(given: Settings, arguments: Arguments) -> Choice:
             hint="several --network are for networks made with: rootless network create",
         )
     search_path = given.environment.get("PATH", "")
-    chosen = choice.choose(names[0], search_path, tun=choice.has_tun())
-    if chosen.note and not arguments.quiet:
-        print(f"note: {chosen.note}", file=sys.stderr)
-    return chosen
+    return choice.choose(names[0], search_path, tun=choice.has_tun())
+
+
+def tell(given: Settings, arguments: Arguments) -> None:
+    """Why a container that asks for no network has this machine's, where more could be had.
+
+    RootlessError where it would publish ports, and nothing here can have a network of its own.
+    """
+    from rootless import runspec
+
+    lack = "" if len(arguments.network) > 1 else choose(given, arguments).note
+    publishes = arguments.publish or arguments.publish_all
+    if lack and publishes and runspec.caveat():
+        raise runspec.lacking("a network of its own to publish ports from")
+    if lack and not (arguments.quiet or runspec.caveat()):
+        ignored = ", and ignores published ports" if publishes else ""
+        print(f"note: {lack}{ignored}", file=sys.stderr)
 
 
 def _of_container(arguments: Arguments) -> Choice:
@@ -68,7 +81,8 @@ def published(arguments: Arguments, network: Choice) -> tuple[PortMapping, ...]:
             hint="leave out --network, or -p",
         )
     if network.mode == "host":
-        print("note: with --network host, published ports are ignored", file=sys.stderr)
+        if not network.note:
+            print("note: with --network host, published ports are ignored", file=sys.stderr)
         return ()
     return mappings
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 
-from rootless import runspec
 from rootless.container import events, foreground, health, limiting, networking, start
 from rootless.container.state import ContainerState
 from rootless.errors import RootlessError
@@ -212,8 +211,7 @@ class _Life:
                 left.know(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)
             self._told.running()
-            if runspec.can_enter():
-                self._watch()
+            self._watch()
             status = self._follow(child)
             if left:
                 left.end()

@@ -37,7 +37,7 @@ def checks(search_path: str, root: str | None = None) -> tuple[Check, ...]:
         *places.temporary(),
         *(() if root is None else places.store(root, copies=copied)),
         connections.network(search_path) if entered.ok else connections.shared(),
-        connections.route(),
+        connections.route(is_shared=not entered.ok),
         connections.cgroup(),
     )
 

@@ -31,16 +31,18 @@ def shared() -> Check:
     return passed("network", "containers share that of this machine")
 
 
-def route() -> Check:
+def route(*, is_shared: bool) -> Check:
     """pasta copies the host's addresses and routes; without a default route it has none to copy."""
-    routed = _is_routed()
-    if routed:
+    if _is_routed():
         return passed("route", "this machine has a default route")
-    return note(
-        "route",
-        "this machine has no default route, so pasta cannot connect containers",
-        "connect it, or use --network none or host",
-    )
+    if is_shared:
+        lacks, cure = "so containers reach nothing beyond it", "connect it"
+    else:
+        lacks, cure = (
+            "so pasta cannot connect containers",
+            "connect it, or use --network none or host",
+        )
+    return note("route", f"this machine has no default route, {lacks}", cure)
 
 
 def cgroup() -> Check:

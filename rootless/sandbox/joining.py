@@ -36,14 +36,14 @@ from rootless.record import Record
 from rootless.sandbox import init, reaper
 from rootless.sandbox.privileges import Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
-from rootless.sandbox.supervisor import end_what_is_left, set_standard_streams
+from rootless.sandbox.supervisor import ORPHANED, end_what_is_left, set_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.sandbox.newroot import Newroot
-    from rootless.sandbox.spec import Spec
+    from rootless.sandbox.spec import Operation, Spec
 
 
 class Enter(Record):
@@ -54,7 +54,8 @@ class Enter(Record):
     a process of ours does. `cgroup` is the directory of the container's own group, which the
     caller has seen to that it can be entered from here. With `is_answered` a process of ours
     answers for other ids. Of a container that is but the directory `tree`, that becomes the root
-    later, and what is executed leaves nothing behind.
+    later, and what is executed leaves nothing behind: `last`, the operation that executes it, takes
+    away what is not seen to by that.
     """
 
     pidfd: int
@@ -64,6 +65,7 @@ class Enter(Record):
     own_numbers: bool = True
     is_answered: bool = False
     tree: str = ""
+    last: Operation | None = None
 
     call = "setns(2), fork(2)"
 
@@ -88,7 +90,7 @@ class Enter(Record):
         told = self._be_bridge(newroot) if self.is_answered else -1
         if flags:
             linux.setns(self.pidfd, flags)
-        _be_root()
+            _be_root()
         if self.tree:
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         pid = linux.clone(linux.CLONE_PARENT) if self.is_answered else os.fork()
@@ -135,9 +137,11 @@ class Enter(Record):
         if not self.own_numbers:
             _end_with(self.pidfd, pid)
         linux.close_range(0)
-        status = reaper.reap(pid, 0, answerer_pid)
+        status = reaper.reap(pid, ORPHANED if self.tree else 0, answerer_pid)
         if self.tree:
             end_what_is_left()
+            if restore := getattr(self.last, "restore", None):
+                restore()
         os._exit(status)
 
     def _open_group(self) -> int:

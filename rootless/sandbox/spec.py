@@ -81,8 +81,8 @@ class Spec(Record):
 
     @property
     def is_apart(self) -> bool:
-        """Whether the kernel ends all of it with its first process."""
-        return bool(self.namespaces) or self.joined
+        """Whether the kernel ends all of it with its first process, or nobody does."""
+        return bool(self.namespaces)
 
     @property
     def is_answered(self) -> bool:

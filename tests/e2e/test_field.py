@@ -517,10 +517,27 @@ def test_no_device_for_networks(rootless, busybox_image, tmp_path):
     answer = rootless("run", "--rm", "busybox", "echo", "here", cwd=machine.PROJECT)
     assert answer.stdout == "here\n"
     assert "the container shares the host's network" in answer.stderr
+    answer = rootless("run", "--rm", "-p", "8080:80", "busybox", "true", cwd=machine.PROJECT)
+    assert answer.stderr.endswith("shares the host's network, and ignores published ports\n")
     refused = rootless("run", "--rm", "--network", "pasta", "busybox", cwd=machine.PROJECT)
     assert refused.exit == 125
     assert "needs /dev/net/tun" in refused.stderr
     assert "rootless doctor" in refused.stderr
+
+
+@pytest.mark.needs("proot", "busybox")
+def test_no_word_of_networks_that_nothing_could_make(rootless, busybox_image, tmp_path):
+    """Neither device nor namespaces: what would mend the network alone leads nowhere."""
+    rootless.prefix = Machine(denied={"unshare": errno.EPERM}, hidden=("/dev/net/tun",)).prefix
+    rootless.ok("load", "-i", busybox_image.archive(tmp_path / "base.tar"), cwd=machine.PROJECT)
+    answer = rootless("run", "--rm", "busybox", "echo", "here", cwd=machine.PROJECT)
+    assert answer.stdout == "here\n"
+    assert "commands are run by proot" in answer.stderr
+    assert "network" not in answer.stderr
+    answer = rootless("run", "--rm", "-p", "8080:80", "busybox", "true", cwd=machine.PROJECT)
+    assert answer.exit == 125
+    assert "error: this needs a network of its own to publish ports from" in answer.stderr
+    assert "note: " not in answer.stderr
 
 
 def test_a_runtime_directory_of_another(rootless, work):

@@ -208,3 +208,16 @@ def test_doctor_shows_the_way(helpless):
     assert "✗ commands:        none can be run, for there is no proot" in answer.stdout
     found = json.loads(helpless("doctor", "--json", cwd=PROJECT).stdout)["way"]
     assert (found["rung"], found["storage"]) == (4, "copies")
+
+
+@pytest.mark.needs("unshare")
+def test_doctor_speaks_of_pasta_only_where_it_could_be_used(both):
+    """A machine without a default route."""
+    told = []
+    both[0].environment["ROOTLESS_RUNG"] = "one"  # the machine's root is not there to map more
+    for one in both:
+        one.prefix = ("unshare", "--user", "--map-current-user", "--net", *one.prefix)
+        told.append(one("doctor", cwd=PROJECT).stdout)
+    lacks = "- route:           this machine has no default route, so "
+    assert f"{lacks}pasta cannot connect containers\n    fix: connect it, or use" in told[0]
+    assert f"{lacks}containers reach nothing beyond it\n    fix: connect it\n" in told[1]

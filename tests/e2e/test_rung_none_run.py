@@ -10,8 +10,10 @@ import tarfile
 
 import pytest
 
+from tests.e2e.test_rung_none import NO_PROOT
 from tests.e2e.test_rung_root import secrets_in
 from tests.support import rungs
+from tests.support.machine import PROJECT
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox", "proot")
@@ -39,6 +41,7 @@ COPY --from=one /copied /copied
 COPY --from=one /where /me /said /tmp/id /
 RUN mv /b /moved; rm -rf /home; mkdir -p /home/again; (sleep 3600 &)
 """
+NAP = f"sleep 75{os.getpid()}"
 LOSSES = "warning: commands are run by proot, for there are neither namespaces nor root"
 
 
@@ -97,7 +100,7 @@ def test_the_second_time_everything_is_cached(both, folder):
 def test_a_builder_that_is_killed_takes_its_step_and_its_secret_along(both, folder, number):
     """Also a secret that the command has moved, and what it has put into the background."""
     none = both[1]
-    line = "RUN --mount=type=secret,id=s mv /run /away; sleep 7531 & echo it has begun; sleep 7531"
+    line = f"RUN --mount=type=secret,id=s mv /run /away; {NAP} & echo it has begun; {NAP}"
     (folder / "Dockerfile").write_text(f"FROM busybox\n{line}\n")
     secret = f"id=s,src={folder.parent / 'secret'}"
     with subprocess.Popen(
@@ -132,7 +135,7 @@ def sleepers(rootless):
     """Processes that run below this store's proot."""
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     lines = found.stdout.splitlines()
-    return [one for one in lines if "sleep 7531" in one and ("proot" in one or "sleep" in one)]
+    return [one for one in lines if NAP in one]
 
 
 @pytest.mark.parametrize(
@@ -168,11 +171,99 @@ def test_a_container_runs_as_a_convenience(both):
     assert none.ok("run", "--rm", "busybox", *left, timeout=30) == "on\n"
     none.ok("run", "-d", "--name", "dd", "busybox", "sleep", "7532")
     assert none.ok("ps", "-q")
-    answer = none("exec", "dd", "true")
-    assert (answer.exit, answer.stdout) == (1, "")
-    assert answer.stderr.startswith("error: this container has no namespaces that could be entered")
     none.ok("rm", "-f", "dd")
     assert none.ok("ps", "-aq") == ""
+
+
+@pytest.fixture
+def running(both):
+    """One that runs, of which /mine is seen by others."""
+    none = both[1]
+    none.ok("run", "-d", "--name", "bg", "busybox", "sh", "-c", "echo x > /mine; exec sleep 1000")
+    wait_until(lambda: none("exec", "bg", "test", "-s", "/mine").exit == 0, "its file")
+    yield none
+    none("rm", "-f", "bg")
+
+
+def test_another_command_is_executed_in_one(running):
+    look = "id -u; echo $A; pwd; cat /mine /etc/hostname; cat; exit 7"
+    flags = ("-i", "-e", "A=b", "-w", "/bin", "-u", "5", "bg")
+    answer = running("exec", *flags, "sh", "-c", look, stdin="typed\n")
+    name = running.ok("inspect", "-f", "{{.Config.Hostname}}", "bg")
+    assert (answer.exit, answer.stdout) == (7, f"5\nb\n/bin\nx\n{name}typed\n"), answer.stderr
+    running.ok("exec", "bg", "chown", "5:6", "/mine")
+    assert running.ok("exec", "bg", "stat", "-c", "%u:%g", "/mine") == "5:6\n"
+    assert running.ok("diff", "bg").splitlines() == ["A /mine"]
+    running.ok("exec", "-d", "bg", "sh", "-c", "echo of another > /other")
+    wait_until(lambda: running("exec", "bg", "cat", "/other").stdout == "of another\n", "a file")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (("bg", "nosuch"), 127, "exec: 'nosuch': executable file not found in $PATH"),
+        (("bg", "/etc"), 126, "exec: '/etc': Permission denied"),
+        (("-w", "/nosuch", "bg", "true"), 127, "chdir to cwd ('/nosuch') failed"),
+    ],
+)
+def test_what_cannot_be_executed_in_one_is_named(running, argv, code, said):
+    answer = running("exec", *argv)
+    assert answer.exit == code
+    assert said in answer.stderr
+
+
+def test_without_proot_nothing_is_executed_in_one(running):
+    before, running.prefix = running.prefix, NO_PROOT.prefix
+    answer = running("exec", "bg", "true", cwd=PROJECT)
+    running.prefix = before
+    assert answer.exit == 1
+    assert "no namespaces that could be entered, and there is no proot" in answer.stderr
+    assert "install the package proot" in answer.stderr
+
+
+def test_what_is_executed_in_one_leaves_nothing_and_ends_with_it(running):
+    running.ok("exec", "bg", "sh", "-c", f"{NAP} & {NAP} & true")
+    assert sleepers(running) == []
+    running.ok("exec", "-d", "bg", "sh", "-c", f"{NAP} & {NAP}")
+    wait_until(lambda: len(sleepers(running)) > 1, "its beginning")
+    running.ok("rm", "-f", "bg")
+    wait_until(lambda: not sleepers(running), "its end")
+    wait_until(lambda: not loaders(), "the end of what proot has left")
+
+
+HEALTH = "{{json .State.Health}}"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "status", "output"),
+    [
+        ("echo seen; cat /mine", 0, "healthy", "seen\nx\n"),
+        ("echo seen; cat /nosuch", 1, "unhealthy", "seen\ncat: can't open '/nosuch': "),
+        (f"{NAP} & {NAP}", -1, "unhealthy", "Health check exceeded timeout (1s)"),
+    ],
+    ids=["healthy", "failing", "slow"],
+)
+def test_its_health_is_checked(both, command, code, status, output):
+    none = both[1]
+    flags = ("--health-cmd", command, "--health-interval", "1s", "--health-timeout", "1s")
+    script = ("sh", "-c", "echo x > /mine; exec sleep 1000")
+    if code == 0:
+        flags = flags[:-2]
+    none.ok("run", "-d", "--name", "bg", *flags, "--health-retries", "1", "busybox", *script)
+    try:
+        wait_until(lambda: health(none)["Status"] == status, status)
+        last = health(none)["Log"][-1]
+        assert last["ExitCode"] == code
+        assert last["Output"].startswith(output)
+        assert none("healthcheck", "run", "bg").exit == int(code != 0)
+    finally:
+        none("rm", "-f", "bg")
+    wait_until(lambda: not sleepers(none), "the end of its checks")
+    wait_until(lambda: not loaders(), "the end of what proot has left")
+
+
+def health(rootless):
+    return json.loads(rootless.ok("inspect", "-f", HEALTH, "bg"))
 
 
 def test_doctor_says_who_runs_commands(both):
