@@ -45,6 +45,7 @@ _TMPFS_FLAGS = frozenset(
     )
 )
 _TMPFS_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol")
+_DIGITS = {"uid": "0123456789", "gid": "0123456789", "mode": "01234567"}
 _VOLUME_HINT = "write -v SOURCE:/PATH/IN/CONTAINER[:ro], or -v /PATH/IN/CONTAINER"
 _MOUNT_HINT = (
     "write --mount type=bind,src=DIR,dst=/PATH, type=volume,src=NAME,dst=/PATH, "
@@ -189,10 +190,16 @@ def memory(text: str) -> Mount:
     path, _, options = text.partition(":")
     words = tuple(filter(None, options.split(",")))
     for word in words:
-        key, equals, _ = word.partition("=")
-        if not (key in _TMPFS_VALUES if equals else key in _TMPFS_FLAGS):
+        key, equals, value = word.partition("=")
+        digits = _DIGITS.get(key, value)
+        if (
+            not (key in _TMPFS_VALUES if equals else key in _TMPFS_FLAGS)
+            or value.strip(digits)
+            or bool(equals) != bool(value)
+        ):
             raise UsageError(
-                f'invalid tmpfs option "{word}"', hint="write --tmpfs /PATH[:size=64m,mode=700]"
+                f'invalid tmpfs option "{word}"',
+                hint="write --tmpfs /PATH[:size=64m,mode=700,uid=1000,gid=1000]",
             )
     access = [word for word in words if word in ("ro", "rw")]
     kept = tuple(word for word in words if word not in (*PROPAGATIONS, "ro", "rw"))

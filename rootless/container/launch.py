@@ -6,7 +6,7 @@ Runs in the command's process, uid 0 of the user namespace. `home` is held by wh
 from __future__ import annotations
 
 from rootless import runspec
-from rootless.container import limiting, monitor
+from rootless.container import limiting, monitor, mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rootless.container.homes import Home
     from rootless.container.logs import Log
     from rootless.container.monitor import Streams, Told
+    from rootless.container.spec import ContainerSpec
     from rootless.container.start import Ground
 
 
@@ -23,7 +24,7 @@ def in_foreground(ground: Ground, home: Home, told: Told, begun: Connection | No
 
     `begun` is the network of its first start, where that has been begun.
     """
-    _warn(told)
+    _warn(told, home.spec)
     ground = ground.replace(cgroup=limiting.enter(home.spec, told.warn))
     status = monitor.supervise(ground, home, _own_streams(home, told), told, begun)
     home.release()
@@ -37,8 +38,8 @@ def in_background(ground: Ground, home: Home, told: Told, front: Front | None = 
     from rootless.container import detached
     from rootless.container.console import Console
 
-    _warn(told)
     spec = home.spec
+    _warn(told, spec)
     grouped = ground.replace(cgroup=limiting.enter(spec, told.warn))
 
     def body(report: detached.Report) -> None:
@@ -58,9 +59,11 @@ def in_background(ground: Ground, home: Home, told: Told, front: Front | None = 
     detached.begin(body, "the container's monitor", told.explain or (lambda _: None))
 
 
-def _warn(told: Told) -> None:
+def _warn(told: Told, spec: ContainerSpec) -> None:
     if caveat := runspec.caveat():
         told.warn(f"WARNING: {caveat}")
+        if lost := mounts.losses(spec.mounts):
+            told.warn(f"WARNING: {lost}")
 
 
 def _own_streams(home: Home, told: Told) -> Streams:

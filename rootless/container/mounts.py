@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux, owners
+from rootless import inroot, linux, owners, roots
+from rootless.errors import RootlessError
 from rootless.sandbox.operations.tree import Bind, Tmpfs
 
 TYPE_CHECKING = False
@@ -29,6 +30,10 @@ _ATTRIBUTES = {
 }
 _PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 _SCRATCH = "scratch"
+_OF_MEMORY = frozenset(
+    ("ro", "noexec", "nosuid", "nodev", "size", "nr_inodes", "nr_blocks", "mpol")
+)
+"""Of a tmpfs, what is not its directory's."""
 
 
 def operations(
@@ -59,6 +64,20 @@ def missing(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
     """Paths of the host that are to be shown and are not there."""
     sources = (one.source for one in mounts if one.kind == "bind")
     return tuple(path for path in sources if not os.path.exists(path))
+
+
+def losses(mounts: tuple[Mount, ...]) -> str:
+    """What a tmpfs is not where nothing can be mounted, and was asked to be: a sentence, or ""."""
+    lost = [
+        f"{word} of {one.target}"
+        for one in mounts
+        if one.kind == "tmpfs"
+        for word in (*one.options, *(("ro",) if one.read_only else ()))
+        if word.partition("=")[0] in _OF_MEMORY
+    ]
+    if not lost:
+        return ""
+    return f"a tmpfs is a directory on disk here, and cannot be given: {', '.join(lost)}"
 
 
 def bind(mount: Mount, source: str = "", user: str = "") -> Bind:
@@ -100,11 +119,32 @@ def _shown(store: Store, mount: Mount, user: str, folder: str) -> Operation:
 
 
 def _image(mount: Mount, layers: tuple[str, ...], folder: str) -> Operation:
+    if tree := roots.spread(layers, folder):
+        return _of_tree(mount, tree)
     from rootless.sandbox.operations.stacked import Stacked
 
     return Stacked(
         mount.source, layers, mount.target, folder, mount.read_only, mount.value("subpath")
     )
+
+
+def _of_tree(mount: Mount, tree: str) -> Operation:
+    """A copy of an image's files, which is thrown away. RootlessError for a part it has not."""
+    part = mount.value("subpath")
+    tree_fd = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = inroot.open_path(tree_fd, part or ".")
+        source = os.readlink(f"/proc/self/fd/{fd}")
+        os.close(fd)
+    except OSError as error:
+        raise RootlessError(
+            f"{part} of the image {mount.source} cannot be shown at {mount.target}: "
+            f"{error.strerror}"
+        ) from None
+    finally:
+        os.close(tree_fd)
+    why = f"files of the image {mount.source}, what is changed there is thrown away"
+    return Bind(source, mount.target, read_only=True, why=why)
 
 
 def _tmpfs(target: str, words: tuple[str, ...], *, read_only: bool) -> Tmpfs:

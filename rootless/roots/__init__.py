@@ -154,6 +154,21 @@ def view(store: Store, layers: Iterable[str], *, bottom: str = "") -> View:
         raise
 
 
+def spread(layers: Iterable[str], folder: str) -> str:
+    """The layers' very files, topmost first, as one tree in a new `folder`: to be copied, nobody
+    may write there. "" where they can be stacked instead. OSError.
+    """
+    if rung.current().may_mount:
+        return ""
+    from rootless.roots import merging
+
+    paths = tuple(layers)
+    _fit(paths)
+    os.makedirs(folder, mode=0o755)
+    merging.merge(paths, folder, linked=True)
+    return folder
+
+
 def unfolded(writable: str) -> str:
     """Where the whole tree of a folder is, whose `diff` is not as it is now; else ""."""
     path = f"{writable}/tree"

@@ -12,6 +12,7 @@ import stat
 from rootless.errors import RootlessError
 from rootless.sandbox import caps
 from rootless.sandbox.covering import FOLDER, Cover
+from rootless.sandbox.errors import SandboxError
 from rootless.sandbox.mountpoints import Memory, MountPoints
 from rootless.sandbox.operations.scratch import Scratch
 from rootless.sandbox.operations.tree import Bind, Files, Tmpfs
@@ -73,7 +74,7 @@ def _things(one: Operation) -> Iterator[Thing]:
     elif isinstance(one, Memory):
         yield Folder(one.path, one.mode)
     elif isinstance(one, Tmpfs):
-        yield Folder(one.path, _mode(one.options))
+        yield _empty(one)
     elif isinstance(one, Scratch):
         yield Copy(one.path, one.source, "what is changed there is thrown away")
     else:
@@ -97,9 +98,14 @@ def _is_device(path: str) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
-def _mode(options: str) -> int | None:
-    for word in options.split(","):
-        name, _, value = word.partition("=")
-        if name == "mode":
-            return int(value, 8)
-    return None
+def _empty(one: Tmpfs) -> Folder:
+    """What can be had of a tmpfs: its mode, and whose it is."""
+    values = dict(word.partition("=")[::2] for word in one.options.split(","))
+    try:
+        mode = int(values["mode"], 8) if "mode" in values else None
+        uid, gid = one.owner
+        return Folder(one.path, mode, (int(values.get("uid", uid)), int(values.get("gid", gid))))
+    except ValueError:
+        raise SandboxError(
+            f"a tmpfs cannot be made at {one.path}", hint=f"look at its options: {one.options}"
+        ) from None

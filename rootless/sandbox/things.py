@@ -13,6 +13,7 @@ All are values; `put` runs in the child before anything of the image does.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -74,6 +75,7 @@ class Folder(Record):
 
     path: str
     mode: int | None = None
+    owner: tuple[int, int] = (0, 0)
 
     def describe(self) -> str:
         return "an empty directory, not in memory and without a limit"
@@ -83,7 +85,9 @@ class Folder(Record):
         if mode is None:
             mode = stat.S_IMODE(os.lstat(f"{notes}/was").st_mode) if _has(notes) else 0o1777
         os.mkdir(target)
-        os.chmod(target, mode)
+        if self.owner != (0, 0):
+            owners.give(target, *self.owner)
+        permissions.give_name(target, mode)
 
     def take(self, target: str, notes: str) -> None:
         """It goes as a whole."""
@@ -309,6 +313,18 @@ def _copy_entry(source: str, target: str, status: os.stat_result) -> None:
     elif not (stat.S_ISDIR(status.st_mode) or _made_special(target, status)):
         return
     _like(target, status)
+    if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+        _with_records(source, target)
+
+
+def _with_records(source: str, target: str) -> None:
+    """What is noted on a file of the store, where an image's are not what they are to be."""
+    for name in (owners.ATTRIBUTE, permissions.ATTRIBUTE) if owners.are_recorded() else ():
+        try:
+            os.setxattr(target, name, os.getxattr(source, name))
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                raise
 
 
 def _made_special(target: str, status: os.stat_result) -> bool:
@@ -327,7 +343,8 @@ def _like(target: str, status: os.stat_result) -> None:
     owners.give_as(target, status)
     if not stat.S_ISLNK(status.st_mode):
         permissions.give_name(target, stat.S_IMODE(status.st_mode))
-    os.utime(target, ns=(status.st_mtime_ns,) * 2, follow_symlinks=False)
+    told = status.st_atime_ns if owners.in_times(status) else status.st_mtime_ns
+    os.utime(target, ns=(told, status.st_mtime_ns), follow_symlinks=False)
 
 
 def _link(source: str, target: str) -> Iterator[str]:

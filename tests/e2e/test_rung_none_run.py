@@ -180,9 +180,11 @@ def running(both):
     """One that runs, of which /mine is seen by others."""
     none = both[1]
     none.ok("run", "-d", "--name", "bg", "busybox", "sh", "-c", "echo x > /mine; exec sleep 1000")
-    wait_until(lambda: none("exec", "bg", "test", "-s", "/mine").exit == 0, "its file")
-    yield none
-    none("rm", "-f", "bg")
+    try:
+        wait_until(lambda: none("exec", "bg", "test", "-s", "/mine").exit == 0, "its file")
+        yield none
+    finally:
+        none("rm", "-f", "bg")
 
 
 def test_another_command_is_executed_in_one(running):
@@ -264,6 +266,14 @@ def test_its_health_is_checked(both, command, code, status, output):
 
 def health(rootless):
     return json.loads(rootless.ok("inspect", "-f", HEALTH, "bg"))
+
+
+def test_what_a_tmpfs_can_be_without_mounts_it_is(both):
+    rungs.check_memory(both[1])
+
+
+def test_an_image_is_shown_as_a_copy(both, tmp_path):
+    rungs.check_image_mount(both[1], tmp_path / "image")
 
 
 def test_doctor_says_who_runs_commands(both):

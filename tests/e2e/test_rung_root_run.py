@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from tests.conftest import Rootless
-from tests.support import child, plain
+from tests.support import child, plain, rungs
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.needs("userns", "subids", "overlay", "busybox")
@@ -107,6 +107,15 @@ def test_volumes_and_directories_of_the_outer_container(inside, tmp_path):
     inside.ok("run", *flags, "busybox", "sh", "-c", "echo a > /v/f; echo b > /n/g; echo c > /t/h")
     assert (tmp_path / "v/f").read_text() == "a\n"
     assert inside.ok("run", "--rm", "-v", "named:/n:ro", "busybox", "cat", "/n/g") == "b\n"
+
+
+def test_what_a_tmpfs_can_be_without_mounts_it_is(inside):
+    rungs.check_memory(inside)
+
+
+def test_an_image_is_shown_as_a_copy(inside, tmp_path):
+    rungs.check_image_mount(inside, tmp_path / "image")
+    assert left(inside.root) == []
 
 
 @pytest.mark.parametrize("options", ["", ":ro"])
