@@ -10,7 +10,7 @@ import errno
 import os
 
 from rootless import linux, programs, subids
-from rootless.errors import RootlessError
+from rootless.errors import NoRoomError, RootlessError
 
 SEE_DOCTOR = "\n'rootless doctor' tries all that is needed here, and says what mends it"
 """Ends the hint of everything that this machine, and not what was asked of it, has refused."""
@@ -284,7 +284,7 @@ def explain_overlay(error: OSError, layers: int) -> RootlessError:
 def explain_storage(error: OSError, path: str) -> RootlessError | None:
     """Why `path` in the store could not be written; None when it is nothing a person can mend."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RootlessError(
+        return NoRoomError(
             f"the disk is full: {path} could not be written",
             hint="free space with: rootless system prune, or move the store with --root",
         )

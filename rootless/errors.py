@@ -5,6 +5,7 @@ RootlessError                 a sentence, and a hint when there is a way out; ex
 ├── NotFoundError             a named image, layer, file or blob does not exist
 ├── IntegrityError            bytes are not what their digest, size or format says
 │   └── WrongContentError     as many as there should be, but others
+├── NoRoomError               the disk is full
 ├── registry.RegistryError    an answer (or none) from a registry
 ├── dockerfile.DockerfileError  a place in a Dockerfile, and what is wrong there
 └── sandbox.SandboxError      setting up or starting a process in a container
@@ -41,3 +42,7 @@ class IntegrityError(RootlessError):
 
 class WrongContentError(IntegrityError):
     """Bytes that do not have the digest they were asked for by: another sender may have them."""
+
+
+class NoRoomError(RootlessError):
+    """The disk is full: who began what cannot be finished there takes it away."""

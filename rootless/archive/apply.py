@@ -24,7 +24,7 @@ from rootless import complaints, deletion, linux, permissions
 from rootless import owners as ownership
 from rootless.archive import tar, whiteout, xattrs
 from rootless.archive.places import MAX_LINKS, Rooted, within
-from rootless.errors import IntegrityError, RootlessError
+from rootless.errors import IntegrityError, NoRoomError, RootlessError
 from rootless.record import Record
 
 TYPE_CHECKING = False
@@ -404,7 +404,7 @@ def _explained(entry: tar.Entry, error: OSError) -> RootlessError:
     name, reason = repr(tar.shown(entry.name)), error.strerror or str(error)
     if error.errno in _NO_ROOM:
         full = f"the disk is full: {name} could not be unpacked"
-        return RootlessError(full, hint=_hint(error.errno))
+        return NoRoomError(full, hint=_hint(error.errno))
     if error.errno not in _ARCHIVE_FAULTS:
         return RootlessError(f"cannot unpack {name}: {reason}", hint=_hint(error.errno))
     if entry.kind == tar.LINK:

@@ -6,7 +6,7 @@ thread is still writing. The caller has entered its user namespace.
 
 A blob gets its name when its size and digest are right, a layer when its diff_id is what the
 config says, the image when all of it is there. Two pulls of one blob take turns and the second
-finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by the next pull.
+finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by the next pull, unless the disk is full.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 from _queue import SimpleQueue
 
 from rootless import process
-from rootless.errors import IntegrityError
+from rootless.errors import IntegrityError, NoRoomError
 from rootless.image import copy, registry
 from rootless.image import store as ends
 from rootless.image.transport import Event
@@ -166,8 +166,12 @@ class _Unpacking(ends.Sink):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Where there is no room for it what has come is not kept for a later download."""
         self.stop()
+        if isinstance(error, NoRoomError):
+            for digest in self._diff_ids:
+                blobs.forget(self.store, digest)
 
     def stop(self) -> None:
         """End the unpackers: who waits for one is told."""

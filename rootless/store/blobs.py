@@ -197,6 +197,11 @@ class Writer:
         self.discard()
 
 
+def forget(store: Store, digest: Digest) -> None:
+    """Take away what an interrupted writer has left of a blob, unless another goes on with it."""
+    staging.delete(_unfinished(store, digest))
+
+
 def publish_all(store: Store, writers: Sequence[Writer]) -> None:
     """`publish` writers that expect nothing: they wait for the disk together."""
     store.hold([writer.digest for writer in writers])
@@ -214,12 +219,16 @@ def _new_hash(algorithm: str) -> _Hash:
 
 def _open_resumable(store: Store, expected: Descriptor) -> tuple[str, int]:
     """The unfinished file of this digest, ours alone: waits while another process has it."""
-    name = store.path("tmp", f"{expected.digest.algorithm}-{expected.digest.hex}")
+    name = _unfinished(store, expected.digest)
     while True:
         fd = os.open(name, _UNFINISHED, 0o644)
         if staging.owns(fd, name, wait=True):
             return name, fd
         os.close(fd)  # the one before us published or deleted it while we waited
+
+
+def _unfinished(store: Store, digest: Digest) -> str:
+    return store.path("tmp", f"{digest.algorithm}-{digest.hex}")
 
 
 def _write_all(fd: int, chunk: bytes | memoryview) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from rootless.store import Store
 from rootless.store.check import check
-from tests.support import child, flattened
+from tests.support import child, flattened, images
 from tests.support.child import in_child
 from tests.support.hostile_registry import HostileRegistry, serving
 from tests.support.processes import saying, some_seconds, wait_until_gone
@@ -282,6 +282,35 @@ def test_a_disk_that_fills_up_in_a_build(box, busybox_image, tmp_path):
     assert answer.stderr.count("error: ") == 3
     assert answer.stderr.lower().count("no space left") + answer.stderr.count("is full") >= 3
     assert answer.stdout.endswith(f"{small}/store/containers:\n\n{small}/store/tmp:\n")
+
+
+@pytest.mark.needs("unshare", "registry")
+@pytest.mark.parametrize("verb", ["pull", "build"])
+def test_what_a_full_disk_has_no_room_for_is_not_kept(box, busybox_image, registry, tmp_path, verb):
+    """Of an image that cannot be downloaded nothing stays, so that another one can."""
+    small = tmp_path / "small"
+    small.mkdir()
+    layers = [images.layer({f"big{number}": os.urandom(12_000_000)}) for number in range(2)]
+    big = images.write_layout(tmp_path / "layout", "big", layers)
+    name = registry.push(big, f"faults/big-{verb}:1")
+    (box.context / "Dockerfile").write_text(f"FROM {name}\nCOPY f /\n")
+    python = f"{sys.executable} -m rootless --root {small}/store"
+    what = name if verb == "pull" else box.context
+    script = f"""
+        mount -t tmpfs -o size=20m,mode=700 tmpfs {small}
+        {python} images
+        {python} {verb} -q {what} && exit 90
+        find {small}/store/tmp -type f
+        {python} load -q -i {busybox_image.archive(tmp_path / "base.tar")} || exit 91
+    """
+    answer = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=box.environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert "the disk is full: " in answer.stderr
+    assert "free space with: rootless system prune" in answer.stderr
+    assert f"{small}/store/tmp" not in answer.stdout
 
 
 @pytest.mark.needs("unshare")
