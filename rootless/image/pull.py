@@ -6,7 +6,8 @@ thread is still writing. The caller has entered its user namespace.
 
 A blob gets its name when its size and digest are right, a layer when its diff_id is what the
 config says, the image when all of it is there. Two pulls of one blob take turns and the second
-finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by the next pull, unless the disk is full.
+finds it done. A crash leaves unfinished files in tmp/: a blob's is resumed by the next pull. One
+that found the disk full leaves none.
 """
 
 from __future__ import annotations
