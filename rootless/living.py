@@ -18,7 +18,12 @@ from rootless.record import Record
 
 _SIGKILL = 9
 _LONGEST = 2_000_000.0  # seconds: poll(2) counts milliseconds in 31 bits
-STATE, PARENT, START_TIME = 0, 1, 19  # of `stat`: proc(5) counts from the name on, the 3rd
+STATE, PARENT, SESSION, START_TIME = (
+    0,
+    1,
+    3,
+    19,
+)  # of `stat`: proc(5) counts from the name on, the 3rd
 
 
 class Process(Record):
@@ -60,6 +65,20 @@ def first_child(pid: int) -> int:
             return int((file.read(64).split() or [b"0"])[0])
     except OSError:
         return 0
+
+
+def children(pid: int) -> list[int]:
+    """The numbers of a process's children, whichever of its threads has made them; [] where it has
+    ended.
+    """
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                found += map(int, file.read().split())
+    except OSError:
+        pass
+    return found
 
 
 def is_alive(process: Process | None) -> bool:

@@ -71,12 +71,11 @@ class Home:
         if process := living.identify(pid):
             _write(self.file("process.json"), {**process.replace(last=last).__dict__})
 
-    def entered(self, pid: int) -> None:
-        """The supervisor's child executes its command: others can now enter the container.
+    def entered(self, first: int) -> None:
+        """Its process 1 executes its command: others can now enter the container.
 
         An init never executes anything, and lets nobody look at it; its child does.
         """
-        first = living.first_child(pid)
         if process := living.identify(living.first_child(first) if self.spec.init else first):
             _write(self.file("inside.json"), {**process.__dict__})
 

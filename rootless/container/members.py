@@ -21,13 +21,15 @@ _ENDED = (b"Z", b"X")
 
 def find(supervisor: int) -> dict[int, list[bytes]]:
     """All processes of the container and their `stat`: what descends from its process 1, and what
-    has entered its pid namespace from outside. That is never our own, which is everybody's.
+    has entered its pid namespace from outside. That is never our own, which is everybody's. Who is
+    in the supervisor's session serves the container, but is none of it.
     """
     found = {pid: fields for pid in _pids() if (fields := stat(pid))}
     children: dict[int, list[int]] = {}
     for pid, fields in found.items():
         children.setdefault(int(fields[living.PARENT]), []).append(pid)
-    inside = _descendants([supervisor], children)[1:]
+    below = _descendants([supervisor], children)[1:]
+    inside = [pid for pid in below if found[pid][living.SESSION] != b"%d" % supervisor]
     namespaces = {_namespace(pid) for pid in inside} - {"", _namespace(os.getpid())}
     others = [pid for pid in found.keys() - set(inside) if _namespace(pid) in namespaces]
     inside += [pid for pid in _descendants(others, children) if pid not in inside]

@@ -206,7 +206,7 @@ class _Life:
                 _let_go(await_write)
             self._streams.start()
             child.await_exec()
-            self._home.entered(child.pid)
+            self._home.entered(child.first)
             if left:
                 left.know(child.pid)
             events.tell(self._ground.store, "start", self._home.spec)

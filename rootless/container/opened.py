@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import linux, roots
+from rootless import linux, living, roots
 from rootless.container import homes, mounts, start, writable
 from rootless.errors import RootlessError
 from rootless.sandbox.newroot import Newroot
@@ -104,14 +104,6 @@ def _descendants(pid: int) -> Iterator[int]:
     """All processes below one, parents first."""
     pending = [pid]
     while pending:
-        children = _children(pending.pop(0))
+        children = living.children(pending.pop(0))
         yield from children
         pending += children
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(number) for number in file.read().split()]
-    except OSError:
-        return []

@@ -36,7 +36,7 @@ from rootless.record import Record
 from rootless.sandbox import init, reaper
 from rootless.sandbox.privileges import Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
-from rootless.sandbox.supervisor import ORPHANED, end_what_is_left, set_standard_streams
+from rootless.sandbox.supervisor import ORPHANED, set_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ class Enter(Record):
         linux.close_range(0)
         status = reaper.reap(pid, ORPHANED if self.tree else 0, answerer_pid)
         if self.tree:
-            end_what_is_left()
+            from rootless.sandbox import ending  # `spawn` has loaded it
+
+            ending.end_what_is_left()
             if restore := getattr(self.last, "restore", None):
                 restore()
         os._exit(status)

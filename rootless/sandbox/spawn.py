@@ -36,12 +36,22 @@ class Child:
     """
 
     def __init__(
-        self, pid: int, report_fd: int, command: str, *, is_seen: bool = False, last: int = 9
+        self,
+        pid: int,
+        report_fd: int,
+        command: str,
+        *,
+        is_seen: bool = False,
+        last: int = 9,
+        held_fd: int = -1,
     ) -> None:
-        """`last` is the signal that ends all of it."""
+        """`last` is the signal that ends all of it. It has a guardian where there is `held_fd`, a
+        pipe that ends with that.
+        """
         self.last = last
         self.pid = pid
         self._report_fd = report_fd
+        self._held_fd = held_fd
         self._command = command
         self._is_seen = is_seen
         self._status: int | None = None
@@ -84,10 +94,20 @@ class Child:
             if until is not None and monotonic() > until:
                 raise TimeoutError
 
+    @property
+    def first(self) -> int:
+        """The pid of the container's process 1; 0 where it has ended."""
+        pid = living.first_child(self.pid)
+        return pid if self._held_fd < 0 else living.first_child(pid)
+
     def wait(self) -> int:
         """The command's exit status: its own, or 128 + the signal that killed it."""
         if self._status is None:
             self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if self._held_fd >= 0:  # a supervisor that was killed leaves all to its guardian
+            os.read(self._held_fd, 1)
+            os.close(self._held_fd)
+            self._held_fd = -1
         return self._status if self._status >= 0 else 128 - self._status
 
     def kill(self, signal: int = 9) -> None:
@@ -138,13 +158,12 @@ def _kill_below(parent: int) -> None:
 
 def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child:
     """Start `spec` on the given descriptors. Call `await_exec` next, after what it awaits."""
-    leanjson.dumps(None)  # loads what a report needs: the child imports nothing
+    _load(spec)
     if spec.own_ids:
         spec = _opened(spec)
-    if spec.is_answered:
-        from rootless.sandbox.oneid import answering  # noqa: F401 - the child imports nothing
     report_read, report_write = process.pipe()
     mapped = process.pipe() if spec.own_ids else (-1, -1)
+    held_read, held_write = (-1, -1) if spec.is_apart else process.pipe()
     # A signal meant for the container must not meet the supervisor before it can pass it on.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
@@ -153,22 +172,36 @@ def spawn(spec: Spec, stdin: int = 0, stdout: int = 1, stderr: int = 2) -> Child
             os.close(report_read)  # only the parent reads: without it the pipe must break
             if spec.joined:
                 joining.run(spec, (stdin, stdout, stderr), report_write)
-            supervisor.run(spec, (stdin, stdout, stderr), report_write, mapped)
+            supervisor.run(spec, (stdin, stdout, stderr), report_write, mapped, held_write)
         if spec.own_ids:
-            for fd in spec.opened:
-                os.close(fd)
+            _close(*spec.opened)
             _map(pid, spec.own_ids, mapped)
     except linux.SyscallError as error:
-        os.close(report_read)
+        _close(report_read, held_read)
         raise process.refused(error) from error
     finally:
-        os.close(report_write)
+        _close(report_write, held_write)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     final = spec.operations[-1]
     command = final.argv[0] if isinstance(final, Execute) else ""
     is_seen = spec.joined or "pid" not in spec.namespaces
     end = 9 if spec.is_apart else supervisor.ORPHANED
-    return Child(pid, report_read, command, is_seen=is_seen, last=end)
+    return Child(pid, report_read, command, is_seen=is_seen, last=end, held_fd=held_read)
+
+
+def _load(spec: Spec) -> None:
+    """What is needed below: the child imports nothing."""
+    leanjson.dumps(None)  # loads what a report needs
+    if spec.is_answered:
+        from rootless.sandbox.oneid import answering  # noqa: F401
+    if "pid" not in spec.namespaces:
+        from rootless.sandbox import ending  # noqa: F401
+
+
+def _close(*fds: int) -> None:
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _opened(spec: Spec) -> Spec:

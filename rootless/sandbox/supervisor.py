@@ -9,7 +9,10 @@ status becomes its own.
 
 Where there is no pid namespace of its own nothing ends by itself: then it lives on when its parent
 dies, until it has ended everything below, and has taken out of the tree what was put there
-(`covering`).
+(`covering`). Without any namespace it has a guardian, a child that does its work, and also that
+when it is killed itself; when the guardian is killed, what has left its parent is the supervisor's:
+
+    command ── supervisor ── guardian ── the container's first process
 
 It owns the network namespace, through which the parent connects the container from outside. Runs
 as uid 0 of the user namespace, in the parent's mounts, and keeps no descriptor.
@@ -41,14 +44,19 @@ ORPHANED = 62
 
 
 def run(
-    spec: Spec, stdio: tuple[int, int, int], report_fd: int, mapped: tuple[int, int]
+    spec: Spec,
+    stdio: tuple[int, int, int],
+    report_fd: int,
+    mapped: tuple[int, int],
+    held_fd: int = -1,
 ) -> NoReturn:
     """Turn this process, just cloned with all signals blocked, into the supervisor of `spec`.
 
     `mapped` is a pipe by which the parent tells that ids are there, where the sandbox has its own.
+    `held_fd` is one which a guardian holds until its end.
     """
     try:
-        os._exit(_supervise(spec, stdio, report_fd, mapped))
+        os._exit(_supervise(spec, stdio, report_fd, mapped, held_fd))
     except OSError as error:
         init.refused(report_fd, "the container cannot be started", error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
@@ -58,7 +66,11 @@ def run(
 
 
 def _supervise(
-    spec: Spec, stdio: tuple[int, int, int], report_fd: int, mapped: tuple[int, int]
+    spec: Spec,
+    stdio: tuple[int, int, int],
+    report_fd: int,
+    mapped: tuple[int, int],
+    held_fd: int,
 ) -> int:
     """The exit status of process 1, once all is gone that was started below."""
     if spec.own_ids:
@@ -69,12 +81,48 @@ def _supervise(
     _tie_to_parent(report_fd, tie)
     os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
+    supervisor, pid, answerer_pid = os.getpid(), 0, 0
+    if not spec.is_apart:
+        pid = _guardian()
+    if not pid:
+        pid, answerer_pid = _start(spec, stdio, report_fd, held_fd)
+    status = reaper.reap(pid, tie, answerer_pid)
+    if not has_own_processes:
+        from rootless.sandbox import ending  # `spawn` has loaded it
+
+        ending.end_what_is_left()
+    if os.getppid() != supervisor:  # else there is one who comes after this guardian
+        _restore(spec)
+    return status
+
+
+def _guardian() -> int:
+    """Fork it; its pid, and 0 in the guardian itself."""
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid:
+        close_all_but()
+        return pid
+    linux.prctl(linux.PR_SET_PDEATHSIG, ORPHANED)
+    if os.getppid() != supervisor:
+        os._exit(125)
+    return 0
+
+
+def _start(
+    spec: Spec, stdio: tuple[int, int, int], report_fd: int, held_fd: int
+) -> tuple[int, int]:
+    """Start the container; the pids of its process 1 and of its answerer, 0 for none."""
+    has_own_processes = "pid" in spec.namespaces
     network = [one.fd for one in spec.operations if isinstance(one, Await)]
     terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
+    held = [held_fd] if held_fd >= 0 else []
     if spec.netns_fd >= 0:
         linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
     set_standard_streams(stdio)
-    close_all_but(0, 1, 2, report_fd, *network, *terminal, *spec.opened)
+    close_all_but(0, 1, 2, report_fd, *network, *terminal, *held, *spec.opened)
     if not has_own_processes:
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     shm_fd = _share(spec.shares)
@@ -88,13 +136,9 @@ def _supervise(
         init.run(spec, report_fd, shm_fd, ends[0])
     answerer_pid = _answerer(ends)
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # until the parent has our network: see _hide
-    close_all_but(*network)
+    close_all_but(*network, *held)
     _hide(network)
-    status = reaper.reap(pid, tie, answerer_pid)
-    if not has_own_processes:
-        end_what_is_left()
-    _restore(spec)
-    return status
+    return pid, answerer_pid
 
 
 def _to_answerer(spec: Spec) -> tuple[int, int]:
@@ -157,19 +201,6 @@ def _await_ids(mapped: tuple[int, int]) -> None:
     os.close(mapped[1])
     if not os.read(mapped[0], 1):
         os._exit(125)
-
-
-def end_what_is_left() -> None:
-    """Without a pid namespace of its own, what the command started and left is ours to end."""
-    while True:
-        try:
-            with open("/proc/thread-self/children", "rb", buffering=0) as file:
-                children = file.read().split()
-            for child in children:
-                os.kill(int(child), _signal.SIGKILL)
-            os.waitpid(-1, 0)
-        except OSError:  # there are none any more
-            return
 
 
 def _restore(spec: Spec) -> None:
