@@ -324,6 +324,8 @@ def way_out(path: str, error: OSError) -> str | None:
     """What to do where `path`, which the user named, cannot be written or read."""
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.isdir(folder):
+        if os.path.exists(folder):
+            return f"{folder} is a file: name a folder"
         return f"there is no folder {folder}: make it first, with mkdir -p"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room there, or name another place"

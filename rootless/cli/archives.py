@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import time
 
 from rootless import interrupts, userns
 from rootless.cli import fetch, files, words
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import UsageError
 from rootless.oci.config import ImageConfig
 from rootless.oci.reference import Reference
 from rootless.store import Store, events
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     Change = Callable[[ImageConfig], ImageConfig]
 
-_ARCHIVES = (".tar", ".tgz", ".txz", ".gz", ".bz2", ".xz", ".zst")
+_NO_ARCHIVE = "name a tar archive, a URL, or - for standard input"
 
 
 def save(given: Settings, arguments: Arguments) -> int:
@@ -68,7 +67,9 @@ def load(given: Settings, arguments: Arguments) -> int:
     interrupts.catch()
     from rootless.image import archives
 
-    fd = _open(arguments.input, "an archive of images is written by: rootless save -o FILE IMAGE")
+    fd = files.open_archive(
+        arguments.input, "an archive of images is written by: rootless save -o FILE IMAGE"
+    )
     platform = fetch.platform(arguments.platform) if arguments.platform else None
     store = Store(given.root)
     userns.enter()
@@ -89,8 +90,10 @@ def import_(given: Settings, arguments: Arguments) -> int:
     change = _change(arguments.change, platform)
     if "://" in arguments.file:
         return _import_url(given, arguments, reference, change)
+    if not arguments.file:
+        raise UsageError("the archive has no name", hint=_NO_ARCHIVE)
     source = "-" if arguments.file == "-" else os.path.basename(arguments.file)
-    fd = _open(arguments.file, "name a tar archive, a URL, or - for standard input")
+    fd = files.open_archive(arguments.file, _NO_ARCHIVE)
     userns.enter()
     return _import(given, arguments, reference, change, lambda count: os.read(fd, count), source)
 
@@ -144,40 +147,3 @@ def _change(texts: Sequence[str], platform: Platform) -> Change:
     changes = Changes.parse(texts)
     changes.apply(ImageConfig(platform))  # complain before anything is unpacked
     return lambda config: changes.apply(config.replace(platform=platform))
-
-
-def _open(path: str | None, otherwise: str) -> int:
-    """The file to read, standard input for None and -; refused when that is a terminal.
-
-    `otherwise` is the hint where no archive has nearly that name.
-    """
-    if path in (None, "", "-"):
-        if os.isatty(0):
-            raise UsageError(
-                "there is no archive: standard input is a terminal",
-                hint="name a file, or pipe an archive in",
-            )
-        return 0
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()  # docker's words, which are Go's
-        raise RootlessError(f"open {path}: {reason}", hint=_meant(path) or otherwise) from None
-    if stat.S_ISDIR(os.fstat(fd).st_mode):
-        raise RootlessError(
-            f"read {path}: is a directory", hint="an archive is one file: pack it first, tar -c"
-        )
-    return fd
-
-
-def _meant(path: str) -> str | None:
-    """The archive beside it that has nearly that name."""
-    from rootless import nearest
-
-    folder, name = os.path.split(path)
-    try:
-        beside = os.listdir(folder or ".")
-    except OSError:
-        return None
-    archives = [one for one in beside if one.lower().endswith(_ARCHIVES)]
-    return nearest.hint(name, archives, prefix=os.path.join(folder, ""))

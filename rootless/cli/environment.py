@@ -30,7 +30,7 @@ def _labels(arguments: Arguments) -> dict[str, str]:
     texts = (*lines(arguments.label_file, "label"), *arguments.label)
     found = dict(text.partition("=")[::2] for text in texts)
     if "" in found:
-        raise UsageError(f"invalid label '={found['']}': empty name")
+        raise UsageError(f"invalid label '={found['']}': empty name", hint="write NAME=VALUE")
     return found
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 16 << 20  # bytes of a Dockerfile, a .dockerignore, an env-file
 _CHUNK = 1 << 16
+_ARCHIVES = (".tar", ".tgz", ".txz", ".gz", ".bz2", ".xz", ".zst")
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
@@ -33,6 +34,31 @@ def open_file(path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC)
     except OSError as error:
         _complain(path, error)
+
+
+def open_archive(path: str | None, otherwise: str) -> int:
+    """The file to read, standard input for None and -; refused when that is a terminal.
+
+    `otherwise` is the hint where no archive has nearly that name.
+    """
+    if path in (None, "", "-"):
+        if os.isatty(0):
+            raise UsageError(
+                "there is no archive: standard input is a terminal",
+                hint="name a file, or pipe an archive in",
+            )
+        return 0
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()  # docker's words, which are Go's
+        hint = _meant(path, _ARCHIVES) or otherwise
+        raise RootlessError(f"open {path}: {reason}", hint=hint) from None
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise RootlessError(
+            f"read {path}: is a directory", hint="an archive is one file: pack it first, tar -c"
+        )
+    return fd
 
 
 def read(path: str) -> bytes:
@@ -122,7 +148,8 @@ def _regular(folder_fd: int, path: str, shown: str) -> bytes:
         found = os.open(path, os.O_PATH) if folder_fd < 0 else inroot.open_path(folder_fd, path)
     except OSError as error:
         if error.errno in (ENOENT, ENOTDIR):
-            raise NotFoundError(f"{shown}: there is no such file") from None
+            hint = _meant(path) if folder_fd < 0 else None
+            raise NotFoundError(f"{shown}: there is no such file", hint=hint) from None
         _complain(shown, error)
     try:
         kind = stat.S_IFMT(os.fstat(found).st_mode)
@@ -135,6 +162,19 @@ def _regular(folder_fd: int, path: str, shown: str) -> bytes:
     finally:
         os.close(found)
     return _limited(fd, shown)
+
+
+def _meant(path: str, endings: tuple[str, ...] = ("",)) -> str | None:
+    """What is beside it, with one of these endings, and has nearly that name."""
+    from rootless import nearest
+
+    folder, name = os.path.split(path)
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:
+        return None
+    likely = [one for one in beside if one.lower().endswith(endings)]
+    return nearest.hint(name, likely, prefix=os.path.join(folder, ""))
 
 
 def _limited(fd: int, shown: str) -> bytes:

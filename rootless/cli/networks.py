@@ -49,7 +49,8 @@ _ELSEWHERE = ("macvlan", "ipvlan", "overlay", "ipvlan-l3s")
 def create(given: Settings, arguments: Arguments) -> int:
     """Make a network, and print its id."""
     known = _known(given)
-    name = networks.check_name(arguments.network or f"network-{os.urandom(4).hex()}")
+    name = arguments.network
+    name = networks.check_name(f"network-{os.urandom(4).hex()}" if name is None else name)
     _check_drivers(arguments)
     wanted = Network(
         id=os.urandom(32).hex(),
@@ -142,7 +143,10 @@ def _holding(blocks: Sequence[addresses.Block], address: str, what: str, text: s
     for at, block in enumerate(blocks):
         if block.holds(address):
             return at
-    raise UsageError(f"no matching subnet for {what} {text}")
+    raise UsageError(
+        f"no matching subnet for {what} {text}",
+        hint=f"choose an address of {' or '.join(map(str, blocks))}",
+    )
 
 
 def exists(given: Settings, arguments: Arguments) -> int:

@@ -75,7 +75,9 @@ class Place(Record):
         if self.kind == STORE:
             return ends.Source(store, images.resolve(store, self.name))
         if self.kind in _ARCHIVES:
-            fd = files.open_file(self.path, os.O_RDONLY)
+            fd = files.open_archive(
+                self.path, "an archive is written by: rootless save -o FILE IMAGE"
+            )
             stack.callback(os.close, fd)
             return archives.Source(store, lambda count: os.read(fd, count), self.name)
         opened = stack.enter_context(folder.Folder(self.path))

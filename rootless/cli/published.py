@@ -32,7 +32,10 @@ def port(given: Settings, arguments: Arguments) -> int:
             where = [f"{each}:{one.host_port}" for each in _addresses(container, one)]
             lines += where if wanted else [f"{name} -> {text}" for text in where]
     if wanted and not lines:
-        raise RootlessError(f"no public port '{wanted}' published for {arguments.container}")
+        raise RootlessError(
+            f"no public port '{wanted}' published for {arguments.container}",
+            hint=f"see those that are: rootless port {arguments.container}",
+        )
     for line in lines:
         print(line)
     return 0

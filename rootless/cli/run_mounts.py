@@ -369,7 +369,7 @@ class _Reader:
     def _bind(self) -> tuple[str, str]:
         """A bind's source, and no name."""
         if not self._source:
-            raise UsageError(f"{self._config()}: field Source must not be empty")
+            raise self._no_source("DIR")
         source = self._source
         if source.startswith("."):
             source = os.path.abspath(source)
@@ -388,7 +388,7 @@ class _Reader:
     def _image(self) -> tuple[str, str]:
         """What the image is called. It is read-only, as docker's, but for podman's `rw`."""
         if not self._source:
-            raise UsageError(f"{self._config()}: field Source must not be empty")
+            raise self._no_source("IMAGE")
         self._read_only = not self._writable
         return self._source, ""
 
@@ -401,6 +401,12 @@ class _Reader:
                 f"{self._config()}: must not set ReadOnly mode when using anonymous volumes"
             )
         return "", self._source
+
+    def _no_source(self, what: str) -> UsageError:
+        return UsageError(
+            f"{self._config()}: field Source must not be empty",
+            hint=f"write --mount type={self._kind},src={what},dst={self._target}",
+        )
 
     def _config(self) -> str:
         return f'invalid mount config for type "{self._kind}"'

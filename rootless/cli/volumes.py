@@ -206,7 +206,7 @@ def import_(given: Settings, arguments: Arguments) -> int:
 
     volume = volumes.find(Store(given.root), arguments.volume)
     source = arguments.source or "-"
-    fd = 0 if source == "-" else files.open_file(source, os.O_RDONLY)
+    fd = files.open_archive(source, "name a tar archive: rootless volume export writes one")
     userns.enter()
 
     def write(put: Put) -> None:

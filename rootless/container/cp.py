@@ -103,7 +103,7 @@ def source(side: Side, path: str, *, follow: bool) -> Source:
     else:
         found = _look(side, clean)
     if found is None:
-        raise NotFoundError(side.missing(clean))
+        raise NotFoundError(side.missing(clean), hint=_meant(side, clean))
     is_folder = stat.S_ISDIR(found.st_mode)
     if asserts_folder(path) and not is_folder:
         raise RootlessError(
@@ -116,6 +116,21 @@ def source(side: Side, path: str, *, follow: bool) -> Source:
     if base == b".":
         return Source(_open_folder(side, clean), b".", b".", is_folder)
     return Source(_open_folder(side, folder), os.fsencode(name), base, is_folder)
+
+
+def _meant(side: Side, path: str) -> str | None:
+    """What is beside it and has nearly that name."""
+    from rootless import nearest
+
+    parent, name = os.path.split(path)
+    try:
+        fd = inroot.open_path(side.root_fd, parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        return nearest.hint(name, os.listdir(fd), prefix=os.path.join(parent, ""))
+    finally:
+        os.close(fd)
 
 
 def target(side: Side, path: str, copied: Source) -> Target:
@@ -269,5 +284,6 @@ def _open_folder(side: Side, path: str) -> int:
         return linux.openat2(side.root_fd, path, flags, linux.RESOLVE_IN_ROOT)
     except OSError as error:
         if error.errno in _MISSING:
-            raise NotFoundError(side.missing_folder(path)) from None
+            hint = None if side.is_container else f"make it first: mkdir -p {path}"
+            raise NotFoundError(side.missing_folder(path), hint=hint) from None
         raise RootlessError(f"{path}: {error.strerror}") from None

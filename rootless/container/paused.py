@@ -49,7 +49,12 @@ def unpause(store: Store, container: Container) -> None:
     """Let its processes go on. RootlessError where it is not paused."""
     path = store.path("containers", container.id)
     if container.state.status != "paused":
-        raise RootlessError(f"Container {container.id} is not paused")
+        raise RootlessError(
+            f"Container {container.id} is not paused",
+            hint="it runs: there is nothing to do"
+            if container.is_running
+            else f"start it with: rootless start {container.name}",
+        )
     with _Alone(path):
         value = records.read(f"{path}/{records.PAUSED}") or {}
         stopped = [

@@ -43,6 +43,7 @@ PAUSED = "paused"
 _HEX = frozenset("0123456789abcdef")
 _ID_LENGTH = 64
 _MAX_BYTES = 16 << 20  # a command and its environment may have 2 MiB, before JSON
+_LISTED = "list them with: rootless ps -a"
 PATIENCE = 10.0  # seconds for a killed container to be gone, or a new one to have a process
 
 
@@ -71,12 +72,12 @@ def _is_listed(one: Container) -> bool:
 def find(store: Store, wanted: str) -> Container | Damaged:
     """The container with this name, id or unique beginning of an id."""
     if not wanted:
-        raise UsageError("container name cannot be empty")
+        raise UsageError("container name cannot be empty", hint=_LISTED)
     found = search(store, wanted)
     if found is None:
         raise NotFoundError(
             f"No such container: {wanted}",
-            hint=_meant(wanted, listing(store)) or "list them with: rootless ps -a",
+            hint=_meant(wanted, listing(store)) or _LISTED,
         )
     return found
 
@@ -119,7 +120,7 @@ def match(every: tuple[Container | Damaged, ...], wanted: str) -> Container | Da
     UsageError for no word at all, as of a variable that is not set: every id begins with that.
     """
     if not wanted:
-        raise UsageError("container name cannot be empty")
+        raise UsageError("container name cannot be empty", hint=_LISTED)
     name = wanted.removeprefix("/")
     matches = [one for one in every if one.id == wanted]
     matches = matches or [one for one in every if isinstance(one, Container) and one.name == name]

@@ -67,7 +67,12 @@ class Folder:
             self._fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             problem = f"the folder {path} cannot be made" if make else f"there is no folder {path}"
-            raise NotFoundError(problem, hint="name another place" if make else None) from None
+            written = "such a folder is written by: rootless copy IMAGE oci:FOLDER"
+            raise NotFoundError(problem, hint="name another place" if make else written) from None
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RootlessError(
+                f"{path}: {error.strerror}", hint="it is a file, or below one: name a folder"
+            ) from None
         except OSError as error:
             hint = complaints.way_out(path, error)
             raise RootlessError(f"{path}: {error.strerror}", hint=hint) from None

@@ -40,7 +40,10 @@ def parse(name: str) -> frozenset[str]:
     if plain == "ALL":
         return ALL
     if plain not in ALL:
-        raise UsageError(f"no capability is called {name!r}", hint="see capabilities(7)")
+        from rootless import nearest
+
+        hint = nearest.hint(plain, NAMES) or "see capabilities(7)"
+        raise UsageError(f"no capability is called {name!r}", hint=hint)
     return frozenset((plain,))
 
 

@@ -222,7 +222,10 @@ def _node(source: str, target: str) -> Bind:
     try:
         mode = os.stat(source).st_mode
     except OSError as error:
-        raise NotFoundError(f"the device {source} cannot be shown: {error.strerror}") from None
+        raise NotFoundError(
+            f"the device {source} cannot be shown: {error.strerror}",
+            hint="ls /dev shows those of this machine",
+        ) from None
     if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
         raise RootlessError(f"{source} is not a device", hint="mount files with --volume")
     return Bind(source, target, why="a device of this machine")

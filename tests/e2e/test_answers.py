@@ -71,3 +71,65 @@ def test_top_shows_all_of_a_container_whatever_ps_is_asked_for(store):
         lines = store.ok("top", "web", *options).splitlines()
         assert [line.split()[-1] for line in lines[1:]] == ["1000", "2000"], options
     assert "Couldn't find PID field" in store("top", "web", "-o", "user").stderr
+
+
+BESIDE = "did you mean {0}/files.tar?"
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        (("volume", "import", "data", "{0}/fles.tar"), "open {0}/fles.tar: no such file", BESIDE),
+        (("volume", "import", "data", "{0}"), "read {0}: is a directory", "pack it first, tar -c"),
+        (("copy", "docker-archive:{0}/fles.tar", "x"), "open {0}/fles.tar: no such file", BESIDE),
+        (("copy", "oci:{0}/nosuch", "x"), "there is no folder {0}/nosuch", "rootless copy IMAGE"),
+        (("copy", "busybox", "dir:{0}/files.tar"), "files.tar: File exists", "name a folder"),
+        (("save", "-o", "{0}/files.tar/x", "busybox"), "Not a directory", "files.tar is a file"),
+        (("import", ""), "the archive has no name", "name a tar archive, a URL"),
+        (("unpause", "web"), "is not paused", "it runs: there is nothing to do"),
+        (("unpause", "ended"), "is not paused", "start it with: rootless start ended"),
+        (("port", "web", "80"), "no public port '80/tcp'", "rootless port web"),
+        (("stop", ""), "container name cannot be empty", "rootless ps -a"),
+        (("cp", "web:/bin/busybx", "-"), "Could not find the file", "did you mean /bin/busybox?"),
+        (("cp", "{0}/fles.tar", "web:/"), "lstat {0}/fles.tar", BESIDE),
+        (("cp", "web:/bin/sh", "{0}/no/x"), '"{0}/no" does not exist', "mkdir -p {0}/no"),
+        (("network", "create", ""), "invalid network name ''", "begins with a letter or digit"),
+        (
+            ("network", "create", "--subnet=10.9.0.0/24", "--gateway=1.2.3.4", "n"),
+            "no matching subnet for gateway 1.2.3.4",
+            "choose an address of 10.9.0.0/24",
+        ),
+    ],
+)
+def test_what_a_newcomer_types_is_named_with_the_way_out(store, tmp_path, words, said, hint):
+    (tmp_path / "files.tar").touch()
+    store("volume", "create", "data")
+    store("create", "--network=none", "--name=ended", "busybox", "true")
+    answer = store(*(word.format(tmp_path) for word in words))
+    assert answer.exit
+    error, _, told = answer.stderr.partition("\n\nhint: ")
+    assert said.format(tmp_path) in error
+    assert hint.format(tmp_path) in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "said", "hint"),
+    [
+        (("--mount", "type=image,dst=/x"), "Source must not", "type=image,src=IMAGE,dst=/x"),
+        (("--mount", "type=bind,dst=/x"), "Source must not", "type=bind,src=DIR,dst=/x"),
+        (("-v", "{0}/files.tar:/bin"), "cannot be shown at /bin", "a file where there is none"),
+        (("-v", "{0}:/etc/hosts"), "cannot be shown at /etc/hosts", "a directory is shown where"),
+        (("--env-file", "{0}/fles.tar"), "there is no such file", BESIDE),
+        (("--device", "/dev/nosuch"), "/dev/nosuch cannot be shown", "ls /dev"),
+        (("--label", "=x"), "invalid label '=x'", "write NAME=VALUE"),
+        (("--cap-add", "net_admn"), "no capability is called", "did you mean NET_ADMIN?"),
+    ],
+)
+def test_a_wrong_flag_of_run_is_named_with_the_way_out(store, tmp_path, flags, said, hint):
+    (tmp_path / "files.tar").touch()
+    words = (word.format(tmp_path) for word in flags)
+    answer = store("run", "--rm", "--network=none", *words, "busybox", "true")
+    assert answer.exit == 125
+    error, _, told = answer.stderr.partition("\n\nhint: ")
+    assert said in error
+    assert hint.format(tmp_path) in told

@@ -218,7 +218,7 @@ def test_an_archive_cannot_claim_what_only_the_store_has(rootless, served, tmp_p
         ("docker-daemon:x", "docker save"),
         ("oci:", "no path"),
         ("oci:/nowhere", "no folder /nowhere"),
-        ("oci-archive:/nowhere", "No such file"),
+        ("oci-archive:/nowhere", "open /nowhere: no such file"),
         ("nosuch", "nosuch"),
         ("doker://x", "did you mean docker?"),
         ("dri:/x", "did you mean dir?"),
