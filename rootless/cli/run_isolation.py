@@ -30,6 +30,7 @@ _SYSCTLS = (
     *("kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"),
 )
 _OPTIONS = "no-new-privileges, seccomp, apparmor, label, mask, unmask, systempaths"
+_RULE = r"[abc] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}"
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
 
@@ -91,6 +92,24 @@ def _tell_of_others(name: str, value: str) -> None:
         )
 
 
+def _tell_of_rules(rules: Sequence[str]) -> None:
+    """--device-cgroup-rule, in docker's form: `TYPE MAJOR:MINOR ACCESS`. UsageError."""
+    import re
+
+    for rule in rules:
+        if not re.fullmatch(_RULE, rule):
+            raise UsageError(
+                f'invalid argument "{rule}" for "--device-cgroup-rule" flag: '
+                f"invalid device cgroup format '{rule}'",
+                hint="write it as in 'c 189:* rmw'",
+            )
+    print(
+        "note: device rules are the machine's root's to give: --device-cgroup-rule is not used; "
+        "--device shows a device that you may open yourself",
+        file=sys.stderr,
+    )
+
+
 def _profile(value: str) -> str:
     """The text of a seccomp profile, which is known to compile; RootlessError."""
     if value in ("builtin", "default"):
@@ -128,6 +147,8 @@ def fields(arguments: Arguments, network: str) -> dict[str, Any]:
     """
     asked = security(arguments.security_opt)
     chosen = caps.chosen(arguments.cap_add, arguments.cap_drop)
+    if arguments.device_cgroup_rule:
+        _tell_of_rules(arguments.device_cgroup_rule)
     return {
         "capabilities": caps.ALL if arguments.privileged else chosen,
         "no_new_privileges": asked.no_new_privileges,

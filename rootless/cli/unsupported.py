@@ -24,7 +24,7 @@ _INSTEAD = {
 
 FLAGS = {
     "run": """--blkio-weight-device --cpu-count --cpu-percent
-        --cpu-rt-period --cpu-rt-runtime --device-cgroup-rule --device-read-bps
+        --cpu-rt-period --cpu-rt-runtime --device-read-bps
         --device-read-iops --device-write-bps --device-write-iops --io-maxbandwidth --io-maxiops
         --isolation --kernel-memory --link-local-ip --runtime --storage-opt --use-api-socket
        """,

@@ -29,6 +29,11 @@ OPTIONS = (
         metavar="DEVICE",
         help="show a device: /dev/NAME[:PATH[:rwm]], or CDI's VENDOR/CLASS=NAME",
     ),
+    many(
+        "--device-cgroup-rule",
+        metavar="RULE",
+        help="accepted: which devices may be opened is the machine's root's to say",
+    ),
     CONTENT_TRUST,
     flag("-d", "--detach", help="run it in the background, and print its id"),
     text("--detach-keys", metavar="KEYS", help="what leaves it running, as ctrl-p,ctrl-q"),
@@ -171,6 +176,7 @@ ISOLATION = (
     *(
         "cgroupns",
         "device",
+        "device_cgroup_rule",
         "gidmap",
         "gpus",
         "group_add",

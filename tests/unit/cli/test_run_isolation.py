@@ -170,6 +170,11 @@ WRONG = [
     ("--device=/dev/null:x", "is not a device"),
     ("--device=/dev/null:/x:q", "is not a device"),
     ("--device=null", "is not a device"),
+    ("--device-cgroup-rule=", "invalid device cgroup format ''"),
+    ("--device-cgroup-rule=c 1:1", "invalid device cgroup format 'c 1:1'"),
+    ("--device-cgroup-rule=d 1:1 r", "invalid device cgroup format 'd 1:1 r'"),
+    ("--device-cgroup-rule=c 1:2:3 r", "invalid device cgroup format 'c 1:2:3 r'"),
+    ("--device-cgroup-rule=c 1:1 rwmr", "invalid device cgroup format 'c 1:1 rwmr'"),
     ("--gpus=x", "invalid count (x): value must be either"),
     ("--gpus=cuont=1", "unexpected key 'cuont'"),
     ("--gpus=all", "no CDI file"),
@@ -198,6 +203,14 @@ def test_the_hosts_network_cannot_be_set():
 def test_what_cannot_be_lowered_is_said(capsys):
     assert confined("--oom-score-adj=-1000").oom_score >= -999
     assert "an ordinary user cannot go below" in capsys.readouterr().err
+
+
+def test_device_rules_are_said_once_to_do_nothing(capsys):
+    rules = ("c 189:* rmw", "a *:* m", "b 8:0 rr")
+    assert confined(*(f"--device-cgroup-rule={one}" for one in rules)).devices == ()
+    told = capsys.readouterr().err
+    assert told.count("note: ") == told.count("\n") == 1
+    assert "--device-cgroup-rule is not used" in told
 
 
 def test_proxies():
