@@ -32,6 +32,7 @@ CLONE_NEWNET, CLONE_FILES, CLONE_PARENT = 0x40000000, 0x400, 0x8000
 
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 1, 2, 4
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 8, 16
+RENAME_EXCHANGE = 2
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
 OPEN_TREE_CLONE = 1
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
@@ -101,12 +102,12 @@ class _Library:
 # On 64-bit machines. Numbers from 424 on are the same on all of these.
 _GENERIC = {
     **{"clone": 220, "keyctl": 219, "pivot_root": 41, "seccomp": 277},
-    **{"newfstatat": 79, "statx": 291},
+    **{"newfstatat": 79, "statx": 291, "renameat2": 276},
 }
 _OWN_NUMBERS = {
     "x86_64": {
         **{"clone": 56, "keyctl": 250, "pivot_root": 155, "seccomp": 317},
-        **{"newfstatat": 262, "statx": 332},
+        **{"newfstatat": 262, "statx": 332, "renameat2": 316},
     },
     "aarch64": _GENERIC,
     "riscv64": _GENERIC,
@@ -249,6 +250,13 @@ def openat2(dir_fd: int, path: Path, flags: int, resolve: int, mode: int = 0) ->
     if fd < 0:
         _fail("openat2", path)
     return fd
+
+
+def renameat2(old: Path, new: Path, flags: int) -> None:
+    """renameat2(2), which has flags. EINVAL on a file system that has not."""
+    names = os.fsencode(old), os.fsencode(new)
+    if _syscall("renameat2", AT_FDCWD, names[0], AT_FDCWD, names[1], _Unsigned(flags)) < 0:
+        _fail("renameat2", old, new)
 
 
 def sethostname(name: str) -> None:

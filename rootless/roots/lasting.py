@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from rootless import deletion
+from rootless import deletion, linux
 from rootless.roots import copied, merging, scan
 from rootless.sandbox import covering
 from rootless.sandbox.operations.chrooted import Enter
@@ -31,7 +31,7 @@ class Root:
         self.writable = writable
         self.target = f"{writable}/tree"
         self.caught = self.target
-        if not os.path.isdir(f"{writable}/diff"):  # killed between two renames of `commit`
+        if not os.path.isdir(f"{writable}/diff"):  # killed between two renames of `_exchange`
             os.rename(f"{writable}/diff.new", f"{writable}/diff")
         self._clear()
         os.mkdir(self.target, 0o755)
@@ -59,8 +59,7 @@ class Root:
             changes = scan.compare(self.target, self._index, quiet)
             os.mkdir(new, 0o755)
             copied.write(changes, os.fsencode(self.target), os.fsencode(new))
-            os.rename(diff, f"{self.writable}/diff.old")
-            os.rename(new, diff)
+            _exchange(new, diff, f"{self.writable}/diff.old")
             self._clear()
         except FileNotFoundError:
             if os.path.exists(self.target):
@@ -70,6 +69,17 @@ class Root:
     def _clear(self) -> None:
         for name in _OURS:
             deletion.remove(f"{self.writable}/{name}")
+
+
+def _exchange(new: str, diff: str, old: str) -> None:
+    """Let `new` be `diff`, at once; where no file system or filter lets that be, there is none for
+    a moment: who is killed then has left it to the next start.
+    """
+    try:
+        linux.renameat2(new, diff, linux.RENAME_EXCHANGE)
+    except linux.SyscallError:
+        os.rename(diff, old)
+        os.rename(new, diff)
 
 
 def unfold(writable: str, diff: str) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from rootless.store import Store, images
 from rootless.store.check import check
-from tests.support import child, flattened
+from tests.support import child, flattened, rungs
 from tests.support.hostile_registry import MANIFEST, HostileRegistry, serving
 from tests.support.images import layer, write_layout
 
@@ -72,6 +72,7 @@ class Box:
 
     def __init__(self, rootless, folder):
         self.rootless, self.folder = rootless, folder
+        self.tracer = STRACE
         self.images = {}
         self.archives = {}
         for tag in ("1", "2", "3"):
@@ -132,8 +133,9 @@ def die(box, way, number, argv):
     trace = box.folder / "trace"
     inject = f"--inject={call}:signal=KILL:when={number}"
     followed = ("-f",) if follow else ()
+    command = box.rootless.command(*argv)[len(box.rootless.prefix) :]
     done = subprocess.run(
-        [*STRACE, *followed, "-o", trace, f"--trace={call}", inject, *box.rootless.command(*argv)],
+        [*box.tracer, *followed, "-o", trace, f"--trace={call}", inject, *command],
         env=box.rootless.environment,
         stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
     )  # fmt: skip
@@ -252,6 +254,36 @@ def test_commit(box, busybox_image, way):
     shown = box.rootless.ok("run", "--rm", "--network=none", "committed:1", "sh", "-c", script)
     assert shown.split() == ["new", "more", "group", "hostname", "hosts", "resolv.conf"]
     box.empty()
+
+
+WAYS_OF_A_COPY = [(call, True) for call in (CALLS if EVERY else ("rename", "renameat2", "unlink"))]
+
+
+@pytest.mark.parametrize("way", WAYS_OF_A_COPY, ids=way_id)
+@pytest.mark.needs("busybox", "subids", "setpriv")
+def test_a_start_where_nothing_can_be_mounted(box, busybox_image, way):
+    """What the container wrote before is there at any moment; what it writes, wholly or not."""
+    box.rootless.prefix = rungs.ROOT
+    box.tracer = (*rungs.ROOT, "strace", "-qq")
+    box.rootless.load(busybox_image, box.folder)
+    script = "echo line >>/log; mkdir -p /a; mv /a /b; rm -r /b"
+    box.rootless.ok("run", "--name=one", "busybox", "sh", "-c", script)
+
+    def lines():
+        assert "A /log\n" in box.rootless.ok("diff", "one")
+        return box.rootless.ok("cp", "one:/log", "-").count("line")
+
+    died, before = False, lines()
+    for number in numbers():
+        if not die(box, way, number, ("start", "-a", "one")):
+            break
+        died = True
+        found = lines()
+        assert found in (before, before + 1), number
+        box.rootless.ok("start", "-a", "one")
+        before = lines()
+        assert before == found + 1
+    assert died or way[0] != "renameat2", "it was never killed"
 
 
 @each

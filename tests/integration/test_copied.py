@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rootless import roots, rung
+from rootless import linux, roots, rung
 from rootless.archive import whiteout
 from rootless.roots import compare, lasting, merging
+from rootless.sandbox import seccomp, syscalls
+from rootless.sandbox.seccomp import ALLOW
 from rootless.store import Store, snapshots
 from tests.support import child
 
@@ -152,8 +154,22 @@ def test_a_layer_below_is_never_written_to(store):
     assert child.in_child(body) == (True, 0o4755)
 
 
+def without_exchange() -> None:
+    """As on a file system that has none: there is no renameat2(2) for this process any more."""
+    verdicts = {"renameat2": seccomp.ENOSYS}
+    entries = [
+        (audit, seccomp.search(seccomp.runs(syscalls.names(table), verdicts, ALLOW, ALLOW)))
+        for audit, table in seccomp.ENTRIES[linux.MACHINE]
+    ]
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    linux.seccomp(seccomp.assemble(entries))
+
+
 @pytest.mark.parametrize("calls", range(6))
-def test_who_is_killed_while_changes_are_kept_loses_none_of_before(tmp_path, monkeypatch, calls):
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_who_is_killed_while_changes_are_kept_loses_none_of_before(
+    tmp_path, monkeypatch, exchanges, calls
+):
     """A container's, at its end: neither when they are put in their place, nor when others go."""
     home = tmp_path / "home"
     (home / "diff").mkdir(parents=True)
@@ -170,6 +186,8 @@ def test_who_is_killed_while_changes_are_kept_loses_none_of_before(tmp_path, mon
         return tried
 
     def body():
+        if not exchanges:
+            without_exchange()
         layers = (str(tmp_path / "layer"),)
         root = lasting.Root(layers, str(home))
         (home / "tree/before").write_text("before")
@@ -177,12 +195,14 @@ def test_who_is_killed_while_changes_are_kept_loses_none_of_before(tmp_path, mon
         root = lasting.Root(layers, str(home))
         (home / "tree/after").write_text("after")
         with monkeypatch.context() as patch:
-            for module, name in ((os, "rename"), (os, "rmdir"), (os, "unlink")):
+            changes = ((os, "rename"), (os, "rmdir"), (os, "unlink"), (linux, "renameat2"))
+            for module, name in changes:
                 patch.setattr(module, name, counted(getattr(module, name)))
             try:
                 root.commit()
             except KeyboardInterrupt:
                 pass
+        assert not exchanges or (home / "diff/before").read_text() == "before"
         root = lasting.Root(layers, str(home))
         found = {one.name: one.read_text() for one in (home / "tree").iterdir()}
         root.commit()

@@ -48,6 +48,16 @@ def test_openat2_stays_inside_the_root(path: str, tmp_path: os.PathLike[str]) ->
         os.close(root_fd)
 
 
+def test_two_directories_exchange_their_names(tmp_path: os.PathLike[str]) -> None:
+    for name in ("a", "b"):
+        os.makedirs(f"{tmp_path}/{name}/was-{name}")
+    linux.renameat2(f"{tmp_path}/a", f"{tmp_path}/b", linux.RENAME_EXCHANGE)
+    assert os.listdir(f"{tmp_path}/a") == ["was-b"]
+    assert os.listdir(f"{tmp_path}/b") == ["was-a"]
+    with pytest.raises(linux.SyscallError, match=r"^renameat2 .*/a .*/c: No such file"):
+        linux.renameat2(f"{tmp_path}/a", f"{tmp_path}/c", linux.RENAME_EXCHANGE)
+
+
 @pytest.mark.parametrize("machine", ["s390x", "ppc64le", "armv7l", "mips64", "32-bit x86_64"])
 @pytest.mark.parametrize("syscall", ["clone", "seccomp", "openat2"])
 def test_a_number_that_nobody_has_looked_up_is_not_guessed(machine: str, syscall: str) -> None:
