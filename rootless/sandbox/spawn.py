@@ -115,6 +115,8 @@ class Child:
         try:
             if self._status is None:
                 os.kill(self.pid, self.last if signal == 9 else signal)
+                if signal == 9 and self.last != signal:
+                    os.kill(self.pid, _signal.SIGCONT)  # who is stopped hears of nothing else
         except ProcessLookupError:  # a signal handler of ours, just after waitpid
             pass
 

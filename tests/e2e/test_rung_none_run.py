@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -133,7 +134,7 @@ def loaders():
 
 def sleepers(rootless):
     """Processes that run below this store's proot."""
-    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    found = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
     lines = found.stdout.splitlines()
     return [one for one in lines if NAP in one]
 
@@ -262,6 +263,43 @@ def test_its_health_is_checked(both, command, code, status, output):
         none("rm", "-f", "bg")
     wait_until(lambda: not sleepers(none), "the end of its checks")
     wait_until(lambda: not loaders(), "the end of what proot has left")
+
+
+def test_a_check_that_is_stopped_from_outside_is_ended_all_the_same(both):
+    """Where processes see each other, one may stop who looks after the check."""
+    none = both[1]
+    flags = ("--health-cmd", f"{NAP} & {NAP}", "--health-interval=1s", "--health-timeout=5s")
+    none.ok("run", "-d", "--name=bg", *flags, "--health-retries=1", "busybox", "sleep", "1000")
+
+    def stopped():
+        for pid in traced(none):
+            try:
+                os.kill(parent(parent(pid)), signal.SIGSTOP)
+            except OSError:  # its time was over
+                continue
+            return True
+        return False
+
+    try:
+        wait_until(stopped, "a check")
+        wait_until(lambda: health(none)["Status"] == "unhealthy", "its end")
+    finally:
+        none("rm", "-f", "bg")
+    wait_until(lambda: not sleepers(none), "the end of its checks")
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def traced(rootless):
+    """Whatever runs a command of ours below this store's proot: proots."""
+    found = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(None, 1) for line in found.stdout.splitlines()]
+    start = f"/usr/bin/proot -v -1 -r {rootless.root}/"
+    return [int(pid) for pid, args in lines if args.startswith(start) and NAP in args]
 
 
 def health(rootless):
