@@ -375,6 +375,17 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
         _fail("close_range", str(first))
 
 
+def inotify_writes(path: Path) -> int:
+    """A new inotify(7) instance that tells of each write to a file, and does not block."""
+    fd: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd < 0:
+        _fail("inotify_init1")
+    if _libc.inotify_add_watch(fd, os.fsencode(path), 2) < 0:  # IN_MODIFY
+        os.close(fd)
+        _fail("inotify_add_watch", path)
+    return fd
+
+
 def join_session_keyring() -> None:
     """keyctl(KEYCTL_JOIN_SESSION_KEYRING): a fresh anonymous keyring, not the caller's."""
     if _syscall("keyctl", 1, 0, 0, 0, 0) < 0:

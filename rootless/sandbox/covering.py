@@ -10,6 +10,7 @@ first, so that anybody can bring it back:
     FOLDER/N/was     what was there
     FOLDER/N/had     names of what a shared directory had
     FOLDER/N/kept    another name of a file whose content must go, wherever a command has moved it
+    FOLDER/null      another name of what stands for /dev/null (`sink`)
 
 `put` runs in the child, before anything of the image runs; `restore` follows no link, for a command
 may have put one anywhere. A crash of both leaves the tree as it is: its owner throws it away.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from rootless.sandbox.newroot import Newroot
+    from rootless.sandbox.sink import Sink
 
     class Thing(Protocol):
         """Something to be seen at a path."""
@@ -74,8 +76,16 @@ class Cover(Record):
             lines.append(f"# here comes: {one.describe()}")
         return tuple(lines)
 
-    def apply(self, newroot: Newroot) -> None:
+    def prepare(self) -> Sink | None:
+        """In the supervisor, before the child: what it is to look after meanwhile."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        found: Sink | None = None
+        for one in self.things:
+            if prepare := getattr(one, "prepare", None):
+                found = prepare(self.folder)
+        return found
+
+    def apply(self, newroot: Newroot) -> None:
         for number, thing in enumerate(self.things):
             try:
                 _put(newroot.fd, thing, f"{self.folder}/{number}")
@@ -222,7 +232,7 @@ def _write(notes: str, where: dict[str, Any]) -> None:
 def _read(notes: str) -> dict[str, Any]:
     try:
         fd = os.open(f"{notes}/where", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     try:
         found: dict[str, Any] = leanjson.loads(os.read(fd, _MOST))

@@ -12,6 +12,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal  # typeshed knows only the full module
+    from collections.abc import Callable
 else:
     import _signal
 
@@ -28,11 +29,14 @@ _OWN = frozenset(
 PASSED_ON = _signal.valid_signals() - _OWN
 
 
-def reap(child_pid: int, until: int = 0, answerer_pid: int = 0) -> int:
+def reap(
+    child_pid: int, until: int = 0, answerer_pid: int = 0, sink: Callable[[], None] | None = None
+) -> int:
     """Wait for the child, forwarding signals to it; its exit status, or 128 + its signal.
 
     With the signal `until`, which is not forwarded, waiting ends: as if it had been killed.
-    Without the answerer, where it has one, it cannot go on: then that is its end, too.
+    Without the answerer, where it has one, it cannot go on: then that is its end, too. A `sink` is
+    called when the kernel has told of it.
 
     Signals are waited for, not handled: a handler's Python half would wait for waitpid to return.
     Blocked, they also reach a process 1 that has no handler for them (pid_namespaces(7)).
@@ -44,7 +48,12 @@ def reap(child_pid: int, until: int = 0, answerer_pid: int = 0) -> int:
         if pid and (pid == child_pid or (pid == answerer_pid and status)):
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
-        if pid == 0 and (number := _signal.sigwait(watched)) != _signal.SIGCHLD:
+        if pid == 0:
+            told = _signal.sigwaitinfo(watched)
+            number = told.si_signo
             if number == until:
                 return 128 + _signal.SIGKILL
-            os.kill(child_pid, number)
+            if sink and number == _signal.SIGIO and told.si_code > 0:  # not a process's: kill(2)
+                sink()
+            elif number != _signal.SIGCHLD:
+                os.kill(child_pid, number)

@@ -36,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from rootless.sandbox.sink import Sink
     from rootless.sandbox.spec import Spec
 
 
@@ -81,12 +82,13 @@ def _supervise(
     _tie_to_parent(report_fd, tie)
     os.setsid()  # Ctrl-C in the terminal is for the container, which is told of it
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
-    supervisor, pid, answerer_pid = os.getpid(), 0, 0
+    supervisor, pid, answerer_pid, sink = os.getpid(), 0, 0, None
     if not spec.is_apart:
         pid = _guardian()
     if not pid:
-        pid, answerer_pid = _start(spec, stdio, report_fd, held_fd)
-    status = reaper.reap(pid, tie, answerer_pid)
+        sink = _prepare(spec)
+        pid, answerer_pid = _start(spec, stdio, report_fd, (held_fd, *(sink.fds if sink else ())))
+    status = reaper.reap(pid, tie, answerer_pid, sink)
     if not has_own_processes:
         from rootless.sandbox import ending  # `spawn` has loaded it
 
@@ -112,13 +114,13 @@ def _guardian() -> int:
 
 
 def _start(
-    spec: Spec, stdio: tuple[int, int, int], report_fd: int, held_fd: int
+    spec: Spec, stdio: tuple[int, int, int], report_fd: int, kept: tuple[int, ...]
 ) -> tuple[int, int]:
     """Start the container; the pids of its process 1 and of its answerer, 0 for none."""
     has_own_processes = "pid" in spec.namespaces
     network = [one.fd for one in spec.operations if isinstance(one, Await)]
     terminal = [one.socket_fd for one in spec.operations if isinstance(one, Terminal)]
-    held = [held_fd] if held_fd >= 0 else []
+    held = [fd for fd in kept if fd >= 0]
     if spec.netns_fd >= 0:
         linux.setns(spec.netns_fd, linux.CLONE_NEWNET)
     set_standard_streams(stdio)
@@ -201,6 +203,15 @@ def _await_ids(mapped: tuple[int, int]) -> None:
     os.close(mapped[1])
     if not os.read(mapped[0], 1):
         os._exit(125)
+
+
+def _prepare(spec: Spec) -> Sink | None:
+    """What this process looks after while the command runs, where nothing can be mounted."""
+    for one in spec.operations:
+        if prepare := getattr(one, "prepare", None):
+            found: Sink | None = prepare()
+            return found
+    return None
 
 
 def _restore(spec: Spec) -> None:

@@ -20,6 +20,7 @@ import stat
 from rootless import deletion, owners, permissions
 from rootless.record import Record
 from rootless.sandbox.errors import SandboxError
+from rootless.sandbox.sink import Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,9 +194,27 @@ class Nodes(Record):
             return "places for this machine's devices, and shm"
         return f"{', '.join(NODES)}, made as devices where that is allowed, and shm"
 
-    def put(self, target: str, notes: str) -> None:  # noqa: ARG002 - a thing's signature
+    def prepare(self, folder: str) -> Sink | None:
+        """Make `folder`/null, if no device can stand there."""
+        path = f"{folder}/null"
+        if self.places_only:
+            return None
+        if _made(path, "/dev/null"):
+            os.unlink(path)
+            return None
+        try:
+            return Sink(path)
+        except OSError:  # the user's watches are used up, or forbidden: an ordinary file does
+            return None
+
+    def put(self, target: str, notes: str) -> None:
         os.mkdir(target, 0o755)
+        null = f"{os.path.dirname(notes)}/null"
+        if os.path.exists(null):
+            os.link(null, f"{target}/null")
         for name in NODES:
+            if name == "null" and os.path.exists(null):
+                continue
             if self.places_only:
                 os.close(os.open(f"{target}/{name}", _NEW, 0o666))
             elif not _made(f"{target}/{name}", f"/dev/{name}"):

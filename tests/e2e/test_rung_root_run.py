@@ -55,6 +55,19 @@ def test_it_runs_and_says_once_that_nothing_is_kept_apart(inside):
     assert os.listdir(inside.root / "tmp") == []
 
 
+def test_nothing_is_in_dev_null_a_moment_after_it_was_written(inside):
+    script = """
+        exec 9>>/dev/null
+        for n in 1 2 3 4; do echo $n; dd if=/dev/urandom bs=60000 count=1 2>&1; done >&9
+        while [ -s /dev/null ]; do sleep 0.01; done
+        echo again >&9
+        while [ -s /dev/null ]; do sleep 0.01; done
+        cp /dev/null /copy && cat </dev/null && wc -c </copy && stat -c %a /dev/null
+    """
+    assert inside.ok("run", "--rm", "busybox", "timeout", "20", "sh", "-c", script) == "0\n666\n"
+    assert os.listdir(inside.root / "tmp") == []
+
+
 def test_doctor_shows_which_way_it_will_be(inside):
     answer = inside("doctor")
     assert answer.exit == 0, answer.stdout

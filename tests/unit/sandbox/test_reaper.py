@@ -9,6 +9,7 @@ import pytest
 
 from rootless import linux
 from rootless.sandbox.reaper import reap
+from rootless.sandbox.sink import Sink
 from tests.support.child import in_child
 
 
@@ -51,6 +52,25 @@ def test_the_childs_status_is_ours(script, status):
 def test_signals_reach_the_child(name):
     script = f"trap 'exit 42' {name}; echo; while :; do sleep 0.01; done"
     assert init(script, then=send(getattr(signal, f"SIG{name}"))) == 42
+
+
+def test_what_the_kernel_tells_of_is_not_the_childs(tmp_path):
+    def body() -> tuple[int, int]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        sink = Sink(tmp_path / "null")
+        if (child := os.fork()) == 0:
+            script = f"""
+                trap 'exit 42' IO
+                echo something >{tmp_path}/null
+                while [ -s {tmp_path}/null ]; do sleep 0.01; done
+                kill -s IO $PPID
+                while :; do sleep 0.01; done
+            """
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execv("/bin/sh", ["sh", "-c", script])
+        return reap(child, sink=sink), os.stat(tmp_path / "null").st_size
+
+    assert in_child(body, enter=False) == (42, 0)
 
 
 def test_an_uncaught_signal_ends_the_child_as_it_would_alone():
