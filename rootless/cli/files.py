@@ -149,7 +149,9 @@ def _regular(folder_fd: int, path: str, shown: str) -> bytes:
     except OSError as error:
         if error.errno in (ENOENT, ENOTDIR):
             hint = _meant(path) if folder_fd < 0 else None
-            raise NotFoundError(f"{shown}: there is no such file", hint=hint) from None
+            raise NotFoundError(
+                f"{shown or repr(shown)}: there is no such file", hint=hint
+            ) from None
         _complain(shown, error)
     try:
         kind = stat.S_IFMT(os.fstat(found).st_mode)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rootless.cli.parser import Arguments
     from rootless.cli.settings import Settings
+    from rootless.container.spec import ContainerSpec
 
 _ENDED = dict.fromkeys(("stopped", "not-running", "next-exit"), "exited")
 _GLANCE = 0.1  # seconds between two looks at a state
@@ -70,10 +71,21 @@ def _start(
             hint=f"rootless unpause {container.name}",
         )
     if not container.is_running and container.id not in before:
-        for name in container.spec.requires:
-            _start(given, store, ids, find(store, name), before | {container.id})
+        start_required(given, store, ids, container.spec, before)
         ground = run.grounded(given, store, life.image(store, container), ids)
         life.start(ground, container, monitor.Told(lambda _: None, warn=words.warn))
+
+
+def start_required(
+    given: Settings,
+    store: Store,
+    ids: userns.IdMap,
+    spec: ContainerSpec,
+    before: frozenset[str] = frozenset(),
+) -> None:
+    """Start what a container requires. RootlessError."""
+    for name in spec.requires:
+        _start(given, store, ids, find(store, name), before | {spec.id})
 
 
 def _enter(given: Settings, store: Store, names: tuple[str, ...]) -> userns.IdMap:

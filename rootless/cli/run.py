@@ -50,6 +50,10 @@ def run(given: Settings, arguments: Arguments) -> int:
     told = monitor.Told(tell, _explain if arguments.explain else None, warn=_warn)
     try:
         write_cidfile(home)
+        if home.spec.requires:
+            from rootless.cli import lifecycle
+
+            lifecycle.start_required(given, made.ground.store, made.ground.ids, home.spec)
     except BaseException:
         home.discard()
         raise
@@ -168,7 +172,14 @@ def _tell_of_network(given: Settings, arguments: Arguments) -> None:
 
 
 def _in_pod(store: Store, asked: ContainerSpec) -> ContainerSpec:
-    """With its pod by its full name, where it is to be in one."""
+    """With its pod by its full name, where it is to be in one. NotFoundError, also for what it
+    requires.
+    """
+    if asked.requires:
+        from rootless.container import records
+
+        for name in asked.requires:
+            records.find(store, name)
     if not asked.pod:
         return asked
     from rootless.container import pods

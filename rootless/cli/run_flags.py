@@ -116,7 +116,9 @@ def _seconds(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.removeprefix("-").isdecimal():
-        raise UsageError(f"--stop-timeout {text!r} is not a number of seconds")
+        raise UsageError(
+            f"--stop-timeout {text!r} is not a number of seconds", hint="write --stop-timeout 10"
+        )
     return int(text[:9])
 
 

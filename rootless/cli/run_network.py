@@ -108,6 +108,8 @@ def fields(given: Settings, arguments: Arguments, network: Choice, hostname: str
         "dns_options": tuple(arguments.dns_option),
         "publish_all": arguments.publish_all,
     }
+    if arguments.mac_address:
+        mac(arguments.mac_address)
     if network.mode == choice.BRIDGES:
         wishes = _wishes(given, arguments)
         return {**found, "network": wishes[0].network, "wishes": wishes}

@@ -79,6 +79,8 @@ def _range(text: str, ports: str) -> list[int]:
     if not all(port.isascii() and port.isdigit() and len(port) <= 5 for port in bounds):
         raise _malformed(text, f"{ports!r} is not a port or a range of ports")
     low, high = int(bounds[0]), int(bounds[1])
+    if high < low:
+        raise _malformed(text, f"the range {ports!r} ends before it begins")
     if not 1 <= low <= high <= 65535:
         raise _malformed(text, f"{ports!r} is not within 1-65535")
     return list(range(low, high + 1))

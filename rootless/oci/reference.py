@@ -132,7 +132,7 @@ def _is_component(component: str) -> bool:
 
 
 def _bad(text: str, why: str) -> UsageError:
-    return UsageError(
-        f"{text[:200]!r} is not an image reference: {why}",
-        hint="write NAME[:TAG], REGISTRY/NAME[:TAG] or NAME@sha256:…",
-    )
+    hint = "write NAME[:TAG], REGISTRY/NAME[:TAG] or NAME@sha256:…"
+    if text.startswith(("http://", "https://")):
+        hint = "a name is no URL: leave out what stands before the registry"
+    return UsageError(f"{text[:200]!r} is not an image reference: {why}", hint=hint)

@@ -93,6 +93,7 @@ BESIDE = "did you mean {0}/files.tar?"
         (("cp", "web:/bin/busybx", "-"), "Could not find the file", "did you mean /bin/busybox?"),
         (("cp", "{0}/fles.tar", "web:/"), "lstat {0}/fles.tar", BESIDE),
         (("cp", "web:/bin/sh", "{0}/no/x"), '"{0}/no" does not exist', "mkdir -p {0}/no"),
+        (("pull", "http://127.0.0.1:1/x"), "is not an image reference", "a name is no URL"),
         (("network", "create", ""), "invalid network name ''", "begins with a letter or digit"),
         (
             ("network", "create", "--subnet=10.9.0.0/24", "--gateway=1.2.3.4", "n"),
@@ -121,15 +122,23 @@ def test_what_a_newcomer_types_is_named_with_the_way_out(store, tmp_path, words,
         (("-v", "{0}:/etc/hosts"), "cannot be shown at /etc/hosts", "a directory is shown where"),
         (("--env-file", "{0}/fles.tar"), "there is no such file", BESIDE),
         (("--device", "/dev/nosuch"), "/dev/nosuch cannot be shown", "ls /dev"),
+        (("--env-file", ""), "'': there is no such file", ""),
+        (("--stop-timeout", "x"), "--stop-timeout 'x' is not", "write --stop-timeout 10"),
+        (("--mac-address", "x"), "x is not a valid mac address", "02:42"),
+        (("-p", "22-20:80"), "the range '22-20' ends before it begins", "the forms are"),
+        (("-v", "gone:/x"), "{0}/no cannot be shown at /x", "mkdir -p {0}/no"),
         (("--label", "=x"), "invalid label '=x'", "write NAME=VALUE"),
         (("--cap-add", "net_admn"), "no capability is called", "did you mean NET_ADMIN?"),
     ],
 )
 def test_a_wrong_flag_of_run_is_named_with_the_way_out(store, tmp_path, flags, said, hint):
     (tmp_path / "files.tar").touch()
+    bind = ("-o", "type=none", "-o", "o=bind", "-o", f"device={tmp_path}/no")
+    store("volume", "rm", "-f", "gone")
+    store("volume", "create", *bind, "gone")
     words = (word.format(tmp_path) for word in flags)
     answer = store("run", "--rm", "--network=none", *words, "busybox", "true")
     assert answer.exit == 125
     error, _, told = answer.stderr.partition("\n\nhint: ")
-    assert said in error
+    assert said.format(tmp_path) in error
     assert hint.format(tmp_path) in told

@@ -33,6 +33,21 @@ def test_a_pod_groups_containers(store):
     assert store("pod", "exists", "shop").exit == 1
 
 
+def test_run_starts_what_it_requires(store):
+    store.ok("create", "--network", "none", "--name", "base", "busybox", "sleep", "600")
+    run = ("run", "--network", "none", "--requires", "base", "busybox")
+    look = ("sh", "-c", "echo up")
+    assert store.ok(*run, *look) == "up\n"
+    assert store.ok("ps", "--format", "{{.Names}}") == "base\n"
+    for verb in ("run", "create"):
+        refused = store(verb, "--name", "web", "--requires", "base,bse", "busybox", "true")
+        assert refused.exit == 125
+        assert "No such container: bse" in refused.stderr
+        assert "did you mean base?" in refused.stderr
+    assert "web" not in store.ok("ps", "-a", "--format", "{{.Names}}")
+    store.ok("rm", "-af")
+
+
 def test_names_of_pods(store):
     store.ok(*MAKE)
     again = store(*MAKE)

@@ -250,6 +250,8 @@ class Bind(Record):
             return "something of the host is mounted below it, which cannot be left out here"
         if error.errno == errno.EXDEV:
             return "its path leads out of the volume"
+        if error.errno == errno.ENOENT and not self.subpath:
+            return f"make it first: mkdir -p {self.source}"
         if error.errno in (errno.EINVAL, errno.ENOTDIR):
             return "a directory is shown where there is one, or nothing; a file where there is none"
         return None
