@@ -6,7 +6,8 @@
                        waits, and ends as that ends; it is not seen from inside
 
 The joiner is no child of the container: it goes on when the command that made it is killed, as
-docker's does. What it started ends with the container, whose process numbers it has.
+docker's does. What it started ends with the container, whose process numbers it has. Where that
+has no namespaces, but is a directory only, there is a guardian between the two (`supervisor`).
 
 With one id what is executed has an answerer of its own (`oneid`), for the container's is handed
 the calls of those below its process 1 only. Process numbers are entered for good, and from inside
@@ -36,7 +37,7 @@ from rootless.record import Record
 from rootless.sandbox import init, reaper
 from rootless.sandbox.privileges import Terminal
 from rootless.sandbox.spec import CLONE_FLAGS
-from rootless.sandbox.supervisor import ORPHANED, set_standard_streams
+from rootless.sandbox.supervisor import ORPHANED, guardian, set_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Enter(Record):
             linux.setns(self.pidfd, flags)
             _be_root()
         if self.tree:
-            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            self._be_guarded()
         pid = linux.clone(linux.CLONE_PARENT) if self.is_answered else os.fork()
         if pid and self.is_answered:
             os.write(told, b"%d" % pid)
@@ -102,8 +103,18 @@ class Enter(Record):
         os.close(self.pidfd)
         if group_fd >= 0:
             _join(group_fd)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # a guardian has some blocked
         os.setsid()
         newroot.open("/")
+
+    def _be_guarded(self) -> None:
+        """Nothing but processes of ours ends what is executed: two of them, as of the container's
+        own. With an answerer there is one.
+        """
+        if self.is_answered:
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        elif pid := guardian():
+            self._stay(pid)
 
     def _be_bridge(self, newroot: Newroot) -> int:
         """Fork what goes on from here, and be the joiner; by what the bridge tells whom it left."""
@@ -136,6 +147,10 @@ class Enter(Record):
         """Be the joiner from now on."""
         if not self.own_numbers:
             _end_with(self.pidfd, pid)
+        self._stay(pid, answerer_pid)
+
+    def _stay(self, pid: int, answerer_pid: int = 0) -> NoReturn:
+        """Until its end, and that of what it leaves."""
         linux.close_range(0)
         status = reaper.reap(pid, ORPHANED if self.tree else 0, answerer_pid)
         if self.tree:

@@ -84,8 +84,10 @@ def _supervise(
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would reap by itself
     supervisor, pid, answerer_pid, sink = os.getpid(), 0, 0, None
     if not spec.is_apart:
-        pid = _guardian()
-    if not pid:
+        pid = guardian()
+    if pid:
+        close_all_but()
+    else:
         sink = _prepare(spec)
         pid, answerer_pid = _start(spec, stdio, report_fd, (held_fd, *(sink.fds if sink else ())))
     status = reaper.reap(pid, tie, answerer_pid, sink)
@@ -98,17 +100,20 @@ def _supervise(
     return status
 
 
-def _guardian() -> int:
-    """Fork it; its pid, and 0 in the guardian itself."""
+def guardian() -> int:
+    """Fork one; its pid, and 0 in the guardian. It is told of this process's end by ORPHANED, and
+    what it leaves, when it is killed, is this process's.
+    """
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    supervisor = os.getpid()
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (ORPHANED,))  # until it is waited for
+    above = os.getpid()
     pid = os.fork()
     if pid:
-        close_all_but()
         return pid
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_PDEATHSIG, ORPHANED)
-    if os.getppid() != supervisor:
+    if os.getppid() != above:
         os._exit(125)
     return 0
 

@@ -129,6 +129,18 @@ def test_of_a_container_whose_command_is_killed_too(store, seconds):
     begun(seconds)
 
 
+@pytest.mark.parametrize("which", ["joiner", "guardian"])
+def test_of_what_is_executed_in_a_container(store, seconds, which):
+    """The container runs on."""
+    store.ok("run", "-d", "--name", "one", "busybox", "sleep", "100000")
+    store.ok("exec", "-d", "one", "sh", "-c", BEGIN.format(seconds))
+    begun(seconds)
+    pid = above(seconds, "guardian")
+    os.kill(parent(pid) if which == "joiner" else pid, signal.SIGKILL)
+    wait_until(lambda: not with_word(seconds), "the end of all processes")
+    assert store.ok("exec", "one", "echo", "on") == "on\n"
+
+
 @pytest.mark.parametrize("store", ["root"], indirect=True)
 def test_who_guards_it_is_not_of_the_container(store, seconds):
     """It is neither shown nor paused, nor entered."""
