@@ -8,6 +8,7 @@ path: what a name below it means can have changed.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless import inroot
@@ -60,3 +61,16 @@ class Newroot:
             return inroot.open_path(self.fd, path)
         except OSError:
             return -1
+
+    def master(self) -> int:
+        """The other end of a new terminal. Of a machine's own /dev/pts often only root opens ptmx;
+        then the one above it, which anybody does, makes a terminal there.
+        """
+        # What is there in a container that runs is its own business: nothing is waited for.
+        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+        try:
+            return inroot.open_path(self.fd, "dev/pts/ptmx", flags)
+        except OSError as error:
+            if error.errno != errno.EACCES:
+                raise
+        return inroot.open_path(self.fd, "dev/ptmx", flags)

@@ -65,9 +65,7 @@ class Terminal(Record):
         )
 
     def apply(self, newroot: Newroot) -> None:
-        # What is there in a container that runs is its own business: nothing is waited for.
-        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
-        master = inroot.open_path(newroot.fd, "dev/pts/ptmx", flags)
+        master = newroot.master()
         fcntl.ioctl(master, _TIOCSPTLCK, bytes(4))
         number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
         _copy_size(1, master)  # before anything inside may ask

@@ -310,6 +310,10 @@ def test_what_a_tmpfs_can_be_without_mounts_it_is(both):
     rungs.check_memory(both[1])
 
 
+def test_a_terminal_of_this_machine(both):
+    rungs.check_terminal(both[1])
+
+
 def test_an_image_is_shown_as_a_copy(both, tmp_path):
     rungs.check_image_mount(both[1], tmp_path / "image")
 

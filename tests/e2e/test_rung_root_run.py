@@ -126,6 +126,10 @@ def test_what_a_tmpfs_can_be_without_mounts_it_is(inside):
     rungs.check_memory(inside)
 
 
+def test_a_terminal_of_this_machine(inside):
+    rungs.check_terminal(inside)
+
+
 def test_an_image_is_shown_as_a_copy(inside, tmp_path):
     rungs.check_image_mount(inside, tmp_path / "image")
     assert left(inside.root) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.conftest import Rootless
 from tests.support import child, images, one_id, plain
+from tests.support.terminal import Terminal
 
 ROOT = plain.prefix()
 NONE = plain.prefix("none")
@@ -76,3 +77,18 @@ def check_image_mount(rootless: Rootless, folder: Path) -> None:
         assert answer.exit == 125
         assert f"error: {wrong} of the image files cannot be shown at /y" in answer.stderr
     rootless.ok("rm", "one")
+
+
+def check_terminal(rootless: Rootless) -> None:
+    """Where nothing can be mounted `run` and `exec` have terminals of this machine's /dev/pts."""
+    script = "test -t 0 && echo it is $(echo one); read a; echo got $a"
+    rootless.ok("run", "-d", "--name", "still", "busybox", "sleep", "1000")
+    try:
+        for words in (("run", "-it", "--name", "one", "busybox"), ("exec", "-it", "still")):
+            screen = Terminal(rootless.command(*words, "sh", "-c", script), rootless.environment)
+            screen.expect("it is one")
+            screen.type("typed\n")
+            screen.expect("got typed")
+            assert screen.close() == 0
+    finally:
+        rootless("rm", "-f", "still", "one")
