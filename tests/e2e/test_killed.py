@@ -24,6 +24,7 @@ from rootless.store.check import check
 from tests.support import child, flattened, rungs
 from tests.support.hostile_registry import MANIFEST, HostileRegistry, serving
 from tests.support.images import layer, write_layout
+from tests.support.processes import some_seconds, wait_until, with_word
 
 pytestmark = pytest.mark.needs("userns", "overlay", "strace", "unshare")
 
@@ -284,6 +285,46 @@ def test_a_start_where_nothing_can_be_mounted(box, busybox_image, way):
         before = lines()
         assert before == found + 1
     assert died or way[0] != "renameat2", "it was never killed"
+
+
+RESTARTS = [(call, False) for call in ("flock", "rename", "unlink")]
+if EVERY:
+    RESTARTS += [(call, False) for call in ("clone", "openat", "pidfd_send_signal", "write")]
+
+
+@pytest.mark.parametrize("way", RESTARTS, ids=way_id)
+@pytest.mark.needs("busybox", "subids", "setpriv")
+def test_a_restart_where_nothing_can_be_mounted(box, busybox_image, way):
+    """The container runs once, or not at all; the next restart is as good as any."""
+    box.rootless.prefix = rungs.ROOT
+    box.tracer = (*rungs.ROOT, "strace", "-qq")
+    box.rootless.load(busybox_image, box.folder)
+    seconds = some_seconds()
+    script = f"echo line >>/log; exec sleep {seconds}"
+    box.rootless.ok("run", "-d", "--name=one", "busybox", "sh", "-c", script)
+    words, died = ("restart", "-t", "0", "one"), False
+
+    def lines():
+        return box.rootless.ok("cp", "one:/log", "-").count("line")
+
+    wait_until(lambda: lines() == 1, "its first line")
+    before = 1
+    for number in numbers():
+        if not die(box, way, number, words):
+            break
+        died = True
+        found = with_word(seconds)
+        assert len(found) <= 1, number
+        box.rootless.ok(*words)
+        wait_until(lambda: len(with_word(seconds)) == 1, "its command")
+        assert with_word(seconds) != found
+        assert before < lines() <= before + 2
+        before = lines()
+        assert box.rootless.ok("exec", "one", "echo", "on") == "on\n"
+    assert died or way[0] != "flock", "it was never killed"
+    box.rootless.ok("rm", "-f", "one")
+    assert with_word(seconds) == []
+    box.empty()
 
 
 @each
