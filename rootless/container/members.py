@@ -36,6 +36,14 @@ def find(supervisor: int) -> dict[int, list[bytes]]:
     return {pid: found[pid] for pid in inside if found[pid][living.STATE] not in _ENDED}
 
 
+def first(supervisor: int) -> int:
+    """The container's process 1, also where a guardian stands between; 0 when it has ended."""
+    pid = living.first_child(supervisor)
+    fields = stat(pid)
+    is_guardian = bool(fields) and fields[living.SESSION] == b"%d" % supervisor
+    return (is_guardian and living.first_child(pid)) or pid
+
+
 def stat(pid: int) -> list[bytes]:
     """The fields of `living.stat`; none when there is no such process."""
     try:

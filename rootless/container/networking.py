@@ -224,15 +224,16 @@ def others(store: Store, spec: ContainerSpec) -> tuple[tuple[str, int], ...]:
 
 def init_of(store: Store, container: Container) -> int:
     """The pid of a running container's process 1. RootlessError when it has ended."""
+    from rootless.container import members
+
     supervisor = records.pid(store, container)
-    try:
-        with open(f"/proc/{supervisor}/task/{supervisor}/children", encoding="ascii") as file:
-            return int(file.read().split()[0])
-    except (OSError, IndexError, ValueError):
+    pid = members.first(supervisor) if supervisor else 0
+    if not pid:
         raise RootlessError(
             f"container {container.name} has ended",
             hint=f"start it first: rootless start {container.name}",
-        ) from None
+        )
+    return pid
 
 
 def _monitor(store: Store, container: Container) -> int:

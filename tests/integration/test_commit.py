@@ -428,6 +428,7 @@ def work():
         os.write(1, b"x"); time.sleep(0.001)
 for _ in range(int(sys.argv[1])):
     if os.fork() == 0:
+        os.setsid()  # as the container's process 1
         if os.fork() == 0: work()
         os.wait()
 work()
@@ -441,7 +442,8 @@ def family(tmp_path):
     argv = [sys.executable, "-c", TREE, "3"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as top_one:
         yield top_one
-        os.killpg(top_one.pid, signal.SIGKILL)
+        for pid in (*states(top_one.pid), top_one.pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def states(pid):
